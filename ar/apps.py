@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class ArConfig(AppConfig):
+    name = "ar"
+    label = "ar"
+    verbose_name = "Receivables"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from ar import events, queues, tasks
+        from rcm.exchange.services import subscribe
+        from rcm.jobs import kinds
+        from rcm.web import nav
+
+        subscribe("patient.responsible", events.on_patient_responsible, name="ar.patient_responsible", queue="batch")
+        subscribe("remittance.posted", events.on_posted, name="ar.remittance_posted", queue="batch")
+        kinds.register("ar.snapshots", tasks.start_snapshot)
+        nav.register(
+            nav.Entry(
+                "Receivables",
+                "Follow-up",
+                "ar:followup",
+                "followup.view",
+                count=queues.open_followups,
+                jump="f",
+                order=40,
+                words="silent payers aging",
+            ),
+            nav.Entry(
+                "Receivables",
+                "Credits",
+                "ar:credits",
+                "account.view",
+                count=queues.open_credits,
+                order=50,
+                words="refunds overpayment",
+            ),
+            nav.Entry(
+                "Receivables",
+                "Approvals",
+                "ar:approvals",
+                "writeoff.approve",
+                count=queues.open_approvals,
+                order=55,
+                words="write-off refund second person",
+            ),
+            nav.Entry(
+                "Receivables",
+                "Patient accounts",
+                "ar:accounts",
+                "account.view",
+                jump="o",
+                order=60,
+                words="statements payments plans balance",
+            ),
+            nav.Entry("Receivables", "Aging", "ar:aging", "kpi.view", order=70, words="receivables buckets payer"),
+            nav.Entry(
+                "Manage",
+                "Performance",
+                "ar:kpis",
+                "kpi.view",
+                jump="k",
+                order=10,
+                words="kpi dashboard figures targets",
+            ),
+        )

@@ -1,0 +1,474 @@
+"""The patient's side: payments onto open charges, prepayments, transfers with their guard, payment plans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+import uuid6
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, Sum
+from django.utils import timezone
+
+from ar import rules
+from ar.models import PLAN_MOVES, PatientPayment, PaymentPlan, PlanStatus
+from ar.services.guards import (
+    ZERO,
+    denials_of,
+    held_harmless,
+    latest_claim,
+    local_day,
+    locked_balance,
+    patient_share,
+    require_mine,
+)
+from charges.models import Charge
+from intake.models import Patient
+from rcm.accounts.actor import Actor
+from rcm.accounts.problems import Conflict, Refused
+from rcm.audit.services import Step, record_steps
+from rcm.exchange.services import next_control_number
+from rcm.ledger.models import Account, LedgerEntry, LedgerTransaction
+from rcm.ledger.services import Leg, Posting, post, reverse
+
+METHODS = (("card", "Card"), ("cash", "Cash"), ("check", "Check"), ("transfer", "Bank transfer"))
+PAYMENT, APPLY = "patient.payment", "patient.apply"
+# denials that make the patient the payer: coverage that was not in force, benefits that do not exist (DOMAIN F5)
+PATIENT_CATEGORIES = frozenset({"eligibility", "noncovered"})
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCharge:
+    """A charge with a patient balance, oldest first."""
+
+    charge_id: int
+    patient_id: int
+    service_date: date
+    code: str
+    balance: Decimal
+    insurance: Decimal
+
+
+OPEN_SQL = """
+SELECT c.id, c.patient_id, c.service_date, c.code, b.patient, b.insurance
+  FROM ledger_balance b JOIN charges_charge c ON c.id = b.charge_id
+ WHERE c.patient_id = ANY(%s) AND b.patient > 0 ORDER BY c.patient_id, c.service_date, c.id
+"""
+
+
+def open_patient_charges(patient_ids: Iterable[int]) -> dict[int, list[OpenCharge]]:
+    """Charges that patients owe on, oldest first, by patient. One query."""
+    found: dict[int, list[OpenCharge]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(OPEN_SQL, [sorted(set(patient_ids))])
+        for row in cursor.fetchall():
+            found.setdefault(row[1], []).append(OpenCharge(*row))
+    return found
+
+
+def unapplied_balances(patient_ids: Iterable[int]) -> dict[int, Decimal]:
+    """Money of patients that is on no charge yet (prepayments), as a positive amount. One query."""
+    rows = (
+        LedgerEntry.objects.filter(
+            account=Account.UNAPPLIED, patient_id__in=list(patient_ids), remittance_id__isnull=True
+        )
+        .values("patient_id")
+        .annotate(total=Sum("amount"))
+        .order_by()
+    )
+    return {r["patient_id"]: -r["total"] for r in rows if r["patient_id"] and r["total"]}
+
+
+def _spread(money: Decimal, charges: Sequence[OpenCharge]) -> tuple[list[tuple[OpenCharge, Decimal]], Decimal]:
+    """Oldest first; what is left over stays on account."""
+    placed: list[tuple[OpenCharge, Decimal]] = []
+    for charge in charges:
+        part = min(money, charge.balance)
+        if part > ZERO:
+            placed.append((charge, part))
+            money -= part
+    return placed, money
+
+
+@transaction.atomic
+def payment_take(
+    *,
+    patient: Patient,
+    amount: Decimal,
+    method: str,
+    actor: Actor,
+    received_on: date | None = None,
+    charge_ids: Sequence[int] | None = None,
+    note: str = "",
+    at: datetime | None = None,
+) -> PatientPayment:
+    """Take money from a patient: onto the oldest open charges (or the named ones), the rest kept on account. Gives the receipt."""
+    actor.require("payment.collect")
+    require_mine(patient.organization_id, actor)
+    at = at or timezone.now()
+    if amount <= ZERO:
+        raise Refused("Enter an amount above zero.", code="amount", field="amount")
+    if method not in dict(METHODS):
+        raise Refused("Choose how it was paid.", code="method", field="method")
+    day = received_on or local_day(at)
+    if day > local_day(at):
+        raise Refused("A payment cannot be received in the future.", code="future", field="received_on")
+    Patient.objects.select_for_update().get(pk=patient.pk)  # two payments at once never settle the same charge twice
+    charges = open_patient_charges([patient.pk]).get(patient.pk, [])
+    if charge_ids is not None:
+        charges = [c for c in charges if c.charge_id in set(charge_ids)]
+    placed, rest = _spread(amount, charges)
+    receipt = f"R{next_control_number(patient.organization_id, 'receipt'):07d}"
+    legs = [Leg(Account.CASH, amount, patient_id=patient.pk, reason=method)]
+    legs += [
+        Leg(Account.AR_PATIENT, -part, charge_id=c.charge_id, patient_id=patient.pk, reason="payment")
+        for c, part in placed
+    ]
+    legs += [Leg(Account.UNAPPLIED, -rest, patient_id=patient.pk, reason="prepaid")] if rest else []
+    (written,) = post(
+        [
+            Posting(
+                patient.organization_id,
+                PAYMENT,
+                f"patient-payment:{receipt}",
+                day,
+                f"Patient payment, receipt {receipt}",
+                legs,
+                "ar.PatientPayment",
+            )
+        ],
+        actor=actor,
+    )
+    row = PatientPayment.objects.create(
+        organization_id=patient.organization_id,
+        patient=patient,
+        receipt=receipt,
+        amount=amount,
+        method=method,
+        received_on=day,
+        note=note[:120],
+        transaction=written,
+    )
+    record_steps(
+        [
+            Step(
+                patient.organization_id,
+                "patient.paid",
+                f"Patient paid ${amount:,.2f}, receipt {receipt}" + (f", ${rest:,.2f} kept on account" if rest else ""),
+                {"patient_id": patient.pk},
+            )
+        ],
+        actor=actor,
+        at=at,
+    )
+    return row
+
+
+@transaction.atomic
+def payment_void(*, payment: PatientPayment, reason: str, actor: Actor, at: datetime | None = None) -> PatientPayment:
+    """Void a payment by counter-entries. What was applied from it later is taken back first; other money of the patient fills in again."""
+    actor.require("payment.collect")
+    require_mine(payment.organization_id, actor)
+    at = at or timezone.now()
+    if not reason.strip():
+        raise Refused("Say why it is voided.", code="missing", field="reason")
+    Patient.objects.select_for_update().get(pk=payment.patient_id)
+    row = PatientPayment.objects.select_for_update(of=("self",)).select_related("transaction").get(pk=payment.pk)
+    if row.voided_at is not None:
+        raise Conflict("This payment is void already.", code="voided")
+    kept = LedgerEntry.objects.filter(transaction=row.transaction, account=Account.UNAPPLIED).exists()
+    if kept:
+        applied = LedgerTransaction.objects.filter(
+            kind=APPLY, source_type="intake.Patient", source_id=row.patient_id, reversed_by__isnull=True
+        )
+        reverse(list(applied), effective_on=local_day(at), reason="its payment was voided", actor=actor)
+    reverse([row.transaction], effective_on=local_day(at), reason=reason, actor=actor)
+    row.voided_at, row.void_reason = at, reason[:120]
+    row.save(update_fields=["voided_at", "void_reason"])
+    if kept:
+        unapplied_apply(patient_ids=[row.patient_id], actor=actor, at=at)
+    record_steps(
+        [
+            Step(
+                row.organization_id,
+                "patient.payment_void",
+                f"Payment of ${row.amount:,.2f} voided, receipt {row.receipt}",
+                {"patient_id": row.patient_id},
+                reason=reason,
+            )
+        ],
+        actor=actor,
+        at=at,
+    )
+    return row
+
+
+@transaction.atomic
+def unapplied_apply(*, patient_ids: Iterable[int], actor: Actor, at: datetime | None = None) -> int:
+    """Put patients' money on account onto what they owe now, oldest first. Returns how many charges got money."""
+    at = at or timezone.now()
+    ids = sorted(set(patient_ids))
+    owners = {p.pk: p for p in Patient.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
+    money = {pk: amount for pk, amount in unapplied_balances(owners).items() if amount > ZERO}
+    charges = open_patient_charges(money)
+    postings: list[Posting] = []
+    steps: list[Step] = []
+    count = 0
+    for pk, amount in sorted(money.items()):
+        placed, rest = _spread(amount, charges.get(pk, []))
+        if not placed:
+            continue
+        used = amount - rest
+        legs = [Leg(Account.UNAPPLIED, used, patient_id=pk, reason="prepaid")]
+        legs += [
+            Leg(Account.AR_PATIENT, -part, charge_id=c.charge_id, patient_id=pk, reason="payment") for c, part in placed
+        ]
+        postings.append(
+            Posting(
+                owners[pk].organization_id,
+                APPLY,
+                f"patient-apply:{uuid6.uuid7()}",
+                local_day(at),
+                "Money on account applied",
+                legs,
+                "intake.Patient",
+                pk,
+            )
+        )
+        steps.append(
+            Step(
+                owners[pk].organization_id,
+                "patient.applied",
+                f"${used:,.2f} on account applied to open charges",
+                {"patient_id": pk},
+            )
+        )
+        count += len(placed)
+    post(postings, actor=actor)
+    record_steps(steps, actor=actor, at=at)
+    return count
+
+
+# --- transfers -------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def transfer_to_patient(
+    *, charge: Charge, amount: Decimal, reason: str, actor: Actor, at: datetime | None = None
+) -> LedgerTransaction:
+    """Move insurance balance to the patient: only what a payer called the patient's own, or a coverage that was not in force.
+
+    Never for authorization and filing denials, and never for a protected beneficiary (invariant 10, DOMAIN J12).
+    """
+    actor.require("followup.work")
+    require_mine(charge.organization_id, actor)
+    at = at or timezone.now()
+    if not reason.strip():
+        raise Refused("Say why the patient owes it.", code="missing", field="reason")
+    if amount <= ZERO:
+        raise Refused("Enter an amount above zero.", code="amount", field="amount")
+    protected = held_harmless([charge.pk]).get(charge.pk)
+    if protected:
+        raise Refused(protected, code="hold_harmless", field="amount")
+    balance = locked_balance(charge)
+    if amount > balance.insurance:
+        raise Refused(
+            f"Only ${balance.insurance:,.2f} of insurance balance is open.", code="over_balance", field="amount"
+        )
+    share = patient_share([charge.pk]).get(charge.pk, ZERO)
+    moved = (
+        LedgerEntry.objects.filter(charge_id=charge.pk, account=Account.AR_PATIENT, amount__gt=0).aggregate(
+            t=Sum("amount")
+        )["t"]
+        or ZERO
+    )
+    uncovered = any(
+        d.category in PATIENT_CATEGORIES and (d.group == "PR" or d.category == "eligibility")
+        for d in denials_of([charge.pk]).get(charge.pk, [])
+    )
+    if not uncovered and amount > max(share - moved, ZERO):
+        raise Refused(
+            f"The payer called ${share:,.2f} the patient's, and ${moved:,.2f} is there already.",
+            code="not_patients",
+            field="amount",
+            fix="Work the denial or write it off; a contractual amount is never billed to the patient.",
+        )
+    return _move(charge, amount, Account.AR_INSURANCE, Account.AR_PATIENT, "transfer.patient", reason, actor, at)
+
+
+@transaction.atomic
+def transfer_to_insurance(
+    *, charge: Charge, amount: Decimal, reason: str, actor: Actor, at: datetime | None = None
+) -> LedgerTransaction:
+    """Move patient balance back to the insurance side (coverage found, decision appealed)."""
+    actor.require("followup.work")
+    require_mine(charge.organization_id, actor)
+    at = at or timezone.now()
+    if not reason.strip():
+        raise Refused("Say why insurance owes it.", code="missing", field="reason")
+    balance = locked_balance(charge)
+    if amount <= ZERO or amount > balance.patient:
+        raise Refused(f"Only ${balance.patient:,.2f} of patient balance is open.", code="over_balance", field="amount")
+    return _move(charge, amount, Account.AR_PATIENT, Account.AR_INSURANCE, "transfer.insurance", reason, actor, at)
+
+
+def _move(
+    charge: Charge, amount: Decimal, source: str, target: str, kind: str, reason: str, actor: Actor, at: datetime
+) -> LedgerTransaction:
+    claim = latest_claim(charge)
+    keys = {
+        "charge_id": charge.pk,
+        "claim_id": claim.pk if claim else None,
+        "patient_id": charge.patient_id,
+        "payer_id": claim.payer_id if claim else None,
+    }
+    (written,) = post(
+        [
+            Posting(
+                charge.organization_id,
+                kind,
+                f"{kind}:{uuid6.uuid7()}",
+                local_day(at),
+                f"Transfer: {reason}"[:200],
+                (Leg(target, amount, reason="transfer", **keys), Leg(source, -amount, reason="transfer", **keys)),
+                "charges.Charge",
+                charge.pk,
+            )
+        ],
+        actor=actor,
+    )
+    side = "patient" if target == Account.AR_PATIENT else "insurance"
+    record_steps(
+        [
+            Step(
+                charge.organization_id,
+                f"balance.to_{side}",
+                f"${amount:,.2f} moved to the {side}",
+                {"patient_id": charge.patient_id, "claim_id": keys["claim_id"], "exam_id": charge.exam_id},
+                reason=reason,
+            )
+        ],
+        actor=actor,
+        at=at,
+    )
+    return written
+
+
+# --- plans -----------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def plan_make(
+    *, patient: Patient, total: Decimal, instalment: Decimal, starts_on: date, actor: Actor, at: datetime | None = None
+) -> PaymentPlan:
+    """Agree on instalments for what the patient owes. One active plan at a time."""
+    actor.require("statement.send")
+    require_mine(patient.organization_id, actor)
+    at = at or timezone.now()
+    owed = sum((c.balance for c in open_patient_charges([patient.pk]).get(patient.pk, [])), ZERO)
+    if total <= ZERO or total > owed:
+        raise Refused(f"The patient owes ${owed:,.2f}; a plan is for at most that.", code="total", field="total")
+    if instalment <= ZERO or instalment > total:
+        raise Refused("An instalment is above zero and at most the total.", code="instalment", field="instalment")
+    if starts_on < local_day(at):
+        raise Refused("The first instalment is due today or later.", code="past", field="starts_on")
+    try:
+        with transaction.atomic():
+            row = PaymentPlan.objects.create(
+                organization_id=patient.organization_id,
+                patient=patient,
+                total=total,
+                instalment=instalment,
+                starts_on=starts_on,
+                actor_name=actor.name,
+            )
+    except IntegrityError as error:
+        raise Conflict("This patient has an active plan already.", code="one_plan") from error
+    record_steps(
+        [
+            Step(
+                patient.organization_id,
+                "plan.made",
+                f"Payment plan: ${total:,.2f} in parts of ${instalment:,.2f}",
+                {"patient_id": patient.pk},
+            )
+        ],
+        actor=actor,
+        at=at,
+    )
+    return row
+
+
+@transaction.atomic
+def plan_cancel(*, plan: PaymentPlan, reason: str, actor: Actor, at: datetime | None = None) -> PaymentPlan:
+    actor.require("statement.send")
+    require_mine(plan.organization_id, actor)
+    if not reason.strip():
+        raise Refused("Say why the plan ends.", code="missing", field="reason")
+    _plan_move(plan, PlanStatus.CANCELLED, actor, at or timezone.now(), f"Payment plan ended: {reason}")
+    return plan
+
+
+def _plan_move(plan: PaymentPlan, to: str, actor: Actor, at: datetime, sentence: str) -> None:
+    if to not in PLAN_MOVES[plan.status]:
+        raise Refused(f"A plan that is {plan.get_status_display().lower()} cannot change so.", code="not_allowed")
+    old, plan.status = plan.status, to
+    plan.save(update_fields=["status"])
+    record_steps(
+        [Step(plan.organization_id, f"plan.{to}", sentence[:300], {"patient_id": plan.patient_id}, old=old, new=to)],
+        actor=actor,
+        at=at,
+    )
+
+
+def plan_paid(plans: Sequence[PaymentPlan]) -> dict[int, Decimal]:
+    """What came in from each plan's patient since it was made. One query."""
+    if not plans:
+        return {}
+    rows = PatientPayment.objects.filter(
+        patient__plans__in=[p.pk for p in plans],
+        voided_at__isnull=True,
+        received_on__gte=F("patient__plans__created_at__date"),
+    )
+    return dict(
+        rows.filter(patient__plans__in=[p.pk for p in plans])
+        .values_list("patient__plans")
+        .annotate(t=Sum("amount"))
+        .order_by()
+    )
+
+
+def plan_rows(plan: PaymentPlan, paid: Decimal, today: date) -> list[rules.Instalment]:
+    return rules.schedule(
+        total=plan.total,
+        instalment=plan.instalment,
+        starts_on=plan.starts_on,
+        grace_days=plan.grace_days,
+        paid=paid,
+        today=today,
+    )
+
+
+@transaction.atomic
+def plans_review(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
+    """Active plans that are paid end; those with too many misses break, so that statements begin again. Returns how many moved."""
+    at = at or timezone.now()
+    plans = list(
+        PaymentPlan.objects.select_for_update().filter(organization_id=organization_id, status=PlanStatus.ACTIVE)
+    )
+    paid = plan_paid(plans)
+    moved = 0
+    for plan in plans:
+        rows = plan_rows(plan, paid.get(plan.pk, ZERO), local_day(at))
+        status = rules.plan_status(rows, plan.misses_allowed)
+        if status != plan.status:
+            words = (
+                "Payment plan paid"
+                if status == PlanStatus.DONE
+                else f"Payment plan broken: {sum(r.missed for r in rows)} instalments missed"
+            )
+            _plan_move(plan, status, actor, at, words)
+            moved += 1
+    return moved

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from ar import figures, views
+
+app_name = "ar"
+urlpatterns = [
+    # queues of this phase, at their own addresses
+    path("follow-up/", views.followup, name="followup"),
+    path("credits/", views.credits, name="credits"),
+    path("approvals/", views.approvals, name="approvals"),
+    # patients' accounts
+    path("patient-accounts/", views.accounts, name="accounts"),
+    path("patients/<uuid:public_id>/account/", views.account, name="account"),
+    path("patients/<uuid:public_id>/account/payment/", views.payment_new, name="payment_new"),
+    path("patients/<uuid:public_id>/account/hold/", views.hold, name="hold"),
+    path("patients/<uuid:public_id>/account/plan/", views.plan_new, name="plan_new"),
+    path("patients/<uuid:public_id>/account/statement/", views.statement_now, name="statement_now"),
+    path("patient-payments/<uuid:public_id>/void/", views.payment_void, name="payment_void"),
+    path("patient-payments/<uuid:public_id>/receipt/", views.receipt, name="receipt"),
+    path("charges/<uuid:public_id>/transfer/", views.transfer, name="transfer"),
+    path("charges/<uuid:public_id>/refund/", views.refund_new, name="refund_new"),
+    path("statements/", views.statements, name="statements"),
+    path("statements/run/", views.statements_run, name="statements_run"),
+    path("statements/<uuid:public_id>.pdf", views.statement_pdf, name="statement_pdf"),
+    # write-offs and refunds
+    path("write-offs/", views.write_offs, name="write_offs"),
+    path("write-offs/<uuid:public_id>/", views.write_off, name="write_off"),
+    path("claims/<uuid:public_id>/write-off/", views.write_off_new, name="write_off_new"),
+    path("refunds/", views.refunds, name="refunds"),
+    path("refunds/<uuid:public_id>/", views.refund, name="refund"),
+    path("refunds/<uuid:public_id>/issue/", views.refund_issue, name="refund_issue"),
+    # figures
+    path("aging/", figures.aging, name="aging"),
+    path("aging/lines/", figures.aging_lines, name="aging_lines"),
+    path("performance/", figures.kpis, name="kpis"),
+    path("performance/lag/", figures.lag, name="lag"),
+    path("performance/<slug:code>/", figures.kpi, name="kpi"),
+]

@@ -1,0 +1,447 @@
+"""From rows to facts: everything the requirement check and the four-way match need, loaded in bulk (DOMAIN B2, B3).
+
+Ids inside the facts: payer and plan by their codes, patients by primary key as text, sites by NPI and tax id.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.db.models import Prefetch
+
+from authorizations import families
+from authorizations.clocks import DecisionRule, SiteCalendar, Unit, Window, us_federal_holidays
+from authorizations.facts import (
+    UPDATE_WINDOW,
+    AuthorizedFact,
+    AuthorizedService,
+    AuthStatus,
+    BilledFact,
+    MatchPolicy,
+    MatchRequest,
+    OrderedFact,
+    PerformedFact,
+    SiteMatch,
+)
+from authorizations.families import Catalog, Crosswalk, CrosswalkRow, CrosswalkVerdict
+from authorizations.matching import RULE_ORDER, MatchContext, MatchResult, match_exam
+from authorizations.models import GRANTED, Authorization, AuthRule
+from authorizations.models import AuthorizedService as ServiceRow
+from authorizations.models import AuthStatus as Status
+from authorizations.models import Crosswalk as CrosswalkRecord
+from authorizations.requirement import (
+    Evidence,
+    EvidenceKind,
+    Requirement,
+    RequirementAnswer,
+    RequirementQuery,
+    RequirementRule,
+    RequirementRules,
+    RuleKind,
+)
+from intake.models import CheckStatus, Coverage, EligibilityCheck, OrderedExam
+from intake.services import local_day, primary_coverages
+from rcm.accounts.models import Site
+from rcm.reference.facts import current, holidays, procedure_versions
+from rcm.reference.models import Payer, PayerKind
+
+_STATUS = {
+    Status.REQUESTED: AuthStatus.REQUESTED,
+    Status.PENDED: AuthStatus.PENDED,
+    Status.APPROVED: AuthStatus.APPROVED,
+    Status.PARTIAL: AuthStatus.PARTIALLY_APPROVED,
+    Status.MODIFIED: AuthStatus.MODIFIED,
+    Status.DENIED: AuthStatus.DENIED,
+    Status.CANCELLED: AuthStatus.CANCELLED,
+    Status.EXPIRED: AuthStatus.EXPIRED,
+    Status.NOT_REQUIRED: AuthStatus.NOT_REQUIRED,
+}
+_VERDICT = {"covered": CrosswalkVerdict.ALLOWED, "update": CrosswalkVerdict.UPDATE, "new": CrosswalkVerdict.NEW_AUTH}
+
+
+def catalog(on: date) -> Catalog:
+    """The procedure catalog in force on a day."""
+    rows = (row for versions in procedure_versions().values() if (row := current(versions, on)) is not None)
+    return {
+        r.code: families.Procedure(
+            code=r.code,
+            family=r.family,
+            modality=r.modality,
+            body_region=r.body_part,
+            contrast="" if r.contrast == "any" else r.contrast,
+            extent=r.extent,
+            views_min=r.views_min,
+            views_max=r.views_max,
+            bilat_ind=families.BILATERAL if r.laterality == "bilateral" else "",
+            typical_prior_auth="" if r.auth_default is None else "Y" if r.auth_default else "N",
+        )
+        for r in rows
+    }
+
+
+def requirement_rules(known: Catalog) -> RequirementRules:
+    """Every rule row. One query. A code that no row speaks of is unknown: somebody asks the payer."""
+    rows = AuthRule.objects.select_related("payer", "plan")
+    found = [
+        RequirementRule(
+            rule_id=f"R{r.pk}",
+            kind=RuleKind.REQUIRED if r.required else RuleKind.EXEMPT if r.pos else RuleKind.NOT_REQUIRED,
+            payer_id=r.payer.code if r.payer else "",
+            plan_id=r.plan.code if r.plan else "",
+            product=r.payer_kind,
+            state=r.state,
+            code=r.code,
+            modality=r.modality,
+            pos=frozenset({r.pos}) if r.pos else frozenset(),
+            reviewer=r.reviewer,
+            effective_from=r.effective_from,
+            effective_to=r.effective_to,
+            source=r.source,
+        )
+        for r in rows
+    ]
+    return RequirementRules(found, known)
+
+
+def crosswalk() -> Crosswalk:
+    """The payers' own family pairs. One query; a pair of no payer holds for every payer that asks."""
+    rows = list(CrosswalkRecord.objects.select_related("payer"))
+    payers = list(Payer.objects.values_list("code", flat=True)) if any(r.payer_id is None for r in rows) else []
+    return Crosswalk(
+        CrosswalkRow(
+            payer,
+            r.authorized,
+            r.performed,
+            _VERDICT[r.verdict],
+            effective_from=r.effective_from,
+            effective_to=r.effective_to,
+            source=r.source,
+        )
+        for r in rows
+        if r.verdict in _VERDICT
+        for payer in ([r.payer.code] if r.payer else payers)
+    )
+
+
+class Calendars:
+    """Site calendars by state and zone, each made once."""
+
+    def __init__(self, years: Iterable[int]) -> None:
+        self._federal = frozenset(d for y in set(years) for d in us_federal_holidays(y))
+        self._made: dict[tuple[str, str], SiteCalendar] = {}
+
+    def of(self, site: Site) -> SiteCalendar:
+        key = (site.time_zone, site.state)
+        if key not in self._made:
+            self._made[key] = SiteCalendar(site.time_zone, self._federal | holidays(site.state))
+        return self._made[key]
+
+
+def policy_of(payer: Payer) -> MatchPolicy:
+    """A payer's terms of matching. An unknown retroactive window stays unknown."""
+    return MatchPolicy(
+        site_match=SiteMatch.TIN if payer.match_site_by_tin else SiteMatch.NPI,
+        match_ordering=payer.needs_ordering_match,
+        retro_window=None if payer.retro_auth_days is None else Window(payer.retro_auth_days),
+        update_window=UPDATE_WINDOW
+        if payer.update_window_days is None
+        else Window(payer.update_window_days, Unit.BUSINESS_DAYS),
+        source=payer.source or f"row of {payer.name}",
+    )
+
+
+def decision_window(payer: Payer, *, urgent: bool, on: date) -> tuple[Window | None, str]:
+    """How long the payer may take to decide, and who says so: its own row, else the regulated clock, else nobody."""
+    if payer.auth_decision_hours is not None and not urgent:
+        return Window(payer.auth_decision_hours, Unit.HOURS), payer.source or payer.name
+    found = [
+        r
+        for r in regulated_clocks()
+        if r.urgency == ("expedited" if urgent else "standard")
+        and r.product in ("", payer.kind)
+        and (r.effective_from is None or r.effective_from <= on)
+        and (r.effective_to is None or on <= r.effective_to)
+    ]
+    if not found:
+        return None, ""
+    best = max(found, key=lambda r: (r.product != "", r.effective_from or date.min))
+    return best.window, best.source
+
+
+@cache
+def regulated_clocks() -> tuple[DecisionRule, ...]:
+    """Regulated decision times shipped with the product (DOMAIN B6)."""
+    with Path(__file__).with_name("data").joinpath("decision_clocks.csv").open(newline="") as handle:
+        return tuple(
+            DecisionRule(
+                rule_id=f"CLOCK-{n}",
+                urgency=row["urgency"],
+                window=Window(int(row["amount"]), Unit(row["unit"])),
+                product=row["product"],
+                effective_from=date.fromisoformat(row["effective_from"]) if row["effective_from"] else None,
+                effective_to=date.fromisoformat(row["effective_to"]) if row["effective_to"] else None,
+                source=row["source"],
+            )
+            for n, row in enumerate(csv.DictReader(handle), start=1)
+        )
+
+
+# --- records to facts ------------------------------------------------------------------------------------------------
+
+
+def _status(row: Authorization) -> AuthStatus:
+    """As the match judges it. A record whose last day has passed stood on the days before: its dates decide, not the mark."""
+    if row.status == Status.EXPIRED and row.effective_to is not None:
+        return AuthStatus.APPROVED
+    return _STATUS[Status(row.status)]
+
+
+def authorized_fact(row: Authorization, services: Sequence[ServiceRow] | None = None) -> AuthorizedFact:
+    """One record as the match sees it. Give `services` when they were prefetched."""
+    lines = row.services.all() if services is None else services
+    zone_day = row.requested_at.date() if row.requested_at else None
+    return AuthorizedFact(
+        status=_status(row),
+        number=row.number,
+        services=tuple(
+            AuthorizedService(
+                code=s.code,
+                units=s.units,
+                units_used=s.used,
+                laterality=s.laterality,
+                approved=s.status in ("approved", "modified"),
+            )
+            for s in sorted(lines, key=lambda s: s.pk)
+        ),
+        patient_id=str(row.patient_id),
+        payer_id=row.payer.code,
+        plan_id=row.coverage.plan.code if row.coverage.plan else "",
+        member_id=row.member_id,
+        effective_from=row.effective_from,
+        effective_to=row.effective_to,
+        site_npi=row.facility_npi,
+        site_tin=row.facility_tin,
+        ordering_npi=row.ordering_npi,
+        rendering_npi=row.rendering_npi,
+        requested_on=zone_day,
+        reference=row.reference,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ExamAsk:
+    """One exam to be matched: what was ordered, where and when it is planned or was done.
+
+    `performed_code` blank: not done yet, the planned visit is judged. `exam_id` lets units the exam already took count once.
+    """
+
+    key: str
+    ordered: OrderedExam | None
+    patient_id: int
+    site: Site
+    day: date
+    coverage: Coverage | None = None
+    performed_code: str = ""
+    units: int = 1
+    laterality: str = ""
+    rendering_npi: str = ""
+    ordering_npi: str = ""
+    exam_id: int | None = None
+    billed: BilledFact | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The verdict on one exam with the record and requirement it was judged by."""
+
+    ask: ExamAsk
+    result: MatchResult
+    requirement: RequirementAnswer
+    authorization: Authorization | None
+    coverage: Coverage | None
+
+
+def match_exams(asks: Sequence[ExamAsk], *, as_of: date) -> dict[str, Matched]:
+    """Match many exams, each with the record that carries it furthest. About ten queries, whatever the number.
+
+    Exams of one call share units in the order they are given: two cannot both take the last one.
+    """
+    if not asks:
+        return {}
+    coverages = primary_coverages({a.patient_id for a in asks if a.coverage is None})
+    known = catalog(max(a.day for a in asks))
+    rules = requirement_rules(known)
+    pairs = crosswalk()
+    calendars = Calendars(y for a in asks for y in (a.day.year - 1, a.day.year, a.day.year + 1))
+    records = authorizations_of({a.patient_id for a in asks})
+    flags = eligibility_flags({c.pk for c in [*coverages.values(), *(a.coverage for a in asks if a.coverage)]})
+    heard = heard_of(records)
+    taken: dict[tuple[str, str, str, str], int] = {}
+    found: dict[str, Matched] = {}
+    for ask in asks:
+        coverage = ask.coverage or coverages.get(ask.patient_id)
+        context = MatchContext(known, pairs, calendars.of(ask.site))
+        answer = _requirement(rules, ask, coverage, flags, heard)
+        base = _request(ask, coverage, answer)
+        best: tuple[tuple[bool, int], MatchResult, Authorization | None] | None = None
+        for row in _candidates(ask, records.get(ask.patient_id, ())):
+            counted = (
+                sum(u.units for s in row.services.all() for u in s.uses.all() if u.exam_id == ask.exam_id)
+                if ask.exam_id
+                else 0
+            )
+            performed = replace(base.performed, units_counted=counted) if base.performed else None
+            result = match_exam(
+                replace(base, authorized=authorized_fact(row), performed=performed), context, as_of=as_of, taken=taken
+            )
+            reach = (result.passes, RULE_ORDER[result.first.rule] if result.first else 99)
+            if best is None or reach > best[0]:
+                best = (reach, result, row)
+        if best is None:
+            result, record = match_exam(base, context, as_of=as_of), None
+        else:
+            _, result, record = best
+        if result.passes and result.service is not None and record is not None:
+            line = (record.payer.code, record.number, result.service.code, result.service.laterality)
+            performed = result.request.performed
+            counted = bool(ask.exam_id and base.performed and performed is not None and performed.units_counted)
+            taken[line] = taken.get(line, 0) + (0 if counted else ask.units)
+        found[ask.key] = Matched(ask, result, answer, record, coverage)
+    return found
+
+
+def authorizations_of(patient_ids: Iterable[int]) -> dict[int, list[Authorization]]:
+    """Records of these patients with services and uses, newest first. Three queries."""
+    rows = (
+        Authorization.objects.filter(patient_id__in=list(patient_ids))
+        .exclude(status__in=[Status.CANCELLED])
+        .select_related("payer", "coverage__plan", "site")
+        .prefetch_related(Prefetch("services", queryset=ServiceRow.objects.prefetch_related("uses")))
+        .order_by("-id")
+    )
+    found: dict[int, list[Authorization]] = {}
+    for row in rows:
+        found.setdefault(row.patient_id, []).append(row)
+    return found
+
+
+def _candidates(ask: ExamAsk, rows: Sequence[Authorization]) -> list[Authorization]:
+    """Records asked for this order line; else those granted to the patient that name the code's line. A draft was not asked yet."""
+    live = [r for r in rows if r.status != Status.DRAFT]
+    own = [
+        r
+        for r in live
+        if ask.ordered is not None and any(s.ordered_exam_id == ask.ordered.pk for s in r.services.all())
+    ]
+    return own or [r for r in live if r.status in GRANTED and all(s.ordered_exam_id is None for s in r.services.all())]
+
+
+def eligibility_flags(coverage_ids: Iterable[int]) -> dict[int, EligibilityCheck]:
+    """The last active answer of each coverage. One query."""
+    rows = (
+        EligibilityCheck.objects.filter(coverage_id__in=list(coverage_ids), status=CheckStatus.ACTIVE)
+        .order_by("coverage_id", "-id")
+        .distinct("coverage_id")
+    )
+    return {c.coverage_id: c for c in rows}
+
+
+def heard_of(records: Mapping[int, Sequence[Authorization]]) -> dict[tuple[int, str], list[Evidence]]:
+    """What payers told us by phone, portal or response about a code, by (coverage, code)."""
+    found: dict[tuple[int, str], list[Evidence]] = {}
+    for rows in records.values():
+        for row in rows:
+            for item in row.evidence.get("heard", ()):
+                found.setdefault((row.coverage_id, item["code"]), []).append(
+                    Evidence(
+                        EvidenceKind(item["kind"]),
+                        Requirement(item["says"]),
+                        item["code"],
+                        item.get("who", ""),
+                        date.fromisoformat(item["on"]) if item.get("on") else None,
+                        item.get("reference", ""),
+                    )
+                )
+    return found
+
+
+def _requirement(
+    rules: RequirementRules,
+    ask: ExamAsk,
+    coverage: Coverage | None,
+    flags: Mapping[int, EligibilityCheck],
+    heard: Mapping[tuple[int, str], list[Evidence]],
+) -> RequirementAnswer:
+    code = ask.performed_code or (ask.ordered.code if ask.ordered else "")
+    if coverage is None:
+        return RequirementAnswer(
+            Requirement.UNKNOWN, "No coverage is known: nobody can say whether an authorization is needed."
+        )
+    if coverage.payer.kind == PayerKind.SELF_PAY:
+        return RequirementAnswer(Requirement.NOT_REQUIRED, "Self-pay: no payer to ask.", rule_id="SELF-PAY")
+    query = RequirementQuery(
+        payer_id=coverage.payer.code,
+        code=code,
+        service_date=ask.day,
+        plan_id=coverage.plan.code if coverage.plan else "",
+        product=coverage.plan.kind if coverage.plan else coverage.payer.kind,
+        state=ask.site.state,
+        pos=ask.site.pos,
+        coverage_rank=coverage.rank if coverage.active else 1,
+    )
+    evidence = list(heard.get((coverage.pk, code), ()))
+    check = flags.get(coverage.pk)
+    if check is not None and check.auth_required is not None:
+        says = Requirement.REQUIRED if check.auth_required else Requirement.NOT_REQUIRED
+        on = local_day(check.answered_at, ask.site) if check.answered_at else None
+        evidence.append(Evidence(EvidenceKind.BENEFIT_271, says, "", coverage.payer.name, on, check.trace))
+    return rules.check(query, evidence)
+
+
+def _request(ask: ExamAsk, coverage: Coverage | None, answer: RequirementAnswer) -> MatchRequest:
+    ordered = ask.ordered
+    who: dict[str, Any] = {
+        "patient_id": str(ask.patient_id),
+        "payer_id": coverage.payer.code if coverage else "",
+        "plan_id": coverage.plan.code if coverage and coverage.plan else "",
+        "member_id": coverage.member_id if coverage else "",
+        "site_npi": ask.site.npi,
+        "site_tin": ask.site.organization.tin,
+    }
+    order_npi = ordered.order.ordering.npi if ordered and ordered.order.ordering else ""
+    ordered_fact = None
+    if ordered is not None:
+        ordered_fact = OrderedFact(
+            code=ordered.code,
+            laterality=ordered.laterality,
+            ordering_npi=order_npi,
+            ordered_on=local_day(ordered.order.ordered_at, ask.site),
+            planned_for=ask.day,
+            rendering_npi=ask.rendering_npi,
+            **who,
+        )
+    performed = None
+    if ask.performed_code:
+        performed = PerformedFact(
+            code=ask.performed_code,
+            service_date=ask.day,
+            units=ask.units,
+            laterality=ask.laterality,
+            ordering_npi=ask.ordering_npi or order_npi,
+            rendering_npi=ask.rendering_npi,
+            **who,
+        )
+    return MatchRequest(
+        ordered=ordered_fact,
+        performed=performed,
+        billed=ask.billed,
+        requirement=answer,
+        policy=policy_of(coverage.payer) if coverage else MatchPolicy(),
+        key=ask.key,
+    )

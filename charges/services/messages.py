@@ -1,0 +1,121 @@
+"""Processors of inbound results: stored bytes to records to verbs. Registered in apps.py; replaying one changes nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from charges import dicom, hl7
+from charges.records import Recorded
+from charges.services.recording import exams_record
+from charges.services.reports import reports_receive
+from rcm.accounts.actor import Actor
+from rcm.exchange import dicom as exchange_dicom
+from rcm.exchange import hl7 as exchange_hl7
+from rcm.exchange.models import Direction, Interchange
+from rcm.exchange.problems import ParseProblem
+from rcm.reference.facts import procedure_versions
+
+
+def supply_kinds() -> dict[str, str]:
+    """Kind of every code of the procedure catalog: exam, addon, contrast, radiopharm, guidance."""
+    return {code: versions[0].kind for code, versions in procedure_versions().items()}
+
+
+def oru(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
+    """ORU^R01: reports."""
+    return orus([interchange], actor=actor, at=at)[0]
+
+
+def orus(interchanges: Sequence[Interchange], *, actor: Actor, at: datetime) -> list[dict[str, Any]]:
+    """ORU^R01 of one organization, many at once."""
+    found = [
+        hl7.reports(exchange_hl7.parse(bytes(i.content)), i.organization_id, interchange_id=i.pk) for i in interchanges
+    ]
+    return _summaries("reports", found, reports_receive(reports=[r for rs in found for r in rs], actor=actor, at=at))
+
+
+def dft(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
+    """DFT^P03: charges as the information system saw them."""
+    return dfts([interchange], actor=actor, at=at)[0]
+
+
+def dfts(interchanges: Sequence[Interchange], *, actor: Actor, at: datetime) -> list[dict[str, Any]]:
+    """DFT^P03 of one organization, many at once."""
+    kinds = supply_kinds()
+    found = [
+        hl7.charges(exchange_hl7.parse(bytes(i.content)), i.organization_id, supply_kinds=kinds, interchange_id=i.pk)
+        for i in interchanges
+    ]
+    return _summaries("exams", found, exams_record(records=[r for rs in found for r in rs], actor=actor, at=at))
+
+
+def mpps(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
+    """MPPS N-CREATE and N-SET: what the modality did."""
+    return mppses([interchange], actor=actor, at=at)[0]
+
+
+def mppses(interchanges: Sequence[Interchange], *, actor: Actor, at: datetime) -> list[dict[str, Any]]:
+    """MPPS of one organization, many at once."""
+    kinds = supply_kinds()
+    begun: dict[str, Sequence[str]] = {}
+    found = []
+    for row in interchanges:
+        facts = exchange_dicom.read(bytes(row.content))
+        accessions = facts.accessions or begun.get(facts.sop_instance_uid, ())
+        if not accessions:
+            accessions = _accessions_of_step(row, facts.sop_instance_uid)
+        if not accessions:
+            raise ParseProblem(
+                "The step names no accession, and its beginning was never received.",
+                code="no_accession",
+                field="AccessionNumber",
+            )
+        begun.setdefault(facts.sop_instance_uid, accessions)
+        named = () if facts.accessions else accessions
+        found.append(
+            dicom.records(facts, row.organization_id, accessions=named, supply_kinds=kinds, interchange_id=row.pk)
+        )
+    return _summaries("exams", found, exams_record(records=[r for rs in found for r in rs], actor=actor, at=at))
+
+
+def _accessions_of_step(interchange: Interchange, uid: str) -> Sequence[str]:
+    rows = Interchange.objects.filter(
+        organization_id=interchange.organization_id, direction=Direction.IN, kind="MPPS", control_number=uid[:60]
+    ).order_by("id")
+    for row in rows.exclude(pk=interchange.pk)[:5]:
+        accessions = exchange_dicom.read(bytes(row.content)).accessions
+        if accessions:
+            return accessions
+    return ()
+
+
+def _summaries(what: str, told: Sequence[Sequence[object]], done: Sequence[Recorded]) -> list[dict[str, Any]]:
+    """One summary for each message, in order: `done` answers the records of all of them."""
+    rest, out = iter(done), []
+    for records in told:
+        mine = [next(rest) for _ in records]
+        out.append(
+            {
+                what: len(mine),
+                "new": sum(d.new for d in mine),
+                "changed": sum(d.changed for d in mine),
+                "unsolicited": sum(d.exam_id is None for d in mine),
+            }
+        )
+    return out
+
+
+PROCESSORS = {"ORU": oru, "DFT": dft, "MPPS": mpps}
+OF_MANY = {"ORU": orus, "DFT": dfts, "MPPS": mppses}
+
+
+def reread(interchange: Interchange, *, actor: Actor, at: datetime | None = None) -> Mapping[str, Any]:
+    """Apply a kept message again, now that something it needed is there."""
+    return PROCESSORS[interchange.kind](interchange, actor=actor, at=at or timezone.now())
+
+
+__all__ = ["OF_MANY", "PROCESSORS", "dft", "mpps", "oru", "reread", "supply_kinds"]

@@ -1,0 +1,114 @@
+"""Results that no order explained: link them to their order, dismiss them, or try again when the order has come (DOMAIN D1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from charges.models import UNSOLICITED_MOVES, Unsolicited, UnsolicitedStatus
+from charges.services.messages import reread
+from intake.models import OrderedExam
+from rcm.accounts.actor import Actor
+from rcm.accounts.problems import Refused
+from rcm.audit.services import Step, record_steps
+from rcm.exchange.models import Interchange
+from rcm.worklist.services import close_items
+
+
+def _locked(row: Unsolicited) -> Unsolicited:
+    return Unsolicited.objects.select_for_update().get(pk=row.pk)
+
+
+def _move(row: Unsolicited, to: str) -> None:
+    if to not in UNSOLICITED_MOVES[row.status]:
+        raise Refused(f"This result is {row.get_status_display().lower()} already.", code="not_allowed", status=409)
+    row.status = to
+
+
+@transaction.atomic
+def unsolicited_link(
+    *, unsolicited: Unsolicited, ordered_exam: OrderedExam, actor: Actor, at: datetime | None = None
+) -> Unsolicited:
+    """Say which ordered exam a result belongs to; the message is applied again and lands there."""
+    actor.require("charge.review" if actor.can("charge.review") else "order.edit")
+    at = at or timezone.now()
+    row = _locked(unsolicited)
+    if ordered_exam.organization_id != row.organization_id:
+        raise Refused("That order belongs to another organization.", code="not_found", status=404)
+    if row.patient_id and ordered_exam.patient_id != row.patient_id:
+        raise Refused(
+            "The message names another patient than this order.",
+            field="ordered_exam",
+            code="other_patient",
+            fix="Dismiss it, and tell the sender.",
+        )
+    _move(row, UnsolicitedStatus.LINKED)
+    row.ordered_exam = ordered_exam
+    row.save(update_fields=["status", "ordered_exam"])
+    record_steps(
+        [
+            Step(
+                row.organization_id, "result.linked", f"{row.kind} linked to the order of {ordered_exam.code}",
+                {"patient_id": ordered_exam.patient_id, "ordered_exam_id": ordered_exam.pk, "interchange_id": row.interchange_id},
+            )
+        ],
+        actor=actor,
+        at=at,
+    )  # fmt: skip
+    reread(Interchange.objects.get(pk=row.interchange_id), actor=Actor.system("link", [row.organization_id]), at=at)
+    close_items("unsolicited", [row.pk], actor=actor, at=at, outcome="Linked to its order")
+    row.refresh_from_db()
+    return row
+
+
+@transaction.atomic
+def unsolicited_dismiss(
+    *, unsolicited: Unsolicited, reason: str, actor: Actor, at: datetime | None = None
+) -> Unsolicited:
+    """Put a result aside that belongs to no exam of ours. Its message stays."""
+    actor.require("charge.review" if actor.can("charge.review") else "order.edit")
+    at = at or timezone.now()
+    if len(reason.strip()) < 5:
+        raise Refused("Say why it is not ours.", field="reason", code="missing")
+    row = _locked(unsolicited)
+    _move(row, UnsolicitedStatus.DISMISSED)
+    row.reason = reason.strip()[:200]
+    row.save(update_fields=["status", "reason"])
+    record_steps(
+        [
+            Step(
+                row.organization_id,
+                "result.dismissed",
+                f"{row.kind} dismissed",
+                {"interchange_id": row.interchange_id},
+                reason=row.reason,
+            )
+        ],
+        actor=actor,
+        at=at,
+    )
+    close_items("unsolicited", [row.pk], actor=actor, at=at, outcome="Dismissed")
+    return row
+
+
+@transaction.atomic
+def unsolicited_retry(
+    *,
+    patient_ids: Iterable[int] = (),
+    everything: bool = False,
+    actor: Actor,
+    at: datetime | None = None,
+    most: int = 200,
+) -> int:
+    """Apply waiting results again, those of some patients or all, oldest first; returns how many found their exam."""
+    at = at or timezone.now()
+    rows = Unsolicited.objects.filter(organization_id__in=actor.organizations, status=UnsolicitedStatus.WAITING)
+    if not everything:
+        rows = rows.filter(patient_id__in=list(patient_ids))
+    waiting = list(rows.order_by("id").values_list("pk", "interchange_id")[:most])
+    for interchange in Interchange.objects.filter(pk__in={i for _, i in waiting}).order_by("id"):
+        reread(interchange, actor=actor, at=at)
+    return Unsolicited.objects.filter(pk__in=[pk for pk, _ in waiting], status=UnsolicitedStatus.LINKED).count()

@@ -1,0 +1,262 @@
+"""Clearance: five gates of an appointment, each ready, check or stop, with who does what by when (FEATURES A12).
+
+Facts in, gates out; no database and no clock. `check` means somebody still has to do something in time; `stop` means the patient
+should not be confirmed or examined as things stand. An overridden gate no longer blocks, but stays visible as `check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    READY = "ready"
+    CHECK = "check"
+    STOP = "stop"
+
+
+class GateName(StrEnum):
+    IDENTITY = "identity"
+    ORDER = "order"
+    ELIGIBILITY = "eligibility"
+    AUTHORIZATION = "authorization"
+    MONEY = "money"
+
+
+class Verb(StrEnum):
+    """What a person wants to do with the appointment."""
+
+    BOOK = "book"
+    CONFIRM = "confirm"
+    CHECK_IN = "check_in"
+
+
+WORST = (State.STOP, State.CHECK, State.READY)
+OWNER_ROLES = {
+    GateName.IDENTITY: "front_desk",
+    GateName.ORDER: "front_desk",
+    GateName.ELIGIBILITY: "front_desk",
+    GateName.AUTHORIZATION: "authorization",
+    GateName.MONEY: "front_desk",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClearancePolicy:
+    """When a verified coverage must be asked again, in days before the visit (FEATURES A11: T-3, T-1, check-in)."""
+
+    recheck_days: tuple[int, ...] = (3, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One gate. `due` is the last day to act; `owner` the role that acts."""
+
+    state: State
+    sentence: str
+    owner: str = ""
+    due: date | None = None
+    overridden: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "state": self.state.value,
+            "sentence": self.sentence,
+            "owner": self.owner,
+            "due": self.due.isoformat() if self.due else "",
+            "overridden": self.overridden,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What another phase decided, or a person overrode, about one gate; `sentence` is what was overridden."""
+
+    state: State
+    sentence: str
+    due: date | None = None
+    overridden: bool = False
+    reason: str = ""
+    actor_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageFacts:
+    """The primary coverage. `status`: unverified, active, inactive, rejected. `verified_on` is the day of the payer's last answer."""
+
+    payer_name: str
+    status: str
+    self_pay: bool = False
+    verified_on: date | None = None
+    waiting: bool = False
+    failed: bool = False
+    problem: str = ""
+    drift: tuple[str, ...] = ()
+    covers_day: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateFacts:
+    """The latest estimate; `hold` says why it has no amount. A good-faith estimate has its legal day."""
+
+    patient_share: Decimal | None = None
+    hold: str = ""
+    good_faith: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClearanceFacts:
+    """Everything the five gates ask about one appointment. `today` and `day` are local to the site."""
+
+    day: date
+    today: date
+    identity_gaps: tuple[str, ...] = ()
+    has_order: bool = True
+    order_gaps: tuple[str, ...] = ()
+    coverage: CoverageFacts | None = None
+    network: str = ""
+    estimate: EstimateFacts | None = None
+    estimate_due: date | None = None
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+
+
+def clear(facts: ClearanceFacts, policy: ClearancePolicy = ClearancePolicy()) -> dict[GateName, Gate]:
+    """The five gates of one appointment, in the order of the board."""
+    gates = {
+        GateName.IDENTITY: _identity(facts),
+        GateName.ORDER: _order(facts),
+        GateName.ELIGIBILITY: _eligibility(facts, policy),
+        GateName.AUTHORIZATION: _authorization(facts),
+        GateName.MONEY: _money(facts),
+    }
+    return {name: _decided(name, gate, facts.decisions.get(name)) for name, gate in gates.items()}
+
+
+def worst(gates: Mapping[GateName, Gate]) -> State:
+    """The state the board sorts by."""
+    states = {gate.state for gate in gates.values()}
+    return next((state for state in WORST if state in states), State.READY)
+
+
+def blocking(gates: Mapping[GateName, Gate], verb: Verb) -> list[tuple[GateName, Gate]]:
+    """The gates that stop a verb: every stop, and for confirming and check-in an authorization that is still open (FEATURES B6)."""
+    found = []
+    for name, gate in gates.items():
+        if gate.overridden or gate.state is State.READY:
+            continue
+        still_open = name is GateName.AUTHORIZATION and verb is not Verb.BOOK
+        if gate.state is State.STOP or still_open:
+            found.append((name, gate))
+    return found
+
+
+def _gate(name: GateName, state: State, sentence: str, due: date | None = None) -> Gate:
+    return Gate(
+        state, sentence, "" if state is State.READY else OWNER_ROLES[name], None if state is State.READY else due
+    )
+
+
+def _identity(facts: ClearanceFacts) -> Gate:
+    name = GateName.IDENTITY
+    if facts.identity_gaps:
+        return _gate(name, State.CHECK, f"Missing on the chart: {', '.join(facts.identity_gaps)}.", facts.day)
+    return _gate(name, State.READY, "Name, birth date, address and phone are on the chart.")
+
+
+def _order(facts: ClearanceFacts) -> Gate:
+    name = GateName.ORDER
+    if not facts.has_order:
+        return _gate(name, State.STOP, "No order: without one the exam cannot be billed.", facts.day)
+    if facts.order_gaps:
+        state = State.STOP if facts.today >= facts.day - timedelta(days=1) else State.CHECK
+        return _gate(
+            name, state, f"Ask the ordering office: {'; '.join(facts.order_gaps)}.", facts.day - timedelta(days=1)
+        )
+    return _gate(name, State.READY, "The order is complete.")
+
+
+def _eligibility(facts: ClearanceFacts, policy: ClearancePolicy) -> Gate:
+    name, coverage = GateName.ELIGIBILITY, facts.coverage
+    if coverage is None:
+        return _gate(name, State.STOP, "No coverage on the chart: enter the card, or choose self-pay.", facts.day)
+    if coverage.self_pay:
+        return _gate(name, State.READY, "Self-pay.")
+    if coverage.status == "inactive":
+        return _gate(name, State.STOP, f"{coverage.payer_name} says the coverage is not active.", facts.day)
+    if coverage.status == "rejected":
+        return _gate(
+            name, State.STOP, coverage.problem or f"{coverage.payer_name} did not recognise the member.", facts.day
+        )
+    if not coverage.covers_day:
+        return _gate(name, State.STOP, "The coverage ends before the exam.", facts.day)
+    if facts.network == "out":
+        return _gate(name, State.STOP, f"This site is out of network with {coverage.payer_name}.", facts.day)
+    if coverage.failed:
+        return _gate(name, State.CHECK, f"{coverage.payer_name} did not answer: ask again or call.", facts.day)
+    if coverage.waiting:
+        return _gate(name, State.CHECK, f"Waiting for {coverage.payer_name}.", facts.day)
+    if coverage.status != "active" or coverage.verified_on is None:
+        return _gate(name, State.CHECK, "Not verified yet.", facts.day)
+    if coverage.drift:
+        return _gate(name, State.CHECK, f"Changed since the last check: {', '.join(coverage.drift)}.", facts.day)
+    for days in policy.recheck_days:
+        mark = facts.day - timedelta(days=days)
+        if mark <= facts.today and coverage.verified_on < mark and facts.today <= facts.day:
+            return _gate(
+                name, State.CHECK, f"Verified {coverage.verified_on:%b %-d}: verify again before the exam.", facts.day
+            )
+    if facts.network == "pending":
+        return _gate(name, State.CHECK, f"This site's contract with {coverage.payer_name} is pending.", facts.day)
+    return _gate(name, State.READY, f"Active, verified {coverage.verified_on:%b %-d}.")
+
+
+def _authorization(facts: ClearanceFacts) -> Gate:
+    if facts.coverage is not None and facts.coverage.self_pay:
+        return _gate(GateName.AUTHORIZATION, State.READY, "Self-pay: none needed.")
+    return _gate(GateName.AUTHORIZATION, State.CHECK, "Not known yet whether an authorization is required.", facts.day)
+
+
+def _money(facts: ClearanceFacts) -> Gate:
+    name, estimate = GateName.MONEY, facts.estimate
+    self_pay = facts.coverage is not None and facts.coverage.self_pay
+    if estimate is None or (self_pay and not estimate.good_faith):
+        words = "Give the good-faith estimate" if self_pay else "No estimate yet"
+        due = facts.estimate_due or facts.day
+        late = self_pay and facts.today > due
+        return _gate(
+            name, State.STOP if late else State.CHECK, f"{words}." if not self_pay else f"{words} by {due:%b %-d}.", due
+        )
+    if estimate.hold:
+        return _gate(name, State.CHECK, f"No amount yet: {estimate.hold}", facts.day)
+    if estimate.patient_share:
+        return _gate(name, State.CHECK, f"Collect ${estimate.patient_share:,.2f} at check-in.", facts.day)
+    return _gate(
+        name, State.READY, "Estimated: the patient owes nothing." if not self_pay else "Good-faith estimate given."
+    )
+
+
+def _decided(name: GateName, gate: Gate, decision: Decision | None) -> Gate:
+    """Another phase's word replaces the authorization and money gates; an override holds while what it overrode still stands."""
+    if decision is None:
+        return gate
+    if name in (GateName.AUTHORIZATION, GateName.MONEY) and not (
+        name is GateName.AUTHORIZATION and gate.state is State.READY
+    ):
+        gate = Gate(
+            decision.state,
+            decision.sentence,
+            "" if decision.state is State.READY else OWNER_ROLES[name],
+            decision.due or gate.due,
+        )
+    if not decision.overridden or gate.state is State.READY:
+        return gate
+    if gate.sentence != decision.sentence:
+        return gate
+    return Gate(
+        State.CHECK, f"Overridden by {decision.actor_name}: {decision.reason}", gate.owner, gate.due, overridden=True
+    )

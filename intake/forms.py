@@ -1,0 +1,242 @@
+"""Forms of the front end: they read and say what is wrong with a field; every decision is a service's."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+
+from intake.models import Order, OrderedExam, OrderStatus, Relationship, Sex
+from intake.services import ExamAsk, plain_codes
+from rcm.accounts.actor import Actor
+from rcm.accounts.models import Site
+from rcm.reference.models import Payer, Plan
+from rcm.web import forms as house
+
+LINES = 3
+SIDES = (("", "No side"), ("RT", "Right"), ("LT", "Left"), ("50", "Both"))
+
+
+class PatientForm(house.VersionedMixin, house.HouseForm):
+    sections = (
+        ("Person", ("last_name", "first_name", "middle_name", "born_on", "sex", "mrn")),
+        ("Contact", ("address", "city", "state", "zip", "phone", "email")),
+    )
+    last_name = forms.CharField(label="Last name", max_length=60)
+    first_name = forms.CharField(label="First name", max_length=40)
+    middle_name = forms.CharField(label="Middle name", max_length=40, required=False)
+    born_on = house.DateField(label="Date of birth", past=True)
+    sex = forms.ChoiceField(label="Sex", choices=[("", "Choose"), *Sex.choices])
+    mrn = forms.CharField(label="MRN", max_length=30, required=False, help_text="Leave it empty to get the next number")
+    address = forms.CharField(label="Street", max_length=100, required=False)
+    city = forms.CharField(label="City", max_length=60, required=False)
+    state = house.StateField(required=False)
+    zip = house.ZipField(required=False)
+    phone = house.PhoneField(label="Phone", required=False)
+    email = forms.EmailField(label="E-mail", required=False)
+    confirmed = forms.BooleanField(label="This is another person than the charts beside", required=False)
+
+    def __init__(self, *args: Any, confirm: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not confirm:
+            del self.fields["confirmed"]
+        self.fields["last_name"].widget.attrs["autofocus"] = True
+
+    def values(self) -> dict[str, Any]:
+        """What goes to the service; the ZIP as digits."""
+        found = {k: v for k, v in self.cleaned_data.items() if k not in ("version", "confirmed")}
+        found["zip"] = str(found.get("zip") or "").replace("-", "")
+        return found
+
+
+class CoverageForm(house.VersionedMixin, house.HouseForm):
+    sections = (
+        ("Card", ("payer", "plan", "member_id", "group_number", "rank", "starts_on", "ends_on")),
+        (
+            "Subscriber",
+            ("relationship", "subscriber_last_name", "subscriber_first_name", "subscriber_born_on", "subscriber_sex"),
+        ),
+    )
+    payer = forms.ModelChoiceField(label="Payer", queryset=Payer.objects.none(), empty_label="Choose the payer")
+    plan = forms.ModelChoiceField(label="Plan", queryset=Plan.objects.none(), required=False, empty_label="Not known")
+    member_id = house.MemberIdField(required=False, help_text="As printed on the card; empty for self-pay")
+    group_number = forms.CharField(label="Group number", max_length=30, required=False)
+    rank = forms.TypedChoiceField(
+        label="Order of payment", coerce=int, choices=((1, "Primary"), (2, "Secondary"), (3, "Tertiary"))
+    )
+    starts_on = house.DateField(label="Starts", required=False)
+    ends_on = house.DateField(label="Ends", required=False)
+    relationship = forms.ChoiceField(
+        label="The patient is the subscriber's", choices=Relationship.choices, initial=Relationship.SELF
+    )
+    subscriber_last_name = forms.CharField(
+        label="Subscriber's last name", max_length=60, required=False, help_text="Only when it is not the patient"
+    )
+    subscriber_first_name = forms.CharField(label="Subscriber's first name", max_length=40, required=False)
+    subscriber_born_on = house.DateField(label="Subscriber's date of birth", past=True, required=False)
+    subscriber_sex = forms.ChoiceField(
+        label="Subscriber's sex", choices=[("", "Not known"), *Sex.choices], required=False
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["payer"].queryset = Payer.objects.filter(active=True)  # type: ignore[attr-defined]
+        self.fields["plan"].queryset = Plan.objects.select_related("payer").order_by("payer__name", "name")  # type: ignore[attr-defined]
+        self.fields["plan"].label_from_instance = lambda p: f"{p.payer.name}: {p.name}"  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        payer, plan = data.get("payer"), data.get("plan")
+        if payer and plan and plan.payer_id != payer.pk:
+            self.add_error("plan", "Choose a plan of the payer")
+        if payer and payer.kind != "self_pay" and not data.get("member_id") and "member_id" not in self.errors:
+            self.add_error("member_id", "Enter the member ID")
+        return data
+
+    def values(self) -> dict[str, Any]:
+        return {k: v for k, v in self.cleaned_data.items() if k != "version"}
+
+
+class OrderForm(house.HouseForm):
+    """An order of up to three exams; further exams are further orders of the same visit."""
+
+    ordering_npi = house.NpiField(label="Ordering physician's NPI", required=False)
+    ordering_name = forms.CharField(
+        label="Ordering physician's last name", max_length=60, required=False, help_text="Only when the NPI is new here"
+    )
+    signed = forms.BooleanField(label="The order is signed", required=False)
+    indication = forms.CharField(
+        label="Indication",
+        max_length=300,
+        required=False,
+        help_text="In the physician's words",
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+    diagnoses = forms.CharField(
+        label="ICD-10 codes",
+        max_length=120,
+        required=False,
+        help_text="The first is the primary one, such as R51.9 G43.909",
+    )
+    site = forms.ModelChoiceField(
+        label="Site", queryset=Site.objects.none(), required=False, empty_label="Not known yet"
+    )
+
+    def __init__(self, *args: Any, actor: Actor, organization_id: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        sites = Site.objects.filter(organization_id=organization_id)
+        self.fields["site"].queryset = sites.filter(pk__in=actor.sites) if actor.sites else sites  # type: ignore[attr-defined]
+        names = []
+        for n in range(1, LINES + 1):
+            self.fields[f"code{n}"] = forms.CharField(
+                label=f"Exam {n}",
+                max_length=5,
+                required=n == 1,
+                widget=forms.TextInput(attrs={"list": "procedures", "class": "w-10 code"}),
+                error_messages={"required": "Enter the procedure code"},
+            )
+            self.fields[f"side{n}"] = forms.ChoiceField(label=f"Side of exam {n}", choices=SIDES, required=False)
+            names += [f"code{n}", f"side{n}"]
+        self.sections = (
+            ("Exams", tuple(names)),
+            ("Order", ("ordering_npi", "ordering_name", "signed", "indication", "diagnoses", "site")),
+        )
+        house.house_messages(self.fields, lambda name: name)
+
+    def asks(self) -> list[ExamAsk]:
+        data = self.cleaned_data
+        return [
+            ExamAsk(data[f"code{n}"].upper(), laterality=data[f"side{n}"])
+            for n in range(1, LINES + 1)
+            if data.get(f"code{n}")
+        ]
+
+    def codes(self) -> list[str]:
+        return plain_codes(self.cleaned_data["diagnoses"].replace(",", " ").split())
+
+    @staticmethod
+    def initial_of(order: Order) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "ordering_npi": order.ordering.npi if order.ordering else "",
+            "signed": order.signed,
+            "indication": order.indication,
+            "diagnoses": " ".join(order.diagnoses),
+            "site": order.site_id,
+        }
+        for n, exam in enumerate(order.exams.exclude(status=OrderStatus.CANCELLED).order_by("id")[:LINES], start=1):
+            found[f"code{n}"], found[f"side{n}"] = exam.code, exam.laterality
+        return found
+
+
+class BookForm(house.VersionedMixin, house.HouseForm):
+    """A visit: where, when, which exams; the reason of an override only for those who may."""
+
+    site = forms.ModelChoiceField(label="Site", queryset=Site.objects.none(), empty_label="Choose the site")
+    day = house.DateField(label="Date")
+    at = forms.CharField(
+        label="Time", max_length=8, help_text="Such as 9:40 or 14:30", widget=forms.TextInput(attrs={"class": "w-10"})
+    )
+    minutes = forms.IntegerField(
+        label="Minutes",
+        min_value=5,
+        max_value=480,
+        initial=30,
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "class": "w-10"}),
+    )
+    resource = forms.CharField(label="Room or scanner", max_length=40, required=False)
+    exams = forms.ModelMultipleChoiceField(
+        label="Exams", queryset=OrderedExam.objects.none(), widget=forms.CheckboxSelectMultiple
+    )
+    override_reason = forms.CharField(
+        label="Reason to override",
+        max_length=200,
+        required=False,
+        help_text="Kept with your name and the dollars at risk",
+    )
+
+    def __init__(
+        self, *args: Any, actor: Actor, exams: Any, organization_id: int, may_override: bool, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        sites = Site.objects.filter(organization_id=organization_id)
+        self.fields["site"].queryset = sites.filter(pk__in=actor.sites) if actor.sites else sites  # type: ignore[attr-defined]
+        self.fields["exams"].queryset = exams  # type: ignore[attr-defined]
+        self.fields["exams"].label_from_instance = lambda e: f"{e.code} {e.description} {e.laterality}".strip()  # type: ignore[attr-defined]
+        if not may_override:
+            del self.fields["override_reason"]
+
+    def clean_at(self) -> time:
+        text = self.cleaned_data["at"].strip().lower().replace(".", ":")
+        afternoon = text.endswith("pm") or text.endswith("p")
+        plain = text.rstrip("apm ").strip()
+        plain = (
+            f"{plain[:-2]}:{plain[-2:]}"
+            if plain.isdigit() and len(plain) in (3, 4)
+            else plain
+            if ":" in plain
+            else f"{plain}:00"
+        )
+        try:
+            hour, minute = (int(p) for p in plain.split(":"))
+            return time(hour + 12 if afternoon and hour < 12 else hour, minute)
+        except ValueError:
+            raise forms.ValidationError("Time must be a time of day, such as 9:40 or 14:30") from None
+
+    def starts_at(self) -> datetime:
+        site: Site = self.cleaned_data["site"]
+        return datetime.combine(self.cleaned_data["day"], self.cleaned_data["at"], tzinfo=ZoneInfo(site.time_zone))
+
+
+class ReasonForm(house.VersionedMixin, house.HouseForm):
+    reason = forms.CharField(label="Reason", max_length=200)
+
+
+class MergeForm(house.HouseForm):
+    mrn = forms.CharField(label="MRN of the chart that goes", max_length=30)
+    reason = forms.CharField(label="Reason", max_length=200)
+
+
+class DaysForm(house.HouseForm):
+    days = forms.IntegerField(label="Days ahead", min_value=1, max_value=31, initial=3)

@@ -1,0 +1,427 @@
+"""HL7 v2 into the front end: ADT registers, ORM and OMI order, SIU schedules (DOMAIN D1).
+
+Each processor reads a whole stored message, maps it and calls services; the same content again changes nothing. What the message leaves
+out is left as it is; what cannot be matched is refused in a sentence, and the exchange makes a work item of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from intake.models import Appointment, AppointmentStatus, Order, OrderedExam, OrderStatus, Patient, Relationship
+from intake.services import (
+    ExamAsk,
+    appointment_book,
+    appointment_cancel,
+    appointment_move,
+    appointment_no_show,
+    coverage_add,
+    order_cancel,
+    order_change,
+    order_place,
+    patient_create,
+    patient_merge,
+    patient_update,
+)
+from rcm.accounts.actor import Actor
+from rcm.accounts.models import Organization, Site
+from rcm.accounts.problems import Refused
+from rcm.accounts.together import asked_once
+from rcm.exchange import hl7
+from rcm.exchange.models import Interchange
+from rcm.exchange.problems import ParseProblem
+from rcm.reference.models import Payer, Provider
+
+RELATIONS = {
+    "SEL": Relationship.SELF, "18": Relationship.SELF, "SELF": Relationship.SELF, "": Relationship.SELF,
+    "SPO": Relationship.SPOUSE, "01": Relationship.SPOUSE, "CHD": Relationship.CHILD, "19": Relationship.CHILD,
+}  # fmt: skip
+SIDES = {"R": "RT", "RT": "RT", "RIGHT": "RT", "L": "LT", "LT": "LT", "LEFT": "LT", "B": "50", "BIL": "50", "50": "50"}
+MODALITIES = {
+    "MR": "MR",
+    "CT": "CT",
+    "PT": "PET",
+    "NM": "NM",
+    "US": "US",
+    "CR": "XR",
+    "DX": "XR",
+    "DR": "XR",
+    "XR": "XR",
+    "MG": "MG",
+    "RF": "FL",
+}
+
+
+def _place_of(organization_id: int) -> tuple[Organization, dict[str, Site]]:
+    organization = Organization.objects.get(pk=organization_id)
+    return organization, {s.code: s for s in Site.objects.filter(organization=organization)}
+
+
+class _Reading:
+    """One message with the organization, site and clock it is about."""
+
+    def __init__(self, interchange: Interchange, actor: Actor, at: datetime) -> None:
+        self.message = hl7.parse(bytes(interchange.content))
+        self.organization, self.sites = asked_once(
+            ("organization", interchange.organization_id), lambda: _place_of(interchange.organization_id)
+        )
+        self.actor, self.at = actor, at
+        self.event = self.message.header.event or self.message.value("EVN-1")
+
+    def site(self, *places: tuple[str, int]) -> Site | None:
+        """The site that a location field names, in whichever component a sender puts it; the only site when there is one."""
+        for tag, field in places:
+            segment = self.message.first(tag)
+            for parts in segment.repeats(field) if segment else ():
+                for part in parts:
+                    if part in self.sites:
+                        return self.sites[part]
+        return next(iter(self.sites.values())) if len(self.sites) == 1 else None
+
+    def zone(self, site: Site | None) -> ZoneInfo:
+        known = site or next(iter(self.sites.values()), None)
+        return ZoneInfo(known.time_zone if known else "UTC")
+
+
+def _patient(reading: _Reading, *, create: bool = True) -> Patient:
+    """Find the patient by MRN and bring the chart up to date; open it when the message may."""
+    pid = reading.message.need("PID")
+    mrn = hl7.identifier(pid, 3)
+    if not mrn:
+        raise ParseProblem("PID-3 holds no medical record number.", code="mrn_missing", field="PID-3")
+    name, address = hl7.name(pid, 5), hl7.address(pid, 11)
+    sex = pid.value(8).upper()[:1]
+    values: dict[str, Any] = {
+        "last_name": _proper(name.last)[:60],
+        "first_name": _proper(name.first)[:40],
+        "middle_name": _proper(name.middle)[:40],
+        "born_on": hl7.day(pid.value(7), field="PID-7"),
+        "sex": sex if sex in ("F", "M") else "U",
+        "address": _proper(address.line1)[:100],
+        "city": _proper(address.city)[:60],
+        "state": address.state,
+        "zip": address.zip,
+        "phone": hl7.phone(pid, 13),
+        "deceased_on": hl7.day(pid.value(29), field="PID-29"),
+    }
+    given: dict[str, Any] = {k: v for k, v in values.items() if v and not (k == "sex" and v == "U")}
+    known = Patient.objects.filter(organization=reading.organization, mrn=mrn).select_related("merged_into").first()
+    if known is not None:
+        known = known.merged_into or known
+        return patient_update(patient=known, actor=reading.actor, at=reading.at, **given)
+    if not create:
+        raise Refused(
+            f"No chart has the medical record number of this {reading.message.header.kind} message.",
+            code="patient_unknown",
+            field="PID-3",
+        )
+    for field, place in (("last_name", "PID-5"), ("first_name", "PID-5"), ("born_on", "PID-7")):
+        if not values[field]:
+            raise ParseProblem(f"{place} is empty: a chart needs it.", code="segment_incomplete", field=place)
+    return patient_create(
+        organization_id=reading.organization.pk,
+        actor=reading.actor,
+        at=reading.at,
+        mrn=mrn,
+        **{**given, "sex": values["sex"]},
+    )
+
+
+def _proper(text: str) -> str:
+    """SAMPLE becomes Sample; a name written with small letters stays as it is."""
+    return text.title() if text.isupper() else text
+
+
+def _coverages(reading: _Reading, patient: Patient) -> list[str]:
+    """The policies of IN1 segments; returns the codes of payers we do not know."""
+    unknown = []
+    for number, group in enumerate(reading.message.groups("IN1")[:3], start=1):
+        in1 = group[0]
+        payer = _payer(in1)
+        if payer is None:
+            unknown.append(in1.value(3) or in1.value(2))
+            continue
+        early = _one_field_early(in1)
+        member = in1.value(36 - early) or in1.value(49)
+        rank = int(in1.value(1)) if in1.value(1) in ("1", "2", "3") else number
+        relation = RELATIONS.get(in1.value(17 - early).upper(), Relationship.OTHER)
+        values: dict[str, Any] = {
+            "group_number": in1.value(8)[:30],
+            "relationship": relation,
+            "starts_on": hl7.day(in1.value(12), field="IN1-12"),
+            "ends_on": hl7.day(in1.value(13), field="IN1-13"),
+        }
+        if relation != Relationship.SELF:
+            name = hl7.name(in1, 16 - early)
+            values |= {
+                "subscriber_last_name": _proper(name.last)[:60],
+                "subscriber_first_name": _proper(name.first)[:40],
+                "subscriber_born_on": hl7.day(in1.value(18 - early), field="IN1-18"),
+                "subscriber_sex": in1.value(43 - early)[:1],
+            }
+        if member or payer.kind == "self_pay":
+            given = {k: v for k, v in values.items() if v}
+            coverage_add(
+                patient=patient, payer=payer, member_id=member, rank=rank, actor=reading.actor, at=reading.at, **given
+            )
+    return unknown
+
+
+def _one_field_early(in1: hl7.Segment) -> int:
+    """1 for senders that leave out the plan type (IN1-15), so that the insured's fields stand one place early; else 0."""
+    return int(in1.value(16).upper() in RELATIONS and in1.value(16) != "" and in1.value(17)[:8].isdigit())
+
+
+def _payer(in1: hl7.Segment) -> Payer | None:
+    """By our code in IN1-2, the partner's id in IN1-3, or the payer's EDI id."""
+    wanted = [v for v in (in1.value(2), in1.value(3)) if v]
+    rows = asked_once("payers by their names", _payers_by_name)
+    return next((rows[w] for w in wanted if w in rows), None)
+
+
+def _payers_by_name() -> dict[str, Payer]:
+    rows = list(Payer.objects.all())
+    return {p.code: p for p in rows} | {p.edi_id: p for p in rows}
+
+
+def _provider(segment: hl7.Segment | None, field: int) -> Provider | None:
+    """The ordering or referring practitioner; a new NPI is added to the registry, a wrong one is kept out."""
+    found = hl7.provider(segment, field)
+    if not found.npi:
+        return None
+    row, _ = Provider.objects.get_or_create(
+        npi=found.npi,
+        defaults={"last_name": _proper(found.last)[:60] or found.npi, "first_name": _proper(found.first)[:40]},
+    )
+    return row
+
+
+# --- ADT -------------------------------------------------------------------------------------------------------------
+
+
+def adt(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
+    """A04/A01/A28 register, A08/A31 update, A40 merge (PID stays, MRG goes)."""
+    reading = _Reading(interchange, actor, at)
+    if reading.event not in ("A01", "A04", "A05", "A08", "A28", "A31", "A40"):
+        return {"event": reading.event, "ignored": True}
+    patient = _patient(reading)
+    summary: dict[str, Any] = {"event": reading.event, "patients": 1}
+    if reading.event == "A40":
+        old = hl7.identifier(reading.message.need("MRG"), 1)
+        gone = Patient.objects.filter(organization=reading.organization, mrn=old).first()
+        if gone is not None and gone.merged_into_id is None and gone.pk != patient.pk:
+            patient_merge(keep=patient, gone=gone, reason="Merged by the sending system (A40)", actor=actor, at=at)
+            summary["merged"] = 1
+        return summary
+    unknown = _coverages(reading, patient)
+    if unknown:
+        summary["unknown_payers"] = len(unknown)
+        raise_unknown(unknown)
+    return summary
+
+
+def raise_unknown(codes: list[str]) -> None:
+    """A payer we do not know: refuse the message, so that somebody maps it and replays."""
+    raise Refused(
+        f"We know no payer {', '.join(codes)[:60]} (IN1-2, IN1-3).",
+        code="payer_unknown",
+        field="IN1-2",
+        fix="Add the payer, then replay the message.",
+    )
+
+
+# --- ORM, OMI --------------------------------------------------------------------------------------------------------
+
+
+def orm(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
+    """Orders: ORC-1 NW places (again: changes), XO changes, CA and DC cancel, SC and others report a status and change nothing."""
+    reading = _Reading(interchange, actor, at)
+    patient = _patient(reading)
+    unknown = _coverages(reading, patient)
+    if unknown:
+        raise_unknown(unknown)
+    groups = reading.message.groups("ORC")
+    if not groups:
+        raise ParseProblem("The message has no ORC segment.", code="segment_missing", field="ORC")
+    summary: dict[str, Any] = {"orders": len(groups), "placed": 0, "changed": 0, "cancelled": 0}
+    for group in groups:
+        control = group[0].value(1).upper()
+        if control in ("NW", "XO", "RO"):
+            before = _known_order(reading, group)
+            order = _place(reading, patient, group, before)
+            summary["placed" if before is None else "changed"] += 1
+            if order is None:
+                summary["placed"] -= 1
+        elif control in ("CA", "DC", "OC"):
+            order = _known_order(reading, group)
+            if order is None:
+                raise Refused("The order to cancel is not known.", code="order_unknown", field="ORC-2")
+            order_cancel(
+                order=order,
+                reason=group[0].value(16, 2) or f"Cancelled by the sending system ({control})",
+                actor=actor,
+                at=at,
+            )
+            summary["cancelled"] += 1
+    return summary
+
+
+def _known_order(reading: _Reading, group: list[hl7.Segment]) -> Order | None:
+    """By placer number, else by accession, else by filler number (DOMAIN D1)."""
+    orc = group[0]
+    placer = _placer(group)
+    if placer:
+        found = Order.objects.filter(organization=reading.organization, placer_number=placer).first()
+        if found is not None:
+            return found
+    accession = _accession(group)
+    rows = OrderedExam.objects.filter(organization=reading.organization).select_related("order")
+    exam = rows.filter(accession=accession).first() if accession else None
+    if exam is None and orc.value(3):
+        exam = rows.filter(filler_number=orc.value(3)).first()
+    return exam.order if exam else None
+
+
+def _placer(group: list[hl7.Segment]) -> str:
+    obr = next((s for s in group if s.tag == "OBR"), None)
+    return group[0].value(2)[:40] or (obr.value(2)[:40] if obr else "")
+
+
+def _accession(group: list[hl7.Segment]) -> str:
+    obr = next((s for s in group if s.tag == "OBR"), None)
+    ipc = next((s for s in group if s.tag == "IPC"), None)
+    return (ipc.value(1) if ipc else "")[:40] or (obr.value(18)[:40] if obr else "")
+
+
+def _place(reading: _Reading, patient: Patient, group: list[hl7.Segment], known: Order | None) -> Order | None:
+    orc = group[0]
+    obr = next((s for s in group if s.tag == "OBR"), None)
+    if obr is None or not obr.value(4):
+        raise ParseProblem("The order names no procedure (OBR-4).", code="segment_missing", field="OBR-4")
+    ipc = next((s for s in group if s.tag == "IPC"), None)
+    site = reading.site(("PV1", 3), ("OBR", 21))
+    modality = (ipc.value(5) if ipc else "") or obr.value(24)
+    side = SIDES.get(obr.value(15, 5).upper(), "") or next(
+        (SIDES[m] for m in (p[0].upper() for p in obr.repeats(44)) if m in SIDES), ""
+    )
+    ask = ExamAsk(
+        code=obr.value(4).upper(),
+        description=obr.value(4, 2)[:80],
+        modality=MODALITIES.get(modality.upper(), modality.upper())[:6],
+        laterality=side,
+        accession=_accession(group),
+        filler_number=(orc.value(3) or obr.value(3))[:40],
+    )
+    ordering = _provider(orc, 12) or _provider(obr, 16) or _provider(reading.message.first("PV1"), 8)
+    indication = obr.value(31, 2) or obr.value(31) or obr.value(13, 2) or obr.value(13)
+    diagnoses = [s.value(3) for s in group if s.tag == "DG1"] or [s.value(3) for s in reading.message.all("DG1")]
+    ordered_at = hl7.timestamp(orc.value(9), reading.zone(site), field="ORC-9")
+    # an electronic order that names who ordered it counts as signed (DOMAIN B5)
+    common: dict[str, Any] = {
+        "ordering": ordering,
+        "signed": ordering is not None,
+        "indication": indication,
+        "diagnoses": diagnoses,
+        "site": site,
+        "actor": reading.actor,
+        "at": reading.at,
+    }
+    if known is not None:
+        if known.status in (OrderStatus.CANCELLED, OrderStatus.COMPLETED):
+            return None
+        return order_change(order=known, exams=[ask], **common)
+    return order_place(
+        patient=patient, exams=[ask], ordered_at=ordered_at, placer_number=_placer(group), source="hl7", **common
+    )
+
+
+# --- SIU -------------------------------------------------------------------------------------------------------------
+
+
+def siu(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
+    """S12 books, S13 and S14 move or change, S15 and S17 cancel, S26 did not come. The other scheduler has decided: gates are shown, not enforced."""
+    reading = _Reading(interchange, actor, at)
+    message = reading.message
+    sch = message.need("SCH")
+    patient = _patient(reading)
+    number = (sch.value(2) or sch.value(1))[:40]
+    if not number:
+        raise ParseProblem("SCH names no appointment.", code="segment_missing", field="SCH-2")
+    known = (
+        Appointment.objects.filter(organization=reading.organization, number=number)
+        .select_related("site", "patient")
+        .first()
+    )
+    if reading.event in ("S15", "S17", "S26"):
+        if known is None:
+            raise Refused("The appointment is not known.", code="appointment_unknown", field="SCH-2")
+        if known.status in (AppointmentStatus.CANCELLED, AppointmentStatus.NO_SHOW):
+            return {"event": reading.event, "repeated": 1}
+        if reading.event == "S26":
+            appointment_no_show(appointment=known, actor=actor, at=at)
+        else:
+            appointment_cancel(
+                appointment=known, reason=sch.value(6, 2) or "Cancelled by the scheduling system", actor=actor, at=at
+            )
+        return {"event": reading.event, "cancelled": 1}
+    if reading.event not in ("S12", "S13", "S14"):
+        return {"event": reading.event, "ignored": True}
+    site = reading.site(("AIL", 3), ("PV1", 3))
+    if site is None:
+        raise Refused(
+            "The message names no site of ours (AIL-3, PV1-3).",
+            code="site_unknown",
+            field="AIL-3",
+            fix="Enter the partner's location code at the site.",
+        )
+    ais, ail = message.first("AIS"), message.first("AIL")
+    starts = hl7.timestamp((ais.value(4) if ais else "") or sch.value(11, 4), reading.zone(site), field="AIS-4")
+    if starts is None:
+        raise ParseProblem(
+            "The appointment has no start time (AIS-4, SCH-11).", code="segment_incomplete", field="AIS-4"
+        )
+    minutes = (ais.value(7) if ais else "") or sch.value(9)
+    room = next((p for parts in (ail.repeats(3) if ail else ()) for p in parts if p and p not in reading.sites), "")
+    exams = _scheduled_exams(reading, patient, sch)
+    common: dict[str, Any] = {
+        "starts_at": starts,
+        "exams": exams,
+        "minutes": int(minutes) if minutes.isdigit() else 30,
+        "resource": room[:40],
+        "actor": actor,
+        "enforce": False,
+        "at": at,
+    }
+    if known is not None:
+        if known.status in (AppointmentStatus.ARRIVED, AppointmentStatus.COMPLETED):
+            return {"event": reading.event, "repeated": 1}
+        before = known.version
+        moved = appointment_move(appointment=known, site=site, reason=sch.value(6, 2), **common)
+        return {"event": reading.event, "moved": int(moved.version != before)}
+    appointment_book(patient=patient, site=site, number=number, **common)
+    return {"event": reading.event, "booked": 1, "exams": len(exams)}
+
+
+def _scheduled_exams(reading: _Reading, patient: Patient, sch: hl7.Segment) -> list[OrderedExam]:
+    """Ordered exams of the patient that the message means: by filler, by placer, then by the procedure of each AIS (DOMAIN D1)."""
+    rows = list(
+        OrderedExam.objects.filter(
+            organization=reading.organization, patient=patient, status__in=[OrderStatus.OPEN, OrderStatus.SCHEDULED]
+        )
+        .select_related("order")
+        .order_by("id")
+    )
+    numbers = {v for v in (sch.value(26), sch.value(27), sch.value(1), sch.value(2)) if v}
+    found = [
+        e
+        for e in rows
+        if (e.filler_number and e.filler_number in numbers)
+        or (e.order.placer_number and e.order.placer_number in numbers)
+    ]
+    if found:
+        return found
+    codes = [s.value(3).upper() for s in reading.message.all("AIS")]
+    return [e for code in codes for e in rows if e.code == code and e.status == OrderStatus.OPEN][: len(codes)]

@@ -1,0 +1,300 @@
+"""The front end: patients, ranked coverages, orders, appointments, eligibility, estimates.
+
+An OrderedExam is one line of an order and the beginning of a thread; an Appointment carries one or more of them to a site and time.
+Clearance (the gates of an appointment) is computed by `intake.clearance` from these rows and kept on the appointment for the board.
+"""
+
+from __future__ import annotations
+
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models import Q
+
+from rcm.accounts.tenancy import TenantModel
+
+
+class Sex(models.TextChoices):
+    FEMALE = "F", "Female"
+    MALE = "M", "Male"
+    UNKNOWN = "U", "Unknown"
+
+
+class Patient(TenantModel):
+    mrn = models.CharField(max_length=30)
+    last_name = models.CharField(max_length=60)
+    first_name = models.CharField(max_length=40)
+    middle_name = models.CharField(max_length=40, blank=True)
+    born_on = models.DateField()
+    sex = models.CharField(max_length=1, choices=Sex.choices)
+    address = models.CharField(max_length=100, blank=True)
+    city = models.CharField(max_length=60, blank=True)
+    state = models.CharField(max_length=2, blank=True)
+    zip = models.CharField(max_length=9, blank=True)
+    phone = models.CharField(max_length=10, blank=True)
+    email = models.EmailField(blank=True)
+    deceased_on = models.DateField(null=True, blank=True)
+    statement_hold = models.CharField(
+        max_length=30, blank=True, help_text="Why no statement goes out: dispute, bankruptcy, returned mail …"
+    )
+    merged_into = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="merged")
+    search = models.CharField(
+        max_length=200, editable=False, help_text="Lower-case name, date, phone and MRN for the fuzzy index"
+    )
+    version = models.IntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "mrn"], name="one_mrn")]
+        indexes = [
+            GinIndex(fields=["search"], opclasses=["gin_trgm_ops"], name="patient_search"),
+            models.Index(fields=["organization", "last_name", "first_name", "id"], name="patient_name"),
+            models.Index(fields=["organization", "born_on"], name="patient_born"),
+        ]
+
+    @property
+    def name(self) -> str:
+        return f"{self.last_name}, {self.first_name}"
+
+
+class CoverageStatus(models.TextChoices):
+    UNVERIFIED = "unverified", "Not verified"
+    ACTIVE = "active", "Active"
+    INACTIVE = "inactive", "Inactive"
+    REJECTED = "rejected", "Rejected by payer"
+
+
+class Relationship(models.TextChoices):
+    SELF = "18", "Self"
+    SPOUSE = "01", "Spouse"
+    CHILD = "19", "Child"
+    OTHER = "G8", "Other"
+
+
+class Coverage(TenantModel):
+    """A policy of a patient, ranked 1 (primary) to 3. Dates inclusive. Subscriber fields are the insured's when not the patient."""
+
+    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="coverages")
+    payer = models.ForeignKey("reference.Payer", on_delete=models.PROTECT, related_name="+")
+    plan = models.ForeignKey("reference.Plan", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    rank = models.SmallIntegerField(default=1)
+    member_id = models.CharField(max_length=30)
+    group_number = models.CharField(max_length=30, blank=True)
+    relationship = models.CharField(max_length=2, choices=Relationship.choices, default=Relationship.SELF)
+    subscriber_last_name = models.CharField(max_length=60, blank=True)
+    subscriber_first_name = models.CharField(max_length=40, blank=True)
+    subscriber_born_on = models.DateField(null=True, blank=True)
+    subscriber_sex = models.CharField(max_length=1, blank=True)
+    starts_on = models.DateField(null=True, blank=True)
+    ends_on = models.DateField(null=True, blank=True)
+    status = models.CharField(max_length=10, choices=CoverageStatus.choices, default=CoverageStatus.UNVERIFIED)
+    verified_at = models.DateTimeField(null=True, blank=True)
+    active = models.BooleanField(default=True, help_text="Off when replaced; kept for coverage discovery")
+    version = models.IntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["patient", "rank"], condition=Q(active=True), name="one_coverage_per_rank"),
+            models.CheckConstraint(condition=Q(rank__gte=1, rank__lte=3), name="rank_1_to_3"),
+        ]
+
+
+class OrderStatus(models.TextChoices):
+    OPEN = "open", "Open"
+    SCHEDULED = "scheduled", "Scheduled"
+    COMPLETED = "completed", "Completed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class Order(TenantModel):
+    """A practitioner's order (ORM/OMI, phone, portal). No order, no billable test (DOMAIN B5)."""
+
+    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="orders")
+    placer_number = models.CharField(max_length=40, blank=True)
+    ordering = models.ForeignKey(
+        "reference.Provider", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    site = models.ForeignKey(
+        "accounts.Site",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Where it was sent, if known",
+    )
+    ordered_at = models.DateTimeField()
+    signed = models.BooleanField(default=False)
+    indication = models.CharField(max_length=300, blank=True, help_text="Verbatim from the order")
+    diagnoses = models.JSONField(default=list, help_text="ICD-10-CM codes without dots, first is primary")
+    status = models.CharField(max_length=10, choices=OrderStatus.choices, default=OrderStatus.OPEN)
+    source = models.CharField(max_length=10, default="screen", help_text="hl7, api, screen")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "placer_number"], condition=~Q(placer_number=""), name="one_placer"
+            )
+        ]
+
+
+class OrderedExam(TenantModel):
+    """One exam as ordered: the first cell of the evidence grid."""
+
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="exams")
+    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="ordered_exams")
+    appointment = models.ForeignKey(
+        "Appointment", on_delete=models.SET_NULL, null=True, blank=True, related_name="ordered_exams"
+    )
+    accession = models.CharField(max_length=40, blank=True)
+    filler_number = models.CharField(max_length=40, blank=True)
+    code = models.CharField(max_length=5)
+    description = models.CharField(max_length=80, blank=True)
+    modality = models.CharField(max_length=6)
+    laterality = models.CharField(max_length=2, blank=True, help_text="RT, LT, 50 or blank")
+    status = models.CharField(max_length=10, choices=OrderStatus.choices, default=OrderStatus.OPEN)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "accession"], condition=~Q(accession=""), name="one_ordered_accession"
+            )
+        ]
+        indexes = [models.Index(fields=["organization", "filler_number"], name="ordered_filler")]
+
+
+class AppointmentStatus(models.TextChoices):
+    BOOKED = "booked", "Booked"
+    CONFIRMED = "confirmed", "Confirmed"
+    ARRIVED = "arrived", "Arrived"
+    COMPLETED = "completed", "Completed"
+    CANCELLED = "cancelled", "Cancelled"
+    NO_SHOW = "no_show", "No show"
+
+
+APPOINTMENT_MOVES: dict[str, set[str]] = {
+    AppointmentStatus.BOOKED: {
+        AppointmentStatus.CONFIRMED,
+        AppointmentStatus.ARRIVED,
+        AppointmentStatus.CANCELLED,
+        AppointmentStatus.NO_SHOW,
+    },
+    AppointmentStatus.CONFIRMED: {AppointmentStatus.ARRIVED, AppointmentStatus.CANCELLED, AppointmentStatus.NO_SHOW},
+    AppointmentStatus.ARRIVED: {AppointmentStatus.COMPLETED, AppointmentStatus.CANCELLED},
+    AppointmentStatus.COMPLETED: set(),
+    AppointmentStatus.CANCELLED: {AppointmentStatus.BOOKED},
+    AppointmentStatus.NO_SHOW: {AppointmentStatus.BOOKED},
+}
+
+
+class Appointment(TenantModel):
+    site_path = "site_id"
+
+    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="appointments")
+    site = models.ForeignKey("accounts.Site", on_delete=models.PROTECT, related_name="+")
+    number = models.CharField(max_length=40, blank=True, help_text="The scheduler's appointment id")
+    starts_at = models.DateTimeField()
+    minutes = models.SmallIntegerField(default=30)
+    resource = models.CharField(max_length=40, blank=True)
+    modality = models.CharField(max_length=6)
+    status = models.CharField(max_length=10, choices=AppointmentStatus.choices, default=AppointmentStatus.BOOKED)
+    clearance = models.CharField(max_length=6, default="check", help_text="Worst gate: ready, check, stop")
+    gates = models.JSONField(
+        default=dict, help_text="Gate → {state, sentence, due, owner}; computed by intake.clearance"
+    )
+    version = models.IntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "number"], condition=~Q(number=""), name="one_appointment_number"
+            )
+        ]
+        indexes = [models.Index(fields=["organization", "starts_at", "id"], name="appointment_day")]
+
+
+class GateDecision(TenantModel):
+    """A gate that another phase decides (authorization) or a person overrides: state, sentence, who."""
+
+    appointment = models.ForeignKey(Appointment, on_delete=models.CASCADE, related_name="decisions")
+    gate = models.CharField(max_length=20)
+    state = models.CharField(max_length=6, help_text="ready, check, stop")
+    sentence = models.CharField(max_length=200)
+    due_on = models.DateField(null=True, help_text="Last day to act")
+    overridden = models.BooleanField(default=False)
+    reason = models.CharField(max_length=200, blank=True)
+    dollars = models.DecimalField(max_digits=12, decimal_places=2, null=True, help_text="At risk when overridden")
+    actor_name = models.CharField(max_length=120, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["appointment", "gate"], name="one_decision")]
+
+
+class CheckStatus(models.TextChoices):
+    WAITING = "waiting", "Waiting for the payer"
+    ACTIVE = "active", "Active"
+    INACTIVE = "inactive", "Inactive"
+    REJECTED = "rejected", "Rejected"
+    FAILED = "failed", "No answer"
+
+
+class EligibilityCheck(TenantModel):
+    """One 270 and its 271. The raw texts are the two interchanges."""
+
+    coverage = models.ForeignKey(Coverage, on_delete=models.PROTECT, related_name="checks")
+    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="checks")
+    service_date = models.DateField()
+    service_type = models.CharField(max_length=3, blank=True)
+    trace = models.CharField(max_length=50)
+    status = models.CharField(max_length=10, choices=CheckStatus.choices, default=CheckStatus.WAITING)
+    plan_name = models.CharField(max_length=80, blank=True)
+    covered_from = models.DateField(null=True)
+    covered_to = models.DateField(null=True)
+    auth_required = models.BooleanField(null=True, help_text="Flag of the 271; null not said")
+    rejection = models.JSONField(default=list, help_text="AAA in plain words with the field to fix")
+    differences = models.JSONField(default=list, help_text="What differs from our record: field, ours, theirs")
+    changes = models.JSONField(
+        default=list, help_text="What changed since the answer before: field, before, after (FEATURES A11)"
+    )
+    seen_at = models.DateTimeField(null=True, help_text="When a person looked at the changes")
+    request = models.ForeignKey("exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+")
+    response = models.ForeignKey("exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+")
+    asked_at = models.DateTimeField()
+    answered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "trace"], name="one_270_trace")]
+        indexes = [models.Index(fields=["coverage", "-id"], name="check_latest")]
+
+
+class Benefit(TenantModel):
+    """One EB of a 271, in the patient's terms. Percent is 0 to 100; amounts are dollars."""
+
+    append_only = True
+
+    check_row = models.ForeignKey(EligibilityCheck, on_delete=models.CASCADE, related_name="benefits")
+    kind = models.CharField(
+        max_length=20,
+        help_text="active, inactive, copay, coinsurance, deductible, out_of_pocket, limitation, other_payer, note",
+    )
+    code = models.CharField(max_length=3)
+    level = models.CharField(max_length=3, blank=True)
+    service_types = models.JSONField(default=list)
+    period = models.CharField(max_length=3, blank=True)
+    amount = models.DecimalField(max_digits=12, decimal_places=2, null=True)
+    percent = models.DecimalField(max_digits=6, decimal_places=2, null=True)
+    in_network = models.BooleanField(null=True)
+    text = models.CharField(max_length=300, blank=True)
+
+
+class Estimate(TenantModel):
+    """Patient estimate or good-faith estimate, itemised and kept as it was given."""
+
+    appointment = models.ForeignKey(Appointment, on_delete=models.PROTECT, related_name="estimates")
+    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="estimates")
+    kind = models.CharField(max_length=8, default="estimate", help_text="estimate or gfe")
+    as_of = models.DateTimeField()
+    allowed = models.DecimalField(max_digits=12, decimal_places=2, null=True)
+    patient_share = models.DecimalField(max_digits=12, decimal_places=2, null=True)
+    lines = models.JSONField(default=list)
+    hold = models.CharField(max_length=200, blank=True, help_text="Why no amount could be computed")
+    due_on = models.DateField(null=True, help_text="Legal date of a good-faith estimate (DOMAIN G7)")
+    actor_name = models.CharField(max_length=120)

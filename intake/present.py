@@ -1,0 +1,166 @@
+"""Facts of the front end as the components draw them: banner, timeline, gates, benefits. Also used by the phases above."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from intake.clearance import GateName
+from intake.models import Appointment, Benefit, Coverage, EligibilityCheck, Patient
+from intake.services import chart_ids
+from rcm.audit.models import Event
+from rcm.audit.services import record_access
+from rcm.web import format as fmt
+from rcm.web import parts
+
+STATES = {"ready": parts.READY, "check": parts.CHECK, "stop": parts.STOP}
+RANKS = {1: "Primary", 2: "Secondary", 3: "Tertiary"}
+
+
+def banner(patient: Patient) -> parts.PatientBanner:
+    """Who the page is about."""
+    alerts = []
+    if patient.deceased_on:
+        alerts.append("Deceased")
+    if patient.statement_hold:
+        alerts.append(f"No statements: {patient.statement_hold}")
+    if patient.merged_into_id:
+        alerts.append("Merged into another chart")
+    return parts.PatientBanner(
+        patient.last_name,
+        f"{patient.first_name} {patient.middle_name}".strip(),
+        patient.born_on,
+        patient.mrn,
+        patient.get_sex_display(),
+        reverse("intake:patient", args=[patient.public_id]),
+        tuple(alerts),
+    )
+
+
+def timeline(organization_id: int, *, limit: int = 60, **keys: Any) -> list[parts.Event]:
+    """Events whose keys match (`patient_id__in=[…]`, `authorization_id=7`), newest first. One query."""
+    rows = Event.objects.filter(organization_id=organization_id, **keys).order_by("-at", "-id")[: limit * 2]
+    found: list[parts.Event] = []
+    last: tuple[Any, ...] = ()
+    for e in rows:
+        # one step that concerns several exams is told once
+        same = (e.at, e.verb, e.sentence)
+        if same != last:
+            found.append(parts.Event(e.at, e.sentence, e.who, kind=e.verb, machine=e.by_machine, detail=e.reason))
+        last = same
+    return found[:limit]
+
+
+def chart_read(request: HttpRequest, patients: Iterable[Patient], purpose: str) -> None:
+    """Log that the reader opened these charts (invariant 12)."""
+    by_organization: dict[int, set[int]] = {}
+    for p in patients:
+        by_organization.setdefault(p.organization_id, set()).add(p.pk)
+    for organization_id, ids in by_organization.items():
+        record_access(
+            organization_id=organization_id,
+            patient_ids=ids,
+            actor=request.actor,  # type: ignore[attr-defined]
+            purpose=purpose,
+            request_id=str(getattr(request, "request_id", "")),
+        )
+
+
+def patient_timeline(patient: Patient) -> list[parts.Event]:
+    return timeline(patient.organization_id, patient_id__in=chart_ids(patient))
+
+
+def gate_parts(appointment: Appointment) -> list[parts.Gate]:
+    """The five words of an appointment's row; before the first computation every gate is to be checked."""
+    page = reverse("intake:appointment", args=[appointment.public_id])
+    found = []
+    for name in GateName:
+        gate = appointment.gates.get(name.value, {})
+        state = STATES.get(gate.get("state", "check"), parts.CHECK)
+        found.append(
+            parts.Gate(
+                name.value.capitalize(), state, gate.get("sentence", "Not computed yet."), f"{page}#{name.value}"
+            )
+        )
+    return found
+
+
+def gate_tag(appointment: Appointment, gate: GateName) -> tuple[str, str]:
+    """One gate as a word with its tone, for a cell of the board."""
+    kept = appointment.gates.get(gate.value, {})
+    state = STATES.get(kept.get("state", "check"), parts.CHECK)
+    return ("Overridden" if kept.get("overridden") else state), parts.GATE_TONES[state]
+
+
+def first_gate(appointment: Appointment) -> dict[str, Any]:
+    """The gate somebody must act on first: the worst, in the order of the board."""
+    rows = [appointment.gates.get(name.value, {}) | {"name": name.value.capitalize()} for name in GateName]
+    return next((g for state in ("stop", "check") for g in rows if g.get("state") == state), {})
+
+
+def local_time(appointment: Appointment) -> str:
+    return fmt.clock(appointment.starts_at.astimezone(ZoneInfo(appointment.site.time_zone)).time())
+
+
+def local_moment(appointment: Appointment) -> str:
+    local = appointment.starts_at.astimezone(ZoneInfo(appointment.site.time_zone))
+    return f"{fmt.short_day(local.date())}, {fmt.clock(local.time())}"
+
+
+PERIODS = {
+    "23": "a year",
+    "22": "a year",
+    "25": "a contract year",
+    "29": "left",
+    "27": "a visit",
+    "24": "met",
+    "32": "lifetime",
+}
+
+
+def benefit_lines(benefits: Sequence[Benefit]) -> list[dict[str, str]]:
+    """Benefits in reading order; what only repeats "active" is left out."""
+    order = ("copay", "coinsurance", "deductible", "out_of_pocket", "limitation", "other_payer", "note")
+    lines = []
+    for b in sorted((b for b in benefits if b.kind in order), key=lambda b: (order.index(b.kind), b.pk)):
+        value = (
+            fmt.money(b.amount)
+            if b.amount is not None
+            else f"{b.percent.normalize():f}%"
+            if b.percent is not None
+            else ""
+        )
+        if not value and not b.text:
+            continue
+        where = {True: "in network", False: "out of network", None: ""}[b.in_network]
+        lines.append(
+            {
+                "kind": b.kind.replace("_", " ").capitalize(),
+                "value": f"{value} {PERIODS.get(b.period, '')}".strip(),
+                "for": ", ".join(
+                    [
+                        *(f"type {t}" for t in b.service_types),
+                        *([b.level] if b.level else []),
+                        *([where] if where else []),
+                    ]
+                ),
+                "text": b.text,
+            }
+        )
+    return lines
+
+
+def answer_context(coverage: Coverage, check: EligibilityCheck | None, actor: Any) -> dict[str, Any]:
+    """The payer's last answer about a coverage, as the fragment draws it."""
+    return {
+        "coverage": coverage,
+        "check": check,
+        "waiting": check is not None and check.status == "waiting",
+        "benefits": benefit_lines(list(check.benefits.all())) if check else [],
+        "may_edit": actor.can("patient.edit"),
+        "may_run": actor.can("eligibility.run"),
+    }

@@ -1,0 +1,179 @@
+"""Estimates: what the exams will cost and what the patient will owe, kept as it was given (FEATURES A8; DOMAIN G7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from intake.estimate import CostSharing, good_faith_due
+from intake.models import Appointment, CheckStatus, EligibilityCheck, Estimate, OrderedExam, OrderStatus
+from intake.services.eligibility import sharing_of
+from intake.services.gates import clearance_refresh, local_day, network_of
+from intake.services.patients import primary_coverages
+from rcm.accounts.actor import Actor
+from rcm.accounts.problems import Refused
+from rcm.audit.services import Step, record_steps
+from rcm.pricing.services import list_prices, quote
+from rcm.reference.facts import holidays
+
+ZERO = Decimal("0.00")
+
+
+@transaction.atomic
+def estimate_make(
+    *, appointment: Appointment, actor: Actor, requested_on: date | None = None, at: datetime | None = None
+) -> Estimate:
+    """Price the exams of an appointment and say what the patient will owe. Each call keeps a new estimate; none is ever changed.
+
+    Insured: contract price, reductions and the live benefits. Self-pay: a good-faith estimate from the organization's own charges.
+    What cannot be computed is kept with the reason (`hold`), never guessed.
+    """
+    at = at or timezone.now()
+    exams = list(appointment.ordered_exams.exclude(status=OrderStatus.CANCELLED).order_by("id"))
+    if not exams:
+        raise Refused("There is no exam to estimate.", field="exams", code="missing")
+    day = local_day(appointment.starts_at, appointment.site)
+    coverage = primary_coverages([appointment.patient_id]).get(appointment.patient_id)
+    charges = list_prices(organization_id=appointment.organization_id, codes={e.code for e in exams}, on=day)
+    prices = {e.pk: charges.get((e.code, "")) for e in exams}
+    if coverage is None or coverage.payer.kind == "self_pay":
+        estimate = _good_faith(appointment, exams, prices, day, requested_on, actor, at)
+    else:
+        network = network_of([(appointment.site_id, coverage.payer_id, day)]).get(
+            (appointment.site_id, coverage.payer_id), ""
+        )
+        check = EligibilityCheck.objects.filter(coverage=coverage, status=CheckStatus.ACTIVE).order_by("-id").first()
+        sharing = (
+            sharing_of(check, appointment.modality, coverage.payer.service_types, in_network=network != "out")
+            if check
+            else CostSharing()
+        )
+        estimate = _insured(appointment, exams, prices, day, coverage, sharing, check, actor, at)
+    estimate.save()
+    words = f"${estimate.patient_share:,.2f}" if estimate.patient_share is not None else f"on hold: {estimate.hold}"
+    record_steps(
+        [
+            Step(
+                appointment.organization_id,
+                f"estimate.{estimate.kind}",
+                f"{'Good-faith estimate' if estimate.kind == 'gfe' else 'Estimate'} {words}",
+                {"patient_id": appointment.patient_id},
+                data={"estimate_id": estimate.pk, "appointment_id": appointment.pk},
+            )
+        ],
+        actor=actor,
+        at=at,
+    )
+    clearance_refresh([appointment.pk], actor=actor, at=at)
+    return estimate
+
+
+def _new(appointment: Appointment, kind: str, actor: Actor, at: datetime) -> Estimate:
+    return Estimate(
+        organization_id=appointment.organization_id,
+        appointment=appointment,
+        patient_id=appointment.patient_id,
+        kind=kind,
+        as_of=at,
+        actor_name=actor.name,
+    )
+
+
+def _good_faith(
+    appointment: Appointment,
+    exams: Sequence[OrderedExam],
+    prices: dict[int, Decimal | None],
+    day: date,
+    requested_on: date | None,
+    actor: Actor,
+    at: datetime,
+) -> Estimate:
+    estimate = _new(appointment, "gfe", actor, at)
+    booked = min(local_day(appointment.created_at, appointment.site), day)
+    estimate.due_on = good_faith_due(
+        scheduled_on=booked, service_on=day, requested_on=requested_on, holidays=holidays(appointment.site.state)
+    )
+    missing = sorted({e.code for e in exams if prices[e.pk] is None})
+    estimate.lines = [_line(e, prices[e.pk], prices[e.pk], prices[e.pk], []) for e in exams]
+    if missing:
+        estimate.hold = f"no own charge is loaded for {', '.join(missing)}."
+    else:
+        estimate.allowed = estimate.patient_share = sum((p for p in prices.values() if p is not None), ZERO)
+    return estimate
+
+
+def _insured(
+    appointment: Appointment,
+    exams: Sequence[OrderedExam],
+    prices: dict[int, Decimal | None],
+    day: date,
+    coverage: Any,
+    sharing: CostSharing,
+    check: EligibilityCheck | None,
+    actor: Actor,
+    at: datetime,
+) -> Estimate:
+    estimate = _new(appointment, "estimate", actor, at)
+    answer = quote(
+        payload={
+            "date_of_service": day,
+            "site": appointment.site.code,
+            "payer": coverage.payer.code,
+            "plan": coverage.plan.code if coverage.plan else "",
+            "deductible_remaining": sharing.deductible_remaining,
+            "coinsurance": sharing.coinsurance,
+            "copay": sharing.copay,
+            "out_of_pocket_remaining": sharing.out_of_pocket_remaining,
+            "lines": [
+                {"id": str(e.pk), "code": e.code, "laterality": e.laterality, "charge": prices[e.pk]} for e in exams
+            ],
+        },
+        # the scheduler's own right to book is enough: the quote is part of the estimate
+        actor=Actor.system(actor.name, [appointment.organization_id]),
+    )
+    if answer["errors"]:
+        estimate.lines = [_line(e, prices[e.pk], None, None, []) for e in exams]
+        estimate.hold = " ".join(error["message"] for error in answer["errors"])[:200]
+        return estimate
+    by_id = {line["id"]: line for line in answer["lines"]}
+    held = []
+    for e in exams:
+        line = by_id[str(e.pk)]
+        steps = [(step["text"], step["amount"]) for step in line["derivation"]]
+        estimate.lines.append(_line(e, prices[e.pk], line["allowed"], line["patient_share"], steps))
+        held.append(
+            line["reason"] if line["allowed"] is None else line["share_reason"] if line["patient_share"] is None else ""
+        )
+    totals = answer["totals"]
+    estimate.allowed = Decimal(totals["allowed"]) if totals["allowed"] else None
+    estimate.patient_share = Decimal(totals["patient_share"]) if totals["patient_share"] else None
+    if estimate.patient_share is None:
+        words = "; ".join(dict.fromkeys(h.rstrip(".") for h in held if h)) or "the patient's share is not known"
+        estimate.hold = f"{'' if check else 'the coverage is not verified: '}{words}."[:200]
+    return estimate
+
+
+def _line(
+    e: OrderedExam,
+    charge: Decimal | None,
+    allowed: Decimal | str | None,
+    share: Decimal | str | None,
+    steps: list[tuple[str, str | None]],
+) -> dict[str, Any]:
+    def text(amount: Decimal | str | None) -> str:
+        return "" if amount is None else str(amount)
+
+    return {
+        "code": e.code,
+        "description": e.description,
+        "laterality": e.laterality,
+        "charge": text(charge),
+        "allowed": text(allowed),
+        "patient_share": text(share),
+        "steps": [{"words": words, "amount": text(amount)} for words, amount in steps],
+    }

@@ -1,0 +1,453 @@
+"""The gates of appointments: facts in bulk, decided by `intake.clearance`, kept on the appointment for the board.
+
+A later phase decides its gate with `gate_decide`, and can answer before an appointment exists through `provide` (the authorization phase
+does both), so that booking stops on what is already known (FEATURES B6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.utils import timezone
+
+from intake.clearance import (
+    ClearanceFacts,
+    CoverageFacts,
+    Decision,
+    EstimateFacts,
+    Gate,
+    GateName,
+    State,
+    Verb,
+    blocking,
+    clear,
+    worst,
+)
+from intake.estimate import good_faith_due
+from intake.models import (
+    Appointment,
+    AppointmentStatus,
+    Coverage,
+    EligibilityCheck,
+    Estimate,
+    GateDecision,
+    Order,
+    OrderedExam,
+    OrderStatus,
+    Patient,
+)
+from intake.services.orders import orders_gaps
+from intake.services.patients import primary_coverages
+from rcm.accounts.actor import Actor
+from rcm.accounts.models import Site
+from rcm.accounts.problems import Refused
+from rcm.accounts.together import GATES, at_once, later
+from rcm.audit.services import Step, record_steps
+from rcm.exchange.outbox import publish_many
+from rcm.pricing.models import NetworkStatus
+from rcm.pricing.services import list_prices
+from rcm.reference.facts import holidays
+from rcm.worklist.services import ItemSpec, close_items, open_items
+
+LIVE = (AppointmentStatus.BOOKED, AppointmentStatus.CONFIRMED, AppointmentStatus.ARRIVED)
+ELIGIBILITY_QUEUE = "eligibility"
+
+
+@dataclass(frozen=True, slots=True)
+class GateAsk:
+    """A visit that does not exist yet: these ordered exams at this site on this day."""
+
+    exams: Sequence[OrderedExam]
+    patient: Patient
+    site: Site
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class GateAnswer:
+    """One gate of one appointment as a phase decides it."""
+
+    appointment_id: int
+    gate: str
+    state: str
+    sentence: str
+    due: date | None = None
+
+
+Provider = Callable[..., Decision]
+_PROVIDERS: dict[GateName, Provider] = {}
+
+
+def provide(gate: GateName, answer: Provider) -> None:
+    """Let a later phase answer a gate before the appointment exists: `answer(ask, *, on) -> Decision`, reading only."""
+    _PROVIDERS[gate] = answer
+
+
+def local_day(moment: datetime, site: Site) -> date:
+    """The calendar day at the site."""
+    return moment.astimezone(ZoneInfo(site.time_zone)).date()
+
+
+# --- facts -----------------------------------------------------------------------------------------------------------
+
+
+def _identity_gaps(patient: Patient) -> tuple[str, ...]:
+    wanted = (
+        ("address", patient.address and patient.city and patient.state and patient.zip),
+        ("phone", patient.phone),
+        ("sex", patient.sex != "U"),
+    )
+    return tuple(words for words, given in wanted if not given)
+
+
+def _coverage_facts(
+    coverage: Coverage | None, check: EligibilityCheck | None, day: date, zone: ZoneInfo
+) -> CoverageFacts | None:
+    if coverage is None:
+        return None
+    problem = " ".join(r.get("sentence", "") for r in check.rejection) if check else ""
+    return CoverageFacts(
+        payer_name=coverage.payer.name,
+        status=coverage.status,
+        self_pay=coverage.payer.kind == "self_pay",
+        verified_on=coverage.verified_at.astimezone(zone).date() if coverage.verified_at else None,
+        waiting=bool(check and check.status == "waiting"),
+        failed=bool(check and check.status == "failed"),
+        problem=problem,
+        drift=tuple(c["field"] for c in check.changes) if check and check.seen_at is None else (),
+        covers_day=(coverage.starts_on is None or coverage.starts_on <= day)
+        and (coverage.ends_on is None or day <= coverage.ends_on),
+    )
+
+
+def latest_checks(coverage_ids: Sequence[int]) -> dict[int, EligibilityCheck]:
+    """The last 270/271 of each coverage. One query."""
+    rows = (
+        EligibilityCheck.objects.filter(coverage_id__in=coverage_ids)
+        .order_by("coverage_id", "-id")
+        .distinct("coverage_id")
+    )
+    return {c.coverage_id: c for c in rows.defer("request", "response")}
+
+
+def network_of(pairs: Sequence[tuple[int, int, date]]) -> dict[tuple[int, int], str]:
+    """Site × payer → in, out, pending on the day (FEATURES A7); absent means nothing is known."""
+    if not pairs:
+        return {}
+    found: dict[tuple[int, int], str] = {}
+    days = {(s, p): d for s, p, d in pairs}
+    rows = NetworkStatus.objects.filter(
+        site_id__in={s for s, _, _ in pairs}, payer_id__in={p for _, p, _ in pairs}
+    ).order_by("effective_from")
+    for row in rows:
+        day = days.get((row.site_id, row.payer_id))
+        if day and row.effective_from <= day and (row.effective_to is None or day <= row.effective_to):
+            found[(row.site_id, row.payer_id)] = row.status
+    return found
+
+
+def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, ClearanceFacts]:
+    """Everything clearance asks, for many appointments in about ten queries."""
+    ids = [a.pk for a in appointments]
+    coverages = primary_coverages({a.patient_id for a in appointments})
+    checks = latest_checks([c.pk for c in coverages.values()])
+    orders_by: dict[int, set[int]] = {}
+    for order_id, appointment_id in (
+        OrderedExam.objects.filter(appointment_id__in=ids)
+        .exclude(status=OrderStatus.CANCELLED)
+        .values_list("order_id", "appointment_id")
+    ):
+        orders_by.setdefault(appointment_id, set()).add(order_id)
+    orders = {
+        o.pk: o
+        for o in Order.objects.filter(pk__in={o for s in orders_by.values() for o in s}).select_related("ordering")
+    }
+    gaps = orders_gaps(list(orders.values()), on=timezone.localdate(at))
+    estimates: dict[int, Estimate] = {
+        e.appointment_id: e for e in Estimate.objects.filter(appointment_id__in=ids).order_by("appointment_id", "id")
+    }
+    decisions: dict[int, dict[str, Decision]] = {}
+    for d in GateDecision.objects.filter(appointment_id__in=ids):
+        decisions.setdefault(d.appointment_id, {})[d.gate] = Decision(
+            State(d.state), d.sentence, d.due_on, d.overridden, d.reason, d.actor_name
+        )
+    pairs = [
+        (a.site_id, coverages[a.patient_id].payer_id, local_day(a.starts_at, a.site))
+        for a in appointments
+        if a.patient_id in coverages
+    ]
+    network = network_of(pairs)
+    found = {}
+    for a in appointments:
+        zone = ZoneInfo(a.site.time_zone)
+        day, today = a.starts_at.astimezone(zone).date(), at.astimezone(zone).date()
+        coverage = coverages.get(a.patient_id)
+        estimate = estimates.get(a.pk)
+        booked = a.created_at.astimezone(zone).date()
+        found[a.pk] = ClearanceFacts(
+            day=day,
+            today=today,
+            identity_gaps=_identity_gaps(a.patient),
+            has_order=bool(orders_by.get(a.pk)) or not _needs_order(a),
+            order_gaps=tuple(g.sentence for o in sorted(orders_by.get(a.pk, ())) if o in gaps for g in gaps[o]),
+            coverage=_coverage_facts(coverage, checks.get(coverage.pk) if coverage else None, day, zone),
+            network=network.get((a.site_id, coverage.payer_id), "") if coverage else "",
+            estimate=EstimateFacts(estimate.patient_share, estimate.hold, estimate.kind == "gfe") if estimate else None,
+            estimate_due=good_faith_due(scheduled_on=min(booked, day), service_on=day, holidays=holidays(a.site.state)),
+            decisions=decisions.get(a.pk, {}),
+        )
+    return found
+
+
+def _needs_order(appointment: Appointment) -> bool:
+    """A screening mammogram needs no order (DOMAIN B5); everything else does."""
+    return appointment.modality != "MG"
+
+
+# --- refresh, decide, override ---------------------------------------------------------------------------------------
+
+
+def clearance_refresh(appointment_ids: Sequence[int], *, actor: Actor, at: datetime | None = None) -> int:
+    """Compute the gates of live appointments again; write only those that changed. Returns how many did.
+
+    Inside `together()` it is done once at the end of the block, for all; use `at_once()` where the gates are read next.
+    """
+    if not appointment_ids or later(_refresh, appointment_ids, turn=GATES, actor=actor, at=at):
+        return 0
+    return _refresh(appointment_ids, actor=actor, at=at)
+
+
+@transaction.atomic
+def _refresh(appointment_ids: Sequence[int], *, actor: Actor, at: datetime | None = None) -> int:
+    at = at or timezone.now()
+    rows = list(
+        Appointment.objects.filter(pk__in=appointment_ids, status__in=LIVE)
+        .select_related("patient", "site")
+        .order_by("id")
+        .select_for_update(of=("self",))
+    )
+    facts = facts_of(rows, at=at)
+    changed: list[Appointment] = []
+    no_coverage: list[ItemSpec] = []
+    covered: list[int] = []
+    for a in rows:
+        gates = clear(facts[a.pk])
+        kept = {name.value: gate.as_dict() for name, gate in gates.items()}
+        state = worst(gates)
+        if kept != a.gates or state != a.clearance:
+            a.gates, a.clearance = kept, state
+            changed.append(a)
+        if facts[a.pk].coverage is not None:
+            covered.append(a.patient_id)
+        else:
+            no_coverage.append(_no_coverage_item(a))
+    Appointment.objects.bulk_update(changed, ["gates", "clearance"], batch_size=500)
+    open_items(no_coverage, actor=actor, at=at)
+    close_items("patient", covered, actor=actor, at=at, outcome="Coverage entered", queues=[ELIGIBILITY_QUEUE])
+    return len(changed)
+
+
+def _no_coverage_item(a: Appointment) -> ItemSpec:
+    return ItemSpec(
+        organization_id=a.organization_id,
+        queue=ELIGIBILITY_QUEUE,
+        subject_type="patient",
+        subject_id=a.patient_id,
+        cause="COVERAGE_MISSING",
+        title="No coverage on the chart",
+        fix="Ask the patient for the card, or choose self-pay.",
+        due_at=a.starts_at,
+        site_id=a.site_id,
+        patient_id=a.patient_id,
+        patient_name=a.patient.name,
+        facts={"visit": a.starts_at.isoformat(), "modality": a.modality},
+    )
+
+
+def upcoming(patient_ids: Sequence[int], *, at: datetime) -> list[int]:
+    """Live appointments of these patients from today on."""
+    rows = Appointment.objects.filter(
+        patient_id__in=patient_ids,
+        status__in=LIVE,
+        starts_at__gte=at.replace(hour=0, minute=0, second=0, microsecond=0),
+    )
+    return list(rows.values_list("id", flat=True))
+
+
+@transaction.atomic
+def gate_decide(answers: Sequence[GateAnswer], *, actor: Actor, at: datetime | None = None) -> int:
+    """Write what a phase decides about its gate. A new state or sentence ends an override: what was overridden is no longer so.
+
+    Returns how many decisions changed; their appointments' gates are computed again.
+    """
+    at = at or timezone.now()
+    latest = {(a.appointment_id, a.gate): a for a in answers}
+    known = {
+        (d.appointment_id, d.gate): d
+        for d in GateDecision.objects.select_for_update().filter(
+            appointment_id__in={i for i, _ in latest}, gate__in={g for _, g in latest}
+        )
+    }
+    organizations = dict(Appointment.objects.filter(pk__in={i for i, _ in latest}).values_list("id", "organization_id"))
+    fresh: list[GateDecision] = []
+    changed: list[GateDecision] = []
+    for key, answer in latest.items():
+        if answer.appointment_id not in organizations:
+            continue
+        row = known.get(key)
+        sentence = answer.sentence[:200]
+        if row is None:
+            row = GateDecision(
+                organization_id=organizations[answer.appointment_id],
+                appointment_id=answer.appointment_id,
+                gate=answer.gate,
+            )
+            fresh.append(row)
+        elif (row.state, row.sentence, row.due_on) == (answer.state, sentence, answer.due):
+            continue
+        else:
+            changed.append(row)
+        if row.state != answer.state or row.sentence != sentence:
+            row.overridden, row.reason, row.dollars = False, "", None
+        row.state, row.sentence, row.due_on, row.at, row.actor_name = answer.state, sentence, answer.due, at, actor.name
+    GateDecision.objects.bulk_create(fresh, batch_size=1000)
+    GateDecision.objects.bulk_update(
+        changed, ["state", "sentence", "due_on", "overridden", "reason", "dollars", "actor_name", "at"], batch_size=500
+    )
+    clearance_refresh(sorted({d.appointment_id for d in [*fresh, *changed]}), actor=actor, at=at)
+    return len(fresh) + len(changed)
+
+
+@transaction.atomic
+def gate_override(
+    *, appointment: Appointment, gate: str, reason: str, actor: Actor, at: datetime | None = None
+) -> GateDecision:
+    """Let an appointment pass a gate that stops it: needs `authorization.override`, a reason, and keeps the dollars at risk.
+
+    The override ends by itself when what it overrode changes. Every override is an event and stands in the managers' list.
+    """
+    actor.require("authorization.override")
+    at = at or timezone.now()
+    if len(reason.strip()) < 5:
+        raise Refused("Say why this appointment may go ahead.", field="reason", code="missing")
+    with at_once():
+        clearance_refresh([appointment.pk], actor=actor, at=at)
+    appointment = Appointment.objects.select_for_update(of=("self",)).get(pk=appointment.pk)
+    current = appointment.gates.get(gate)
+    if current is None or current["state"] == State.READY or current["overridden"]:
+        raise Refused("This gate does not stop the appointment.", field="gate", code="nothing_to_override")
+    dollars = dollars_at_risk([appointment.pk])[appointment.pk]
+    row, _ = GateDecision.objects.update_or_create(
+        appointment=appointment,
+        gate=gate,
+        defaults={
+            "organization_id": appointment.organization_id,
+            "state": current["state"],
+            "sentence": current["sentence"][:200],
+            "overridden": True,
+            "reason": reason.strip()[:200],
+            "dollars": dollars,
+            "actor_name": actor.name,
+            "at": at,
+        },
+    )
+    record_steps(
+        [
+            Step(
+                appointment.organization_id,
+                "gate.overridden",
+                f"{GateName(gate).value.capitalize()} overridden, ${dollars:,.2f} at risk",
+                {"patient_id": appointment.patient_id},
+                old=current["state"],
+                new="overridden",
+                reason=reason,
+                data={"appointment_id": appointment.pk, "gate": gate, "dollars": str(dollars)},
+            )
+        ],
+        actor=actor,
+        at=at,
+    )
+    publish_many(
+        "gate.overridden",
+        organization_id=appointment.organization_id,
+        payloads=[{"appointment_id": appointment.pk, "gate": gate}],
+        due_at=at,
+    )
+    clearance_refresh([appointment.pk], actor=actor, at=at)
+    return row
+
+
+def dollars_at_risk(appointment_ids: Sequence[int]) -> dict[int, Decimal]:
+    """What would not be paid: the last estimate's allowed amount, else the list price of the exams."""
+    found = {i: Decimal("0.00") for i in appointment_ids}
+    for estimate in Estimate.objects.filter(appointment_id__in=found, allowed__isnull=False).order_by("id"):
+        found[estimate.appointment_id] = estimate.allowed or found[estimate.appointment_id]
+    bare = [i for i, amount in found.items() if not amount]
+    exams = (
+        OrderedExam.objects.filter(appointment_id__in=bare)
+        .exclude(status=OrderStatus.CANCELLED)
+        .values_list("appointment_id", "organization_id", "code", "appointment__starts_at")
+    )
+    by_day: dict[tuple[int, date], list[tuple[int, str]]] = {}
+    for appointment_id, organization_id, code, starts in exams:
+        by_day.setdefault((organization_id, starts.date()), []).append((appointment_id, code))
+    for (organization_id, day), rows in by_day.items():
+        prices = list_prices(organization_id=organization_id, codes={c for _, c in rows}, on=day)
+        for appointment_id, code in rows:
+            found[appointment_id] += prices.get((code, ""), Decimal("0.00"))
+    return found
+
+
+def gates_of(appointment: Appointment) -> dict[GateName, Gate]:
+    """The kept gates of an appointment as facts."""
+    return {
+        GateName(name): Gate(
+            State(g["state"]),
+            g["sentence"],
+            g.get("owner", ""),
+            date.fromisoformat(g["due"]) if g.get("due") else None,
+            g.get("overridden", False),
+        )
+        for name, g in appointment.gates.items()
+    }
+
+
+def preview(ask: GateAsk, *, at: datetime) -> dict[GateName, Gate]:
+    """The gates a visit would have, before it is booked: what the coverage and the other phases already say."""
+    today = local_day(at, ask.site)
+    coverage = primary_coverages([ask.patient.pk]).get(ask.patient.pk)
+    check = latest_checks([coverage.pk]).get(coverage.pk) if coverage else None
+    orders = list(Order.objects.filter(pk__in={e.order_id for e in ask.exams}).select_related("ordering"))
+    gaps = orders_gaps(orders, on=timezone.localdate(at))
+    network = network_of([(ask.site.pk, coverage.payer_id, ask.day)]) if coverage else {}
+    return clear(
+        ClearanceFacts(
+            day=ask.day,
+            today=today,
+            identity_gaps=_identity_gaps(ask.patient),
+            has_order=bool(ask.exams),
+            order_gaps=tuple(g.sentence for found in gaps.values() for g in found),
+            coverage=_coverage_facts(coverage, check, ask.day, ZoneInfo(ask.site.time_zone)),
+            network=network.get((ask.site.pk, coverage.payer_id), "") if coverage else "",
+            decisions={gate.value: answer(ask, on=today) for gate, answer in _PROVIDERS.items()},
+        )
+    )
+
+
+def require_open(gates: Mapping[GateName, Gate], verb: Verb, *, dollars: Decimal) -> None:
+    """Refuse a verb that a gate stops, with its sentence and the dollars at risk."""
+    found = blocking(gates, verb)
+    if found:
+        words = " ".join(f"{name.value.capitalize()}: {gate.sentence}" for name, gate in found)
+        raise Refused(
+            words,
+            code="gate_stop",
+            field=found[0][0].value,
+            status=409,
+            fix=f"${dollars:,.2f} is at risk. Clear the gate, or override it with a reason if your role includes that.",
+        )

@@ -1,0 +1,169 @@
+"""Organizations, sites, users and what each may see.
+
+Identity tables (user, membership, organization, site) carry no row-level security: sign-in needs them before a scope exists.
+Screens still list them only through the actor.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+
+from rcm.accounts.actor import Actor
+from rcm.accounts.permissions import Role, permissions_of
+from rcm.accounts.tenancy import QuietModel, uuid7
+
+
+# the demo's users and client, whose passwords are printed: in production they are nobody
+DEMO_DOMAIN, DEMO_CLIENT = "demo.example", "demo-partner"
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_superuser=True, **fields)
+
+
+class User(QuietModel, AbstractBaseUser, PermissionsMixin):
+    """A person who signs in by e-mail. Rights come from memberships, never from Django's permission tables."""
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    email = models.EmailField(unique=True)
+    first_name = models.CharField(max_length=60)
+    last_name = models.CharField(max_length=60)
+    is_active = models.BooleanField(default=True)
+    date_joined = models.DateTimeField(auto_now_add=True)
+    hotkeys = models.BooleanField(default=True)
+    theme = models.CharField(
+        max_length=6, default="auto", choices=[("auto", "System"), ("light", "Light"), ("dark", "Dark")]
+    )
+    density = models.CharField(
+        max_length=8, default="regular", choices=[("regular", "Regular"), ("compact", "Compact")]
+    )
+
+    objects = UserManager()
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["first_name", "last_name"]
+    is_staff = False
+
+    @property
+    def is_demo(self) -> bool:
+        return self.email.endswith(f"@{DEMO_DOMAIN}")
+
+    @property
+    def display_name(self) -> str:
+        return f"{self.first_name} {self.last_name}".strip() or self.email
+
+    def get_full_name(self) -> str:
+        return self.display_name
+
+    def actor(self) -> Actor:
+        """The person as an actor: all memberships joined. One query."""
+        rows = list(self.memberships.values_list("organization_id", "site_id", "role"))
+        whole = {o for o, site, _ in rows if site is None}
+        # a site limit counts only when no membership covers that whole organization
+        sites = {site for o, site, _ in rows if site is not None and o not in whole}
+        if sites and whole:
+            sites |= set(Site.objects.filter(organization_id__in=whole).values_list("id", flat=True))
+        codes: set[str] = set()
+        for _, _, role in rows:
+            codes |= permissions_of(role)
+        return Actor(
+            name=self.display_name,
+            kind="person",
+            organizations=frozenset(o for o, _, _ in rows),
+            permissions=frozenset(codes),
+            sites=frozenset(sites),
+            user_id=self.pk,
+            roles=frozenset(role for _, _, role in rows),
+        )
+
+
+class Organization(QuietModel):
+    """An imaging group, client of the billing office, and the billing provider of its claims."""
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    code = models.CharField(
+        max_length=20, unique=True, help_text="Short code used by partners (HL7 MSH-6, X12 submitter)"
+    )
+    name = models.CharField(max_length=120)
+    npi = models.CharField(max_length=10)
+    tin = models.CharField(max_length=9)
+    taxonomy = models.CharField(max_length=10, default="261QR0200X")
+    address = models.CharField(max_length=100)
+    city = models.CharField(max_length=60)
+    state = models.CharField(max_length=2)
+    zip = models.CharField(max_length=9)
+    phone = models.CharField(max_length=10, blank=True)
+    contact = models.CharField(max_length=60, blank=True)
+    is_idtf = models.BooleanField(default=False)
+    active = models.BooleanField(default=True)
+    write_off_limit = models.DecimalField(
+        max_digits=12, decimal_places=2, default="100.00", help_text="Above it a second person approves"
+    )
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Site(QuietModel):
+    """A place where exams are done. Its ZIP decides the payment locality, its state the rules, its zone the clocks."""
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="sites")
+    code = models.CharField(max_length=30, unique=True, help_text="Location code used by partners (HL7 PV1-3, AIL)")
+    name = models.CharField(max_length=120)
+    npi = models.CharField(max_length=10)
+    address = models.CharField(max_length=100)
+    city = models.CharField(max_length=60)
+    state = models.CharField(max_length=2)
+    zip = models.CharField(max_length=9)
+    phone = models.CharField(max_length=10, blank=True)
+    time_zone = models.CharField(max_length=40, default="America/Chicago")
+    pos = models.CharField(max_length=2, default="11")
+    mqsa = models.CharField(max_length=10, blank=True, help_text="Mammography certification number")
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(QuietModel):
+    """A role of a user in an organization, for one site or for all."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, null=True, blank=True)
+    role = models.CharField(max_length=20, choices=Role.choices)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "organization", "site", "role"], nulls_distinct=False, name="one_membership"
+            ),
+        ]
+
+
+class Partner(QuietModel):
+    """A partner system: binds an OAuth2 client to one organization. A client without a row here reaches nothing."""
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="partners")
+    name = models.CharField(max_length=80)
+    application = models.OneToOneField("oauth2_provider.Application", on_delete=models.CASCADE, related_name="partner")
+    scopes = models.JSONField(default=list, help_text="The most this client may ask for")
+    active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,61 @@
+"""Base of every tenant-owned table, and the one place in code that filters by organization and site."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import uuid6
+from django.db import models
+
+from rcm.accounts.actor import Actor
+
+
+def uuid7() -> Any:
+    """A time-ordered public id (UUIDv7)."""
+    return uuid6.uuid7()
+
+
+class QuietModel(models.Model):
+    """A model whose repr names the class and key only, so that logs and error pages never show a patient's values."""
+
+    class Meta:
+        abstract = True
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.pk}>"
+
+
+class TenantQuerySet(models.QuerySet):
+    """`visible_to(actor)` is the only door by which screens and the API reach tenant rows."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        rows = self.filter(organization_id__in=actor.organizations)
+        path = getattr(self.model, "site_path", None)
+        if actor.sites and path:
+            rows = rows.filter(models.Q(**{f"{path}__in": actor.sites}) | models.Q(**{f"{path}__isnull": True}))
+        return rows
+
+    def __repr__(self) -> str:
+        return f"<{self.model.__name__} rows>"
+
+
+class TenantModel(QuietModel):
+    """A row of one organization. Forced row-level security is put on every subclass's table (rcm.accounts.database).
+
+    `site_path`: lookup to the site id where the row belongs to one. `append_only`: the database refuses UPDATE and DELETE.
+    `audited`: changes are kept by trigger with actor and request.
+    """
+
+    site_path: ClassVar[str | None] = None
+    append_only: ClassVar[bool] = False
+    audited: ClassVar[bool] = True
+
+    id = models.BigAutoField(primary_key=True)
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        abstract = True

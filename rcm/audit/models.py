@@ -1,0 +1,112 @@
+"""Who changed what (by trigger), who read whose chart, and the thread's own story (events).
+
+`Change` is written by the database alone (rcm.accounts.database). `Event` is the transition row of every status and every
+remarkable step, human or machine, in words: the timelines of exam, claim, patient and work item are one query on it.
+"""
+
+from __future__ import annotations
+
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+
+from rcm.accounts.tenancy import QuietModel, TenantModel
+
+
+class Change(QuietModel):
+    """One row change: before and after of the columns that differ, author, request."""
+
+    append_only = True
+    audited = False
+
+    id = models.BigAutoField(primary_key=True)
+    organization = models.ForeignKey(
+        "accounts.Organization", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False
+    )
+    table_name = models.CharField(max_length=63)
+    row_id = models.BigIntegerField()
+    op = models.CharField(max_length=1)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    actor = models.CharField(max_length=200)
+    request_id = models.CharField(max_length=80)
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["table_name", "row_id"], name="change_row"),
+            BrinIndex(fields=["at"], name="change_at"),
+        ]
+
+
+class Access(TenantModel):
+    """One read of a patient's chart by a person or partner (invariant 12)."""
+
+    append_only = True
+    audited = False
+
+    patient_id = models.BigIntegerField()
+    actor_name = models.CharField(max_length=120)
+    actor_kind = models.CharField(max_length=10)
+    user_id = models.BigIntegerField(null=True)
+    purpose = models.CharField(max_length=60, help_text="What was read: route name or export")
+    request_id = models.CharField(max_length=80, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["organization", "patient_id", "-id"], name="access_patient")]
+
+
+class Event(TenantModel):
+    """One step of the thread: who or what did it, when, why, in a sentence without clinical detail.
+
+    Keys are plain numbers because this room knows no phase. `at` is business time (the demo replays a calendar).
+    """
+
+    append_only = True
+    audited = False
+
+    at = models.DateTimeField()
+    verb = models.CharField(max_length=60, help_text="Stable dotted name such as claim.submitted")
+    sentence = models.CharField(max_length=300)
+    reason = models.CharField(max_length=300, blank=True)
+    old_status = models.CharField(max_length=30, blank=True)
+    new_status = models.CharField(max_length=30, blank=True)
+    actor_name = models.CharField(max_length=120)
+    actor_kind = models.CharField(max_length=10)
+    user_id = models.BigIntegerField(null=True)
+    patient_id = models.BigIntegerField(null=True)
+    ordered_exam_id = models.BigIntegerField(null=True)
+    authorization_id = models.BigIntegerField(null=True)
+    exam_id = models.BigIntegerField(null=True)
+    claim_id = models.BigIntegerField(null=True)
+    denial_id = models.BigIntegerField(null=True)
+    work_item_id = models.BigIntegerField(null=True)
+    interchange_id = models.BigIntegerField(null=True)
+    remittance_id = models.BigIntegerField(null=True)
+    data = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=[key, "at"], name=f"event_{key[:-3]}"[:30], condition=models.Q(**{f"{key}__isnull": False})
+            )
+            for key in (
+                "patient_id",
+                "ordered_exam_id",
+                "authorization_id",
+                "exam_id",
+                "claim_id",
+                "denial_id",
+                "work_item_id",
+                "interchange_id",
+                "remittance_id",
+            )
+        ] + [models.Index(fields=["organization", "verb", "at"], name="event_verb")]
+
+    @property
+    def by_machine(self) -> bool:
+        return self.actor_kind == "system"
+
+    @property
+    def who(self) -> str:
+        """A person's name, or the room of the machine: an automatic step carries the name of its subscription (charges.report.final)."""
+        return self.actor_name.partition(".")[0].capitalize() if self.by_machine else self.actor_name

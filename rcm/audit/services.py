@@ -1,0 +1,90 @@
+"""Doors of the audit room: record steps of the thread, record chart reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from rcm.accounts.actor import Actor
+from rcm.accounts.together import WRITE, later
+from rcm.audit.models import Access, Event
+
+KEYS = (
+    "patient_id",
+    "ordered_exam_id",
+    "authorization_id",
+    "exam_id",
+    "claim_id",
+    "denial_id",
+    "work_item_id",
+    "interchange_id",
+    "remittance_id",
+)
+
+
+@dataclass(slots=True)
+class Step:
+    """One event to record. `keys` names the rows of the thread it belongs to, e.g. {"exam_id": 7, "claim_id": 9}."""
+
+    organization_id: int
+    verb: str
+    sentence: str
+    keys: dict[str, int | None] = field(default_factory=dict)
+    old: str = ""
+    new: str = ""
+    reason: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def record_steps(steps: Iterable[Step], *, actor: Actor, at: datetime | None = None) -> None:
+    """Write events in bulk, in the caller's transaction. `at` is business time; now when not given."""
+    at = at or timezone.now()
+    events = [
+        Event(
+            organization_id=s.organization_id,
+            at=at,
+            verb=s.verb,
+            sentence=s.sentence[:300],
+            reason=s.reason[:300],
+            old_status=s.old,
+            new_status=s.new,
+            actor_name=actor.name,
+            actor_kind=actor.kind,
+            user_id=actor.user_id,
+            data=s.data,
+            **{k: v for k, v in s.keys.items() if k in KEYS},
+        )
+        for s in steps
+    ]
+    if not later(_write, events, turn=WRITE):
+        _write(events)
+
+
+def _write(events: list[Event]) -> None:
+    Event.objects.bulk_create(events, batch_size=2000)
+
+
+def record_access(
+    *, organization_id: int, patient_ids: Iterable[int], actor: Actor, purpose: str, request_id: str = ""
+) -> None:
+    """Log that `actor` read these patients' charts. Automatic steps are not logged: they are in the events."""
+    if actor.kind == "system":
+        return
+    Access.objects.bulk_create(
+        [
+            Access(
+                organization_id=organization_id,
+                patient_id=p,
+                actor_name=actor.name,
+                actor_kind=actor.kind,
+                user_id=actor.user_id,
+                purpose=purpose[:60],
+                request_id=request_id[:80],
+            )
+            for p in sorted(set(patient_ids))
+        ]
+    )

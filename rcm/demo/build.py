@@ -1,0 +1,251 @@
+"""Building the living demo: master data, then each imaging group's calendar in a process of its own, day by day up to this moment.
+
+    build(exams=2000, months=6)
+
+Nothing is inserted as finished: messages are stored and processed, questions are asked of the payer simulator over real sockets, claims are
+filed, acknowledged, paid and denied by it, and people of the demo work what stops. The same seed gives the same story.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connections
+from django.utils import timezone
+
+from rcm.accounts.actor import Actor
+from rcm.accounts.models import Organization
+from rcm.accounts.problems import Refused
+from rcm.accounts.scope import scope
+from rcm.demo import desk, office, people, places
+from rcm.demo.days import Center
+from rcm.demo.scenario import AHEAD_DAYS, SHARE, Draw
+from rcm.exchange.services import asleep
+from rcm.simulator.server import Server, serve
+
+Say = Callable[[str], None]
+WEEKLY = 0  # Monday
+LAST_DAYS = 14
+
+
+@contextmanager
+def payers_answer() -> Iterator[str]:
+    """The payer simulator on a free port, trusted for the time of the build; yields its address."""
+    server: Server = serve("127.0.0.1", 0)
+    host = f"127.0.0.1:{server.server_address[1]}"
+    before = settings.EXCHANGE_TRUSTED_HOSTS
+    settings.EXCHANGE_TRUSTED_HOSTS = [host]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="payers", daemon=True)
+    thread.start()
+    try:
+        yield f"http://{host}"
+    finally:
+        settings.EXCHANGE_TRUSTED_HOSTS = before
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=10)
+
+
+def everyone() -> Actor:
+    return Actor.system("demo", Organization.objects.values_list("id", flat=True))
+
+
+def build(
+    *,
+    exams: int = 2000,
+    months: float = 6,
+    now: datetime | None = None,
+    say: Say = lambda text: None,
+    together: bool = True,
+    logins: Path | None = None,
+) -> dict[str, dict[str, int]]:
+    """Make the demo; returns counts by organization. `together` drives both groups at once in two processes. Raises Refused when data exist."""
+    if Organization.objects.exists():
+        raise Refused(
+            "There are organizations already: the demo is built into an empty database only.",
+            code="not_empty",
+            fix="Run “make reset” first.",
+        )
+    now = now or timezone.now()
+    began = time.monotonic()
+    world = places.world_make(simulator=places.final_address())
+    people.people_make(world.organizations, world.sites)
+    people.partner_make(world.organizations["IMGCTR01"])
+    if logins is not None:
+        people.logins_write(logins)
+    say(f"Two groups, {len(world.sites)} sites, {len(people.PEOPLE)} people: {time.monotonic() - began:.0f} s")
+    counts: dict[str, dict[str, int]] = {}
+    jobs = [(code, exams, months, now) for code in SHARE]
+    if together:
+        connections.close_all()
+        context = multiprocessing.get_context("fork")
+        with context.Pool(len(jobs)) as pool:
+            lines = context.Manager().Queue()
+            results = [pool.apply_async(_drive_alone, (*job, lines)) for job in jobs]
+            _listen(results, lines, say, began)
+            for (code, *_), result in zip(jobs, results, strict=True):
+                counts[code] = result.get()
+    else:
+        for code, *rest in jobs:
+            counts[code] = drive(code, *rest, say=lambda text: say(f"{text}, {time.monotonic() - began:.0f} s"))  # type: ignore[arg-type]
+    with scope(everyone()):
+        places.connections_point(places.final_address())
+    say(f"{sum(c['exams'] for c in counts.values()):,} exams in {time.monotonic() - began:.0f} s")
+    return counts
+
+
+def _listen(results: list, lines: object, say: Say, began: float) -> None:
+    import queue
+
+    while not all(r.ready() for r in results):
+        try:
+            say(f"{lines.get(timeout=0.3)}, {time.monotonic() - began:.0f} s")  # type: ignore[attr-defined]
+        except queue.Empty:
+            continue
+
+
+def _drive_alone(code: str, exams: int, months: float, now: datetime, lines: object) -> dict[str, int]:
+    connections.close_all()
+    try:
+        return drive(code, exams, months, now, say=lines.put)  # type: ignore[attr-defined]
+    finally:
+        connections.close_all()
+
+
+def drive(code: str, exams: int, months: float, now: datetime, *, say: Say) -> dict[str, int]:
+    """One group's calendar from its first day to this moment."""
+    # the objects of a day live as long as the day: looking for cycles all the time costs a tenth of the build
+    gc.set_threshold(200_000, 20, 20)
+    with payers_answer() as address, asleep():
+        with scope(everyone()):
+            world = places.world_load()
+            organization = world.organizations[code]
+        with scope(Actor.system("demo", [organization.pk])):
+            places.connections_point(address)
+        today = timezone.localdate(now)
+        draw = Draw(code, today=today, exams=exams, months=months)
+        center = Center(organization, world, draw.calendar(), now=now, payer_house=address)
+        return Story(center, draw, say).run()
+
+
+class Story:
+    """The days of one center, each in the same order: mail, bookings, authorizations, patients, reports, charges, claims, money."""
+
+    def __init__(self, center: Center, draw: Draw, say: Say) -> None:
+        self.center, self.first, self.today, self.open, self.say = center, draw.first, draw.today, draw.desk_open, say
+        self.counts: dict[str, int] = defaultdict(int)
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[what] += time.monotonic() - began
+
+    def run(self) -> dict[str, int]:
+        months: set[tuple[int, int]] = set()
+        for n in range((self.today - self.first).days + 1):
+            day = self.first + timedelta(days=n)
+            if (day.year, day.month) not in months:
+                if months:
+                    self.say(f"{self.center.organization.code} {day:%B %Y}: {self.center.performed():,} exams so far")
+                months.add((day.year, day.month))
+            self.day(day)
+        self.counts["exams"] = self.center.performed()
+        self.counts["failed_messages"] = sum(office.failed(self.center).values())
+        return dict(self.counts)
+
+    def day(self, day: date) -> None:
+        c, counts = self.center, self.counts
+        front, back = c.front.pop(day, []), c.back.pop(day, [])
+        work = day == self.today or self.open(day)
+        if not (front or back or work):
+            return
+        recent = (self.today - day).days < LAST_DAYS
+        morning, noon, evening = c.clock(day, 7, 30), c.clock(day, 12), c.clock(day, 18)
+        if work:
+            with self.timed("mail"):
+                if office.mail(c, day, morning):
+                    c.settle(morning)
+                    counts["posted_by_hand"] += office.post_waiting(c, morning)
+        if front:
+            with self.timed("front"):
+                counts["messages"] += c.deliver(front)
+            with self.timed("front events"):
+                c.settle(c.clock(day, 9))
+        if day == self.today:
+            with self.timed("today"):
+                desk.verify_ahead(c, c.clock(day, 9), 2)
+                c.settle(c.clock(day, 9))
+        with self.timed("authorizations"):
+            ten = c.clock(day, 10)
+            asked = desk.request_authorizations(c, ten) if front or recent else 0
+            called = desk.follow_authorizations(c, day, ten) if work else 0
+            if asked or called:
+                c.settle(ten)
+        with self.timed("check-in"):
+            coming = [v for v in c.visits_of(day) if v.start <= c.now]
+            counts["arrived"] += desk.let_in(c, coming, evening, by_site=recent)
+        with self.timed("exams"):
+            counts["messages"] += c.deliver(c.live(back))
+        if work:
+            with self.timed("charges"):
+                c.settle(evening)
+                if coded := office.code(c, evening):
+                    counts["coded"] += coded
+                    c.settle(evening)
+            with self.timed("claims"):
+                files = office.bill(c, evening)
+                if files:
+                    counts["files"] += files
+                    c.settle(evening)
+            self._week(day, noon, evening, recent)
+
+    def _week(self, day: date, noon: datetime, evening: datetime, recent: bool) -> None:
+        c, counts = self.center, self.counts
+        if day.weekday() in (2, 4) or recent:
+            with self.timed("denials"):
+                worked = office.deny_back(c, day, noon) + office.hear_appeals(c, day, noon)
+                if worked:
+                    counts["denials"] += worked
+                    c.settle(noon)
+        if day.weekday() == WEEKLY or day == self.today:
+            with self.timed("receivables"):
+                office.clocks(c, evening)
+                counts["given_up"] += office.give_up(c, evening)
+                counts["disputed"] += office.dispute(c, evening)
+                sent, paid = office.patients(c, day, evening)
+                counts["statements"] += sent
+                counts["patient_payments"] += paid
+                counts["refunds"] += office.refunds(c, evening)
+                desk.expire(c, evening)
+                c.settle(evening)
+        if day.weekday() == 4 or (recent and day.weekday() < 5):
+            with self.timed("figures"):
+                office.figures(c, day, evening)
+        if day == self.today:
+            with self.timed("today"):
+                ahead = c.clock(day, 7)
+                desk.estimates(c, ahead, ahead + timedelta(days=AHEAD_DAYS), 0.7, evening)
+                for back in range(1, LAST_DAYS + 1):
+                    office.proofs(c, day - timedelta(days=back), evening)
+
+
+def main(exams: int, months: float, together: bool) -> None:
+    """The command's work: progress to the terminal, logins for the launcher."""
+
+    def say(text: str) -> None:
+        sys.stdout.write(f"    {text}\n")
+        sys.stdout.flush()
+
+    build(exams=exams, months=months, say=say, together=together, logins=settings.BASE_DIR / "var" / "demo-logins.txt")

@@ -1,0 +1,389 @@
+"""Who comes when, for what, and what goes wrong: the whole calendar of one organization, drawn from one seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from rcm.demo.catalogue import BY_CODE, PAIRS, SIDED, STUDIES, Study
+from rcm.demo.places import ALL, PLACES, Place
+
+SHARE = {"IMGCTR01": 0.6, "BAYSIDE": 0.4}
+SEED = 20260523
+AHEAD_DAYS = 14
+CLOSE_DAYS = 40
+TODAY_VISITS, AHEAD_VISITS = 40, 110
+VISITS_FOR_EXAMS = 0.70
+FIRST_F = (
+    "Mary",
+    "Linda",
+    "Susan",
+    "Karen",
+    "Lisa",
+    "Nancy",
+    "Betty",
+    "Sandra",
+    "Ashley",
+    "Emily",
+    "Donna",
+    "Carol",
+    "Amanda",
+    "Melissa",
+    "Laura",
+    "Rebecca",
+    "Sharon",
+    "Cynthia",
+    "Amy",
+    "Angela",
+    "Rosa",
+    "Mei",
+    "Fatima",
+    "Priya",
+    "Elena",
+)
+FIRST_M = (
+    "James",
+    "Robert",
+    "John",
+    "Michael",
+    "David",
+    "William",
+    "Richard",
+    "Joseph",
+    "Thomas",
+    "Carlos",
+    "Daniel",
+    "Matthew",
+    "Anthony",
+    "Mark",
+    "Steven",
+    "Paul",
+    "Andrew",
+    "Joshua",
+    "Kenneth",
+    "Kevin",
+    "Brian",
+    "Jose",
+    "Wei",
+    "Omar",
+    "Arjun",
+)
+LAST = (
+    "Anderson",
+    "Baker",
+    "Carter",
+    "Davis",
+    "Evans",
+    "Foster",
+    "Garcia",
+    "Harris",
+    "Irving",
+    "Jackson",
+    "Kelly",
+    "Lopez",
+    "Martin",
+    "Nelson",
+    "Owens",
+    "Parker",
+    "Quinn",
+    "Rivera",
+    "Sanders",
+    "Turner",
+    "Underwood",
+    "Vargas",
+    "Walker",
+    "Xu",
+    "Young",
+    "Zimmer",
+    "Bennett",
+    "Coleman",
+    "Diaz",
+    "Ellis",
+    "Fisher",
+    "Griffin",
+    "Hughes",
+    "Ingram",
+    "Jordan",
+    "Kim",
+    "Lewis",
+    "Morgan",
+    "Nguyen",
+    "Ortiz",
+    "Perry",
+    "Reed",
+    "Stewart",
+    "Tran",
+    "Vaughn",
+    "Watson",
+    "Wells",
+    "Bishop",
+    "Chavez",
+    "Dunn",
+)
+STREETS = (
+    "Oak St",
+    "Maple Ave",
+    "Lake Rd",
+    "Hill St",
+    "Park Ave",
+    "River Rd",
+    "Cedar Ln",
+    "Sunset Blvd",
+    "Grove St",
+    "Meadow Dr",
+)
+MBI_LETTERS = "ACDEFGHJKMNPQRTUVWXY"
+
+
+@dataclass(slots=True)
+class Person:
+    """A patient. `policies`: (payer code, member id) by rank."""
+
+    organization: str
+    mrn: str
+    last: str
+    first: str
+    born: date
+    sex: str
+    address: str
+    city: str
+    state: str
+    zip: str
+    phone: str
+    policies: list[tuple[str, str]] = field(default_factory=list)
+    known: bool = False
+
+    @property
+    def payer(self) -> str:
+        return self.policies[0][0]
+
+
+@dataclass(slots=True)
+class Item:
+    """One exam of a visit: as ordered (`study`), as done (`done`), as its report was corrected to (`corrected`)."""
+
+    study: Study
+    done: Study
+    side: str
+    diagnosis: str
+    words: str
+    placer: str
+    filler: str
+    accession: str
+    study_uid: str
+    station: str
+    began: datetime
+    ended: datetime
+    reader: int
+    purchased: bool
+    report_days: int | None
+    preliminary: bool
+    corrected: Study | None = None
+    mpps: bool = False
+    impression: int = 0
+
+    @property
+    def dotted(self) -> str:
+        return f"{self.diagnosis[:3]}.{self.diagnosis[3:]}" if len(self.diagnosis) > 3 else self.diagnosis
+
+
+@dataclass(slots=True)
+class Visit:
+    """One appointment. `fate`: come, missed, cancelled. `ask` False: nobody asks for the authorization that it needs."""
+
+    place: Place
+    person: Person
+    number: str
+    start: datetime
+    booked: datetime
+    minutes: int
+    items: list[Item]
+    fate: str = "come"
+    ask: bool = True
+    orderer: int = 0
+    reader: int = 0
+    purchased: bool = False
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.place.zone)
+
+    @property
+    def day(self) -> date:
+        return self.start.astimezone(self.zone).date()
+
+
+def open_days(first: date, last: date) -> list[date]:
+    return [d for n in range((last - first).days + 1) if (d := first + timedelta(days=n)).weekday() < 5]
+
+
+class Draw:
+    """Draws the calendar of one organization. The same seed, size and day give the same calendar."""
+
+    def __init__(self, organization: str, *, today: date, exams: int, months: float) -> None:
+        self.organization, self.today = organization, today
+        self.random = random.Random(f"{SEED}:{organization}")
+        self.places = PLACES[organization]
+        self.people: dict[str, list[Person]] = {p.code: [] for p in self.places}
+        self.counts = {"mrn": 0, "visit": 0, "exam": 0}
+        self.first = today - timedelta(days=round(months * 30.4))
+        self.scale = exams / 2000
+        share = SHARE[organization]
+        self.visits_done = max(3, round(exams * VISITS_FOR_EXAMS * share))
+        self.visits_today = max(2, round(TODAY_VISITS * share * min(1.0, max(self.scale, 0.1))))
+        self.visits_ahead = max(2, round(AHEAD_VISITS * share * min(1.0, max(self.scale, 0.05))))
+
+    def calendar(self) -> list[Visit]:
+        """All visits, in order of their start."""
+        days = open_days(self.first, self.today - timedelta(days=1))
+        visits: list[Visit] = []
+        # a slow start and a busy autumn
+        weights = [0.8 + 0.4 * n / max(1, len(days) - 1) for n in range(len(days))]
+        for day in self.random.choices(days, weights, k=self.visits_done):
+            visits.append(self.visit(day))
+        for _ in range(self.visits_today):
+            visits.append(self.visit(self.today))
+        ahead = open_days(self.today + timedelta(days=1), self.today + timedelta(days=AHEAD_DAYS))
+        if ahead:
+            near = [len(ahead) - n for n in range(len(ahead))]
+            for day in self.random.choices(ahead, near, k=self.visits_ahead):
+                visits.append(self.visit(day, booked_before=self.today))
+        return sorted(visits, key=lambda v: (v.start, v.number))
+
+    def desk_open(self, day: date) -> bool:
+        """Whether the offices work: on every weekday of late, on three of five in the months before."""
+        return day.weekday() < 5 and ((self.today - day).days <= CLOSE_DAYS or day.weekday() in (1, 4))
+
+    # --- one visit ---
+
+    def visit(self, day: date, booked_before: date | None = None) -> Visit:
+        r = self.random
+        place = r.choices(self.places, [p.share for p in self.places])[0]
+        study = self._study(place)
+        person = self._person(place, study)
+        studies = [study]
+        pair = next((BY_CODE[b] for a, b in PAIRS if a == study.code and BY_CODE[b].modality in place.modalities), None)
+        if pair is not None and r.random() < 0.62 and not pair.sex:
+            studies.append(pair)
+        zone = ZoneInfo(place.zone)
+        start = datetime.combine(day, time(8 + r.randrange(9), r.choice((0, 15, 30, 45))), zone).astimezone(UTC)
+        advanced = any(s.modality in ("MR", "CT", "PET") for s in studies)
+        lead = r.choice((2, 3, 4, 5, 6, 7, 9, 12)) if advanced else r.choice((0, 0, 0, 1, 2, 5))
+        booked_day = day - timedelta(days=lead)
+        if booked_before is not None and booked_day > booked_before:
+            booked_day = booked_before - timedelta(days=r.randrange(0, 6))
+        booked_day = max(booked_day, self.first)
+        while booked_day > self.first and not self.desk_open(booked_day):
+            booked_day -= timedelta(days=1)
+        moment = datetime.combine(booked_day, time(7, 40), zone) + timedelta(seconds=37 * self.counts["visit"] % 3600)
+        booked = min(moment.astimezone(UTC), start - timedelta(minutes=25))
+        self.counts["visit"] += 1
+        luck = r.random()
+        past = day < self.today
+        visit = Visit(
+            place, person, f"APT{self.organization[:3]}{self.counts['visit']:06d}", start, booked, sum(s.minutes for s in studies), [],
+            fate="missed" if past and luck < 0.015 else "cancelled" if luck < 0.03 and past else "come",
+            ask=r.random() >= 0.035, orderer=r.randrange(10), reader=r.randrange(6), purchased=r.random() < 0.06,
+        )  # fmt: skip
+        moment = start
+        for s in studies:
+            visit.items.append(self._item(visit, s, moment))
+            moment = visit.items[-1].ended + timedelta(minutes=2)
+        return visit
+
+    def _study(self, place: Place) -> Study:
+        fits = [s for s in STUDIES if s.modality in place.modalities]
+        return self.random.choices(fits, [s.weight for s in fits])[0]
+
+    def _item(self, visit: Visit, study: Study, moment: datetime) -> Item:
+        r = self.random
+        self.counts["exam"] += 1
+        n = self.counts["exam"]
+        side = r.choice(study.sides) if study.sides else ""
+        diagnosis, words = r.choice(SIDED[study.code][side] if side else study.reasons)
+        done = study
+        if study.other and r.random() < 0.035:
+            done = BY_CODE[study.other]
+        age = (self.today - visit.day).days
+        lag = r.random()
+        report_days: int | None = 0 if lag < 0.62 else 1 if lag < 0.90 else r.choice((2, 3, 4))
+        if lag > 0.992:
+            report_days = None if age < 45 else 101
+        corrected = (
+            BY_CODE[study.other] if done is study and study.other and study.agent and r.random() < 0.03 else None
+        )
+        began = moment + timedelta(minutes=5)
+        tag = self.organization[:1]
+        return Item(
+            study, done, side, diagnosis, words, placer=f"ORD{tag}{n:06d}", filler=f"FIL{tag}{n:06d}", accession=f"ACC{tag}{visit.day:%y%m%d}{n:05d}",
+            study_uid=f"1.2.826.0.1.3680043.8.498.{7 if tag == 'I' else 8}{n:06d}", station=f"{visit.place.code.split('-')[1]}{study.modality}1",
+            began=began, ended=began + timedelta(minutes=study.minutes - 4), reader=visit.reader, purchased=visit.purchased,
+            report_days=report_days, preliminary=r.random() < 0.2, corrected=corrected,
+            mpps=study.modality in ("MR", "CT") and (done is not study or r.random() < 0.35), impression=r.randrange(4),
+        )  # fmt: skip
+
+    def _person(self, place: Place, study: Study) -> Person:
+        r = self.random
+        known = self.people[place.code]
+        if known and r.random() < 0.42:
+            for candidate in r.sample(known, min(8, len(known))):
+                age = (self.today - candidate.born).days // 365
+                if (
+                    study.sex in ("", candidate.sex)
+                    and study.age_min <= age <= study.age_max
+                    and not (study.modality == "PET" and candidate.payer == "MCR")
+                ):
+                    return candidate
+        person = self._new_person(place, study)
+        known.append(person)
+        return person
+
+    def _new_person(self, place: Place, study: Study) -> Person:
+        r = self.random
+        sex = study.sex or r.choice("FM")
+        mix = dict(place.payers)
+        if study.modality in ("MG", "PET"):
+            mix.pop("KWF", None)
+        if study.modality == "PET":
+            mix.pop("MCR", None)
+        if study.age_max < 70:
+            mix.pop("MCR", None)
+            mix.pop("GMA", None)
+        payer = r.choices(list(mix), list(mix.values()))[0]
+        low, high = (65, 90) if payer in ("MCR", "GMA") else (max(20, study.age_min), min(64, study.age_max))
+        born = self.today - timedelta(days=r.randrange(low * 365 + 200, max(high, low + 1) * 365 + 300))
+        self.counts["mrn"] += 1
+        mrn = f"{self.organization[:1]}{100000 + self.counts['mrn']}"
+        area = {"IL": "217", "TX": "214", "FL": "813", "CA": "415", "NY": "718"}[place.state]
+        person = Person(
+            self.organization, mrn, r.choice(LAST), r.choice(FIRST_F if sex == "F" else FIRST_M), born, sex, f"{r.randrange(100, 990)} {r.choice(STREETS)}",
+            place.city, place.state, r.choice(place.home_zips), f"{area}555{r.randrange(1000, 9999)}",
+        )  # fmt: skip
+        person.policies.append((payer, self._member(payer)))
+        if payer == "MCR" and r.random() < 0.55:
+            person.policies.append(("ESB", self._member("ESB")))
+        return person
+
+    def _member(self, payer: str) -> str:
+        """A member id of the payer's shape."""
+        r = self.random
+
+        def digits(n: int) -> str:
+            return "".join(r.choice("0123456789") for _ in range(n))
+
+        def letters(n: int) -> str:
+            return "".join(r.choice(MBI_LETTERS) for _ in range(n))
+
+        shapes: dict[str, Callable[[], str]] = {
+            "MCR": lambda: f"{r.choice('123456789')}{letters(1)}{r.choice(MBI_LETTERS)}{digits(1)}{letters(1)}{r.choice(MBI_LETTERS)}{digits(1)}{letters(2)}{digits(2)}",
+            "GMA": lambda: letters(3) + digits(9), "PHP": lambda: letters(3) + digits(9), "PSM": lambda: digits(9), "HCC": lambda: digits(10),
+            "LBI": lambda: letters(2) + digits(10), "SMB": lambda: digits(11), "CFH": lambda: letters(1) + digits(8), "ESB": lambda: letters(2) + digits(8),
+            "KWF": lambda: f"WC{digits(8)}", "SELF": lambda: "",
+        }  # fmt: skip
+        return shapes[payer]()
+
+
+__all__ = ["ALL", "Draw", "Item", "Person", "Visit", "open_days"]

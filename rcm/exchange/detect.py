@@ -1,0 +1,60 @@
+"""What received bytes are, by their content and never by their name: an X12 set, an HL7 v2 message, a DICOM file."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+from rcm.exchange import dicom, hl7
+from rcm.exchange.problems import ParseProblem
+from rcm.x12.document import Document
+from rcm.x12.model import NotX12
+
+UNKNOWN = "UNKNOWN"
+# what a radiology system sends (DOMAIN D1)
+HL7_KINDS = frozenset({"ADT", "ORM", "OMI", "SIU", "ORU", "DFT"})
+X12_INBOUND = frozenset({"835", "999", "277CA", "TA1", "271", "277", "278"})
+HEAD = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`kind` as processors register it, UNKNOWN when nothing fits; `sentence` says what is the matter then."""
+
+    kind: str
+    control_number: str = ""
+    media_type: str = "application/octet-stream"
+    ordering_key: str = ""
+    sentence: str = ""
+
+
+def detect(content: bytes) -> Found:
+    """Name the kind of a file. Looks at its beginning only; never raises."""
+    head = content[:HEAD].lstrip(b"\xef\xbb\xbf\x0b \t\r\n")
+    if head.startswith((b"MSH", b"FHS", b"BHS")):
+        try:
+            message = hl7.header(content)
+        except ParseProblem as problem:
+            return Found(UNKNOWN, sentence=str(problem))
+        return Found(message.kind, message.control_number, "application/hl7-v2", message.ordering_key)
+    if content[128:132] == b"DICM":
+        try:
+            facts = dicom.read(content)
+        except ParseProblem as problem:
+            return Found(UNKNOWN, sentence=str(problem))
+        return Found("MPPS", facts.sop_instance_uid, "application/dicom", facts.ordering_key)
+    document = Document(io.BytesIO(content[:HEAD]))
+    try:
+        first = next(iter(document.sets()), None)
+    except NotX12 as problem:
+        return Found(UNKNOWN, sentence=str(problem))
+    if first is not None and first.origin.st01:
+        origin = first.origin
+        return Found(origin.kind or origin.st01, origin.isa13, "application/edi-x12", sentence=origin.refusal)
+    if document.ta1:
+        return Found("TA1", _at(document.ta1[0][1], 1), "application/edi-x12")
+    return Found(UNKNOWN, sentence="The file starts like X12 but holds no transaction set.")
+
+
+def _at(segment: list[str], index: int) -> str:
+    return segment[index].strip() if len(segment) > index else ""

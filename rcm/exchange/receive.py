@@ -1,0 +1,331 @@
+"""From the wire into the store: whose message it is, whether it was here before, and what the sender is told.
+
+Shared by the listeners; nothing here reads a message's content or knows a phase. A message is answered AA only after its row is committed;
+AE when it is kept but cannot be used as it is; AR when it is no HL7, or is not kept (the sender must send it again).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from rcm.accounts.actor import Actor
+from rcm.accounts.models import Organization, Site
+from rcm.accounts.scope import scope
+from rcm.exchange import dicom, hl7, services
+from rcm.exchange.detect import HL7_KINDS
+from rcm.exchange.models import Connection, ConnectionKind, Direction, Interchange, InterchangeStatus
+from rcm.exchange.outbox import wake_on_commit
+from rcm.exchange.problems import ParseProblem
+
+log = logging.getLogger(__name__)
+
+ACCEPT, ERROR, REJECT = "AA", "AE", "AR"
+UNREADABLE = "HL7"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whose a message is. `known` False: nobody's we know, kept for the default organization and not processed."""
+
+    organization_id: int
+    connection: Connection | None = None
+    known: bool = True
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one delivery."""
+
+    code: str
+    sentence: str = ""
+    interchange_id: int = 0
+    fresh: bool = False
+
+
+def _everyone() -> Actor:
+    return Actor.system("listener", Organization.objects.filter(active=True).values_list("id", flat=True))
+
+
+def default_organization() -> int | None:
+    """Where messages go that name no organization: EXCHANGE_DEFAULT_ORGANIZATION (a code), else the first active one."""
+    rows = Organization.objects.filter(active=True).order_by("id")
+    code = settings.EXCHANGE_DEFAULT_ORGANIZATION
+    return (rows.filter(code=code).values_list("id", flat=True).first() if code else None) or rows.values_list(
+        "id", flat=True
+    ).first()
+
+
+def place_of(header: hl7.Header | None) -> Place | None:
+    """The organization a message is for: by its connection (MSH-3|MSH-4), the receiver MSH-6 or MSH-5, the sender's facility MSH-4.
+
+    None when the product has no organization at all.
+    """
+    fallback = default_organization()
+    if fallback is None:
+        return None
+    if header is None:
+        return Place(fallback, known=False)
+    names = [f"{header.sender}|{header.sender_facility}", header.sender_facility, header.sender]
+    found = {
+        c.sender: c
+        for c in Connection.objects.filter(kind=ConnectionKind.MLLP, sender__in=[n for n in names if n.strip("|")])
+    }
+    for name in names:
+        if name in found:
+            return Place(found[name].organization_id, found[name], active=found[name].active)
+    codes = [c for c in (header.receiver_facility, header.receiver, header.sender_facility) if c]
+    organizations = dict(Organization.objects.filter(active=True, code__in=codes).values_list("code", "id"))
+    sites = dict(Site.objects.filter(organization__active=True, code__in=codes).values_list("code", "organization_id"))
+    for code in codes:
+        if code in organizations or code in sites:
+            return Place(organizations.get(code) or sites[code])
+    return Place(fallback, known=False)
+
+
+def receive_hl7(content: bytes, *, at: datetime | None = None, framing: str = "") -> bytes:
+    """Store one HL7 message and answer its acknowledgement. `framing` says what was wrong with the frame around it. Never raises."""
+    at = at or timezone.now()
+    header: hl7.Header | None = None
+    try:
+        problem = framing
+        code = REJECT
+        try:
+            header = hl7.header(content)
+        except ParseProblem as unreadable:
+            problem = problem or str(unreadable)
+        except Exception as error:
+            # the reader's own fault must not cost the message
+            log.exception("HL7 header could not be read")
+            problem = problem or f"The message cannot be read ({type(error).__name__})."
+        if header is not None and not problem:
+            if not header.kind:
+                problem, code = "MSH-9 names no message type.", ERROR
+            elif header.kind not in HL7_KINDS | services.processed_kinds():
+                problem, code = f"Messages of the type {header.kind} are not read here.", REJECT
+            elif not header.control_id:
+                problem, code = (
+                    "MSH-10 is empty: without a control number a repeat cannot be told from a new message.",
+                    ERROR,
+                )
+        receipt = _store_hl7(content, header, problem, code, at)
+        return hl7.ack(header, receipt.code, receipt.sentence, error=_error_code(receipt, header), at=at)
+    except Exception as error:
+        log.error("HL7 message was not stored: %s", type(error).__name__)
+        return hl7.ack(header, REJECT, "Not stored; send it again.", error="207", at=at)
+
+
+def _error_code(receipt: Receipt, header: hl7.Header | None) -> str:
+    """HL7 table 0357 for ERR-3."""
+    if receipt.code == ACCEPT:
+        return ""
+    if header is None:
+        return "100"
+    return (
+        "200"
+        if header.kind not in HL7_KINDS | services.processed_kinds()
+        else "101"
+        if not header.control_id
+        else "207"
+    )
+
+
+def _store_hl7(content: bytes, header: hl7.Header | None, problem: str, code: str, at: datetime) -> Receipt:
+    everyone = _everyone()
+    with scope(everyone):
+        place = place_of(header)
+        if place is None:
+            return Receipt(REJECT, "Not stored: this system has no organization yet.")
+        if not problem and not place.known:
+            problem, code = "Neither MSH-6, MSH-5 nor MSH-4 names an organization or site of this system.", ERROR
+        elif not problem and not place.active:
+            problem, code = "The connection of this sender is switched off.", ERROR
+        kind = header.kind if header and header.kind else UNREADABLE
+        earlier = _earlier(place.organization_id, kind, header)
+        row, fresh = services.store_inbound(
+            organization_id=place.organization_id,
+            kind=kind,
+            content=content,
+            connection=place.connection,
+            media_type="application/hl7-v2",
+            control_number=header.control_number if header else "",
+            ordering_key=header.ordering_key if header and not problem else "",
+            at=at,
+            actor=everyone,
+        )
+        if not fresh:
+            if row.status in (InterchangeStatus.FAILED, InterchangeStatus.QUARANTINED) and problem:
+                return Receipt(code, problem, row.pk)
+            return Receipt(ACCEPT, "Received before.", row.pk)
+        if problem:
+            status = InterchangeStatus.FAILED if header is None else InterchangeStatus.QUARANTINED
+            services.mark(row, status=status, error=problem, actor=everyone, at=at)
+            return Receipt(code, problem, row.pk, True)
+        if earlier is not None:
+            return _repeat(row, earlier, everyone, at)
+        return Receipt(ACCEPT, "", row.pk, True)
+
+
+def _earlier(organization_id: int, kind: str, header: hl7.Header | None) -> Interchange | None:
+    """The message of the same sender and control number that is here already; two at once wait for each other."""
+    if header is None or not header.control_number:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 72))",
+            [f"{organization_id}:{kind}:{header.control_number}"],
+        )
+    rows = Interchange.objects.filter(
+        organization_id=organization_id, direction=Direction.IN, kind=kind, control_number=header.control_number
+    )
+    return rows.exclude(status=InterchangeStatus.REFUSED).order_by("id").first()
+
+
+def _repeat(row: Interchange, earlier: Interchange, actor: Actor, at: datetime) -> Receipt:
+    """Same sender and control number, other bytes (DOMAIN D1). A resend differs in its MSH only and has no effect. When the body differs
+    the sender has used the number twice: nothing is lost, a person decides."""
+    if _body(bytes(row.content)) == _body(bytes(earlier.content)):
+        services.mark(
+            row,
+            status=InterchangeStatus.REFUSED,
+            error="A repeat of a message that was here before.",
+            actor=actor,
+            at=at,
+        )
+        Interchange.objects.filter(pk=row.pk).update(answer_to=None, summary={"repeat_of": str(earlier.public_id)})
+    else:
+        sentence = "The sender has used this control number for another message before. Replay it if it is a new one."
+        services.mark(
+            row,
+            status=InterchangeStatus.QUARANTINED,
+            error=sentence,
+            summary={"repeat_of": str(earlier.public_id)},
+            actor=actor,
+            at=at,
+        )
+    return Receipt(ACCEPT, "Received before.", row.pk)
+
+
+def _body(content: bytes) -> bytes:
+    """A message without its MSH, with one kind of line end."""
+    lines = content.replace(b"\r\n", b"\r").replace(b"\n", b"\r").split(b"\r")
+    return b"\r".join(line for line in lines[1:] if line)
+
+
+# --- DICOM -----------------------------------------------------------------------------------------------------------------------
+
+SUCCESS, DUPLICATE_INSTANCE, NO_SUCH_INSTANCE, PROCESSING_FAILURE, INVALID_VALUE = (
+    0x0000,
+    0x0111,
+    0x0112,
+    0x0110,
+    0x0106,
+)
+
+
+def known_callers() -> dict[str, tuple[int, int]]:
+    """AE titles that may call: active DICOM connections → (organization, connection)."""
+    with scope(_everyone()):
+        rows = Connection.objects.filter(kind=ConnectionKind.DICOM, active=True).exclude(sender="")
+        return {
+            sender: (organization_id, pk)
+            for sender, organization_id, pk in rows.values_list("sender", "organization_id", "id")
+        }
+
+
+def receive_mpps(
+    dataset: bytes,
+    *,
+    operation: str,
+    sop_instance_uid: str,
+    transfer_syntax: str,
+    calling_ae: str,
+    at: datetime | None = None,
+) -> int:
+    """Store one N-CREATE or N-SET and answer its DIMSE status. Success means committed. Never raises."""
+    at = at or timezone.now()
+    try:
+        caller = known_callers().get(calling_ae)
+        if caller is None:
+            return PROCESSING_FAILURE
+        content = dicom.wrap(
+            dataset,
+            operation=operation,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax=transfer_syntax,
+            calling_ae=calling_ae,
+        )
+        return _store_mpps(content, operation, sop_instance_uid, *caller, at)
+    except Exception as error:
+        log.error("MPPS was not stored: %s", type(error).__name__)
+        return PROCESSING_FAILURE
+
+
+def _store_mpps(
+    content: bytes, operation: str, uid: str, organization_id: int, connection_id: int, at: datetime
+) -> int:
+    actor = Actor.system("listener", [organization_id])
+    facts, problem = None, ""
+    try:
+        facts = dicom.read(content)
+    except ParseProblem as unreadable:
+        problem = str(unreadable)
+    with scope(actor):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 72))", [f"{organization_id}:MPPS:{uid}"])
+        before = Interchange.objects.filter(
+            organization_id=organization_id, direction=Direction.IN, kind="MPPS", control_number=uid[:80]
+        )
+        before = before.exclude(status__in=[InterchangeStatus.FAILED, InterchangeStatus.REFUSED]).order_by("id")
+        created = before.filter(file_name="N-CREATE").first()
+        row, fresh = services.store_inbound(
+            organization_id=organization_id,
+            kind="MPPS",
+            content=content,
+            connection=Connection.objects.get(pk=connection_id),
+            file_name=operation,
+            media_type="application/dicom",
+            control_number=uid,
+            ordering_key=created.ordering_key if created else facts.ordering_key if facts else "",
+            at=at,
+            actor=actor,
+        )
+        if not fresh:
+            if (
+                row.status == InterchangeStatus.QUARANTINED
+                and operation == "N-SET"
+                and created is not None
+                and created.pk > row.pk
+            ):
+                # it came before its step's beginning, and comes again now that it fits
+                Interchange.objects.filter(pk=row.pk).update(ordering_key=created.ordering_key, due_at=None)
+                services.mark(row, status=InterchangeStatus.STORED, actor=actor, at=at)
+                wake_on_commit(organization_id, row.queue)
+            return INVALID_VALUE if row.status == InterchangeStatus.FAILED else SUCCESS
+        answer, status = SUCCESS, InterchangeStatus.STORED
+        if facts is None:
+            answer, status = INVALID_VALUE, InterchangeStatus.FAILED
+        elif operation == "N-CREATE" and created is not None:
+            answer, status = DUPLICATE_INSTANCE, InterchangeStatus.QUARANTINED
+            problem = "This step was begun before with other content."
+        elif operation == "N-SET" and created is None:
+            answer, status = NO_SUCH_INSTANCE, InterchangeStatus.QUARANTINED
+            problem = "This step was never begun here. Replay it once its beginning has come."
+        elif operation == "N-SET" and _ended(before.exclude(pk=row.pk)):
+            answer, status = PROCESSING_FAILURE, InterchangeStatus.QUARANTINED
+            problem = "This step had ended before; what comes after is for a person to judge."
+        if status != InterchangeStatus.STORED:
+            services.mark(row, status=status, error=problem, actor=actor, at=at)
+        return answer
+
+
+def _ended(messages: Iterable[Interchange]) -> bool:
+    """Whether one of a step's messages that counted has ended it."""
+    return any(dicom.read(bytes(row.content)).ended for row in messages if row.status != InterchangeStatus.QUARANTINED)

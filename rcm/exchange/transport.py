@@ -1,0 +1,201 @@
+"""Bytes out over HTTP, and what came back: bounded in time and size, to public addresses only, without redirects (RELIABILITY S10, R7).
+
+The address is judged at the moment of the connection and that very address is connected to, so that a name that changes its mind between
+the check and the call gains nothing. Hosts of `EXCHANGE_TRUSTED_HOSTS` ("host:port", in the demo the payer simulator) are exempt.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+from django.conf import settings
+
+from rcm.exchange.models import Interchange
+
+SECONDS = 15.0
+CONNECT_SECONDS = 5.0
+MOST_BYTES = 1_000_000
+# a send that has not ended by then has died with its process, and its outcome is unknown
+PATIENCE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`accepted`: the receiver has it. `unknown`: nobody can say yet, ask again. Neither: it was refused, the sentence says how."""
+
+    accepted: bool = False
+    unknown: bool = False
+    status: int = 0
+    body: bytes = b""
+    media_type: str = ""
+    sentence: str = ""
+
+
+class Forbidden(Exception):
+    """The address is not one we call."""
+
+
+@cache
+def tls() -> ssl.SSLContext:
+    """The system's trusted authorities, read once: it costs more than a whole call."""
+    return ssl.create_default_context()
+
+
+def trusted_hosts() -> frozenset[str]:
+    named = settings.EXCHANGE_TRUSTED_HOSTS
+    if named is None:
+        named = [urlsplit(settings.SIMULATOR_URL).netloc] if settings.DEMO else []
+    return frozenset(h.lower() for h in named)
+
+
+def check_url(url: str) -> None:
+    """Raise Forbidden unless the URL may be called: https (http for trusted hosts), a host, no user name inside."""
+    try:
+        parts = urlsplit(url)
+        netloc, host = parts.netloc.lower(), parts.hostname
+        _ = parts.port
+    except ValueError:
+        raise Forbidden("The address of this connection cannot be read.") from None
+    if not host or "@" in netloc or any(c.isspace() or c == "\\" for c in url):
+        raise Forbidden("The address of this connection is not a plain https address.")
+    if netloc in trusted_hosts():
+        if parts.scheme not in ("http", "https"):
+            raise Forbidden("The address of this connection is neither http nor https.")
+        return
+    if parts.scheme != "https":
+        raise Forbidden("The address of this connection must start with https://.")
+
+
+def public_address(host: str, port: int) -> str:
+    """Resolve a host to one address that is public, or raise Forbidden. Every address of the name must be public."""
+    try:
+        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except OSError:
+        raise httpcore.ConnectError("the name does not resolve") from None
+    for text in found:
+        address = ipaddress.ip_address(text.split("%")[0])
+        inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
+        for judged in filter(None, (address, inner)):
+            if not judged.is_global or judged.is_multicast:
+                raise Forbidden("The address of this connection leads into a private network.")
+    if not found:
+        raise httpcore.ConnectError("the name does not resolve")
+    return found[0]
+
+
+class _Stream(httpcore.NetworkStream):
+    """A stream that ends at a moment, however slowly the other side drips."""
+
+    def __init__(self, inner: httpcore.NetworkStream, deadline: float) -> None:
+        self._inner, self._deadline = inner, deadline
+
+    def _left(self, timeout: float | None) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("too slow")
+        return min(left, timeout) if timeout else left
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, self._left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, self._left(timeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, self._left(timeout)), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+class _Network(httpcore.SyncBackend):
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        address = host if f"{host}:{port}" in trusted_hosts() else public_address(host, port)
+        inner = super().connect_tcp(address, port, timeout, local_address, socket_options)
+        return _Stream(inner, self._deadline)
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.NetworkStream:
+        raise Forbidden("Only network addresses are called.")
+
+
+def post(row: Interchange) -> Outcome:
+    """Post one interchange to its connection's URL. The Idempotency-Key is the row's public id on every try."""
+    connection = row.connection
+    assert connection is not None
+    headers = {
+        "Content-Type": row.media_type,
+        "Idempotency-Key": str(row.public_id),
+        "X-Control-Number": row.control_number,
+        "X-Interchange-Kind": row.kind,
+        "User-Agent": "Isocenter",
+        "Accept-Encoding": "identity",
+    }
+    try:
+        check_url(connection.url)
+    except Forbidden as problem:
+        return Outcome(sentence=str(problem))
+    deadline = time.monotonic() + SECONDS
+    pool = httpcore.ConnectionPool(ssl_context=tls(), network_backend=_Network(deadline), max_connections=1)
+    transport = httpx.HTTPTransport(trust_env=False, verify=tls())
+    transport._pool = pool
+    timeout = httpx.Timeout(SECONDS, connect=CONNECT_SECONDS)
+    body = bytearray()
+    try:
+        with (
+            httpx.Client(transport=transport, timeout=timeout, follow_redirects=False, trust_env=False) as client,
+            client.stream("POST", connection.url, content=bytes(row.content), headers=headers) as response,
+        ):
+            status, media_type = response.status_code, response.headers.get("content-type", "")
+            for chunk in response.iter_raw():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    return Outcome(
+                        unknown=True,
+                        status=status,
+                        sentence=f"{connection.name} answered with more than 1 MB; the answer was cut off.",
+                    )
+                if time.monotonic() > deadline:
+                    return Outcome(unknown=True, status=status, sentence=f"{connection.name} answered too slowly.")
+    except Forbidden as problem:
+        return Outcome(sentence=str(problem))
+    except httpx.ConnectError:
+        return Outcome(unknown=True, sentence=f"{connection.name} cannot be reached.")
+    except httpx.TimeoutException:
+        return Outcome(unknown=True, sentence=f"{connection.name} did not answer within {SECONDS:.0f} seconds.")
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        return Outcome(unknown=True, sentence=f"The connection to {connection.name} broke ({type(error).__name__}).")
+    if 200 <= status < 300:
+        return Outcome(accepted=True, status=status, body=bytes(body), media_type=media_type.split(";")[0].strip()[:60])
+    if status in (408, 409, 425, 429) or status >= 500:
+        return Outcome(
+            unknown=True, status=status, sentence=f"{connection.name} answered with status {status}; it is asked again."
+        )
+    return Outcome(status=status, sentence=f"{connection.name} refused it with status {status}.")

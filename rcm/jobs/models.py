@@ -1,0 +1,53 @@
+"""Batch runs that a person can watch: progress, result, errors, rerun."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from rcm.accounts.tenancy import TenantModel
+
+
+class JobStatus(models.TextChoices):
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class JobRun(TenantModel):
+    """One run of one kind of batch. `token` fences it: a worker that wakes late with an older token writes nothing (M4)."""
+
+    audited = False
+
+    kind = models.CharField(max_length=40)
+    title = models.CharField(max_length=160)
+    status = models.CharField(max_length=10, choices=JobStatus.choices, default=JobStatus.QUEUED)
+    params = models.JSONField(default=dict)
+    total = models.IntegerField(default=0)
+    done = models.IntegerField(default=0)
+    failed = models.IntegerField(default=0)
+    result = models.JSONField(default=dict)
+    token = models.IntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    actor_name = models.CharField(max_length=120)
+    user_id = models.BigIntegerField(null=True)
+    rerun_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="reruns")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="job_recent"),
+            models.Index(fields=["status", "lease_until"], name="job_open"),
+        ]
+
+
+class JobError(TenantModel):
+    """One subject that a run could not do, with the sentence to act on."""
+
+    append_only = True
+
+    run = models.ForeignKey(JobRun, on_delete=models.CASCADE, related_name="errors")
+    subject = models.CharField(max_length=60)
+    sentence = models.CharField(max_length=300)

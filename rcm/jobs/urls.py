@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from rcm.jobs import views
+
+app_name = "jobs"
+urlpatterns = [
+    path("jobs/", views.runs, name="runs"),
+    path("jobs/<uuid:public_id>/", views.run, name="run"),
+    path("jobs/<uuid:public_id>/progress/", views.progress, name="progress"),
+    path("jobs/<uuid:public_id>/cancel/", views.cancel, name="cancel"),
+    path("jobs/<uuid:public_id>/rerun/", views.rerun, name="rerun"),
+]

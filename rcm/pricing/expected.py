@@ -1,0 +1,625 @@
+"""Expected payment of whole sessions, with the derivation of every cent (DOMAIN A8, A9).
+
+Order of steps per line: starting price (schedule or contract) · equipment · both sides · multiple procedures · outpatient
+cap · participation · purchased price · charge · cost sharing · sequestration. A line that lacks a fact is held with its
+reason and never priced at zero; other lines of the session go on, unless their rank depends on it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from .contracts import RateBook, contract_base, percent
+from .facts import (
+    ONE,
+    ZERO,
+    BilledLine,
+    Component,
+    Contract,
+    Cut,
+    MedicareTerms,
+    MpprScope,
+    PosSetting,
+    PricedLine,
+    PriceStatus,
+    PricingContext,
+    Step,
+    cents,
+)
+from .fees import Base, Held, schedule_base
+from .forms import DISTINCT_SERVICE, Severity, component_of, form_finding, place_finding
+from .mppr import (
+    CARDIOVASCULAR,
+    IMAGING,
+    OPHTHALMIC,
+    RULE_WORDS,
+    SURGICAL,
+    Entry,
+    ordinal,
+    places,
+    session_keys,
+    unmarked_sessions,
+)
+from .tables import PriceTables
+
+_REDUCED_SERVICE = ("52", "53")
+_EQUIPMENT_WORDS = {"CT": "CT dose standard not met", "FX": "film X-ray", "FY": "computed radiography"}
+
+
+@dataclass(slots=True)
+class _Draft:
+    """One line on its way to a price: unit amounts of its parts, and how many units keep them whole."""
+
+    index: int
+    line: BilledLine
+    component: Component
+    base: Base
+    session: str
+    units: int
+    whole: Decimal | None
+    pc: Decimal | None
+    tc: Decimal | None
+    whole_cap: Decimal | None
+    tc_cap: Decimal | None
+    steps: list[Step]
+    notes: list[str] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
+    share: Decimal = ONE  # what a second side still pays
+    pc_kept: int | None = None  # units at 100 %, None = all
+    tc_kept: int | None = None
+    whole_kept: int | None = None
+    pc_paid: Decimal = ONE
+    tc_paid: Decimal = ONE
+    whole_paid: Decimal = ONE
+    held: Held | None = None
+
+    def unreduced(self) -> Decimal:
+        return self.unit() * self.units
+
+    def unit(self) -> Decimal:
+        return self.whole if self.whole is not None else (self.pc or ZERO) + (self.tc or ZERO)
+
+
+class Pricer:
+    """Prices sessions against one set of tables; keeps starting prices, so make one for a run and drop it after."""
+
+    def __init__(self, tables: PriceTables) -> None:
+        self.tables = tables
+        self._bases: dict[tuple[object, ...], Base] = {}
+        self._books: dict[int, RateBook] = {}
+
+    def session(self, lines: Sequence[BilledLine], context: PricingContext) -> list[PricedLine]:
+        """Price the lines of one patient, day and billing group together, in their order."""
+        terms = self.tables.terms(context.date_of_service)
+        setting = self.tables.pos_setting(context.pos)
+        keys = session_keys(lines)
+        results: list[PricedLine | None] = [None] * len(lines)
+        drafts: list[_Draft] = []
+        for index, line in enumerate(lines):
+            component = component_of(line.modifiers)
+            try:
+                draft = self._draft(index, line, component, keys[index], context, setting, terms)
+            except Held as held:
+                results[index] = _held(line, component, held)
+            else:
+                drafts.append(draft)
+        assert terms is not None or not drafts
+        if terms is not None and drafts:
+            _second_sides(drafts, context, terms)
+            _multiple_procedures([d for d in drafts if d.held is None], context, terms)
+            if names := unmarked_sessions(lines):
+                words = (
+                    f"Sessions {', '.join(sorted(names))} are on record without 59 or XE: the payer counts them as one."
+                )
+                for draft in drafts:
+                    draft.notes.append(words)
+            sharing = _Sharing(context, terms)
+            for draft in drafts:
+                try:
+                    if draft.held is not None:
+                        raise draft.held
+                    results[draft.index] = _settle(draft, context, terms, sharing)
+                except Held as held:
+                    results[draft.index] = _held(draft.line, draft.component, held, draft.steps)
+        return [result for result in results if result is not None]
+
+    def _draft(
+        self,
+        index: int,
+        line: BilledLine,
+        component: Component,
+        session: str,
+        context: PricingContext,
+        setting: PosSetting | None,
+        terms: MedicareTerms | None,
+    ) -> _Draft:
+        if terms is None:
+            raise Held("NO_TERMS", f"Medicare terms for {context.date_of_service.isoformat()} are not loaded.")
+        if line.units < 1:
+            raise Held("UNITS", f"{line.code} has {line.units} units.", PriceStatus.BLOCKED)
+        self._check_form(line, component, context, setting)
+        base = self._base(line, component, context, setting)
+        if any(m in line.modifiers for m in _REDUCED_SERVICE) and base.modifier_priced not in _REDUCED_SERVICE:
+            modifier = next(m for m in line.modifiers if m in _REDUCED_SERVICE)
+            raise Held("REDUCED_SERVICE", f"{line.code}-{modifier} is priced by the payer from the report.")
+        draft = _Draft(
+            index=index,
+            line=line,
+            component=component,
+            base=base,
+            session=session,
+            units=1 if base.per_line else line.units,
+            whole=base.whole,
+            pc=base.professional,
+            tc=base.technical,
+            whole_cap=base.whole_cap,
+            tc_cap=base.technical_cap,
+            steps=list(base.steps),
+        )
+        _equipment(draft, context, terms)
+        _both_sides(draft, context, terms)
+        return draft
+
+    def _check_form(
+        self, line: BilledLine, component: Component, context: PricingContext, setting: PosSetting | None
+    ) -> None:
+        if context.contract is None:
+            if "GZ" in line.modifiers:
+                raise Held("GZ", "Medicare denies a GZ line; the patient is not liable.", PriceStatus.NOT_PAYABLE)
+            if "GY" in line.modifiers:
+                raise Held("GY", "Medicare excludes a GY line; the patient is liable.", PriceStatus.NOT_PAYABLE)
+        on = context.date_of_service
+        row = self.tables.rvu(line.code, Component.GLOBAL, on)
+        if row is None:
+            if context.contract is None or component is not Component.GLOBAL:
+                raise Held("NO_FEE_SCHEDULE", f"No fee schedule row for {line.code} on {on.isoformat()} is loaded.")
+            if setting is None:
+                raise Held("POS_UNKNOWN", f"Place of service {context.pos or '(blank)'} is not in the loaded list.")
+            return
+        if "PD" in line.modifiers:  # inpatient window: the hospital owns the technical part, the reading is facility
+            setting = PosSetting.FACILITY
+        for finding in (
+            form_finding(line.code, row.pctc, line.modifiers),
+            place_finding(line.code, row.pctc, component, context.pos, setting),
+        ):
+            if finding is not None:
+                status = PriceStatus.HOLD if finding.severity is Severity.HOLD else PriceStatus.BLOCKED
+                raise Held(finding.code, f"{finding.sentence} {finding.fix}", status)
+        if line.purchased_price is not None and component is Component.GLOBAL and row.pctc == "1":
+            raise Held(
+                "PURCHASED_GLOBAL",
+                f"{line.code} with a purchased part must be sent as TC and 26 lines.",
+                PriceStatus.BLOCKED,
+            )
+
+    def _base(
+        self, line: BilledLine, component: Component, context: PricingContext, setting: PosSetting | None
+    ) -> Base:
+        """The starting price of a line, from the run's memory where the same question was answered before."""
+        facility = setting is PosSetting.FACILITY or "PD" in line.modifiers
+        locality, on = line.locality or context.locality, context.date_of_service
+        key: tuple[object, ...] = (self.tables.period(on), line.code, component, locality, facility)
+        if context.contract is None:
+            key = (*key, context.qualifying_apm)
+            if key not in self._bases:
+                self._bases[key] = schedule_base(
+                    line.code,
+                    component,
+                    locality=locality,
+                    on=on,
+                    facility=facility,
+                    qualifying=context.qualifying_apm,
+                    tables=self.tables,
+                )
+            return self._bases[key]
+        book = self._book(context.contract)
+        # A share of the charge is the line's own; a price by contract depends on what narrows its rates.
+        key = (*key, id(book), book.period(on), line.modifiers, context.site, context.plan)
+        known = None if book.by_charge else self._bases.get(key)
+        if known is None:
+            known = contract_base(line, component, book=book, context=context, facility=facility, tables=self.tables)
+            if not book.by_charge:
+                self._bases[key] = known
+        return known
+
+    def _book(self, contract: Contract) -> RateBook:
+        book = self._books.get(id(contract))
+        if book is None or book.contract is not contract:
+            book = self._books[id(contract)] = RateBook(contract)
+        return book
+
+
+def price_session(lines: Sequence[BilledLine], *, context: PricingContext, tables: PriceTables) -> list[PricedLine]:
+    """Price the lines of one patient, day and billing group together. For many sessions use `price_sessions`."""
+    return Pricer(tables).session(lines, context)
+
+
+def price_sessions(
+    sessions: Iterable[tuple[PricingContext, Sequence[BilledLine]]], *, tables: PriceTables
+) -> Iterator[list[PricedLine]]:
+    """Price many sessions in one pass, sharing starting prices; yields one list per session, in order."""
+    pricer = Pricer(tables)
+    for context, lines in sessions:
+        yield pricer.session(lines, context)
+
+
+def _held(line: BilledLine, component: Component, held: Held, steps: Sequence[Step] = ()) -> PricedLine:
+    return PricedLine(
+        line.line_id,
+        line.code,
+        component,
+        held.status,
+        held.code,
+        held.reason,
+        derivation=(*steps, Step(held.reason, None, held.status.value)),
+    )
+
+
+def _equipment(draft: _Draft, context: PricingContext, terms: MedicareTerms) -> None:
+    """Take the equipment reduction off the technical part (A8.2)."""
+    if context.contract is not None and not context.contract.equipment_reductions:
+        return
+    cuts = {"CT": terms.cut_ct, "FX": terms.cut_film, "FY": terms.cut_computed}
+    for modifier in draft.line.modifiers:
+        cut = cuts.get(modifier)
+        if cut is None or draft.component is Component.PROFESSIONAL or draft.base.pctc in {"0", "2"}:
+            continue
+        if draft.tc is None:
+            raise Held("NO_TECHNICAL_PART", f"{draft.line.code}-{modifier}: the technical part alone is not known.")
+        before = draft.unit()
+        reduced = cents(draft.tc * (ONE - cut))
+        words = f"TC {draft.tc} × {percent(ONE - cut)} {_EQUIPMENT_WORDS[modifier]} = {reduced}"
+        draft.steps.append(Step(words, reduced, "A6"))
+        draft.tc, draft.whole = reduced, None
+        draft.cuts.append(Cut("equipment", (before - draft.unit()) * draft.units, "237"))
+
+
+def _sides(modifiers: tuple[str, ...]) -> frozenset[str]:
+    if "50" in modifiers:
+        return frozenset({"RT", "LT"})
+    return frozenset(modifiers) & {"RT", "LT"}
+
+
+def _both_sides(draft: _Draft, context: PricingContext, terms: MedicareTerms) -> None:
+    """Both sides on one line, by the bilateral indicator (A6)."""
+    if len(_sides(draft.line.modifiers)) < 2 or draft.base.per_line:
+        return
+    code, indicator = draft.line.code, draft.base.bilateral
+    if indicator is None:
+        raise Held("BILATERAL_UNKNOWN", f"Whether {code} may be billed for both sides is not known.")
+    if indicator in {"2", "9"} and "50" in draft.line.modifiers:
+        why = "already covers both sides" if indicator == "2" else "has no sides"
+        raise Held("BILATERAL_ILLEGAL", f"{code} {why}: remove modifier 50.", PriceStatus.BLOCKED)
+    if indicator == "3":
+        if draft.units > 1 and "50" not in draft.line.modifiers:
+            return  # two units with RT and LT already count the sides
+        draft.units *= 2
+        draft.steps.append(Step(f"both sides at 100% each: {draft.units} units", None, "A6"))
+    elif indicator == "1":
+        paid = _bilateral_rate(draft, context, terms)
+        if "50" not in draft.line.modifiers and draft.units == 2:
+            draft.units = 1
+        before = draft.unit()
+        for part in ("whole", "pc", "tc", "whole_cap", "tc_cap"):
+            amount = getattr(draft, part)
+            if amount is not None:
+                setattr(draft, part, cents(amount * paid))
+        draft.steps.append(Step(f"{before} × {percent(paid)} both sides = {draft.unit()}", draft.unit(), "A6"))
+    else:
+        draft.notes.append(f"{code} pays once for both sides (bilateral indicator {indicator}).")
+
+
+def _bilateral_rate(draft: _Draft, context: PricingContext, terms: MedicareTerms) -> Decimal:
+    contract = context.contract
+    if contract is not None and contract.bilateral is not None:
+        return contract.bilateral
+    if contract is not None and not draft.base.follows_medicare:
+        raise Held("CONTRACT_SILENT_BILATERAL", f"{contract.name} does not say how both sides of one code pay.")
+    return terms.paid_bilateral
+
+
+def _second_sides(drafts: Sequence[_Draft], context: PricingContext, terms: MedicareTerms) -> None:
+    """RT and LT on two lines of a code that is not paid per side: the second line pays the rest of the rule (A6)."""
+    seen: dict[tuple[str, str, Component], frozenset[str]] = {}
+    for draft in drafts:
+        sides = _sides(draft.line.modifiers)
+        indicator = draft.base.bilateral
+        if len(sides) != 1 or indicator not in {"0", "1", "2"} or draft.base.per_line:
+            continue
+        if DISTINCT_SERVICE.intersection(draft.line.modifiers):
+            continue
+        key = (draft.session, draft.line.code, draft.component)
+        before = seen.get(key)
+        if before is None:
+            seen[key] = sides
+        elif not sides <= before:
+            seen[key] = before | sides
+            try:
+                draft.share = _bilateral_rate(draft, context, terms) - ONE if indicator == "1" else ZERO
+            except Held as held:
+                draft.held = held
+                continue
+            words = f"second side: both sides together pay {percent(ONE + draft.share)} of one"
+            draft.steps.append(Step(words, None, "A6"))
+
+
+def _multiple_procedures(drafts: Sequence[_Draft], context: PricingContext, terms: MedicareTerms) -> None:
+    """Rank the session's parts and set what each is paid (A9)."""
+    contract = context.contract
+    mppr = contract.mppr if contract is not None else None
+    scope = MpprScope.GROUP if contract is None else (mppr.scope if mppr is not None else None)
+    if scope is MpprScope.NONE:
+        return
+    groups: dict[tuple[str, str, str], list[_Draft]] = defaultdict(list)
+    for draft in drafts:
+        rule = draft.base.multiple
+        if rule is None and contract is not None and len(drafts) > 1 and not draft.base.carve_out:
+            draft.held = Held(
+                "MULTIPLE_UNKNOWN", f"Whether {draft.line.code} takes part in multiple-procedure rules is unknown."
+            )
+        if rule not in RULE_WORDS or draft.base.carve_out or draft.share == ZERO:
+            continue
+        session = "" if scope is MpprScope.DAY else draft.session
+        rendering = draft.line.rendering if scope is MpprScope.PHYSICIAN else ""
+        groups[(rule, session, rendering)].append(draft)
+    for (rule, _, _), members in groups.items():
+        if sum(draft.units for draft in members) < 2:
+            continue
+        if contract is not None and (mppr is None or rule in {OPHTHALMIC, SURGICAL}):
+            words = f"{contract.name} does not say how several procedures of one session pay."
+            for draft in members:
+                draft.held = Held("CONTRACT_SILENT_MULTIPLE", words)
+            continue
+        if rule == SURGICAL:
+            _rank(members, rule, "whole", terms.paid_surgical)
+            continue
+        if mppr is None:
+            pc_paid: Decimal | None = terms.paid_multiple_pc if rule == IMAGING else None
+            tc_paid: Decimal | None = {
+                IMAGING: terms.paid_multiple_tc,
+                CARDIOVASCULAR: terms.paid_cardiovascular_tc,
+                OPHTHALMIC: terms.paid_ophthalmic_tc,
+            }[rule]
+        else:
+            pc_paid = mppr.paid_pc if rule == IMAGING else None
+            tc_paid = mppr.paid_tc if rule == IMAGING else mppr.paid_cardiovascular_tc
+        if pc_paid is None and tc_paid is None and (mppr is None or mppr.paid_global is None):
+            continue
+        unsplit = [d for d in members if d.pc is None and d.tc is None]
+        if unsplit:
+            if mppr is not None and mppr.paid_global is not None:
+                _rank(unsplit, rule, "whole", mppr.paid_global)
+                members = [d for d in members if d not in unsplit]
+            else:
+                codes = ", ".join(sorted({d.line.code for d in unsplit}))
+                words = f"The parts of {codes} are not known, so the session cannot be ranked."
+                for draft in members:
+                    draft.held = Held("PARTS_UNKNOWN", words)
+                continue
+        if pc_paid is not None:
+            _rank(members, rule, "pc", pc_paid)
+        if tc_paid is not None:
+            _rank(members, rule, "tc", tc_paid)
+
+
+def _rank(members: Sequence[_Draft], rule: str, part: str, paid: Decimal) -> None:
+    entries, by_index = [], {}
+    for draft in members:
+        amount = draft.unit() if part == "whole" else getattr(draft, part)
+        if amount is not None:
+            entries.append(Entry(draft.index, amount, draft.units))
+            by_index[draft.index] = (draft, amount)
+    name = {"pc": "26", "tc": "TC", "whole": "fee"}[part]
+    for index, place in places(entries).items():
+        draft, amount = by_index[index]
+        setattr(draft, f"{part}_kept", place.whole_units)
+        setattr(draft, f"{part}_paid", paid)
+        rank = ordinal(place.rank)
+        if place.whole_units:
+            more = "" if draft.units == 1 else f", further units × {percent(paid)}"
+            draft.steps.append(Step(f"{name} {amount} at 100%, {rank} by fee{more}", amount, "A9"))
+        else:
+            reduced = cents(amount * paid)
+            words = f"{name} {amount} × {percent(paid)} {RULE_WORDS[rule]}, {rank} by fee = {reduced}"
+            draft.steps.append(Step(words, reduced, "A9"))
+
+
+def _capped(amount: Decimal, cap: Decimal | None) -> Decimal:
+    return amount if cap is None else min(amount, cap)
+
+
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    uncapped: Decimal
+    capped: Decimal
+    professional: Decimal | None
+    technical: Decimal | None
+
+
+def _totals(draft: _Draft) -> _Totals:
+    """Line amounts after ranking, before and after the outpatient cap.
+
+    A unit whose parts are both untouched keeps the whole's own rounding; any other unit is the sum of its parts.
+    """
+    n = draft.units
+    if draft.pc is None and draft.tc is None:
+        assert draft.whole is not None
+        kept = n if draft.whole_kept is None else draft.whole_kept
+        reduced = cents(draft.whole * draft.whole_paid)
+        before = draft.whole * kept + reduced * (n - kept)
+        after = _capped(draft.whole, draft.whole_cap) * kept + _capped(reduced, draft.whole_cap) * (n - kept)
+        return _Totals(before, after, None, None)
+    pc_kept = n if draft.pc_kept is None else draft.pc_kept
+    tc_kept = n if draft.tc_kept is None else draft.tc_kept
+    if draft.pc is None:
+        pc_kept = 0
+    if draft.tc is None:
+        tc_kept = 0
+    together = min(pc_kept, tc_kept) if draft.whole is not None else 0
+    pc, tc = draft.pc or ZERO, draft.tc or ZERO
+    pc_cut, tc_cut = cents(pc * draft.pc_paid), cents(tc * draft.tc_paid)
+    pc_total = pc * (pc_kept - together) + (pc_cut * (n - pc_kept) if draft.pc is not None else ZERO)
+    tc_total = tc * (tc_kept - together) + (tc_cut * (n - tc_kept) if draft.tc is not None else ZERO)
+    tc_low, tc_cut_low = _capped(tc, draft.tc_cap), _capped(tc_cut, draft.tc_cap)
+    tc_capped = tc_low * (tc_kept - together) + (tc_cut_low * (n - tc_kept) if draft.tc is not None else ZERO)
+    whole = draft.whole or ZERO
+    return _Totals(
+        uncapped=whole * together + pc_total + tc_total,
+        capped=_capped(whole, draft.whole_cap) * together + pc_total + tc_capped,
+        professional=pc * together + pc_total if draft.pc is not None else None,
+        technical=tc_low * together + tc_capped if draft.tc is not None else None,
+    )
+
+
+def _settle(draft: _Draft, context: PricingContext, terms: MedicareTerms, sharing: _Sharing) -> PricedLine:
+    """From ranked parts to allowed amount and shares."""
+    line, steps, contract = draft.line, draft.steps, context.contract
+    totals = _totals(draft)
+    if draft.whole is None and draft.pc is not None and draft.tc is not None and draft.units == 1:
+        steps.append(Step(f"26 + TC = {totals.uncapped}", totals.uncapped, "A9"))
+    elif draft.units == 1 and totals.professional is not None and totals.technical is not None:
+        if totals.uncapped != draft.unit():
+            steps.append(Step(f"26 + TC = {totals.uncapped}", totals.uncapped, "A9"))
+    elif draft.units > 1:
+        steps.append(Step(f"{draft.units} units = {totals.uncapped}", totals.uncapped, "A8"))
+    if totals.uncapped < draft.unreduced():
+        draft.cuts.append(Cut("multiple", draft.unreduced() - totals.uncapped, "59"))
+    amount = totals.capped
+    if amount < totals.uncapped:
+        steps.append(Step(f"hospital outpatient cap: {totals.uncapped} lowered to {amount}", amount, "A8.5"))
+        draft.cuts.append(Cut("outpatient_cap", totals.uncapped - amount, "45"))
+    if draft.share != ONE:
+        shared = cents(amount * draft.share)
+        steps.append(Step(f"{amount} × {percent(draft.share)} = {shared}", shared, "A6"))
+        draft.cuts.append(Cut("second_side", amount - shared, "45"))
+        amount = shared
+    limiting: Decimal | None = None
+    if contract is None and not context.participating:
+        if not context.assigned:
+            limiting = cents(amount * terms.limiting_charge)
+        lowered = cents(amount * terms.nonparticipating)
+        steps.append(Step(f"{amount} × {percent(terms.nonparticipating)} non-participating = {lowered}", lowered, "A8"))
+        draft.cuts.append(Cut("nonparticipating", amount - lowered, "45"))
+        amount = lowered
+    if line.purchased_price is not None and line.purchased_price < amount:
+        steps.append(Step(f"lowered to the purchased price {line.purchased_price}", line.purchased_price, "A4"))
+        draft.cuts.append(Cut("purchased", amount - line.purchased_price, "45"))
+        amount = line.purchased_price
+    if contract is None or (contract.lesser_of_charge and not draft.base.carve_out):
+        if line.charge is None:
+            draft.notes.append("No charge given: the lesser of price and charge was not applied.")
+        elif line.charge < amount:
+            steps.append(Step(f"lowered to the charge {line.charge}", line.charge, "A8.6"))
+            draft.cuts.append(Cut("charge", amount - line.charge, ""))
+            amount = line.charge
+    amount = cents(amount)
+    steps.append(Step(f"allowed {amount}", amount, "A8"))
+    shares = sharing.of(line, amount)
+    steps.extend(shares.steps)
+    return PricedLine(
+        line_id=line.line_id,
+        code=line.code,
+        component=draft.component,
+        status=PriceStatus.PRICED,
+        allowed=amount,
+        professional=totals.professional,
+        technical=totals.technical,
+        cuts=tuple(draft.cuts),
+        deductible=shares.deductible,
+        coinsurance=shares.coinsurance,
+        copay=shares.copay,
+        patient_share=shares.patient,
+        payer_share=shares.payer,
+        sequestration=shares.sequestration,
+        limiting_charge=limiting,
+        share_reason=shares.reason,
+        derivation=tuple(steps),
+        notes=tuple(draft.notes),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    reason: str = ""
+    deductible: Decimal | None = None
+    coinsurance: Decimal | None = None
+    copay: Decimal | None = None
+    patient: Decimal | None = None
+    payer: Decimal | None = None
+    sequestration: Decimal | None = None
+    steps: tuple[Step, ...] = ()
+
+
+class _Sharing:
+    """Deductible, copay and out-of-pocket used up line by line across a session (A8.7, A8.8)."""
+
+    def __init__(self, context: PricingContext, terms: MedicareTerms) -> None:
+        benefits = context.benefits
+        self.terms = terms
+        self.medicare = context.contract is None
+        self.sequestered = context.contract is None or context.contract.sequestration
+        self.deductible = benefits.deductible_remaining
+        self.copay = benefits.copay
+        self.out_of_pocket = benefits.out_of_pocket_remaining
+        self.coinsurance = terms.coinsurance if self.medicare else benefits.coinsurance
+
+    def of(self, line: BilledLine, allowed: Decimal) -> _Shares:
+        waived = self._waived(line)
+        if waived is None:
+            return _Shares(f"Say whether {line.code} is preventive: its cost sharing depends on it.")
+        steps: list[Step] = []
+        if waived:
+            deductible = coinsurance = copay = ZERO
+            steps.append(Step("preventive: no cost sharing", ZERO, "A8.7"))
+        else:
+            if self.deductible is None:
+                return _Shares("The deductible still to be met is not known.")
+            if self.coinsurance is None and self.copay is None:
+                return _Shares("Neither coinsurance nor copay is known.")
+            deductible = min(self.deductible, allowed)
+            self.deductible -= deductible
+            rest = allowed - deductible
+            copay = min(self.copay or ZERO, rest)
+            if self.copay is not None:
+                self.copay -= copay
+            coinsurance = cents((rest - copay) * (self.coinsurance or ZERO))
+            if self.out_of_pocket is not None:
+                deductible, copay, coinsurance = self._within_limit(deductible, copay, coinsurance)
+            if deductible:
+                steps.append(Step(f"deductible {deductible}", deductible, "A8.7"))
+            if copay:
+                steps.append(Step(f"copay {copay}", copay, "A8.7"))
+            if coinsurance:
+                words = f"coinsurance {percent(self.coinsurance or ZERO)} of {rest - copay} = {coinsurance}"
+                steps.append(Step(words, coinsurance, "A8.7"))
+        patient = deductible + copay + coinsurance
+        sequestration = cents((allowed - patient) * self.terms.sequestration) if self.sequestered else ZERO
+        payer = allowed - patient - sequestration
+        if sequestration:
+            rate = percent(self.terms.sequestration)
+            steps.append(Step(f"sequestration {rate} of {allowed - patient} = {sequestration}", sequestration, "A8.8"))
+        steps.append(Step(f"payer pays {payer}, patient owes {patient}", payer, "A8"))
+        return _Shares("", deductible, coinsurance, copay, patient, payer, sequestration, tuple(steps))
+
+    def _waived(self, line: BilledLine) -> bool | None:
+        if "33" in line.modifiers:
+            return True
+        if not self.medicare:
+            return bool(line.preventive)
+        if line.code in self.terms.cost_share_waived:
+            return True
+        if line.code in self.terms.cost_share_waived_if_preventive:
+            return line.preventive
+        return False
+
+    def _within_limit(self, *parts: Decimal) -> tuple[Decimal, Decimal, Decimal]:
+        taken: list[Decimal] = []
+        for part in parts:
+            left = self.out_of_pocket or ZERO
+            used = min(part, left)
+            self.out_of_pocket = left - used
+            taken.append(used)
+        return taken[0], taken[1], taken[2]

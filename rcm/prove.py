@@ -1,0 +1,215 @@
+"""`manage.py prove`: every invariant of ARCHITECTURE.md recomputed on the live database by plain SQL, each with its count.
+
+A check is one statement that returns the breaches (at most a few are shown by key) and one that counts what was looked at. They use no
+service and no cached figure of the product, so that a wrong service cannot prove itself right. One organization at a time, as the
+application role: the same row-level security holds that holds for everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db import connection
+
+from rcm.accounts.actor import Actor
+from rcm.accounts.models import Organization
+from rcm.accounts.scope import scope
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One promise. `looked` counts rows examined, `breaches` selects a key and a few words for each row that breaks it."""
+
+    number: str
+    promise: str
+    looked: str
+    breaches: str
+
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "1",
+        "Every ledger transaction sums to zero",
+        "SELECT count(*) FROM ledger_ledgertransaction",
+        """SELECT t.id, 'sum ' || coalesce(sum(e.amount), 0) FROM ledger_ledgertransaction t
+             LEFT JOIN ledger_ledgerentry e ON e.transaction_id = t.id GROUP BY t.id HAVING coalesce(sum(e.amount), 0) <> 0 OR count(e.id) < 2""",
+    ),
+    Check(
+        "1b",
+        "A reversal mirrors its original leg by leg",
+        "SELECT count(*) FROM ledger_ledgertransaction WHERE reverses_id IS NOT NULL",
+        """SELECT t.id, 'legs differ from the mirror of ' || t.reverses_id FROM ledger_ledgertransaction t WHERE t.reverses_id IS NOT NULL AND EXISTS (
+             (SELECT account, charge_id, -amount FROM ledger_ledgerentry WHERE transaction_id = t.id
+              EXCEPT ALL SELECT account, charge_id, amount FROM ledger_ledgerentry WHERE transaction_id = t.reverses_id)
+             UNION ALL
+             (SELECT account, charge_id, amount FROM ledger_ledgerentry WHERE transaction_id = t.reverses_id
+              EXCEPT ALL SELECT account, charge_id, -amount FROM ledger_ledgerentry WHERE transaction_id = t.id))""",
+    ),
+    Check(
+        "2",
+        "A charge's kept balance is the sum of its entries",
+        "SELECT count(*) FROM ledger_balance",
+        """WITH s AS (SELECT charge_id, coalesce(sum(amount) FILTER (WHERE account = 'ar_insurance'), 0) i,
+                             coalesce(sum(amount) FILTER (WHERE account = 'ar_patient'), 0) p
+                        FROM ledger_ledgerentry WHERE charge_id IS NOT NULL AND account IN ('ar_insurance', 'ar_patient') GROUP BY charge_id)
+           SELECT coalesce(s.charge_id, b.charge_id), 'kept ' || coalesce(b.insurance, 0) || '/' || coalesce(b.patient, 0) || ', entries ' || coalesce(s.i, 0) || '/' || coalesce(s.p, 0)
+             FROM s FULL JOIN ledger_balance b USING (charge_id) WHERE coalesce(s.i, 0) <> coalesce(b.insurance, 0) OR coalesce(s.p, 0) <> coalesce(b.patient, 0)""",
+    ),
+    Check(
+        "3",
+        "Every cent of a posted remittance is on claims, the provider account or unapplied cash, and equals the check",
+        "SELECT count(*) FROM remittance_remittance WHERE status = 'posted'",
+        """SELECT r.id, 'check ' || r.amount || ', cash posted ' || coalesce(sum(e.amount), 0) FROM remittance_remittance r
+             LEFT JOIN ledger_ledgerentry e ON e.remittance_id = r.id AND e.account = 'cash'
+            WHERE r.status = 'posted' GROUP BY r.id, r.amount HAVING coalesce(sum(e.amount), 0) <> r.amount""",
+    ),
+    Check(
+        "3b",
+        "Claims less provider adjustments equal the check of every remittance that may post",
+        "SELECT count(*) FROM remittance_remittance WHERE status <> 'quarantined'",
+        """SELECT r.id, 'check ' || r.amount || ', claims ' || coalesce(c.paid, 0) || ', PLB ' || coalesce(p.amount, 0) FROM remittance_remittance r
+             LEFT JOIN (SELECT remittance_id, sum(paid) paid FROM remittance_claimpayment GROUP BY 1) c ON c.remittance_id = r.id
+             LEFT JOIN (SELECT remittance_id, sum(amount) amount FROM remittance_provideradjustment GROUP BY 1) p ON p.remittance_id = r.id
+            WHERE r.status <> 'quarantined' AND coalesce(c.paid, 0) - coalesce(p.amount, 0) <> r.amount""",
+    ),
+    Check(
+        "Q3",
+        "Every remittance says what the stored bytes say: check number and amount",
+        "SELECT count(*) FROM remittance_remittance WHERE source = '835' AND interchange_id IS NOT NULL AND status <> 'quarantined'",
+        # the element separator is the 4th character of an interchange, the segment terminator the 106th
+        r"""WITH files AS (SELECT i.id, substr(t.body, 4, 1) AS element, substr(t.body, 106, 1) AS terminator, t.body FROM exchange_interchange i,
+                LATERAL (SELECT ltrim(convert_from(i.content, 'LATIN1'), E'\ufeff \r\n') AS body) t
+               WHERE i.id IN (SELECT interchange_id FROM remittance_remittance WHERE source = '835')),
+             said AS (SELECT f.id, s.ord, string_to_array(btrim(s.segment, E' \r\n'), f.element) AS e
+                        FROM files f, unnest(string_to_array(f.body, f.terminator)) WITH ORDINALITY AS s(segment, ord)
+                       WHERE btrim(s.segment, E' \r\n') LIKE 'BPR' || f.element || '%' OR btrim(s.segment, E' \r\n') LIKE 'TRN' || f.element || '1%'),
+             checks AS (SELECT id, e, lead(e) OVER (PARTITION BY id ORDER BY ord) AS trn FROM said)
+           SELECT r.id, 'kept as ' || r.trace || ' for ' || r.amount FROM remittance_remittance r
+            WHERE r.source = '835' AND r.interchange_id IS NOT NULL AND r.status <> 'quarantined' AND NOT EXISTS (
+              SELECT 1 FROM checks c WHERE c.id = r.interchange_id AND c.e[1] = 'BPR' AND c.trn[3] = r.trace
+                 AND CASE WHEN c.e[3] ~ '^-?[0-9]*[.]?[0-9]+$' THEN c.e[3]::numeric * CASE WHEN c.e[4] = 'D' THEN -1 ELSE 1 END END = r.amount)""",
+    ),
+    Check(
+        "4",
+        "No effect happened twice: effect keys, received files, payments",
+        "SELECT (SELECT count(*) FROM ledger_ledgertransaction) + (SELECT count(*) FROM exchange_interchange) + (SELECT count(*) FROM remittance_remittance)",
+        """SELECT min(id), 'effect key twice' FROM ledger_ledgertransaction GROUP BY organization_id, effect_key HAVING count(*) > 1
+           UNION ALL SELECT min(id), 'same bytes twice' FROM exchange_interchange WHERE direction = 'in' GROUP BY organization_id, kind, sha256 HAVING count(*) > 1
+           UNION ALL SELECT min(id), 'same payment twice' FROM remittance_remittance GROUP BY organization_id, trace, payer_ref, occurrence HAVING count(*) > 1
+           UNION ALL SELECT min(id), 'same bank credit twice' FROM remittance_deposit GROUP BY organization_id, deposited_on, reference, amount, occurrence HAVING count(*) > 1""",
+    ),
+    Check(
+        "5",
+        "No professional or global charge is released without a final signed report",
+        "SELECT count(*) FROM charges_charge WHERE status IN ('released', 'billed', 'self_pay') AND component IN ('', '26')",
+        """SELECT c.id, c.code || ' without final report' FROM charges_charge c JOIN charges_exam x ON x.id = c.exam_id
+            WHERE c.status IN ('released', 'billed', 'self_pay') AND c.component IN ('', '26')
+              AND NOT EXISTS (SELECT 1 FROM charges_report r WHERE r.exam_id = x.id AND r.status IN ('F', 'C') AND r.signed_at IS NOT NULL)""",
+    ),
+    Check(
+        "6",
+        "Every completed exam is charged, reasoned no-bill, or visibly held",
+        "SELECT count(*) FROM charges_exam WHERE status <> 'in_progress'",
+        """SELECT x.id, 'exam ' || x.status || ' is unexplained' FROM charges_exam x
+            WHERE (x.status = 'released' AND NOT EXISTS (SELECT 1 FROM charges_charge c WHERE c.exam_id = x.id AND c.status <> 'void'))
+               OR (x.status = 'no_bill' AND x.no_bill_reason = '')
+               OR (x.status IN ('final', 'coded') AND jsonb_array_length(x.holds) = 0
+                   AND NOT EXISTS (SELECT 1 FROM worklist_workitem w WHERE w.exam_id = x.id AND w.status IN ('open', 'pended')))""",
+    ),
+    Check(
+        "7",
+        "Every claim sent is accepted, rejected, or counted as missing",
+        "SELECT count(*) FROM claims_submissionclaim",
+        """SELECT s.id, 'counts ' || s.claims_count || ' but holds ' || count(c.id) FROM claims_submission s
+             LEFT JOIN claims_submissionclaim c ON c.submission_id = s.id GROUP BY s.id, s.claims_count HAVING count(c.id) <> s.claims_count
+           UNION ALL SELECT id, 'unknown state ' || state FROM claims_submissionclaim WHERE state NOT IN ('waiting', 'accepted', 'rejected', 'missing')""",
+    ),
+    Check(
+        "8",
+        "Every open insurance dollar on a claim has a home: in flight, or a work item with a date",
+        "SELECT count(*) FROM ledger_balance WHERE insurance <> 0",
+        """SELECT cl.id, 'claim ' || cl.status || ' open without a home' FROM claims_claim cl
+            WHERE cl.status IN ('blocked', 'rejected', 'denied', 'partial')
+              AND EXISTS (SELECT 1 FROM claims_claimline l JOIN ledger_balance b ON b.charge_id = l.charge_id WHERE l.claim_id = cl.id AND b.insurance > 0)
+              AND NOT EXISTS (SELECT 1 FROM worklist_workitem w WHERE w.claim_id = cl.id AND w.status IN ('open', 'pended'))
+              AND NOT EXISTS (SELECT 1 FROM claims_claim n WHERE n.replaces_id = cl.id AND n.status <> 'void')
+              AND NOT EXISTS (SELECT 1 FROM claims_claim n WHERE n.primary_claim_id = cl.id AND n.status <> 'void')
+              AND NOT EXISTS (SELECT 1 FROM remittance_denial d WHERE d.claim_id = cl.id AND d.status IN ('corrected', 'appealed', 'parked'))""",
+    ),
+    Check(
+        "9",
+        "No write-off without reason, maker, checker above the limit, and contact",
+        "SELECT count(*) FROM ar_writeoffrequest WHERE status = 'approved'",
+        """SELECT w.id, 'write-off breaks governance' FROM ar_writeoffrequest w JOIN accounts_organization o ON o.id = w.organization_id
+            WHERE w.status = 'approved' AND (w.reason = '' OR w.transaction_id IS NULL
+               OR (w.amount > o.write_off_limit AND (w.decided_by_id IS NULL OR w.decided_by_id = w.requested_by_id))
+               OR (w.reason NOT IN ('small_balance', 'charity', 'courtesy') AND w.contact_id IS NULL))
+           UNION ALL
+           SELECT t.id, 'write-off posted without a request' FROM ledger_ledgertransaction t JOIN ledger_ledgerentry e ON e.transaction_id = t.id
+            WHERE e.account IN ('denial_writeoff', 'bad_debt', 'small_balance', 'charity') AND t.reverses_id IS NULL
+              AND NOT EXISTS (SELECT 1 FROM ar_writeoffrequest w WHERE w.transaction_id = t.id)""",
+    ),
+    Check(
+        "10",
+        "An authorization or filing denial never became a patient balance",
+        "SELECT count(*) FROM remittance_denial WHERE category IN ('prior_auth', 'timely_filing')",
+        """SELECT d.id, 'patient owes ' || b.patient FROM remittance_denial d JOIN claims_claimline l ON l.id = d.line_id
+             JOIN ledger_balance b ON b.charge_id = l.charge_id
+            WHERE d.category IN ('prior_auth', 'timely_filing') AND d.status NOT IN ('overturned', 'partial') AND b.patient > 0""",
+    ),
+    Check(
+        "11",
+        "Every tenant table is under forced row-level security, and the role of the product is bound by it",
+        "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p') AND relrowsecurity",
+        """SELECT c.oid::bigint, c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id' AND NOT a.attisdropped
+            WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
+              AND c.relname NOT IN ('accounts_organization', 'accounts_site', 'accounts_membership', 'accounts_partner')
+           UNION ALL SELECT oid::bigint, rolname::text FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)
+           UNION ALL SELECT oid::bigint, relname::text FROM pg_class WHERE relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+                      AND relnamespace = 'public'::regnamespace""",
+    ),
+    Check(
+        "12",
+        "Reads of charts are logged with a reader and a purpose",
+        "SELECT count(*) FROM audit_access",
+        "SELECT id, 'no reader or purpose' FROM audit_access WHERE actor_name = '' OR purpose = ''",
+    ),
+    Check(
+        "Q4",
+        "Authorization units used equal the exams that used them",
+        "SELECT count(*) FROM authorizations_authorizedservice",
+        """SELECT s.id, 'used ' || s.used || ', exams ' || coalesce(sum(u.units), 0) FROM authorizations_authorizedservice s
+             LEFT JOIN authorizations_authorizationuse u ON u.service_id = s.id GROUP BY s.id, s.used HAVING s.used <> coalesce(sum(u.units), 0)""",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The outcome of one check for one organization."""
+
+    organization: str
+    check: Check
+    looked: int
+    breaches: list[tuple[int, str]]
+    total: int
+
+
+def prove(organizations: Iterable[Organization] | None = None, *, show: int = 5) -> list[Proof]:
+    """Run every check for each organization. `breaches` holds at most `show` rows; `total` counts all."""
+    out: list[Proof] = []
+    for organization in organizations if organizations is not None else Organization.objects.order_by("code"):
+        with scope(Actor.system("prove", [organization.pk])), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = '10min'")
+            for check in CHECKS:
+                cursor.execute(check.looked)
+                looked = cursor.fetchone()[0]
+                cursor.execute(f"SELECT count(*) FROM ({check.breaches}) AS broken")  # noqa: S608
+                total = cursor.fetchone()[0]
+                rows: list[tuple[int, str]] = []
+                if total:
+                    cursor.execute(check.breaches)
+                    rows = [(int(key), str(words)) for key, words in cursor.fetchmany(show)]
+                out.append(Proof(organization.code, check, looked, rows, total))
+    return out

@@ -1,0 +1,45 @@
+"""Who may open a screen: `@may("denial.view")` on a view, `found(queryset, …)` for one row of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+M = TypeVar("M", bound=Model)
+View = Callable[..., HttpResponseBase]
+
+
+def may(permission: str = "") -> Callable[[View], View]:
+    """Sign-in and one permission. `may()` asks only for a sign-in. The wrapped view carries `permission` for the route test."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            actor = getattr(request, "actor", None)
+            if actor is None:
+                if request.headers.get("HX-Request"):
+                    return HttpResponse(status=401)
+                return redirect_to_login(request.get_full_path())
+            if permission and not actor.can(permission):
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        guarded.permission = permission  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
+def found(queryset: QuerySet[M], **lookup: Any) -> M:
+    """One row of a queryset already limited to the actor, or 404: a stranger never learns that it exists."""
+    try:
+        return queryset.get(**lookup)
+    except (ObjectDoesNotExist, ValidationError, ValueError, TypeError) as error:
+        raise Http404 from error

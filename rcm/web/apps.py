@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class WebConfig(AppConfig):
+    """Layout, components, static files and the helpers every screen is made with."""
+
+    name = "rcm.web"
+    label = "web"
+    verbose_name = "Screens"
+
+    def ready(self) -> None:
+        from rcm.accounts.middleware import answer_errors
+        from rcm.web.views import refused
+
+        answer_errors(refused)

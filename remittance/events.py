@@ -1,0 +1,100 @@
+"""What this phase does when something happened elsewhere, or a moment ago here. Handlers of the outbox: at least once, effects once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from claims import services as claims
+from claims.records import LineDecision, PayerDecision
+from rcm.accounts.actor import Actor
+from rcm.exchange.models import Interchange
+from rcm.exchange.services import Event
+from rcm.worklist.services import ItemSpec, close_items, open_items
+from remittance.models import ClaimPayment, PaymentState, Remittance, RemittanceStatus
+from remittance.services import bank, posting, runs
+from remittance.services.reference import policy
+
+WHOLE = 300
+"""A remittance of at most so many claims is posted in one transaction; a larger one in chunks with progress."""
+
+
+def on_ready(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
+    """Post what has no exception, where the policy says so (FEATURES G2); the others wait for a person."""
+    for row in Remittance.objects.filter(
+        pk__in=[e.payload["remittance_id"] for e in events], status=RemittanceStatus.READY
+    ).order_by("id"):
+        if not policy(row.organization_id, row.paid_on).auto_post:
+            continue
+        if ClaimPayment.objects.filter(remittance=row, state=PaymentState.EXCEPTION).exists():
+            continue
+        if row.claim_count > WHOLE:
+            runs.posting_start(remittance=row, actor=actor, at=at)
+        else:
+            posting.remittance_post(remittance=row, actor=actor, at=at)
+    bank.deposits_match(organization_id=events[0].organization_id, actor=actor, at=at)
+
+
+def on_next_payer(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
+    """The claim to the next payer with this one's decision; without such a payer the patient's share moves on (FEATURES G9)."""
+    ids = [e.payload["payment_id"] for e in events]
+    rows = (
+        ClaimPayment.objects.filter(pk__in=ids, state=PaymentState.POSTED, claim__isnull=False)
+        .select_related("remittance")
+        .prefetch_related("services__adjustments", "adjustments")
+        .order_by("id")
+    )
+    alone: list[int] = []
+    for row in rows:
+        assert row.claim_id is not None
+        lines = [
+            LineDecision(
+                s.line_id,
+                s.paid,
+                tuple((a.group, a.reason, a.amount) for a in sorted(s.adjustments.all(), key=lambda a: a.pk)),
+                s.code,
+                tuple(s.modifiers),
+                s.units,
+            )
+            for s in sorted(row.services.all(), key=lambda s: s.position)
+            if s.line_id is not None
+        ]
+        whole = tuple((a.group, a.reason, a.amount) for a in row.adjustments.all() if a.service_id is None)
+        decision = PayerDecision(row.claim_id, row.remittance.paid_on, row.paid, lines, whole, row.payer_control_number)
+        if claims.claim_secondary(decision=decision, actor=actor, at=at) is None:
+            alone.append(row.claim_id)
+    if alone:
+        posting.responsibility_release(claim_ids=alone, actor=actor, at=at)
+
+
+def on_exchange_failure(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
+    """An 835 whose bytes could not be read or applied becomes a work item."""
+    rows = Interchange.objects.filter(
+        pk__in=[e.payload["interchange_id"] for e in events],
+        kind="835",
+        direction="in",
+        status__in=["failed", "quarantined"],
+    )
+    open_items(
+        [
+            ItemSpec(
+                row.organization_id, "quarantined_files", "interchange", row.pk, "unreadable", f"An 835 could not be read: {row.error}"[:200],
+                at + timedelta(days=1), fix="Ask the clearinghouse for the file again, or replay it once the cause is gone.", dollars=Decimal(0),
+                facts={"trace": row.control_number, "file": row.file_name},
+            )
+            for row in rows.defer("content")
+        ],
+        actor=actor, at=at,
+    )  # fmt: skip
+
+
+def on_exchange_recovery(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
+    close_items(
+        "interchange",
+        [e.payload["interchange_id"] for e in events],
+        actor=actor,
+        at=at,
+        outcome="The file went through",
+        queues=["quarantined_files"],
+    )

@@ -1,0 +1,224 @@
+"""The remittance phase's work queues: files, exceptions, unapplied cash, denials, underpayments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+
+from rcm.accounts.actor import Actor
+from rcm.exchange.models import Interchange
+from rcm.web import format as fmt
+from rcm.worklist.models import ItemStatus, WorkItem
+from rcm.worklist.registry import Fix, Panel, Queue, register
+from remittance import present
+from remittance.models import ClaimPayment, Denial, ProviderAdjustment, Remittance, Variance
+
+
+def file_panel(item: Any, actor: Actor) -> Panel:
+    """A remittance that does not balance, with its figures; or an 835 that could not be read."""
+    if item.subject_type == "interchange":
+        row = Interchange.objects.visible_to(actor).defer("content").filter(pk=item.subject_id).first()
+        links = (
+            [("Raw file", reverse("exchange:interchange", args=[row.public_id]))]
+            if row and actor.can("exchange.view")
+            else []
+        )
+        return Panel(why=item.title, links=links, event_keys={"interchange_id": item.subject_id})
+    remittance = Remittance.objects.visible_to(actor).filter(pk=item.subject_id).first()
+    if remittance is None:
+        return Panel(why=item.title)
+    grid: list[dict[str, Any]] = [
+        {"cell": "Check", "code": fmt.money(remittance.amount), "text": remittance.trace, "more": f"{remittance.paid_on:%b %-d, %Y}"},
+        {"cell": "Claims", "code": fmt.money(remittance.claims_total), "text": f"{remittance.claim_count} claims"},
+        {
+            "cell": "Provider level", "code": fmt.money(remittance.plb_total), "text": "taken off",
+            "differs": remittance.claims_total - remittance.plb_total != remittance.amount,
+        },
+    ]  # fmt: skip
+    page = reverse("remittance:remittance", args=[remittance.public_id])
+    return Panel(
+        why=item.title,
+        grid=grid,
+        fixes=[Fix("Open the figures", page, primary=True)],
+        event_keys={"remittance_id": remittance.pk},
+    )
+
+
+def payment_panel(item: Any, actor: Actor) -> Panel:
+    """A payment that is on no claim: what it says, what it may belong to."""
+    if item.subject_type == "remittance":
+        remittance = Remittance.objects.visible_to(actor).filter(pk=item.subject_id).first()
+        if remittance is None:
+            return Panel(why=item.title)
+        page = reverse("remittance:remittance", args=[remittance.public_id])
+        return Panel(
+            why=item.title,
+            fixes=[Fix("Resolve and post", page, primary=True)],
+            event_keys={"remittance_id": remittance.pk},
+        )
+    if item.subject_type == "provider_adjustment":
+        row = (
+            ProviderAdjustment.objects.visible_to(actor)
+            .select_related("remittance", "claim")
+            .filter(pk=item.subject_id)
+            .first()
+        )
+        if row is None:
+            return Panel(why=item.title)
+        grid = [
+            {
+                "cell": "Takeback",
+                "code": row.reason,
+                "text": f"{fmt.money(row.amount)} for {row.reference}",
+                "more": row.remittance.trace,
+                "differs": True,
+            }
+        ]
+        links = [("Remittance", reverse("remittance:remittance", args=[row.remittance.public_id]))]
+        if row.claim and (url := present.claim_url(row.claim)):
+            links.append(("Claim", url))
+        return Panel(why=item.title, grid=grid, links=links, event_keys={"remittance_id": row.remittance_id})
+    payment = ClaimPayment.objects.visible_to(actor).select_related("remittance").filter(pk=item.subject_id).first()
+    if payment is None:
+        return Panel(why=item.title)
+    grid = [
+        {
+            "cell": "Remittance", "code": payment.claim_number, "text": f"{fmt.money(payment.paid)} of {fmt.money(payment.billed)}, {payment.patient_name}",
+            "more": f"{payment.payer_control_number} {payment.service_date or ''}".strip(), "differs": True,
+        }
+    ]  # fmt: skip
+    grid += [
+        {"cell": "Perhaps", "code": c["number"], "text": c["why"], "more": f"{c['points']} of 100"}
+        for c in payment.candidates[:3]
+    ]
+    page = reverse("remittance:payment", args=[payment.public_id])
+    return Panel(
+        why=item.title,
+        grid=grid,
+        fixes=[Fix("Find its claim", page, permission="remittance.post", primary=True)],
+        links=[("Remittance", reverse("remittance:remittance", args=[payment.remittance.public_id]))],
+        event_keys={"remittance_id": payment.remittance_id},
+    )
+
+
+def denial_panel(item: Any, actor: Actor) -> Panel:
+    """Why it was denied, the evidence from order to remittance, and the ways on."""
+    denial = (
+        Denial.objects.visible_to(actor)
+        .select_related("claim__patient", "line", "payer", "payment__remittance")
+        .filter(pk=item.subject_id)
+        .first()
+    )
+    if denial is None:
+        return Panel(why=item.title)
+    page = reverse("remittance:denial", args=[denial.public_id])
+    correct = Fix(
+        "Correct and resend", reverse("remittance:denial_correct", args=[denial.public_id]), permission="denial.work"
+    )
+    appeal = Fix("Appeal", reverse("remittance:denial_appeal", args=[denial.public_id]), permission="denial.work")
+    park = Fix("Park", reverse("remittance:denial_park", args=[denial.public_id]), permission="denial.work")
+    from remittance import tables
+
+    order = {"correct": [correct, appeal, park], "appeal": [appeal, correct, park], "park": [park, correct, appeal]}[
+        tables.odds(denial.category).action
+    ]
+    fixes = [Fix(f.label, f.url, f.method, f.permission, primary=not n) for n, f in enumerate(order)]
+    links = [("Denial", page)]
+    if url := present.claim_url(denial.claim):
+        links.append(("Claim", url))
+    why = f"{present.reason_words(denial.reason)}." + (
+        f" {denial.root_cause}." if denial.root_cause and denial.upstream_event_id else ""
+    )
+    return Panel(
+        why=why,
+        grid=present.denial_grid(denial, present.exam_of(denial)),
+        fixes=fixes,
+        links=links,
+        event_keys={"denial_id": denial.pk, "claim_id": denial.claim_id},
+    )
+
+
+def variance_panel(item: Any, actor: Actor) -> Panel:
+    """What was allowed against what the contract says."""
+    row = (
+        Variance.objects.visible_to(actor)
+        .select_related("claim", "payer", "service__line__charge")
+        .filter(pk=item.subject_id)
+        .first()
+    )
+    if row is None:
+        return Panel(why=item.title)
+    grid: list[dict[str, Any]] = [
+        {"cell": "Expected", "code": fmt.money(row.expected), "text": row.code},
+        {"cell": "Allowed", "code": fmt.money(row.allowed), "text": f"{fmt.money(row.difference)}", "differs": True},
+    ]
+    line = row.service.line
+    if line is not None:
+        grid += [
+            {
+                "cell": "Price",
+                "code": step.get("amount", ""),
+                "text": step.get("words", ""),
+                "more": step.get("rule", ""),
+            }
+            for step in line.charge.derivation[:6]
+        ]
+    page = reverse("remittance:variance", args=[row.public_id])
+    links = [("Claim", url)] if (url := present.claim_url(row.claim)) else []
+    return Panel(
+        why=item.title,
+        grid=grid,
+        fixes=[Fix("Dispute or accept", page, permission="denial.work", primary=True)],
+        links=links,
+        event_keys={"claim_id": row.claim_id},
+    )
+
+
+register(
+    Queue(
+        "quarantined_files", "Files that do not balance", "Claims", "remittance.view", 70, "Every 835 that came balances.", deadline_word="Ask by",
+        facts=(("trace", "Check or EFT"), ("claims", "Claims")), panel=file_panel,
+    ),
+    Queue(
+        "remittance_exceptions", "Posting exceptions", "Claims", "remittance.view", 72, "No remittance waits for a person.", deadline_word="Post by",
+        facts=(("trace", "Check or EFT"), ("claim", "Claim"), ("icn", "Payer's number")), panel=payment_panel,
+        views=(("No match", "cause=no_match"), ("Over-posted", "cause=over_posted"), ("Code mismatch", "cause=code_mismatch"), ("Takebacks", "cause=takeback")),
+    ),
+    Queue(
+        "unapplied_cash", "Unapplied cash", "Claims", "remittance.view", 74, "Every dollar received is on a claim.", deadline_word="Apply by",
+        facts=(("trace", "Check or EFT"), ("claim", "Claim"), ("received", "Received")), panel=payment_panel,
+        views=(("Over $500", "min=500"), ("Duplicates", "cause=duplicate"), ("Reversals", "cause=reversal_without_original")),
+    ),
+    Queue(
+        "denials", "Denials", "Receivables", "denial.view", 76, "Every denial due today is worked.", deadline_word="Appeal by",
+        facts=(("claim", "Claim"), ("exam", "Exam"), ("reason", "Reason"), ("words", "In words"), ("balance", "Balance")), panel=denial_panel,
+        views=(
+            ("Due today", "due=today"), ("Mine", "owner=me"), ("Auth mismatch", "category=prior_auth"), ("Filing limit < 10 d", "days=10"), ("TC/26", "tag=TC,26"),
+            ("Repeat", "tag=repeat"),
+        ),
+        work_permission="denial.work",
+    ),
+    Queue(
+        "underpayments", "Underpayments", "Receivables", "denial.view", 80, "No payment is below its contract.", deadline_word="Dispute by",
+        facts=(("claim", "Claim"), ("code", "Code"), ("cause", "Cause"), ("expected", "Expected"), ("allowed", "Allowed")), panel=variance_panel,
+        views=(("Over $50", "min=50"),), work_permission="denial.work",
+    ),
+)  # fmt: skip
+
+
+def open_denials(actor: Actor) -> int:
+    return WorkItem.objects.visible_to(actor).filter(queue="denials", status=ItemStatus.OPEN).count()
+
+
+def to_post(actor: Actor) -> int:
+    """Remittances that wait for a person."""
+    return Remittance.objects.visible_to(actor).filter(status__in=["ready", "quarantined"]).count()
+
+
+def open_cash(actor: Actor) -> int:
+    return WorkItem.objects.visible_to(actor).filter(queue="unapplied_cash", status=ItemStatus.OPEN).count()
+
+
+def open_underpayments(actor: Actor) -> int:
+    return Variance.objects.visible_to(actor).filter(status="open", difference__lt=0).count()

@@ -1,0 +1,155 @@
+"""Invariant 8: no open dollar without an owner, a next action and a date."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from ar import rules, services
+from rcm.accounts.scope import scope
+from rcm.worklist.models import WorkItem
+from rcm.worklist.services import ItemSpec, open_items
+from tests.ar.conftest import bill, call, deny
+
+pytestmark = pytest.mark.django_db
+
+
+def refresh(cast, **more) -> tuple[int, int]:
+    with scope(cast.system):
+        return services.followup_refresh(organization_id=cast.a.pk, actor=cast.system, **more)
+
+
+def items(cast) -> dict[int, WorkItem]:
+    with scope(cast.system):
+        return {i.claim_id: i for i in WorkItem.objects.filter(queue="followup", status__in=["open", "pended"])}
+
+
+def test_a_silent_payer_gets_an_item_with_owner_action_and_date(cast) -> None:
+    silent = bill(cast, days_ago=60)
+    fresh = bill(cast, days_ago=5)
+    assert refresh(cast) == (1, 0)
+    item = items(cast)[silent.claim.pk]
+    assert fresh.claim.pk not in items(cast)  # still in the payer's hands
+    assert item.cause == "silent"
+    assert "Silent for 58 days" in item.title
+    assert (item.owner_id, item.next_action, item.next_action_on) == (
+        cast.user("ari").pk,
+        "Ask for the claim status",
+        timezone.localdate(),
+    )
+    assert item.dollars == Decimal("100.00")  # what is expected, not what was billed
+    assert refresh(cast) == (0, 0)
+
+
+def test_what_stays_open_after_a_payment_is_followed_up(cast) -> None:
+    short = bill(cast, paid=60, contractual=200, status="partial", days_ago=25)
+    refresh(cast)
+    assert items(cast)[short.claim.pk].cause == "open_after_payment"
+
+
+def test_a_claim_in_another_queue_is_left_there_and_comes_back_when_it_leaves(cast) -> None:
+    b = bill(cast, days_ago=60)
+    spec = ItemSpec(
+        organization_id=cast.a.pk,
+        queue="denials",
+        subject_type="denial",
+        subject_id=1,
+        cause="x",
+        title="A denial",
+        due_at=timezone.now(),
+        claim_id=b.claim.pk,
+    )
+    refresh(cast)
+    with scope(cast.system):
+        open_items([spec], actor=cast.system)
+    assert refresh(cast) == (0, 1)
+    with scope(cast.system):
+        WorkItem.objects.filter(queue="denials").update(status="done")
+    assert refresh(cast) == (1, 0)
+
+
+def test_an_appealed_denial_is_at_home_and_one_nobody_works_is_not(cast) -> None:
+    appealed, forgotten = bill(cast, days_ago=60), bill(cast, days_ago=60)
+    deny(cast, appealed, status="appealed")
+    deny(cast, forgotten)
+    refresh(cast)
+    assert set(items(cast)) == {forgotten.claim.pk}
+    assert items(cast)[forgotten.claim.pk].cause == "denied_without_work"
+
+
+def test_it_closes_by_itself_when_the_dollars_are_gone(cast) -> None:
+    b = bill(cast, days_ago=60)
+    deny(cast, b, category="medical_necessity", status="upheld")
+    call(cast, b)
+    refresh(cast)
+    with scope(cast.actor("ari")):
+        row = services.write_off_request(
+            charge=b.charge, reason="denial", amount=Decimal("300.00"), note="Upheld twice", actor=cast.actor("ari")
+        )
+    with scope(cast.actor("mia")):
+        services.write_off_decide(request=row, approve=True, actor=cast.actor("mia"))
+    refresh(cast)
+    assert items(cast) == {}
+
+
+def test_the_run_is_set_based(cast, django_assert_max_num_queries) -> None:
+    for _ in range(15):
+        bill(cast, days_ago=60)
+    with django_assert_max_num_queries(24):
+        assert refresh(cast) == (15, 0)
+
+
+def test_patients_accounts_that_statements_cannot_settle_come_to_a_person(cast) -> None:
+    held = bill(cast, paid=80, contractual=200, copay=20)
+    last = bill(cast, paid=80, contractual=200, copay=20)
+    now = timezone.now()
+    with scope(cast.system):
+        for day in (0, 30, 60, 90):
+            services.statements_send(
+                organization_id=cast.a.pk,
+                actor=cast.system,
+                at=now + timedelta(days=day),
+                patient_ids=[last.patient.pk],
+            )
+        services.statement_hold(patient=held.patient, reason="returned mail", actor=cast.system)
+        assert (
+            services.patient_balance_refresh(organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=121))
+            == 2
+        )
+        causes = dict(WorkItem.objects.filter(queue="patient_balance").values_list("patient_id", "cause"))
+    assert causes == {held.patient.pk: "held", last.patient.pk: "final_notice"}
+
+
+def test_money_paid_ahead_that_nobody_bills_comes_to_a_person(cast) -> None:
+    b = bill(cast)
+    with scope(cast.system):
+        services.payment_take(patient=b.patient, amount=Decimal("40.00"), method="card", actor=cast.system)
+        now = timezone.now()
+        assert (
+            services.patient_balance_refresh(organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=59))
+            == 0
+        )
+        assert (
+            services.patient_balance_refresh(organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=61))
+            == 1
+        )
+        assert WorkItem.objects.get(queue="patient_balance").cause == "money_on_account"
+
+
+def test_the_score_shows_its_parts() -> None:
+    scored = rules.score(expected=Decimal("200.00"), odds=Decimal("0.5"), days_left=15)
+    assert scored.urgency == Decimal("2.00")
+    assert scored.value == Decimal("200.00")
+    assert rules.score(expected=Decimal(100), odds=Decimal(1), days_left=None).urgency == 1
+    assert rules.score(expected=Decimal(100), odds=Decimal(1), days_left=-3).urgency == 3
+
+
+def test_the_night_leaves_every_dollar_at_home(cast) -> None:
+    bill(cast, days_ago=60)
+    bill(cast, charged=300, paid=110, contractual=200)
+    with scope(cast.system):
+        done = services.nightly(organization_id=cast.a.pk, actor=cast.system)
+        assert (done["opened"], done["credits"]) == (1, 1)

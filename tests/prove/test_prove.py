@@ -1,0 +1,141 @@
+"""`manage.py prove` finds each breach that is planted behind the product's back, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+
+import rcm.prove as prover
+from tests.conftest import _owner_password, _owner_user, make_cast
+from tests.security.world import World
+
+# number of the check → what is done to its rows, in organization A
+PLANTS: dict[str, str] = {
+    "1": "UPDATE ledger_ledgerentry SET amount = amount + 1 WHERE account = 'revenue' AND organization_id = {a}",
+    "1b": """WITH t AS (INSERT INTO ledger_ledgertransaction (public_id, organization_id, created_at, kind, effect_key, effective_on, description, actor_name,
+                                                              source_type, reverses_id)
+                        SELECT gen_random_uuid(), organization_id, now(), 'reversal', 'planted', effective_on, '', 'x', '', id FROM ledger_ledgertransaction
+                         WHERE organization_id = {a} AND kind = 'charge' RETURNING id, organization_id, effective_on)
+             INSERT INTO ledger_ledgerentry (organization_id, created_at, transaction_id, account, amount, effective_on, reason)
+             SELECT organization_id, now(), id, x.account, x.amount, effective_on, '' FROM t, (VALUES ('cash', 7), ('unapplied', -7)) AS x (account, amount)""",
+    "2": "UPDATE ledger_balance SET insurance = insurance + 5 WHERE organization_id = {a}",
+    "3": "UPDATE remittance_remittance SET status = 'posted', amount = 50 WHERE organization_id = {a}",
+    "3b": "UPDATE remittance_claimpayment SET paid = 3 WHERE organization_id = {a}",
+    "Q3": "UPDATE remittance_remittance SET trace = 'another' WHERE organization_id = {a}",
+    "4": """ALTER TABLE ledger_ledgertransaction DROP CONSTRAINT one_effect;
+            UPDATE ledger_ledgertransaction SET effect_key = 'planted' WHERE organization_id = {a}""",
+    "5": "UPDATE charges_report SET status = 'P' WHERE organization_id = {a}",
+    "6": "UPDATE charges_exam SET status = 'no_bill', no_bill_reason = '' WHERE organization_id = {a}",
+    "7": "UPDATE claims_submission SET claims_count = 9 WHERE organization_id = {a}",
+    "8": "UPDATE worklist_workitem SET claim_id = NULL WHERE organization_id = {a}",
+    "9": "UPDATE ar_writeoffrequest SET status = 'approved', reason = '' WHERE organization_id = {a}",
+    "10": "UPDATE ledger_balance SET patient = patient + 5 WHERE organization_id = {a}",
+    "11": "ALTER TABLE intake_patient NO FORCE ROW LEVEL SECURITY",
+    "12": "UPDATE audit_access SET purpose = '' WHERE organization_id = {a}",
+    "Q4": "UPDATE authorizations_authorizedservice SET used = 7 WHERE organization_id = {a}",
+}
+UNDO = (
+    "ALTER TABLE ledger_ledgertransaction DROP CONSTRAINT IF EXISTS one_effect",
+    "ALTER TABLE ledger_ledgertransaction ADD CONSTRAINT one_effect UNIQUE (organization_id, effect_key)",
+    "ALTER TABLE intake_patient FORCE ROW LEVEL SECURITY",
+)
+ERA = b"ISA*00*          *00*          *ZZ*PAYER          *ZZ*CANA           *260302*0800*^*00501*000000001*0*T*:~GS*HP*P*C*20260302*0800*1*X*005010X221A1~ST*835*0001~BPR*H*0*C*NON~TRN*1*%s*1512345678~SE*3*0001~GE*1*1~IEA*1*000000001~"  # fmt: skip
+
+
+def behind(*statements: str) -> None:
+    """Run SQL as the owner with every trigger of ours switched off: what no role of the product can do."""
+    s = connections["default"].settings_dict
+    raw = psycopg2.connect(
+        host=s["HOST"], port=s["PORT"] or None, dbname=s["NAME"], user=_owner_user, password=_owner_password
+    )
+    raw.autocommit = True
+    with raw.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('isocenter.orgs', string_agg(id::text, ','), false) FROM accounts_organization"
+        )
+        cursor.execute("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
+        guarded = [table for (table,) in cursor.fetchall()]
+        try:
+            for statement in (*(f"ALTER TABLE {t} DISABLE TRIGGER USER" for t in guarded), *statements):
+                cursor.execute(statement)
+        finally:
+            for table in guarded:
+                cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+            raw.close()
+
+
+def totals() -> dict[tuple[str, str], prover.Proof]:
+    return {(p.organization, p.check.number): p for p in prover.prove()}
+
+
+@pytest.fixture
+def proofs(transactional_db) -> Iterator[tuple[dict[Any, Any], dict[Any, Any]]]:
+    """Every proof of both organizations before and after all breaches were planted in A."""
+    cast = make_cast()
+    for mark, organization, site, person in (
+        ("CANA", cast.a, cast.north, "ana"),
+        ("CANB", cast.b, cast.b_site, "olga"),
+    ):
+        world = World(organization, site, cast.user(person), mark).build()
+        remittance, interchange = world["remittance.Remittance"], world["exchange.Interchange"]
+        bytes_ = psycopg2.Binary(ERA % remittance.trace.encode())
+        behind(
+            f"UPDATE exchange_interchange SET content = {bytes_.getquoted().decode()} WHERE id = {interchange.pk}",
+            f"UPDATE worklist_workitem SET claim_id = {world['claims.Claim'].pk} WHERE organization_id = {organization.pk}",
+            f"UPDATE remittance_denial SET status = 'open' WHERE organization_id = {organization.pk}",
+            f"UPDATE authorizations_authorizationuse SET units = 1 WHERE organization_id = {organization.pk}",
+        )
+    before = totals()
+    try:
+        behind(*(sql.format(a=cast.a.pk) for sql in PLANTS.values()))
+        after = totals()
+    finally:
+        behind("UPDATE ledger_ledgertransaction SET effect_key = id::text", *UNDO)
+    yield before, after
+
+
+def test_every_planted_breach_is_found_and_each_organization_answers_for_itself(proofs) -> None:
+    before, after = proofs
+    assert {c.number for c in prover.CHECKS} == set(PLANTS), "plant a breach for each check"
+    grown = {key for key in after if after[key].total > before[key].total}
+    # the policy of a table concerns everybody; all else is A's alone
+    assert grown == {("CANA", number) for number in PLANTS} | {("CANB", "11")}
+    assert all(p.breaches for p in after.values() if p.total)
+    assert {p.check.number for (o, _), p in before.items() if p.total and o == "CANA"} == set(), [
+        p for p in before.values() if p.total
+    ]
+
+
+def test_the_command_prints_each_promise_with_its_count_and_fails_when_one_is_broken(transactional_db) -> None:
+    cast = make_cast()
+    World(cast.a, cast.north, cast.user("ana"), "CANA").build()
+    behind(f"UPDATE ledger_balance SET insurance = insurance + 5 WHERE organization_id = {cast.a.pk}")
+    out = io.StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("prove", json=True, stdout=out)
+    assert ended.value.code == 1
+    rows = json.loads(out.getvalue())
+    broken = {(r["organization"], r["invariant"]) for r in rows if r["breaches"]}
+    assert ("CANA", "2") in broken
+    assert all(r["looked"] >= 0 and r["promise"] for r in rows)
+    assert len(rows) == 2 * len(prover.CHECKS)
+    words = io.StringIO()
+    with pytest.raises(SystemExit):
+        call_command("prove", stdout=words)
+    assert "A charge's kept balance is the sum of its entries" in words.getvalue()
+
+
+def test_an_empty_house_holds(transactional_db) -> None:
+    make_cast()
+    out = io.StringIO()
+    call_command("prove", stdout=out)
+    assert "0 breaches" in out.getvalue().splitlines()[-1]
+    assert settings.DATABASE_APP_ROLE

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.cache import cache
+from django.test import Client
+from django.utils import timezone
+from oauth2_provider.models import AccessToken, Application
+
+from rcm.accounts.models import Partner
+from rcm.reference.models import Payer, ReferenceLoad
+from tests.conftest import Cast, make_cast
+from tests.security.world import World
+
+BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
+SECRET = "s" * 40  # of every partner client of the suite
+
+
+@dataclass
+class Both:
+    """Organization A and organization B with the same rows in each, and the people of A."""
+
+    cast: Cast
+    a: World
+    b: World
+    tokens: dict[str, str]  # partner clients of A, by who they are in the walk
+    scopes: dict[str, frozenset[str]]
+    shared: dict[str, Any]
+
+    def browser(self, name: str, **options: Any) -> Client:
+        client = Client(**options)
+        client.force_login(self.cast.user(name), backend=BACKEND)
+        return client
+
+
+def build(cast: Cast) -> Both:
+    cache.clear()
+    a = World(cast.a, cast.north, cast.user("ana"), "CANA").build()
+    b = World(cast.b, cast.b_site, cast.user("olga"), "CANB").build()
+    every = frozenset(settings.OAUTH2_PROVIDER["SCOPES"])
+    scopes = {"partner_full": every, "partner_reads": frozenset(s for s in every if s.endswith(":read"))}
+    tokens = {who: token_of(partner(cast.a, who, granted), granted) for who, granted in scopes.items()}
+    a.rows["accounts.Partner"], b.rows["accounts.Partner"] = (
+        partner(cast.a, "CANA system", every),
+        partner(cast.b, "CANB system", every),
+    )
+    load = ReferenceLoad.objects.first() or ReferenceLoad.objects.create(
+        kind="payers", source="test", file_name="payers.csv", sha256="0" * 64
+    )
+    shared = {"reference.Payer": Payer.objects.get(code="PHP"), "reference.ReferenceLoad": load}
+    return Both(cast, a, b, tokens, scopes, shared)
+
+
+def partner(organization: Any, name: str, granted: Iterable[str]) -> Partner:
+    client = Application.objects.create(
+        name=name, client_type=Application.CLIENT_CONFIDENTIAL, authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS, client_secret=SECRET
+    )  # fmt: skip
+    return Partner.objects.create(organization=organization, name=name, application=client, scopes=sorted(granted))
+
+
+def token_of(client: Partner, granted: Iterable[str], *, expires: timedelta = timedelta(minutes=30)) -> str:
+    """A token as the token endpoint would give it, without the trip through it."""
+    token = secrets.token_urlsafe(30)
+    AccessToken.objects.create(
+        application=client.application, token=token, token_checksum=hashlib.sha256(token.encode()).hexdigest(), expires=timezone.now() + expires, scope=" ".join(sorted(granted))
+    )  # fmt: skip
+    return token
+
+
+@pytest.fixture(scope="module")
+def both(django_db_setup, django_db_blocker):
+    """Built once for a module, inside a transaction that the last test's end throws away."""
+    from django.db import connection, transaction
+
+    with django_db_blocker.unblock():
+        outer = transaction.atomic()
+        outer.__enter__()
+        try:
+            yield build(make_cast())
+        finally:
+            connection.check_constraints()
+            transaction.set_rollback(True)
+            outer.__exit__(None, None, None)
+            cache.clear()
