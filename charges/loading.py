@@ -304,7 +304,7 @@ class Facts:
         return (*own, *shipped)
 
     def locality(self, zip_code: str) -> Locality | None:
-        return self.tables.locality_of_zip(zip_code[:5]) if zip_code else None
+        return self.tables.locality_of_zip(zip_code) if zip_code else None
 
     def exam(self, exam: Exam, coverage: Coverage | None) -> ExamFacts:
         """One exam as assembly sees it."""

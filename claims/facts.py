@@ -331,10 +331,10 @@ class _World:
         read_zip = service_zip or (exam.reader.group.zip if exam.reader else "")
         if not read_zip:
             return ""
-        if read_zip[:5] == site_zip[:5]:
-            return "yes"
-        one, two = self.tables.locality_of_zip(read_zip[:5]), self.tables.locality_of_zip(site_zip[:5])
-        return "" if one is None or two is None else _yes(one == two)
+        one, two = self.tables.locality_of_zip(read_zip), self.tables.locality_of_zip(site_zip)
+        if one is None or two is None:
+            return "yes" if read_zip[:5] == site_zip[:5] else ""
+        return _yes(one == two)
 
     def _reading_place(self, claim: Claim, lines: Sequence[ClaimLine]) -> tuple[str, str, Address] | None:
         """Name, NPI and address of where the lines were furnished when that is not the site: a reading elsewhere (DOMAIN A3)."""

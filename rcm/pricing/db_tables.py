@@ -69,12 +69,19 @@ def _rvus() -> Iterable[RvuRow]:
 
 
 def _zips() -> dict[str, Locality]:
-    """The newest locality of each ZIP. Rows of divided ZIPs (with +4) do not answer for the whole ZIP."""
+    """The newest locality of each ZIP, and of each ZIP+4 that lies elsewhere than its ZIP; one query."""
     known: dict[tuple[str, str], Locality] = {}
     found: dict[str, Locality] = {}
-    rows = ZipLocality.objects.filter(plus4="").order_by("zip5", "effective_from")
-    for zip5, carrier, number in rows.values_list("zip5", "carrier", "locality").iterator(chunk_size=20_000):
-        found[zip5] = known.setdefault((carrier, number), Locality(carrier, number))
+    # the row of the whole ZIP comes before its parts, so a part that says the same need not be kept
+    rows = ZipLocality.objects.order_by("zip5", "plus4", "effective_from")
+    for zip5, plus4, carrier, number in rows.values_list("zip5", "plus4", "carrier", "locality").iterator(
+        chunk_size=20_000
+    ):
+        place = known.setdefault((carrier, number), Locality(carrier, number))
+        if plus4 and place == found.get(zip5):
+            found.pop(zip5 + plus4, None)
+        else:
+            found[zip5 + plus4] = place
     return found
 
 

@@ -37,7 +37,7 @@ MAX_LINES = 200
 _CODE = re.compile(r"[0-9A-Z][0-9]{3}[0-9A-Z]")
 _MODIFIER = re.compile(r"[0-9A-Z]{2}")
 _LOCALITY = re.compile(r"([0-9A-Z]{5})[-/ ]([0-9A-Z]{2})")
-_ZIP = re.compile(r"([0-9]{5})(?:-?[0-9]{4})?")
+_ZIP = re.compile(r"[0-9]{5}(?:-?[0-9]{4})?")
 _LIMIT = Decimal("10000000")
 _LATERALITY = {
     "": (),
@@ -137,7 +137,7 @@ class _Reader:
 def quote(payload: object, tables: PriceTables) -> dict[str, Any]:
     """Price one session asked for in JSON values.
 
-    `payload`: `date_of_service`, `pos`, one of `zip` / `locality` ("06102-16" or "national"), optional `contract` (a key
+    `payload`: `date_of_service`, `pos`, one of `zip` (five or nine digits) / `locality` ("06102-16" or "national"), optional `contract` (a key
     or the terms themselves; without it Medicare prices), `participating`, `assigned`, `qualifying_apm`,
     `deductible_remaining`, `coinsurance`, `copay`, `out_of_pocket_remaining`, `site`, `plan`, `equipment` {film,
     computed_radiography, xr29}, and `lines` [{code, modifiers, units, charge, laterality, session, rendering, zip or
@@ -220,11 +220,10 @@ def _locality(
         if required:
             reader.fail("zip", "required", "Give the ZIP code or the payment locality of the service.")
         return None
-    match = _ZIP.fullmatch(zipped)
-    if match is None:
+    if _ZIP.fullmatch(zipped) is None:
         reader.fail(f"{prefix}zip", "format", "A ZIP code has five or nine digits.")
         return None
-    return tables.locality_of_zip(match[1])
+    return tables.locality_of_zip(zipped)
 
 
 def _contract(reader: _Reader, data: Mapping[str, Any], tables: PriceTables, on: dt.date | None) -> Contract | None:

@@ -44,7 +44,7 @@ class PriceTables(Protocol):
 
     def rvu(self, code: str, component: Component, on: dt.date) -> RvuRow | None: ...
     def gpci(self, locality: Locality, on: dt.date) -> Gpci | None: ...
-    def locality_of_zip(self, zip5: str) -> Locality | None: ...
+    def locality_of_zip(self, zip_code: str) -> Locality | None: ...
     def pos_setting(self, pos: str) -> PosSetting | None: ...
     def modality(self, code: str) -> str | None: ...
     def dose_listed(self, code: str, on: dt.date) -> bool: ...
@@ -139,7 +139,10 @@ def medicare_terms(rows: Iterable[TermRow], on: dt.date) -> MedicareTerms | None
 
 @dataclass(slots=True)
 class MemoryTables:
-    """`PriceTables` held in memory. Build it once for a run with `MemoryTables.build`; treat it as read-only."""
+    """`PriceTables` held in memory. Build it once for a run with `MemoryTables.build`; treat it as read-only.
+
+    `zips` is asked by five digits, and by nine where a ZIP lies in more than one locality.
+    """
 
     rvus: Mapping[tuple[str, Component], tuple[RvuRow, ...]]
     gpcis: Mapping[Locality, tuple[Gpci, ...]]
@@ -200,8 +203,10 @@ class MemoryTables:
             return _NATIONAL_GPCI
         return current(self.gpcis.get(locality, ()), on)
 
-    def locality_of_zip(self, zip5: str) -> Locality | None:
-        return self.zips.get(zip5)
+    def locality_of_zip(self, zip_code: str) -> Locality | None:
+        """The locality of 60601, 606011234 or 60601-1234. Where a ZIP is divided, the row of the ZIP+4 decides."""
+        digits = zip_code.replace("-", "")
+        return self.zips.get(digits) or self.zips.get(digits[:5])
 
     def pos_setting(self, pos: str) -> PosSetting | None:
         return self.settings.get(pos)

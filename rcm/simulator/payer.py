@@ -119,7 +119,7 @@ def facts_of(claim: Claim) -> dict[str, Any]:
             "first": person.first,
             "born": person.birth_date.isoformat() if person.birth_date else "",
         },
-        "zip": (place.address.zip if place.address else "")[:5],
+        "zip": place.address.zip if place.address else "",
         "diagnoses": [d.code for d in claim.diagnoses],
         "others": [
             {
@@ -155,7 +155,7 @@ def facts_of(claim: Claim) -> dict[str, Any]:
                 "day": line.service_date.isoformat() if line.service_date else "",
                 "control": line.line_control,
                 "bought": str(line.purchased.amount) if line.purchased else "",
-                "zip": (line.facility.address.zip if line.facility and line.facility.address else "")[:5],
+                "zip": line.facility.address.zip if line.facility and line.facility.address else "",
             }
             for line in claim.lines
         ],
@@ -231,8 +231,8 @@ def allowed_amounts(facts: dict[str, Any], h: Habit) -> list[tuple[Decimal | Non
     return out
 
 
-def _locality(tables: Any, zip5: str) -> Locality | None:
-    return tables.locality_of_zip(zip5) if zip5 else None
+def _locality(tables: Any, zip_code: str) -> Locality | None:
+    return tables.locality_of_zip(zip_code) if zip_code else None
 
 
 def adjudicate(row: Received) -> dict[str, Any]:

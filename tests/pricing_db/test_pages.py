@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from rcm.accounts.scope import scope
-from rcm.pricing.models import Contract, ContractRate, ListPrice
+from rcm.pricing.models import Contract, ContractRate, ListPrice, ZipLocality
+from rcm.reference.models import ReferenceLoad
 from tests.pricing_db.test_tables import contract
 
 pytestmark = pytest.mark.django_db
@@ -33,6 +36,21 @@ def test_the_quote_shows_every_step_from_its_address(client, cast):
     assert "$316.97" in text
     assert "26 68.47 × 95% multiple procedure, second by fee = 65.05" in text
     assert "$126.68" in text
+
+
+@pytest.mark.parametrize("zip_code", ["606010042", "60601-0042"])
+def test_the_screen_takes_a_zip_of_nine_digits(client, cast, zip_code):
+    ZipLocality.objects.create(
+        zip5="60601", plus4="0042", carrier="06102", locality="15", state="IL", effective_from=date(2026, 1, 1)
+    )
+    ReferenceLoad.objects.create(kind="zips", source="test", sha256="divided")
+    page = as_(client, cast, "ana").get(
+        reverse("pricing:quote"), {"lines": "72148", "date": "09/08/2026", "zip": zip_code}
+    )
+    text = page.content.decode()
+    assert page.status_code == 200
+    assert "$198.42" in text
+    assert "06102-15" in text
 
 
 def test_a_quote_that_cannot_be_read_says_which_line(client, cast):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 from decimal import Decimal
 
 import pytest
+from django.core.management import call_command
 
+from rcm.accounts.models import Site
 from rcm.accounts.scope import scope
 from rcm.pricing import db_tables
 from rcm.pricing.expected import price_session
 from rcm.pricing.facts import NATIONAL, BilledLine, Locality, PriceStatus, PricingContext
-from rcm.pricing.models import Contract, ContractRate, FeeRow
+from rcm.pricing.models import Contract, ContractRate, FeeRow, ZipLocality
 from rcm.pricing.services import contract_change, contract_create, list_prices, quote
 from rcm.reference.models import Payer, ReferenceLoad
 
@@ -75,6 +78,69 @@ def test_tables_are_kept_until_a_file_is_loaded(django_assert_num_queries):
     FeeRow.objects.filter(code="71046", year=2026, mod="").update(work=Decimal("1.21"))
     ReferenceLoad.objects.create(kind="fees", source="test", sha256="x")
     assert allowed("71046") == ["66.47"]
+
+
+# --- a ZIP in two localities -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def divided():
+    """60601 lies in Chicago; its extension 0042 in the suburbs; 0043 says again what the whole ZIP says."""
+    for plus4, locality in (("0042", "15"), ("0043", "16")):
+        ZipLocality.objects.create(
+            zip5="60601",
+            plus4=plus4,
+            carrier="06102",
+            locality=locality,
+            state="IL",
+            effective_from=dt.date(2026, 1, 1),
+        )
+    ReferenceLoad.objects.create(kind="zips", source="test", sha256="divided")
+
+
+@pytest.mark.parametrize(
+    ("zip_code", "locality", "amount"),
+    [
+        ("60601", "06102-16", "197.08"),
+        ("606010042", "06102-15", "198.42"),
+        ("60601-0042", "06102-15", "198.42"),
+        ("60601-0043", "06102-16", "197.08"),
+        ("60601-9999", "06102-16", "197.08"),
+    ],
+)
+def test_the_zip_plus_four_decides_where_a_zip_is_divided(cast, divided, zip_code, locality, amount):
+    with scope(cast.system):
+        answer = ask(cast, "72148", payer="", locality=None, zip=zip_code)
+    assert (answer["locality"], answer["lines"][0]["allowed"]) == (locality, amount)
+
+
+def test_only_the_parts_that_differ_are_kept(divided, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        zips = db_tables._zips()
+    assert "606010042" in zips
+    assert "606010043" not in zips
+
+
+def test_a_part_that_returns_to_its_zip_is_forgotten(divided):
+    ZipLocality.objects.create(
+        zip5="60601", plus4="0042", carrier="06102", locality="16", state="IL", effective_from=dt.date(2026, 7, 1)
+    )
+    assert "606010042" not in db_tables._zips()
+
+
+def test_a_site_with_nine_digits_is_priced_where_it_stands(cast, divided):
+    Site.objects.filter(pk=cast.south.pk).update(zip="606010042")
+    with scope(cast.system):
+        answer = ask(cast, "72148", payer="", locality=None, site="CANA-SOUTH")
+    assert answer["locality"] == "06102-15"
+
+
+def test_the_command_takes_nine_digits(cast, divided):
+    for zip_code in ("606010042", "60601-0042"):
+        out = io.StringIO()
+        call_command("price", "72148", "--zip", zip_code, "--date", "2026-09-08", stdout=out)
+        assert "locality 06102-15" in out.getvalue()
+        assert "72148 x1: 198.42" in out.getvalue()
 
 
 # --- contracts -------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--date", type=date.fromisoformat, default=None, help="date of service (default today)")
         parser.add_argument("--pos", default="11")
         where = parser.add_mutually_exclusive_group()
-        where.add_argument("--zip")
+        where.add_argument("--zip", help="five digits, or nine where a ZIP lies in two localities")
         where.add_argument("--locality", help='such as 06102-16, or "national"')
         where.add_argument("--site", help="code of one of our sites")
         parser.add_argument("--org", default="", help="code of the organization whose contracts and prices are used")
