@@ -313,7 +313,10 @@ def timeline(exam: Exam, actor: Actor, *, limit: int = 80) -> list[parts.Event]:
     if claims and actor.can("claim.view"):
         wanted |= Q(claim_id__in=claims)
     # one step that concerns several lines or exams is told once
-    told = {(e.at, e.verb, e.sentence): e for e in rows.filter(wanted).exclude(verb__in=_ITEM_STEPS).order_by("-at", "-id")[:limit]}
+    told = {
+        (e.at, e.verb, e.sentence): e
+        for e in rows.filter(wanted).exclude(verb__in=_ITEM_STEPS).order_by("-at", "-id")[:limit]
+    }
     return [
         parts.Event(
             e.at, e.sentence, e.who, kind=e.verb.partition(".")[0], machine=e.by_machine, detail=e.reason,

@@ -16,7 +16,6 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.permissions import Role, permissions_of
 from rcm.accounts.tenancy import QuietModel, uuid7
 
-
 # the demo's users and client, whose passwords are printed: in production they are nobody
 DEMO_DOMAIN, DEMO_CLIENT = "demo.example", "demo-partner"
 

@@ -32,6 +32,8 @@ from rcm.accounts.scope import scope
 
 def partner_of(application_id: int | None) -> Partner | None:
     """The open partner system of an OAuth2 client. The demo's client is nobody in production."""
+    if application_id is None:
+        return None
     rows = Partner.objects.select_related("organization").filter(
         application_id=application_id, active=True, organization__active=True
     )

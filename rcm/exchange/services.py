@@ -398,10 +398,14 @@ def _process_batch(organization_id: int, places: Sequence[tuple[str, int]], *, a
                 return _apply_many(chosen, noted, actor=actor, at=moment)
         except Exception as error:
             name = type(error).__name__
-            log.warning("%s interchanges from %s: %s; now one by one", len(chosen), chosen[0], name, exc_info=True)
+            log.warning("%s interchanges from %s: %s", len(chosen), chosen[0], name, exc_info=True)
             with scope(actor):
                 untouched = Interchange.objects.filter(pk__in=chosen, status=InterchangeStatus.STORED, attempts=1)
-                untouched.update(attempts=0, due_at=None)
+                if len(chosen) == 1:
+                    untouched.update(error=outbox.reason_of(error)[:500])
+                else:
+                    # nobody knows whose fault it was: none of them has had its try, and each is tried alone now
+                    untouched.update(attempts=0, due_at=None)
             return 0
 
 

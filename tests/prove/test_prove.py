@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg2
@@ -77,7 +76,7 @@ def totals() -> dict[tuple[str, str], prover.Proof]:
 
 
 @pytest.fixture
-def proofs(transactional_db) -> Iterator[tuple[dict[Any, Any], dict[Any, Any]]]:
+def proofs(transactional_db) -> tuple[dict[Any, Any], dict[Any, Any]]:
     """Every proof of both organizations before and after all breaches were planted in A."""
     cast = make_cast()
     for mark, organization, site, person in (
@@ -99,7 +98,7 @@ def proofs(transactional_db) -> Iterator[tuple[dict[Any, Any], dict[Any, Any]]]:
         after = totals()
     finally:
         behind("UPDATE ledger_ledgertransaction SET effect_key = id::text", *UNDO)
-    yield before, after
+    return before, after
 
 
 def test_every_planted_breach_is_found_and_each_organization_answers_for_itself(proofs) -> None:

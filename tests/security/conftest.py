@@ -82,6 +82,9 @@ def both(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock():
         outer = transaction.atomic()
         outer.__enter__()
+        # one transaction for a whole module, with pauses that the product's own are not allowed
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         try:
             yield build(make_cast())
         finally:

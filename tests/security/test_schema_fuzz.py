@@ -6,6 +6,7 @@ A small number of examples here; `python bench/api_fuzz.py` runs a thousand each
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -54,33 +55,36 @@ def call(both, case: Any) -> Any:
     return answer
 
 
+def probe_of(both: Any, operation: Any, faults: list[str]) -> Callable[[], None]:
+    """A hypothesis test of one operation that notes what it answers wrongly."""
+    label, statuses = operation.label, {int(s) for s in operation.definition.raw["responses"] if s.isdigit()}
+
+    @given(case=operation.as_strategy())
+    @settings(
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    def probe(case: Any) -> None:
+        answer = call(both, case)
+        kind = answer.headers["Content-Type"]
+        if answer.status_code >= 500:
+            sent = f"{case.query} {json.dumps(case.body, default=str)[:300]}"
+            faults.append(f"{label}: {answer.status_code} for {sent}")
+        elif answer.status_code >= 400 and kind != "application/problem+json":
+            faults.append(f"{label}: {answer.status_code} as {kind}")
+        elif answer.status_code < 400 and answer.status_code not in statuses:
+            faults.append(f"{label}: {answer.status_code} is not described")
+
+    return probe
+
+
 def test_every_operation_survives_generated_input(both, description) -> None:
     schema = schemathesis.openapi.from_dict(description)
     faults: list[str] = []
     seen = 0
     for result in schema.get_all_operations():
-        operation = result.ok()
-        seen, label = seen + 1, operation.label
-        statuses = {int(s) for s in operation.definition.raw["responses"] if s.isdigit()}
-
-        @given(case=operation.as_strategy())
-        @settings(
-            max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )  # fmt: skip
-        def probe(case: Any) -> None:
-            answer = call(both, case)
-            kind = answer.headers["Content-Type"]
-            if answer.status_code >= 500:
-                faults.append(
-                    f"{label}: {answer.status_code} for {case.query} {json.dumps(case.body, default=str)[:300]}"
-                )
-            elif answer.status_code >= 400 and kind != "application/problem+json":
-                faults.append(f"{label}: {answer.status_code} as {kind}")
-            elif answer.status_code < 400 and answer.status_code not in statuses:
-                faults.append(f"{label}: {answer.status_code} is not described")
-
-        probe()
+        probe_of(both, result.ok(), faults)()
+        seen += 1
     assert seen > 20
     assert not faults, "\n".join(sorted(set(faults)))
 
