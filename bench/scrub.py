@@ -82,7 +82,7 @@ def main() -> None:
         "ptp": sum(map(len, (tables.ptp or {}).values())),
         "mue": len(tables.mue or ()),
         "icd": len(tables.icd[0].codes) if tables.icd else 0,
-        "lcd": sum(len(row.covered) for row in (tables.coverage or {}).values()),
+        "lcd": sum(len(row.covered) for rows in (tables.coverage or {}).values() for row in rows),
     }
     print(f"tables {loaded - start:.2f} s: {sizes}")
 

@@ -156,7 +156,7 @@ class _World:
         self.stock = list(ContrastStock.objects.filter(code__in={line.code for line in every}))
         self.history = _history(claims, every)
         self.tables = reference_tables()
-        self.states = reference.keep("states", ("states",), _states)
+        self.states = reference.keep("newest states", ("states",), _states)
         self.procedures = reference.procedure_versions()
 
     def sheet(self, claim: Claim) -> Sheet:
@@ -514,32 +514,40 @@ def reference_of_payload(payload: object) -> ReferenceFacts:
 def reference_for(
     *, codes: set[str], days: Sequence[date], npis: set[str], payers: Mapping[str, PayerRow], certificates: set[str]
 ) -> ReferenceFacts:
-    """The tables for these codes, service days, providers and payers. Unit limits and add-ons are those of the last day."""
+    """The tables for these codes, service days, providers and payers. What is dated comes with every version of those days."""
     first, last = min(days, default=timezone.localdate()), max(days, default=timezone.localdate())
     loaded = reference.keep("edit tables", ("ptp", "mue", "addons", "coverage"), _loaded_tables)
     return ReferenceFacts(
         **seed.tables(),
         procedures=procedure_rows() or None,
         ptp=_pairs(codes, first, last) if "ptp" in loaded else None,
-        mue=_limits(codes, last, "medicare") if "mue" in loaded else None,
-        mue_medicaid=_limits(codes, last, "medicaid") if "mue" in loaded else None,
-        addons={c: AddOnRow(kind, primaries) for c, (kind, primaries) in reference.addon_primaries(codes, last).items()}
-        if "addons" in loaded
-        else None,
+        mue=_limits(codes, first, last, "medicare") if "mue" in loaded else None,
+        mue_medicaid=_limits(codes, first, last, "medicaid") if "mue" in loaded else None,
+        addons=_addons(codes, first, last) if "addons" in loaded else None,
         icd=icd_releases(),
         pos={c: "F" if p.facility else "NF" for c, p in reference.places().items()} or None,
         modifiers=(frozenset(reference.modifiers()) | seed.groups().get("ncci_bypass", frozenset())) or None,
         taxonomies=reference.taxonomies() or None,
         drugs=drug_rows() or None,
-        coverage=_coverage(codes, last) if "coverage" in loaded else None,
+        coverage=_coverage(codes, first, last) if "coverage" in loaded else None,
         payers=payers,
         enrollments=_enrollments(npis),
         mammography_certificates={number: (Span(date.min),) for number in certificates} if certificates else None,
     )
 
 
-def _limits(codes: set[str], on: date, program: str) -> dict[str, MueRow]:
-    return {code: MueRow(limit, mai or "3") for code, (limit, mai) in reference.unit_limits(codes, on, program).items()}
+def _limits(codes: set[str], first: date, last: date, program: str) -> dict[str, tuple[MueRow, ...]]:
+    return {
+        code: tuple(MueRow(t.rows[-1][0], t.rows[-1][1] or "3", t.since, t.until) for t in told)
+        for code, told in reference.unit_limits(codes, first, last, program).items()
+    }
+
+
+def _addons(codes: set[str], first: date, last: date) -> dict[str, tuple[AddOnRow, ...]]:
+    return {
+        code: tuple(AddOnRow(t.rows[-1][0], frozenset(p for _, p in t.rows), t.since, t.until) for t in told)
+        for code, told in reference.addon_primaries(codes, first, last).items()
+    }
 
 
 def _loaded_tables() -> frozenset[str]:
@@ -638,33 +646,27 @@ def icd_releases() -> tuple[IcdRelease, ...] | None:
     return reference.keep("edit diagnoses", ("diagnoses",), build)
 
 
-def _pairs(codes: set[str], first: date, last: date) -> dict[str, dict[str, PtpRow]]:
-    found: dict[str, dict[str, PtpRow]] = defaultdict(dict)
+def _pairs(codes: set[str], first: date, last: date) -> dict[str, dict[str, tuple[PtpRow, ...]]]:
+    found: dict[str, dict[str, tuple[PtpRow, ...]]] = defaultdict(dict)
     for one, two, indicator, starts, ends in reference.pairs(codes, first, last):
-        found[one][two] = PtpRow(indicator, starts, ends)
+        found[one][two] = (*found[one].get(two, ()), PtpRow(indicator, starts, ends))
     return dict(found)
 
 
-def _coverage(codes: set[str], on: date) -> dict[str, CoverageRow]:
-    covered: dict[str, set[str]] = defaultdict(set)
-    excluded: dict[str, set[str]] = defaultdict(set)
-    policies: dict[str, set[str]] = defaultdict(set)
-    firm: set[str] = set()
-    for row in reference.coverage_rows(codes, None, on):
-        if row.payer_id is not None:
-            continue
-        (covered if row.covered else excluded)[row.code].add(row.diagnosis)
-        policies[row.code].add(row.policy)
-        if not row.advisory:
-            firm.add(row.code)
+def _coverage(codes: set[str], first: date, last: date) -> dict[str, tuple[CoverageRow, ...]]:
     return {
-        code: CoverageRow(
-            frozenset(covered[code]),
-            frozenset(excluded[code]),
-            ", ".join(sorted(policies[code] - {""})[:3]),
-            code in firm,
+        code: tuple(
+            CoverageRow(
+                frozenset(row.diagnosis for row in t.rows if row.covered),
+                frozenset(row.diagnosis for row in t.rows if not row.covered),
+                ", ".join(sorted({row.policy for row in t.rows} - {""})[:3]),
+                not all(row.advisory for row in t.rows),
+                t.since,
+                t.until,
+            )
+            for t in told
         )
-        for code in policies
+        for code, told in reference.coverage_lists(codes, first, last).items()
     }
 
 

@@ -100,33 +100,33 @@ def _procedures(folder: Path) -> dict[str, ProcedureRow]:
     return found
 
 
-def _ptp(folder: Path) -> dict[str, dict[str, PtpRow]]:
-    found: dict[str, dict[str, PtpRow]] = {}
-    rows = {indicator: PtpRow(indicator) for indicator in ("0", "1", "9")}
+def _ptp(folder: Path) -> dict[str, dict[str, tuple[PtpRow, ...]]]:
+    found: dict[str, dict[str, tuple[PtpRow, ...]]] = {}
+    rows = {indicator: (PtpRow(indicator),) for indicator in ("0", "1", "9")}
     for row in _rows(folder, "ncci_ptp_imaging.csv"):
         found.setdefault(row["column1"], {})[row["column2"]] = rows[row["modifier_indicator"]]
     return found
 
 
-def _mue(folder: Path, limit: str, mai: str) -> dict[str, MueRow]:
+def _mue(folder: Path, limit: str, mai: str) -> dict[str, tuple[MueRow, ...]]:
     return {
-        row["hcpcs"]: MueRow(int(row[limit]), row[mai] or "3")
+        row["hcpcs"]: (MueRow(int(row[limit]), row[mai] or "3"),)
         for row in _rows(folder, "mue_imaging.csv")
         if row[limit].strip().isdigit()
     }
 
 
-def _addons(folder: Path) -> dict[str, AddOnRow]:
+def _addons(folder: Path) -> dict[str, tuple[AddOnRow, ...]]:
     primaries: dict[str, set[str]] = defaultdict(set)
     kinds: dict[str, str] = {}
     for row in _rows(folder, "addon_imaging.csv"):
         kinds[row["addon_code"]] = row["aoc_type"]
         if row["primary_code"] != "CCCCC":
             primaries[row["addon_code"]].add(row["primary_code"])
-    return {code: AddOnRow(kind, frozenset(primaries[code])) for code, kind in kinds.items()}
+    return {code: (AddOnRow(kind, frozenset(primaries[code])),) for code, kind in kinds.items()}
 
 
-def _coverage(folder: Path) -> dict[str, CoverageRow]:
+def _coverage(folder: Path) -> dict[str, tuple[CoverageRow, ...]]:
     covered: dict[str, set[str]] = defaultdict(set)
     excluded: dict[str, set[str]] = defaultdict(set)
     policies: dict[str, set[str]] = defaultdict(set)
@@ -134,7 +134,7 @@ def _coverage(folder: Path) -> dict[str, CoverageRow]:
         (covered if row["covered"] == "Y" else excluded)[row["hcpcs"]].add(plain_icd(row["icd10cm"]))
         policies[row["hcpcs"]].update(row["lcd_ids"].split(";"))
     return {
-        code: CoverageRow(frozenset(covered[code]), frozenset(excluded[code]), ", ".join(sorted(policies[code])[:3]))
+        code: (CoverageRow(frozenset(covered[code]), frozenset(excluded[code]), ", ".join(sorted(policies[code])[:3])),)
         for code in policies
     }
 

@@ -164,18 +164,18 @@ def reference() -> ReferenceFacts:
     return ReferenceFacts(
         procedures={row.code: row for row in _PROCEDURES},
         ptp={
-            "70553": {"70551": PtpRow("1")},
-            "71275": {"76376": PtpRow("0")},
-            "77066": {"77067": PtpRow("1")},
-            "74177": {"74160": PtpRow("1")},
+            "70553": {"70551": (PtpRow("1"),)},
+            "71275": {"76376": (PtpRow("0"),)},
+            "77066": {"77067": (PtpRow("1"),)},
+            "74177": {"74160": (PtpRow("1"),)},
         },
         mue={
-            "70553": MueRow(2, "3"),
-            "77067": MueRow(1, "2"),
-            "A9585": MueRow(300, "3"),
-            "71046": MueRow(3, "1"),
+            "70553": (MueRow(2, "3"),),
+            "77067": (MueRow(1, "2"),),
+            "A9585": (MueRow(300, "3"),),
+            "71046": (MueRow(3, "1"),),
         },
-        addons={"77063": AddOnRow("1", frozenset({"77067"})), "76937": AddOnRow("2", frozenset())},
+        addons={"77063": (AddOnRow("1", frozenset({"77067"})),), "76937": (AddOnRow("2", frozenset()),)},
         icd=(
             IcdRelease(date(2025, 10, 1), date(2026, 9, 30), _ICD_CODES, _ICD_SIDES),
             IcdRelease(date(2026, 10, 1), date(2027, 9, 30), _ICD_CODES, _ICD_SIDES),
@@ -239,8 +239,8 @@ def reference() -> ReferenceFacts:
             "A9552": "radiopharmaceutical",
         },
         coverage={
-            "93880": CoverageRow(frozenset({"R0989"}), frozenset({"Z0000"}), "L0001"),
-            "93970": CoverageRow(frozenset({"I82401"}), frozenset({"Z0000"}), "L0002", authoritative=True),
+            "93880": (CoverageRow(frozenset({"R0989"}), frozenset({"Z0000"}), "L0001"),),
+            "93970": (CoverageRow(frozenset({"I82401"}), frozenset({"Z0000"}), "L0002", authoritative=True),),
         },
         **seed.tables(),
         payers={

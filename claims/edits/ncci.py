@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 
 from claims.edits.examples import claim, line, mammogram, medicare
-from claims.edits.reference import MueRow, PtpRow
+from claims.edits.reference import AddOnRow, MueRow, PtpRow, on_day
 from claims.edits.registry import BLOCK, WARN, Hit, Owner, edit
 from claims.edits.subject import DISTINCT, MEDICAID, Line, Subject
 
@@ -86,7 +86,7 @@ def units_within_the_absolute_limit(s: Subject) -> Iterator[Hit]:
 )
 def units_within_the_usual_limit(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
-        row = _mue(s, item.code)
+        row = _mue(s, item)
         if row is not None and row.mai == "1" and item.facts.units > row.limit:
             yield Hit(f"{item.facts.units} units of {item.code} on a line; the limit is {row.limit}.", line=item.number)
     for code, total, row, number in _over_the_day(s, "3"):
@@ -108,9 +108,8 @@ def units_within_the_usual_limit(s: Subject) -> Iterator[Hit]:
     passes=mammogram,
 )
 def addons_have_their_primary(s: Subject) -> Iterator[Hit]:
-    assert s.ref.addons is not None
     for item in s.lines:
-        row = s.ref.addons.get(item.code)
+        row = _addon(s, item)
         if row is not None and row.kind == "1" and s.codes.isdisjoint(row.primaries):
             near = ", ".join(sorted(row.primaries)[:5])
             yield Hit(f"{item.code} is an add-on and needs one of {near} beside it.", line=item.number)
@@ -131,9 +130,8 @@ def addons_have_their_primary(s: Subject) -> Iterator[Hit]:
     passes=lambda: claim(line("76937"), line("72148")),
 )
 def addons_have_some_primary(s: Subject) -> Iterator[Hit]:
-    assert s.ref.addons is not None
     for item in s.lines:
-        row = s.ref.addons.get(item.code)
+        row = _addon(s, item)
         if row is None or row.kind == "1":
             continue
         others = s.codes - {item.code}
@@ -173,12 +171,11 @@ def exact_modifier_first(s: Subject) -> Iterator[Hit]:
     passes=lambda: claim(line("70553"), line("70551", "XE", accession="ACC0002"), line("A9585")),
 )
 def distinct_modifiers_separate_a_pair(s: Subject) -> Iterator[Hit]:
-    assert s.ref.ptp is not None
     for item in s.lines:
         if not item.has(DISTINCT):
             continue
         others = [other.code for other in s.lines if other is not item] + [old.code for old in s.same_day]
-        paired = any(code in s.ref.ptp.get(item.code, ()) or item.code in s.ref.ptp.get(code, ()) for code in others)
+        paired = any(_bundles(s, item, code) for code in others)
         if not paired and item.code not in others:
             yield Hit(
                 f"{item.code} carries {next(m for m in item.mods if m in DISTINCT)}, but nothing on this day bundles with it.",
@@ -203,9 +200,7 @@ def distinct_means_another_session(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if not item.has(("59", "XE")) or not item.facts.accession:
             continue
-        if any(
-            other is not item and _same_session(item, other) and _bundles(s, item.code, other.code) for other in s.lines
-        ):
+        if any(other is not item and _same_session(item, other) and _bundles(s, item, other.code) for other in s.lines):
             yield Hit(f"{item.code} is marked as another encounter but has the session of its pair.", line=item.number)
 
 
@@ -215,17 +210,13 @@ def _same_session(one: Line, two: Line) -> bool:
     return one.facts.accession == two.facts.accession
 
 
-def _bundles(s: Subject, one: str, two: str) -> bool:
-    assert s.ref.ptp is not None
-    return two in s.ref.ptp.get(one, ()) or one in s.ref.ptp.get(two, ())
-
-
-def _live(row: PtpRow, item: Line) -> bool:
-    day = item.day
+def _bundles(s: Subject, item: Line, other: str) -> bool:
+    """Whether the two codes are a pair, either way round, on the day of the line."""
+    table = s.ref.ptp
+    assert table is not None
     return (
-        day is not None
-        and (row.effective_from is None or row.effective_from <= day)
-        and (row.effective_to is None or day <= row.effective_to)
+        on_day(table.get(item.code, _EMPTY).get(other, ()), item.day) is not None
+        or on_day(table.get(other, _EMPTY).get(item.code, ()), item.day) is not None
     )
 
 
@@ -245,43 +236,57 @@ def _pairs(s: Subject, indicator: str) -> Iterator[tuple[str, Line, str]]:
         if two.facts.charge == 0 and not two.known:
             continue
         for one in s.lines:
-            row = table.get(one.code, _EMPTY).get(two.code)
-            if row is None or one is two or row.indicator != indicator or one.day != two.day or not _live(row, two):
+            versions = table.get(one.code, _EMPTY).get(two.code)
+            if versions is None or one is two or one.day != two.day:
+                continue
+            row = on_day(versions, two.day)
+            if row is None or row.indicator != indicator:
                 continue
             if indicator == "1" and (two.has(bypass) or one.has(bypass)):
                 continue
             yield one.code, two, ""
         for old in history:
-            row = table.get(old.code, _EMPTY).get(two.code)
-            if row is None or row.indicator != indicator or old.service_date != two.day or not _live(row, two):
+            versions = table.get(old.code, _EMPTY).get(two.code)
+            if versions is None or old.service_date != two.day:
+                continue
+            row = on_day(versions, two.day)
+            if row is None or row.indicator != indicator:
                 continue
             if indicator == "1" and (two.has(bypass) or not bypass.isdisjoint(old.modifiers)):
                 continue
             yield old.code, two, f" on claim {old.claim_id}"
 
 
-_EMPTY: dict[str, PtpRow] = {}
+_EMPTY: dict[str, tuple[PtpRow, ...]] = {}
 
 
-def _mue(s: Subject, code: str) -> MueRow | None:
-    if s.product in MEDICAID and s.ref.mue_medicaid is not None and code in s.ref.mue_medicaid:
-        return s.ref.mue_medicaid[code]
+def _mue(s: Subject, item: Line) -> MueRow | None:
+    """The unit limit on the day of the line: Medicaid's own where it has one."""
+    if s.product in MEDICAID and s.ref.mue_medicaid is not None:
+        row = on_day(s.ref.mue_medicaid.get(item.code, ()), item.day)
+        if row is not None:
+            return row
     assert s.ref.mue is not None
-    return s.ref.mue.get(code)
+    return on_day(s.ref.mue.get(item.code, ()), item.day)
+
+
+def _addon(s: Subject, item: Line) -> AddOnRow | None:
+    assert s.ref.addons is not None
+    return on_day(s.ref.addons.get(item.code, ()), item.day)
 
 
 def _over_the_day(s: Subject, mai: str) -> Iterator[tuple[str, Decimal, MueRow, int]]:
     """Codes whose units of one day, over lines and our other claims, pass a per-day limit."""
     totals: dict[tuple[str, date | None], Decimal] = defaultdict(Decimal)
     last: dict[tuple[str, date | None], int] = {}
-    rows: dict[str, MueRow] = {}
+    rows: dict[tuple[str, date | None], MueRow] = {}
     for item in s.lines:
-        row = _mue(s, item.code)
+        row = _mue(s, item)
         if row is not None and row.mai == mai:
             key = (item.code, item.day)
             part = Decimal("0.5") if _half(s, item) else Decimal(1)
             totals[key] += item.facts.units * part
-            last[key], rows[item.code] = item.number, row
+            last[key], rows[key] = item.number, row
     for old in s.same_day:
         key = (old.code, old.service_date)
         if (
@@ -293,8 +298,8 @@ def _over_the_day(s: Subject, mai: str) -> Iterator[tuple[str, Decimal, MueRow, 
         ):
             totals[key] += old.units
     for key, total in totals.items():
-        if total > rows[key[0]].limit:
-            yield key[0], total, rows[key[0]], last[key]
+        if total > rows[key].limit:
+            yield key[0], total, rows[key], last[key]
 
 
 def _half(s: Subject, item: Line) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from datetime import date
 
 from claims.edits.examples import claim, line, mammogram, medicare, prior
+from claims.edits.reference import CoverageRow, on_day
 from claims.edits.registry import BLOCK, WARN, Hit, Owner, edit
-from claims.edits.subject import DEAD, MEDICARE_B, Subject, full_months_between
+from claims.edits.subject import DEAD, MEDICARE_B, Line, Subject, full_months_between
 
 NOTICE = ("GA", "GZ", "GY")
 SIGNED, LATE, VOLUNTARY = "signed", "signed_late", "voluntary"
@@ -28,9 +29,8 @@ SIGNED, LATE, VOLUNTARY = "signed", "signed_late", "voluntary"
     passes=lambda: claim(line("93880"), diagnoses=("R0989",)),
 )
 def diagnosis_is_listed(s: Subject) -> Iterator[Hit]:
-    assert s.ref.coverage is not None
     for item in s.lines:
-        row = s.ref.coverage.get(item.code)
+        row = _list(s, item)
         if row is None or item.has(NOTICE):
             continue
         pointed = s.pointed(item)
@@ -57,9 +57,8 @@ def diagnosis_is_listed(s: Subject) -> Iterator[Hit]:
     passes=lambda: claim(line("93880"), diagnoses=("R0989",)),
 )
 def diagnosis_is_not_excluded(s: Subject) -> Iterator[Hit]:
-    assert s.ref.coverage is not None
     for item in s.lines:
-        row = s.ref.coverage.get(item.code)
+        row = _list(s, item)
         if row is None or item.has(NOTICE):
             continue
         pointed = s.pointed(item)
@@ -70,6 +69,12 @@ def diagnosis_is_not_excluded(s: Subject) -> Iterator[Hit]:
                 line=item.number,
                 severity=BLOCK if row.authoritative else None,
             )
+
+
+def _list(s: Subject, item: Line) -> CoverageRow | None:
+    """The coverage list of the line's code on its service date."""
+    assert s.ref.coverage is not None
+    return on_day(s.ref.coverage.get(item.code, ()), item.day)
 
 
 @edit(

@@ -1,8 +1,8 @@
 """Reference tables as the edits read them: plain mappings, fetched in bulk once per batch by a loader.
 
-A table that is None was not loaded: the engine says so on every claim (edit REF-001) instead of passing in silence.
-Rows carry their own dates where a code lives and dies; the loader may hand over several versions of a table by
-giving the rows of the service dates in the batch.
+A table that is None was not loaded: the engine says so on every claim (REF-001 holds it, REF-002 warns) instead of
+passing in silence. Pairs, limits, add-ons and coverage lists come as the versions of a code, each with its dates: a batch
+may reach over a quarter, and `on_day` judges each line by the row of its own service date.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Protocol, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,28 @@ class ProcedureRow:
     effective_to: date | None = None
 
 
+class _Version(Protocol):
+    @property
+    def effective_from(self) -> date | None: ...
+    @property
+    def effective_to(self) -> date | None: ...
+
+
+V = TypeVar("V", bound=_Version)
+
+
+def on_day(versions: tuple[V, ...], day: date | None) -> V | None:
+    """The version in force on a service date; a line without a date is judged by the latest."""
+    if day is None:
+        return versions[-1] if versions else None
+    for row in versions:
+        if (row.effective_from is None or row.effective_from <= day) and (
+            row.effective_to is None or day <= row.effective_to
+        ):
+            return row
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class PtpRow:
     """NCCI pair: column 2 is denied beside column 1; indicator 0 never, 1 with a modifier, 9 deleted."""
@@ -47,6 +70,8 @@ class MueRow:
 
     limit: int
     mai: str
+    effective_from: date | None = None
+    effective_to: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +80,8 @@ class AddOnRow:
 
     kind: str
     primaries: frozenset[str]
+    effective_from: date | None = None
+    effective_to: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +126,8 @@ class CoverageRow:
     excluded: frozenset[str] = frozenset()
     policies: str = ""
     authoritative: bool = False
+    effective_from: date | None = None
+    effective_to: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +171,10 @@ class ReferenceFacts:
     """Every table the edits may ask. `groups` names sets of codes (ct_xr29, fdg_pet_oncologic, contrast_mr …)."""
 
     procedures: Mapping[str, ProcedureRow] | None = None
-    ptp: Mapping[str, Mapping[str, PtpRow]] | None = None  # column 1 -> column 2 -> row
-    mue: Mapping[str, MueRow] | None = None
-    mue_medicaid: Mapping[str, MueRow] | None = None
-    addons: Mapping[str, AddOnRow] | None = None
+    ptp: Mapping[str, Mapping[str, tuple[PtpRow, ...]]] | None = None  # column 1 -> column 2 -> versions
+    mue: Mapping[str, tuple[MueRow, ...]] | None = None
+    mue_medicaid: Mapping[str, tuple[MueRow, ...]] | None = None
+    addons: Mapping[str, tuple[AddOnRow, ...]] | None = None
     icd: tuple[IcdRelease, ...] | None = None
     pos: Mapping[str, str] | None = None  # code -> F | NF | U(nassigned)
     modifiers: frozenset[str] | None = None
@@ -153,7 +182,7 @@ class ReferenceFacts:
     drugs: Mapping[str, str] | None = (
         None  # HCPCS -> mr_contrast | iodinated_contrast | ultrasound_contrast | radiopharmaceutical …
     )
-    coverage: Mapping[str, CoverageRow] | None = None
+    coverage: Mapping[str, tuple[CoverageRow, ...]] | None = None
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     code_people: Mapping[str, Demographics] = field(default_factory=dict)
     icd_people: Mapping[str, Demographics] = field(default_factory=dict)  # by ICD prefix without dot

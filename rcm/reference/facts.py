@@ -10,7 +10,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.db import models
 from django.db.models import Max, Q, QuerySet
@@ -246,36 +246,81 @@ def pairs(codes: Iterable[str], first: dt.date, last: dt.date) -> list[tuple[str
     """(column 1, column 2, indicator, from, to) of the pairs among these codes that hold on some day of the range."""
     wanted = set(codes)
     rows = PtpEdit.objects.filter(in_force(first, last), column1__in=wanted, column2__in=wanted)
-    return list(rows.values_list("column1", "column2", "modifier_indicator", "effective_from", "effective_to"))
+    columns = ("column1", "column2", "modifier_indicator", "effective_from", "effective_to")
+    return list(rows.order_by("effective_from").values_list(*columns))
 
 
-def unit_limits(codes: Iterable[str], on: dt.date, program: str = "medicare") -> dict[str, tuple[int, str]]:
-    """code → (most units a day, adjudication indicator)."""
-    rows = MueEdit.objects.filter(in_force(on), code__in=set(codes), program=program)
-    return {code: (value, mai) for code, value, mai in rows.values_list("code", "value", "mai")}
+class Told(NamedTuple, Generic[T]):
+    """What held about a code from a day to a day; None is open."""
+
+    since: dt.date | None
+    until: dt.date | None
+    rows: list[T]
 
 
-def addon_primaries(codes: Iterable[str], on: dt.date) -> dict[str, tuple[str, frozenset[str]]]:
-    """add-on code → (type, its primaries)."""
-    kinds: dict[str, str] = {}
-    primaries: dict[str, set[str]] = defaultdict(set)
-    for addon, primary, kind in AddOn.objects.filter(in_force(on), addon__in=set(codes)).values_list(
-        "addon", "primary", "aoc_type"
+def periods(rows: Iterable[tuple[dt.date, dt.date | None, T]], first: dt.date, last: dt.date) -> list[Told[T]]:
+    """Dated rows of one code as the periods of a range of days in which the same ones hold; empty periods are left out.
+
+    The first period is open to the past and the last to the future: nothing is asked about days outside the range.
+    """
+    kept = [row for row in rows if row[0] <= last and (row[1] is None or first <= row[1])]
+    starts = {first}
+    for since, until, _ in kept:
+        starts.add(max(first, since))
+        if until is not None and until < last:
+            starts.add(until + dt.timedelta(days=1))
+    days = sorted(starts)
+    found = []
+    for n, day in enumerate(days):
+        live = [told for since, until, told in kept if since <= day and (until is None or day <= until)]
+        ends = days[n + 1] - dt.timedelta(days=1) if n + 1 < len(days) else None
+        if live:
+            found.append(Told(day if n else None, ends, live))
+    return found
+
+
+def unit_limits(
+    codes: Iterable[str], first: dt.date, last: dt.date, program: str = "medicare"
+) -> dict[str, list[Told[tuple[int, str]]]]:
+    """code → (most units a day, adjudication indicator) by period."""
+    rows = MueEdit.objects.filter(in_force(first, last), code__in=set(codes), program=program)
+    found: dict[str, list[tuple[dt.date, dt.date | None, tuple[int, str]]]] = defaultdict(list)
+    for code, since, until, value, mai in rows.order_by("effective_from").values_list(
+        "code", "effective_from", "effective_to", "value", "mai"
     ):
-        kinds[addon] = kind
-        primaries[addon].add(primary)
-    return {addon: (kind, frozenset(primaries[addon])) for addon, kind in kinds.items()}
+        found[code].append((since, until, (value, mai)))
+    return {code: periods(versions, first, last) for code, versions in found.items()}
 
 
-def coverage_rows(codes: Iterable[str], diagnoses: Iterable[str] | None, on: dt.date) -> list[CoverageRow]:
-    """Coverage rows of these procedures on a day; `diagnoses=None` gives the whole list of each procedure."""
-    rows = CoverageRow.objects.filter(in_force(on), code__in=set(codes))
-    return list(rows if diagnoses is None else rows.filter(diagnosis__in=set(diagnoses)))
+def addon_primaries(codes: Iterable[str], first: dt.date, last: dt.date) -> dict[str, list[Told[tuple[str, str]]]]:
+    """add-on code → (type, primary) rows by period."""
+    rows = AddOn.objects.filter(in_force(first, last), addon__in=set(codes))
+    found: dict[str, list[tuple[dt.date, dt.date | None, tuple[str, str]]]] = defaultdict(list)
+    for addon, since, until, kind, primary in rows.values_list(
+        "addon", "effective_from", "effective_to", "aoc_type", "primary"
+    ):
+        found[addon].append((since, until, (kind, primary)))
+    return {addon: periods(versions, first, last) for addon, versions in found.items()}
 
 
-def covered_procedures(codes: Iterable[str], on: dt.date) -> set[str]:
-    """Which of these procedures have any coverage list on a day: for the others a missing diagnosis says nothing."""
-    return set(CoverageRow.objects.filter(in_force(on), code__in=set(codes)).values_list("code", flat=True).distinct())
+class Listed(NamedTuple):
+    """One diagnosis of a coverage list of all payers."""
+
+    diagnosis: str
+    covered: bool
+    policy: str
+    advisory: bool
+
+
+def coverage_lists(codes: Iterable[str], first: dt.date, last: dt.date) -> dict[str, list[Told[Listed]]]:
+    """procedure → its whole coverage list by period; lists of one payer alone are left out."""
+    rows = CoverageRow.objects.filter(in_force(first, last), code__in=set(codes), payer=None)
+    found: dict[str, list[tuple[dt.date, dt.date | None, Listed]]] = defaultdict(list)
+    for code, since, until, diagnosis, covered, policy, advisory in rows.values_list(
+        "code", "effective_from", "effective_to", "diagnosis", "covered", "policy", "advisory"
+    ):
+        found[code].append((since, until, Listed(diagnosis, covered, policy, advisory)))
+    return {code: periods(versions, first, last) for code, versions in found.items()}
 
 
 def loaded(model: type[models.Model]) -> bool:

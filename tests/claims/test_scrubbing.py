@@ -17,6 +17,7 @@ from rcm.accounts.actor import PermissionRefused
 from rcm.accounts.problems import Refused
 from rcm.audit.models import Event
 from rcm.jobs.models import JobRun
+from rcm.reference.facts import forget, state_rules
 from rcm.worklist.models import WorkItem
 from tests.claims.house import NOW, blocks, built, many, ready, released
 
@@ -33,6 +34,13 @@ def test_a_clean_claim_is_ready_and_says_so_once(house):
     scrub(house, claim)
     assert Event.objects.filter(claim_id=claim.pk, verb="claim.ready").count() == 1
     assert not WorkItem.objects.filter(subject_type="claim", status="open").exists()
+
+
+def test_what_the_edits_keep_of_the_states_does_not_stand_in_for_the_dated_rules(house):
+    """Both are kept in the process under a name; scrubbing first must leave the other's answer alone."""
+    forget()
+    ready(house)
+    assert state_rules(NOW.date())["IL"].state == "IL"
 
 
 def test_contrast_and_its_drug_pass_together(house):

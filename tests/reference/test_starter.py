@@ -205,12 +205,31 @@ def test_edits_speak_only_of_known_codes():
 def test_worked_examples_of_the_edits_are_there():
     assert facts.pairs(["70551", "70553"], date(2026, 9, 8), date(2026, 9, 8))[0][:3] == ("70553", "70551", "1")
     assert facts.pairs(["71275", "76376"], date(2026, 9, 8), date(2026, 9, 8))[0][:3] == ("71275", "76376", "0")
-    assert facts.unit_limits(["70553", "77067", "A9585"], date(2026, 9, 8)) == {
-        "70553": (2, "3"),
-        "77067": (1, "2"),
-        "A9585": (300, "3"),
+    day = date(2026, 9, 8)
+    limits = facts.unit_limits(["70553", "77067", "A9585"], day, day)
+    assert {code: [told.rows for told in versions] for code, versions in limits.items()} == {
+        "70553": [[(2, "3")]],
+        "77067": [[(1, "2")]],
+        "A9585": [[(300, "3")]],
     }
-    assert facts.addon_primaries(["77063"], date(2026, 9, 8)) == {"77063": ("1", frozenset({"77067"}))}
+    assert facts.addon_primaries(["77063"], day, day) == {"77063": [(None, None, [("1", "77067")])]}
+
+
+def test_dated_rows_become_periods_in_which_the_same_ones_hold():
+    june, july, august = date(2026, 6, 1), date(2026, 7, 1), date(2026, 8, 1)
+    rows = [
+        (june, date(2026, 6, 30), "old"),
+        (july, None, "new"),
+        (june, None, "both"),
+        (date(2026, 9, 1), None, "later"),
+    ]
+    assert facts.periods(rows, june, august) == [
+        (None, date(2026, 6, 30), ["old", "both"]),
+        (july, None, ["new", "both"]),
+    ]
+    assert facts.periods(rows, july, august) == [(None, None, ["new", "both"])]
+    assert facts.periods([(july, date(2026, 7, 31), "july")], june, august) == [(july, date(2026, 7, 31), ["july"])]
+    assert facts.periods([(july, date.max, "always")], july, date.max) == [(None, None, ["always"])]
 
 
 def test_supplies_bill_in_their_unit():
