@@ -1,7 +1,8 @@
 """Run the catalogue over claims: bulk, streaming, fail-closed.
 
-An edit that breaks holds its claim (SYS-001); a table that was not loaded is said on the claim (REF-001). Nothing
-passes because something went wrong.
+An edit that breaks holds its claim (SYS-001). A national table that was not loaded holds it for review (REF-001): absent
+means unknown, never allowed. A table whose absence may only warn is said on the claim (REF-002). Nothing passes because
+something went wrong.
 """
 
 from __future__ import annotations
@@ -17,6 +18,23 @@ from claims.edits.reference import ReferenceFacts
 from claims.edits.registry import Edit, Finding, Override, OverrideAction, Owner, Severity, catalogue
 from claims.edits.subject import Subject
 from claims.edits.userrules import UserRule, prepare, run_rules
+
+UNKNOWN, NOT_KEPT = "REF-001", "REF-002"
+MAY_BE_ABSENT = frozenset(
+    {
+        "icd",  # C1: what the diagnosis list of the year does not say is a warning
+        "coverage",  # E2: a diagnosis that is not listed is a warning
+        # registers that a house keeps or does not keep
+        "enrollments", "licenses", "mammography_certificates", "ordering_npis",
+    }
+)  # fmt: skip
+"""Tables without which a claim may go, with a warning; without any other it is held."""
+
+
+def overridable(edit_id: str) -> bool:
+    """Whether a person with a reason may let a finding of a catalogue edit, or an unknown table, pass."""
+    found = catalogue().get(edit_id)
+    return found.overridable if found is not None else edit_id == UNKNOWN
 
 
 def scrub(
@@ -43,6 +61,7 @@ def scrub_iter(
     book = _Overrides(overrides, as_of)
     prepared = prepare(rules)
     absent = frozenset(name for name in _tables() if getattr(reference, name) is None)
+    untold = tuple(_absent(absent))
     plans: dict[str, tuple[Edit, ...]] = {}
     for claim in claims:
         subject = Subject(claim, reference, as_of)
@@ -50,8 +69,7 @@ def scrub_iter(
         if plan is None:
             plan = plans[subject.product] = tuple(_plan(subject.product, absent))
         findings = _run(subject, plan)
-        if absent:
-            findings.append(_absent(absent))
+        findings += untold
         findings += run_rules(prepared, subject)
         if book:
             findings = [kept for finding in findings if (kept := book.apply(finding, claim)) is not None]
@@ -146,18 +164,27 @@ def _broken(item: Edit, error: Exception) -> Finding:
     )
 
 
-def _absent(tables: frozenset[str]) -> Finding:
-    skipped = [item.edit_id for item in catalogue().values() if tables.intersection(item.tables)]
-    return Finding(
-        "REF-001",
-        Severity.WARN,
-        f"Not loaded: {', '.join(sorted(tables))}. These edits could not run: {', '.join(skipped)}.",
-        "",
-        "Load the reference tables, then scrub again.",
-        Owner.ADMIN,
-        source="engine",
-        family="engine",
-    )
+def _absent(tables: frozenset[str]) -> Iterator[Finding]:
+    for edit_id, severity, names, end, fix, source in (
+        (
+            UNKNOWN, Severity.BLOCK, tables - MAY_BE_ABSENT, " Unknown, so held for review.",
+            "Load the reference tables and scrub again, or judge the claim by hand and say why it may go.",
+            "absent means unknown: hold for review",
+        ),
+        (NOT_KEPT, Severity.WARN, tables & MAY_BE_ABSENT, "", "Load the reference tables, then scrub again.", "DOMAIN C1, E2"),
+    ):  # fmt: skip
+        if names:
+            skipped = [item.edit_id for item in catalogue().values() if names.intersection(item.tables)]
+            yield Finding(
+                edit_id,
+                severity,
+                f"Not loaded: {', '.join(sorted(names))}. These edits could not run: {', '.join(skipped)}.{end}",
+                "",
+                fix,
+                Owner.ADMIN,
+                source=source,
+                family="engine",
+            )
 
 
 def _rank(finding: Finding) -> tuple[bool, str, int]:
@@ -182,8 +209,7 @@ class _Overrides:
         return bool(self._by_edit)
 
     def apply(self, finding: Finding, claim: ClaimFacts) -> Finding | None:
-        found = catalogue().get(finding.edit_id)
-        if found is None or not found.overridable:
+        if not overridable(finding.edit_id):
             return finding
         for item in self._by_edit.get(finding.edit_id, ()):
             if item.claim_id not in ("", claim.claim_id) or item.payer_id not in ("", claim.payer_id):

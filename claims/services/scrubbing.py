@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from claims import guide
 from claims.edits import Finding, catalogue, scrub_iter
+from claims.edits.engine import NOT_KEPT, overridable
 from claims.edits.userrules import UserRule
 from claims.facts import Sheet, load_reference, load_sheets
 from claims.models import Claim, ClaimLine, ClaimStatus, PayerRule, ScrubFinding
@@ -30,7 +31,6 @@ from rcm.x12 import Envelope
 SCRUBBABLE = (ClaimStatus.DRAFT, ClaimStatus.BLOCKED, ClaimStatus.READY, ClaimStatus.REJECTED)
 RUN_KIND = "scrub"
 CHUNK = 500
-NOT_LOADED = "REF-001"
 VOID_FAMILIES = frozenset({"format", "identity", "duplicates", "timely", "engine", "userrules", "guide"})
 
 Key = tuple[int, int | None, str, str]
@@ -92,8 +92,8 @@ def claims_scrub(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None 
 
 
 def _concerns(sheet: Sheet, finding: Finding) -> bool:
-    """What is not loaded is told once for the batch; a void only has to be well formed and in time, its services are taken back."""
-    return finding.edit_id != NOT_LOADED and (sheet.facts.frequency != "8" or finding.family in VOID_FAMILIES)
+    """What a house need not keep is told once for the batch; a void only has to be well formed and in time, its services are taken back."""
+    return finding.edit_id != NOT_KEPT and (sheet.facts.frequency != "8" or finding.family in VOID_FAMILIES)
 
 
 def _guide_again(judged: Sequence[tuple[Sheet, list[Finding]]], at: datetime) -> None:
@@ -171,9 +171,9 @@ def _keep_findings(judged: Sequence[tuple[Sheet, list[Finding]]], at: datetime) 
 
 
 def may_override(edit_id: str) -> bool:
-    """Whether a person may accept a finding of this edit. The user's own rules may be; what the engine or the guide says may not."""
-    known = catalogue().get(edit_id)
-    return known.overridable if known is not None else edit_id.startswith("USR-")
+    """Whether a person may accept a finding of this edit. The user's own rules and unknown tables may be; an edit that broke and what the
+    guide says may not."""
+    return overridable(edit_id) or edit_id.startswith("USR-")
 
 
 def _apply_repairs(sheet: Sheet, result: Scrubbed) -> list[Step]:

@@ -68,10 +68,37 @@ def test_an_edit_that_breaks_holds_the_claim(monkeypatch):
     assert "FMT-001" in found[0].sentence
 
 
-def test_tables_that_are_not_loaded_are_said_on_every_claim():
+def test_tables_that_are_not_loaded_hold_every_claim():
     found = {f.edit_id: f for f in scrub([claim()], ReferenceFacts(**seed.tables()), as_of=AS_OF)[0]}
+    assert found["REF-001"].blocks
     assert "ptp" in found["REF-001"].sentence
     assert "NCC-001" in found["REF-001"].sentence
+    assert not found["REF-002"].blocks
+    assert "licenses" in found["REF-002"].sentence
+    assert "licenses" not in found["REF-001"].sentence
+
+
+@pytest.mark.parametrize("table", ["procedures", "ptp", "mue", "addons", "pos", "modifiers", "drugs", "taxonomies"])
+def test_without_one_national_table_the_claim_is_held_for_review(table):
+    found = scrub([claim()], replace(reference(), **{table: None}), as_of=AS_OF)[0]
+    assert [(f.edit_id, f.blocks) for f in found] == [("REF-001", True)]
+    assert table in found[0].sentence
+
+
+@pytest.mark.parametrize("table", sorted(engine_module.MAY_BE_ABSENT))
+def test_without_a_list_of_its_own_a_claim_goes_with_a_warning(table):
+    found = scrub([claim()], replace(reference(), **{table: None}), as_of=AS_OF)[0]
+    assert [(f.edit_id, f.blocks) for f in found] == [("REF-002", False)]
+
+
+def test_an_unknown_table_passes_only_with_a_person_and_a_reason():
+    tables = replace(reference(), ptp=None)
+    facts = claim(claim_id="C1")
+    accept = Override("REF-001", OverrideAction.ACCEPT, reason="one line: no pair", by="mia", claim_id="C1")
+    kept = scrub([facts], tables, as_of=AS_OF, overrides=[accept])[0][0]
+    assert (kept.blocks, kept.overridden_by) == (False, "mia")
+    silent = replace(accept, reason="")
+    assert scrub([facts], tables, as_of=AS_OF, overrides=[silent])[0][0].blocks
 
 
 def test_an_unknown_code_holds():
