@@ -131,14 +131,14 @@ def run(seeds: list[bytes], runs: int, number: int, on_failure: Callable[[str, b
         for _ in range(runs):
             data = next(source)
             for name, target in TARGETS.items():
-                start = time.perf_counter()
+                start = time.process_time()  # what else the machine does is not the reader's
                 try:
                     target(data)
                 except x12.NotX12:
                     pass
                 except BaseException as error:
                     on_failure(name, data, error)
-                taken = time.perf_counter() - start
+                taken = time.process_time() - start
                 if taken > SECONDS_PER_100_KB * max(1.0, len(data) / 100_000):
                     on_failure(name, data, TimeoutError(f"{taken:.2f} s for {len(data)} bytes"))
                 done += 1
