@@ -11,6 +11,12 @@ class Migration(migrations.Migration):
     dependencies = [
         ('accounts', '0001_initial'),
         migrations.swappable_dependency(settings.OAUTH2_PROVIDER_APPLICATION_MODEL),
+        # the libraries' own history runs before our tables exist: each of its steps renders all models that know a user
+        ("account", "__latest__"),
+        ("mfa", "__latest__"),
+        ("usersessions", "__latest__"),
+        ("oauth2_provider", "__latest__"),
+        ("sessions", "__latest__"),
     ]
 
     operations = [
