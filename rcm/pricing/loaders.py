@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rcm.pricing.models import FeeRow, Gpci, OppsCap, ZipLocality
+from rcm.pricing.models import FeeRow, Gpci, LocalityCounty, OppsCap, ZipLocality
 from rcm.reference.loaders import Cells, Kind, Layout, Options, RowError, Values, house, register
 from rcm.reference.loaders.codes import dates
 
@@ -20,7 +20,9 @@ MODS = ("", "26", "TC", "53")
 _USABLE = {"A", "R", "T"}
 
 
-_SAYS_YEAR = re.compile(r"(20[0-9]{2}) National Physician Fee Schedule|CY (20[0-9]{2})|(20[0-9]{2}) PW GPCI")
+_SAYS_YEAR = re.compile(
+    r"(20[0-9]{2}) National Physician Fee Schedule|CY (20[0-9]{2})|(20[0-9]{2}) PW GPCI|IN (20[0-9]{2}) LOCALITIES"
+)
 _RELEASES = {"January": 1, "April": 4, "July": 7, "October": 10}
 _SAYS_RELEASE = re.compile(rf"File ({'|'.join(_RELEASES)}) Release")
 
@@ -325,6 +327,57 @@ ZIPS = Kind(
 )  # fmt: skip
 
 
+_OTHERS = re.compile(r"ALL (OTHER )?COUNT(Y|IES)\b.*")
+_ELSEWHERE = re.compile(r"(.*) IN ([A-Z ]+)")
+
+
+def _counties(cells: Cells, options: Options, carried: dict[str, str]) -> Iterator[Values]:
+    """One row a county. A state is named on its first line only; counties of a neighbour state say so behind them."""
+    said = " ".join(cells.text("counties").upper().split())
+    if not cells.text("locality") and not said:
+        return
+    carried["state"] = cells.text("state").upper() or carried["state"]
+    if not carried["state"]:
+        raise RowError("No line above names the state.")
+    if not said:
+        raise RowError("The counties are missing.")
+    year = _year(options)
+    row = {
+        "year": year, **_place(cells), "state": carried["state"][:40], "area": cells.cut("area", 120).rstrip("* "), **_span(options, year),
+    }  # fmt: skip
+    if _OTHERS.fullmatch(said):
+        yield {**row, "county": "", "words": said[:300]}
+        return
+    for group in said.split(";"):
+        elsewhere = _ELSEWHERE.fullmatch(group.strip())
+        names, state = elsewhere.groups() if elsewhere else (group, row["state"])
+        for name in re.split(r"[,/]|\bAND\b", names):
+            county = name.strip().removesuffix(" CNTY")
+            if county:
+                yield {**row, "state": state, "county": county[:60], "words": ""}
+
+
+COUNTIES = Kind(
+    "counties",
+    "Counties of localities",
+    LocalityCounty,
+    ("year", "carrier", "locality", "state", "county"),
+    (
+        Layout(
+            "CMS locality and counties",
+            _counties,
+            {"carrier": "medicare admini?strative contractor.*|carrier", "locality": "locality number|locality", "state": "state",
+             "area": "fee schedule area.*|area", "counties": "count(y|ies)"},
+            frozenset({"area"}),
+        ),
+    ),
+    prepare=lambda options: {"state": ""},
+    within=("year",),
+    yearly=True,
+    words="The counties of each payment locality, one year a file.",
+)  # fmt: skip
+
+
 def _cap(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
     year = _year(options)
     yield {
@@ -370,4 +423,4 @@ CAPS = Kind(
     words="Published cap amounts by locality, and national hospital outpatient rates.",
 )  # fmt: skip
 
-register(FEES, GPCI, ZIPS, CAPS)
+register(FEES, GPCI, ZIPS, COUNTIES, CAPS)

@@ -65,6 +65,25 @@ class ZipLocality(Dated):
         constraints = [models.UniqueConstraint(fields=["zip5", "plus4", "effective_from"], name="one_zip")]
 
 
+class LocalityCounty(Dated):
+    """Which counties a payment locality holds in a year; a blank county is every county of the state that no other locality names."""
+
+    year = models.IntegerField()
+    carrier = models.CharField(max_length=5)
+    locality = models.CharField(max_length=2)
+    state = models.CharField(max_length=40, help_text="As the file names it")
+    area = models.CharField(max_length=120, blank=True)
+    county = models.CharField(max_length=60, blank=True)
+    words = models.CharField(max_length=300, blank=True, help_text="What the file says of its other counties")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["year", "carrier", "locality", "state", "county", "effective_from"], name="one_locality_county"
+            )
+        ]
+
+
 class OppsCap(Dated):
     """Published cap amounts by locality where a file gives them."""
 

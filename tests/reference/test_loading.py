@@ -12,7 +12,7 @@ import openpyxl
 import pytest
 from django.core.management import call_command
 
-from rcm.pricing.models import FeeRow, Gpci, OppsCap, ZipLocality
+from rcm.pricing.models import FeeRow, Gpci, LocalityCounty, OppsCap, ZipLocality
 from rcm.reference.loaders import Options, kinds
 from rcm.reference.loaders.load import FileRefused, load_file
 from rcm.reference.loaders.sheets import Limits, open_rows
@@ -255,6 +255,55 @@ def test_zip_files_of_fixed_width_are_read_with_their_quarter(tmp_path):
     assert ZipLocality.objects.get(zip5="62799", plus4="0042").locality == "16"
 
 
+COUNTIES = """COUNTIES INCLUDED IN 2027 LOCALITIES. (ALPHABETICALLY BY STATE AND LOCALITY NAME WITHIN STATE),,,,
+,,,,
+Medicare Adminstrative Contractor,Locality Number,State ,Fee Schedule Area ,Counties
+6102,16,ILLINOIS ,CHICAGO,COOK
+6102,12,,EAST ST. LOUIS,"BOND, MADISON AND ST. CLAIR"
+6102,99,,REST OF STATE*,ALL OTHER COUNTIES
+ , , , ,
+12202,1,DISTRICT OF COLUMBIA ,DC + MD/VA SUBURBS,"DISTRICT OF COLUMBIA; ALEXANDRIA CITY, FAIRFAX IN VIRGINIA; MONTGOMERY AND PRINCE GEORGE'S IN MARYLAND"
+12302,99,MARYLAND,REST OF STATE,ALL OTHER COUNTIES EXCEPT MONTGOMERY AND PRINCE GEORGE'S
+,,,,
+*  Payment locality is serviced by two carriers.,,,,
+"""
+
+
+def test_the_counties_of_a_locality_are_a_row_each(tmp_path):
+    _, outcome = load(tmp_path, "counties", COUNTIES, name="27LOCCO.csv")
+    assert (outcome.added, outcome.bad_count) == (11, 0)
+    rows = LocalityCounty.objects.filter(year=2027)
+    assert list(
+        rows.filter(carrier="06102").order_by("locality", "county").values_list("locality", "state", "county")
+    ) == [
+        ("12", "ILLINOIS", "BOND"),
+        ("12", "ILLINOIS", "MADISON"),
+        ("12", "ILLINOIS", "ST. CLAIR"),
+        ("16", "ILLINOIS", "COOK"),
+        ("99", "ILLINOIS", ""),
+    ]
+    suburbs = rows.filter(carrier="12202").order_by("state", "county").values_list("state", "county")
+    assert list(suburbs) == [
+        ("DISTRICT OF COLUMBIA", "DISTRICT OF COLUMBIA"),
+        ("MARYLAND", "MONTGOMERY"),
+        ("MARYLAND", "PRINCE GEORGE'S"),
+        ("VIRGINIA", "ALEXANDRIA CITY"),
+        ("VIRGINIA", "FAIRFAX"),
+    ]
+    rest = rows.get(carrier="12302")
+    assert (rest.county, rest.words) == ("", "ALL OTHER COUNTIES EXCEPT MONTGOMERY AND PRINCE GEORGE'S")
+    assert (rest.effective_from, rest.effective_to) == (date(2027, 1, 1), date(2027, 12, 31))
+    again = COUNTIES.replace("COOK", '"COOK, DUPAGE"')
+    _, second = load(tmp_path, "counties", again, name="27LOCCO.csv")
+    assert (second.added, second.changed, second.unchanged) == (1, 0, 11)
+
+
+def test_a_county_line_without_counties_is_reported_and_leaves_the_others(tmp_path):
+    _, outcome = load(tmp_path, "counties", COUNTIES.replace("CHICAGO,COOK", "CHICAGO,"), name="27LOCCO.csv")
+    assert (outcome.added, outcome.bad_count) == (10, 1)
+    assert "counties are missing" in str(outcome.bad[0])
+
+
 def test_the_pair_table_keeps_effective_and_deletion_dates(tmp_path):
     sheet = (
         "CPT only copyright\t\t\t\t\t\t\nColumn 1\tColumn 2\t*=in existence prior to 1996\tEffective Date\tDeletion Date *=no data\t"
@@ -416,7 +465,7 @@ REAL = [
     ("rarc", "data/rarc.csv", 1171, 0), ("coverage", "data/lcd_dx_imaging.csv", 11319, 0), ("modifiers", "data/modifiers_imaging.csv", 42, 0),
     ("ptp", "data/ncci_ptp_imaging.csv", 10320, 0), ("addons", "data/addon_imaging.csv", 422, 0), ("pos", "data/pos_codes.csv", 52, 0),
     ("states", "data/state_rules.csv", 51, 0), ("states", "data/mac_jurisdiction.csv", 56, 0), ("taxonomies", "data/taxonomy_imaging.csv", 21, 0),
-    ("zips", "data/zip5_locality.csv", 42956, 0), ("payers", "data/payer_rules_seed.csv", 15, 0),
+    ("zips", "data/zip5_locality.csv", 42956, 0), ("counties", "samples/cms/25LOCCO.csv", 208, 0), ("payers", "data/payer_rules_seed.csv", 15, 0),
 ]  # fmt: skip
 
 
