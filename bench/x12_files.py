@@ -54,8 +54,8 @@ def remittance(claims: int) -> Iterator[bytes]:
                 f"CAS*CO*45*{Decimal(378) - part}**253*2~CAS*PR*2*20~REF*6R*{i}L{line}~AMT*B6*{120 + part}~"
             )
         yield "".join(rows).encode()
-    # The counts of a file this size are stated without counting, as the reader must tolerate.
-    yield b"SE*0*0001~GE*1*101~IEA*1*000000101~"
+    # ST, nine segments of the head, 22 of a claim, SE
+    yield f"SE*{11 + 22 * claims}*0001~GE*1*101~IEA*1*000000101~".encode()
 
 
 def claims(count: int) -> Iterator[Claim]:

@@ -1,4 +1,4 @@
-"""835 read and balanced: claims a second, memory, and the ratio to splitting the same bytes and keeping nothing.
+"""835 read and balanced: claims a second, memory, the ratio to splitting the same bytes and keeping nothing, and to peers.
 
     python bench/x12_read.py [claims]
 
@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
 from x12_files import remittance  # noqa: E402
+from x12_peers import models_of, told  # noqa: E402
 
 from rcm.x12 import read_835, stream_835  # noqa: E402
 from rcm.x12.model import RemittanceTrailer  # noqa: E402
@@ -89,6 +90,13 @@ def main() -> None:
             f"stream_835, balanced      {count / streamed:>10,.0f} claims/s   {streamed / bottom:.1f} x the floor's time"
         )
         print(f"read_835, all kept        {count / kept:>10,.0f} claims/s   {kept / bottom:.1f} x the floor's time")
+        data = Path(path).read_bytes()
+        told("oxedi, tables", "oxedi", lambda oxedi: int(oxedi.parse(data).count_claims()), count / kept)
+        short = Path(folder) / "short.835"
+        short.write_bytes(b"".join(remittance(min(count, 1000))))
+        told(
+            "x12sdk, models", "x12sdk.io", lambda _: sum(1 for m in models_of(short) for _ in m.claims()), count / kept
+        )
         print(f"peak memory streaming     {memory_of(path):>8.1f} MB for {count} claims, "
               f"{memory_of(large):.1f} MB for {count * 5}")  # fmt: skip
 
