@@ -58,14 +58,16 @@ def luhn_npi(text: str) -> bool:
     return total % 10 == 0
 
 
-def _real_day(year: int, month: int, day: int) -> dt.date | None:
+def _real_day(year: int, month: int, day: int, last_year: int) -> dt.date | None:
     try:
-        return dt.date(year, month, day) if FIRST_YEAR <= year <= LAST_YEAR else None
+        return dt.date(year, month, day) if FIRST_YEAR <= year <= last_year else None
     except ValueError:
         return None
 
 
-def read_date(text: str, *, past: bool = False, today: dt.date | None = None) -> dt.date | None:
+def read_date(
+    text: str, *, past: bool = False, today: dt.date | None = None, last_year: int = LAST_YEAR
+) -> dt.date | None:
     """A date as US staff type it, or `None`: 03271958, 3/27/58, 2026-03-27, 27-Mar-1958, Mar 27, 1958.
 
     Two-digit years fall within the last 80 years and the next 20; with `past` (birth, service, injury)
@@ -89,9 +91,9 @@ def read_date(text: str, *, past: bool = False, today: dt.date | None = None) ->
         if two_digits:
             year += today.year // 100 * 100
             year -= 100 if year > today.year + 20 else 0
-        day = _real_day(year, month, int(part["d"]))
+        day = _real_day(year, month, int(part["d"]), last_year)
         if past and two_digits and day and day > today:
-            day = _real_day(year - 100, month, int(part["d"]))
+            day = _real_day(year - 100, month, int(part["d"]), last_year)
         return day
     return None
 
@@ -146,12 +148,13 @@ class DateField(_Text):
     def to_python(self, value: Any) -> Any:
         if value in self.empty_values or isinstance(value, dt.date):
             return value or None
-        found = read_date(str(value), past=self.past)
+        # 2990 is no day of ours, but where the past is asked it has a better sentence: it lies in the future
+        found = read_date(str(value), past=self.past, last_year=dt.MAXYEAR if self.past else LAST_YEAR)
         if found is None:
             self.refuse(f"{self.label or 'Date'} must be a real date, such as 03/27/1958")
         assert found is not None
         if self.past and found > timezone.localdate():
-            self.refuse(f"{self.label or 'Date'} must be today or earlier", "future")
+            self.refuse(f"{self.label or 'Date'} must be today or earlier, not in the future", "future")
         if self.earliest and found < self.earliest:
             self.refuse(f"{self.label or 'Date'} must be {mdy(self.earliest)} or later", "early")
         return found

@@ -12,6 +12,7 @@ from django.test import Client
 
 from rcm.accounts.permissions import PERMISSIONS
 from rcm.accounts.scope import scope
+from rcm.web import nav
 from rcm.web.models import SavedView
 from tests.security.conftest import Both
 from tests.security.routes import SHARED, Route, routes, walk, written
@@ -216,6 +217,17 @@ def test_a_row_of_an_address_is_named_in_the_table() -> None:
 def test_each_route_answers_this_actor_as_the_table_says(both, who) -> None:
     found = deviations(both, who)
     assert not found, "\n".join(found)
+
+
+def test_nobodys_rail_leads_to_a_closed_door(both) -> None:
+    closed = []
+    for who in STAFF:
+        browser = both.browser(who)
+        for entry in nav.entries(both.cast.actor(who)):
+            status = browser.get(entry.url, follow=True).status_code
+            if status != 200:
+                closed.append((who, entry.label, status))
+    assert closed == []
 
 
 @pytest.fixture(scope="module")

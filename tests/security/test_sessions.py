@@ -22,6 +22,7 @@ from allauth.mfa.totp.internal.auth import (
 from django.contrib.sessions.models import Session
 from django.core import mail
 from django.core.cache import cache
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -308,3 +309,41 @@ def test_the_demos_people_and_client_are_nobody_in_production(cast, settings) ->
     assert not inside(enter(user.email))
     assert Client().post("/api/v1/oauth/token", ask).status_code == 401
     assert Client().get("/api/v1/orders", headers={"Authorization": f"Bearer {token}"}).status_code == 401
+
+
+# --- a lost database -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def losing(cast, monkeypatch):
+    """Ana, signed in; `losing()` lets every further write of a session row meet a database that has gone."""
+    browser = Client(raise_request_exception=False)
+    enter(browser=browser)
+    assert inside(browser)  # the first page after the sign-in notes when the session began
+
+    def gone(*args: object, **kwargs: object) -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    def lose() -> Client:
+        monkeypatch.setattr(Session, "save", gone)
+        return browser
+
+    return lose
+
+
+def test_a_session_that_could_not_be_kept_is_the_databases_fault_and_never_the_readers(losing) -> None:
+    browser = losing()
+    answer = browser.post("/shell/place/", {"place": "1"})  # changes the session itself
+    assert answer.status_code == 503
+    assert b"The system is busy" in answer.content
+
+
+def test_an_answer_stands_when_only_the_idle_time_could_not_be_moved(losing) -> None:
+    assert losing().get("/style/").status_code == 200  # its work is committed: "nothing was saved" would be untrue
+
+
+def test_a_session_that_was_ended_elsewhere_meanwhile_stays_ended(cast) -> None:
+    browser = Client(raise_request_exception=False)
+    enter(browser=browser)
+    Session.objects.all().delete()
+    assert browser.get("/style/").status_code == 302
