@@ -16,6 +16,7 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
+from tests import databases
 from tests.browser import chromium, enter  # noqa: F401  fixtures of every browser test
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's loop lives in the test's thread
@@ -52,24 +53,59 @@ def django_db_setup(
     django_db_modify_db_settings,
 ):
     """Create and migrate as the owner, load the starter reference data, then connect as the application role."""
-    from django.core.management import call_command, get_commands
+    from django.core.management import call_command
     from django.test.utils import setup_databases, teardown_databases
 
     with django_db_blocker.unblock():
         kept = django_db_keepdb and not django_db_createdb
-        config = setup_databases(verbosity=0, interactive=False, keepdb=kept, serialized_aliases=())
         connection = connections["default"]
-        owner = dict(connection.settings_dict)
-        _as_app(connection)
-        if "load_starter" in get_commands():
-            call_command("load_starter", verbosity=0)
+        with databases.turn() as source:
+            if source and not kept:
+                connection.settings_dict["TEST"]["TEMPLATE"] = source
+            config = setup_databases(verbosity=0, interactive=False, keepdb=kept, serialized_aliases=())
+            owner = dict(connection.settings_dict)
+            _as_app(connection)
+            if not source:
+                call_command("load_starter", verbosity=0)
+                if not kept:
+                    connection.close()
+                    databases.offer(connection.settings_dict["NAME"])
     request.config.stash_owner = owner
     yield
     with django_db_blocker.unblock():
         connection.close()
         connection.settings_dict.update({k: owner[k] for k in ("USER", "PASSWORD")})
         if not kept:
+            databases.end_sessions(connection.settings_dict["NAME"])
             teardown_databases(config, verbosity=0)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Whoever started the runners takes the database away that theirs were copied from."""
+    runners = getattr(session.config.pluginmanager.getplugin("dsession"), "nodemanager", None)
+    if runners is not None:
+        databases.forget(runners.testrunuid)
+
+
+HEAVY = ("tests/e2e/", "tests/faults/", "tests/security/test_routes", "tests/embedded/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first, so that no runner ends alone."""
+    items.sort(key=lambda item: next((n for n, path in enumerate(HEAVY) if item.nodeid.startswith(path)), len(HEAVY)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """The tests of one file, and all that share the running product, go to one runner: what they need is made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "e2e" if nodeid.startswith("tests/e2e/") else nodeid.partition("::")[0]
+
+    return ByFile(config, log)
 
 
 def _as_app(connection) -> None:
@@ -78,39 +114,11 @@ def _as_app(connection) -> None:
     connection.settings_dict.update({"USER": app["USER"], "PASSWORD": app["PASSWORD"]})
 
 
-def truncate_as_owner() -> None:
-    """Empty all tables but reference data, as the owner: the application role may not truncate."""
-    import psycopg2
-
-    s = connections["default"].settings_dict
-    base = settings.DATABASES["default"]
-    raw = psycopg2.connect(
-        host=s["HOST"],
-        port=s["PORT"] or None,
-        dbname=s["NAME"],
-        user=_owner_user,
-        password=_owner_password,
-        **{k: v for k, v in base.get("OPTIONS", {}).items() if k == "connect_timeout"},
+def empty_database() -> None:
+    """Empty all tables but reference data, for which the application role has no right."""
+    databases.empty(
+        connections["default"].settings_dict["NAME"], lambda table: table.startswith(KEPT) or table in KEPT_EXACT
     )
-    try:
-        with raw, raw.cursor() as c:
-            c.execute(
-                "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND n.nspname = 'public'"
-            )
-            tables = [t for (t,) in c.fetchall() if not t.startswith(KEPT) and t not in KEPT_EXACT]
-            c.execute("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'append_only_truncate'")
-            guarded = [t for (t,) in c.fetchall()]
-            for t in guarded:
-                c.execute(f"ALTER TABLE {t} DISABLE TRIGGER append_only_truncate")
-            c.execute("TRUNCATE " + ", ".join(tables))
-            for t in guarded:
-                c.execute(f"ALTER TABLE {t} ENABLE TRIGGER append_only_truncate")
-    finally:
-        raw.close()
-
-
-_owner_user = settings.DATABASES["default"]["USER"] if settings.configured else ""
-_owner_password = settings.DATABASES["default"]["PASSWORD"] if settings.configured else ""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -122,7 +130,7 @@ def _flush_as_owner() -> Iterator[None]:
     def teardown(self) -> None:
         for connection in connections.all():
             connection.close()
-        truncate_as_owner()
+        empty_database()
 
     TransactionTestCase._fixture_teardown = teardown
     yield

@@ -82,7 +82,6 @@ def test_every_page_of_claims_is_accessible(enter, house_committed, live_server,
     page = enter(reverse("claims:claims"), who="mia", width=1560, scheme=scheme)
     for name, path in pages.items():
         page.goto(live_server.url + path)
-        page.wait_for_load_state("networkidle")
         shot(page, f"{name}-{scheme}")
         assert violations(page) == [], path
 

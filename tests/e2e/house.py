@@ -20,13 +20,12 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import psycopg2
 from psycopg2 import sql
 
 from rcm import embedded
 from rcm.embedded.processes import COMMANDS, Ports
+from tests import databases
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -142,25 +141,28 @@ def base_environment(**more: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def database(name: str) -> Iterator[dict[str, str]]:
-    """An empty database of its own on the suite's server, dropped at the end: its addresses as environment."""
-    ends = embedded.endpoints(ROOT) if not os.environ.get("DATABASE_URL") else None
-    owner = ends.owner_database_url if ends else os.environ.get("DATABASE_OWNER_URL", os.environ["DATABASE_URL"])
-    app = ends.database_url if ends else os.environ["DATABASE_URL"]
+def database(name: str, redis_url: str) -> Iterator[dict[str, str]]:
+    """A migrated database of its own with starter reference data on the suite's server, dropped at the end: its addresses as environment."""
+    owner = databases.owner_url()
+    app = os.environ.get("DATABASE_URL") or embedded.endpoints(ROOT).database_url
+    addresses = {
+        "DATABASE_URL": databases.in_database(app, name), "DATABASE_OWNER_URL": databases.in_database(owner, name), "REDIS_URL": redis_url,
+    }  # fmt: skip
     drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-    with contextlib.closing(psycopg2.connect(owner)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(drop)
-            cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-            try:
-                yield {"DATABASE_URL": in_database(app, name), "DATABASE_OWNER_URL": in_database(owner, name)}
-            finally:
+    try:
+        with databases.turn() as source:
+            with databases.connected(owner) as cursor:
                 cursor.execute(drop)
-
-
-def in_database(url: str, name: str) -> str:
-    return urlsplit(url)._replace(path=f"/{name}").geturl()
+                copied = sql.SQL(" TEMPLATE {}").format(sql.Identifier(source)) if source else sql.SQL("")
+                cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)) + copied)
+            if not source:
+                run([sys.executable, "manage.py", "migrate", "--no-input"], base_environment(**addresses))
+                run([sys.executable, "manage.py", "load_starter"], base_environment(**addresses))
+                databases.offer(name)
+        yield addresses
+    finally:
+        with databases.connected(owner) as cursor:
+            cursor.execute(drop)
 
 
 @contextlib.contextmanager
@@ -178,16 +180,12 @@ def broker(folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def product(folder: Path, name: str, processes: tuple[str, ...] = PROCESSES) -> Iterator[Product]:
-    """Everything up: schema, starter reference data, master data, processes. All of it gone afterwards."""
-    with database(name) as addresses, broker(folder) as redis_url:
+    """Everything up: database, master data, processes. All of it gone afterwards."""
+    with broker(folder) as redis_url, database(name, redis_url) as addresses:
         ports = Ports(web=free_port(), simulator=free_port(), mllp=free_port(), dicom=free_port())
-        environment = base_environment(
-            **addresses, **ports.as_environment(), REDIS_URL=redis_url, MEDIA_ROOT=str(folder / "media")
-        )
+        environment = base_environment(**addresses, **ports.as_environment(), MEDIA_ROOT=str(folder / "media"))
         house = Product(folder, ports, environment)
         try:
-            house.manage("migrate", "--no-input")
-            house.manage("load_starter")
             run([sys.executable, "-m", "tests.e2e.house"], environment)
             for process in processes:
                 house.start(process)

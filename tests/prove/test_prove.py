@@ -13,7 +13,8 @@ from django.core.management import call_command
 from django.db import connections
 
 import rcm.prove as prover
-from tests.conftest import _owner_password, _owner_user, make_cast
+from tests import databases
+from tests.conftest import make_cast
 from tests.security.world import World
 
 # number of the check → what is done to its rows, in organization A
@@ -51,10 +52,8 @@ ERA = b"ISA*00*          *00*          *ZZ*PAYER          *ZZ*CANA           *26
 
 def behind(*statements: str) -> None:
     """Run SQL as the owner with every trigger of ours switched off: what no role of the product can do."""
-    s = connections["default"].settings_dict
-    raw = psycopg2.connect(
-        host=s["HOST"], port=s["PORT"] or None, dbname=s["NAME"], user=_owner_user, password=_owner_password
-    )
+    name = connections["default"].settings_dict["NAME"]
+    raw = psycopg2.connect(databases.in_database(databases.owner_url(), name))
     raw.autocommit = True
     with raw.cursor() as cursor:
         cursor.execute(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser import CHROMIUM, violations
+from tests.browser import CHROMIUM, Inspector, violations
 
 pytestmark = [
     pytest.mark.browser,
@@ -32,7 +32,7 @@ def test_pages_without_a_session_are_accessible(chromium, live_server, path: str
 
 def test_the_font_is_the_built_one(enter) -> None:
     page = enter("/style/")
-    page.wait_for_load_state("networkidle")
+    Inspector(page).settle()
     assert page.evaluate(
         "document.fonts.check('560 14px Inter') && [...document.fonts].some(f => f.family.includes('Inter') && f.status === 'loaded')"
     )
