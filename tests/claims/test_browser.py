@@ -84,6 +84,9 @@ def test_every_page_of_claims_is_accessible(enter, house_committed, live_server,
         page.goto(live_server.url + path)
         shot(page, f"{name}-{scheme}")
         assert violations(page) == [], path
+    page.set_viewport_size({"width": 1280, "height": 940})
+    page.goto(f"{live_server.url}{pages['list']}")  # a deadline of next year needs the most room
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_a_claim_is_submitted_by_key_after_its_preview(enter, house_committed, live_server):

@@ -88,7 +88,7 @@ def test_every_screen_answers_and_is_accessible(office, people, who):
                 wrong.append(f"{path} at {width}: scrolls sideways")
     page.set_viewport_size(usual)
     page.emulate_media(color_scheme="light")
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_a_queue_is_worked_from_the_keyboard_and_back_leads_back(office, people):

@@ -90,7 +90,7 @@ def days_left(
 
 @register.simple_tag
 def deadline(value: Any, as_of: dt.date | None = None) -> SafeString:
-    """`{% deadline claim.deadline %}`: the date and its days-left tag on one line, never truncated."""
+    """`{% deadline claim.deadline %}`: the date and its days-left tag, never truncated; on two lines where a year makes them long."""
     day = fmt.as_date(value)
     if day is None:
         return SafeString("")
