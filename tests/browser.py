@@ -58,6 +58,7 @@ def enter(chromium, live_server, cast_committed):
 # what the colours and the width of a page can change; the rest of it reads the same at any of them
 LOOKS = "{runOnly: {type: 'rule', values: ['color-contrast', 'link-in-text-block', 'target-size', 'scrollable-region-focusable']}}"
 WCAG = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"
+THEMES = (("light", "{}"), ("dark", LOOKS))
 SETTLED = """new Promise(done => {
   const until = performance.now() + 5000;
   const look = () => {
@@ -107,4 +108,14 @@ class Inspector:
 
 
 def violations(page) -> list[str]:
+    """What axe finds in a page as it stands, by every rule."""
     return Inspector(page).violations()
+
+
+def violations_in_both_themes(page) -> list[str]:
+    """What axe finds by every rule in the light, and by those of colour and size in the dark."""
+    inspector, found = Inspector(page), []
+    for scheme, rules in THEMES:
+        page.emulate_media(color_scheme=scheme)
+        found += [f"{scheme}: {v}" for v in inspector.violations(rules)]
+    return found

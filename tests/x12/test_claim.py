@@ -139,7 +139,7 @@ def test_delimiters_and_letters_that_x12_cannot_carry_are_replaced_and_reported(
     assert guide.check(written.data).valid
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.text(max_size=30), st.text(max_size=12), st.text(max_size=10))
 def test_no_text_whatsoever_can_break_the_syntax(name: str, code: str, reference: str) -> None:
     wild = claim(
@@ -227,7 +227,7 @@ def claims(draw: Any) -> Claim:
     )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(claims(), min_size=1, max_size=4, unique_by=lambda item: item.claim_id))
 def test_any_claims_come_back_as_they_went(given_claims: list[Claim]) -> None:
     data = write(*given_claims)

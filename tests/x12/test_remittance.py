@@ -337,7 +337,7 @@ def remittances(draw: Any) -> Remittance:
     )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(remittances(), min_size=1, max_size=2))
 def test_what_is_written_is_read_back_and_balances(given_remittances: list[Remittance]) -> None:
     written = write_835(ENVELOPE, given_remittances)
@@ -348,7 +348,7 @@ def test_what_is_written_is_read_back_and_balances(given_remittances: list[Remit
     assert all(item.trailer.balanced_transaction for item in found)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(remittances(), st.data())
 def test_a_cent_moved_anywhere_is_always_caught(remittance: Remittance, data: Any) -> None:
     segments = write_835(ENVELOPE, [remittance]).data.decode().split("~")
