@@ -655,7 +655,7 @@ def authorization_request(
     """
     actor.require("authorization.edit")
     at = at or timezone.now()
-    row = _locked(authorization)
+    row = _locked(authorization, parties=True)
     lines = list(row.services.order_by("id"))
     if not lines:
         raise Refused("There is no exam on this record to ask for.", code="nothing_to_ask")
@@ -752,10 +752,11 @@ def _send_278(
     )
 
 
-def _locked(authorization: Authorization, version: int | None = None) -> Authorization:
-    row = (
-        Authorization.objects.select_for_update(of=("self",))
-        .select_related(
+def _locked(authorization: Authorization, version: int | None = None, *, parties: bool = False) -> Authorization:
+    """The row, held to the end of the transaction; `parties` brings everybody whom a request names."""
+    rows = Authorization.objects.select_for_update(of=("self",))
+    if parties:
+        rows = rows.select_related(
             "payer",
             "coverage__payer",
             "coverage__patient",
@@ -764,8 +765,7 @@ def _locked(authorization: Authorization, version: int | None = None) -> Authori
             "appointment",
             "patient",
         )
-        .get(pk=authorization.pk)
-    )
+    row = rows.get(pk=authorization.pk)
     if version is not None and row.version != version:
         raise Conflict(
             "Somebody else has changed this authorization in the meantime. Here is the fresh one; look, then try again."

@@ -13,7 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 # helpers of other benches, and those that need an hour of their own: named on the command line only
 NOT_ALONE = {"__main__", "__init__", "x12_files", "x12_peers", "scratch"}
-LONG = {"fuzz_x12", "kill_posting", "fuzz_api"}
+LONG = {"fuzz_x12", "kill_posting", "api_fuzz", "demo"}
 
 
 def main(wanted: list[str]) -> int:

@@ -143,6 +143,7 @@ class Story:
 
     def __init__(self, center: Center, draw: Draw, say: Say) -> None:
         self.center, self.first, self.today, self.open, self.say = center, draw.first, draw.today, draw.desk_open, say
+        self.passed: list[date] = []  # days since the offices were open
         self.counts: dict[str, int] = defaultdict(int)
         self.seconds: dict[str, float] = defaultdict(float)
 
@@ -166,18 +167,24 @@ class Story:
         return dict(self.counts)
 
     def day(self, day: date) -> None:
+        """One day. While the offices are closed patients still come and are read: what was sent of them is taken in when the offices open."""
         c, counts = self.center, self.counts
-        front, back = c.front.pop(day, []), c.back.pop(day, [])
         work = day == self.today or self.open(day)
-        if not (front or back or work):
+        self.passed.append(day)
+        if not work:
             return
+        passed, self.passed = self.passed, []
+        front = [p for d in passed for p in c.front.pop(d, [])]
+        back = [p for d in passed for p in c.back.pop(d, [])]
         recent = (self.today - day).days < LAST_DAYS
         morning, noon, evening = c.clock(day, 7, 30), c.clock(day, 12), c.clock(day, 18)
-        if work:
-            with self.timed("mail"):
-                if office.mail(c, day, morning):
-                    c.settle(morning)
-                    counts["posted_by_hand"] += office.post_waiting(c, morning)
+        with self.timed("check-in"):
+            for earlier in passed[:-1]:
+                counts["arrived"] += desk.let_in(c, c.visits_of(earlier), c.clock(earlier, 18), by_site=False)
+        with self.timed("mail"):
+            if office.mail(c, day, morning):
+                c.settle(morning)
+                counts["posted_by_hand"] += office.post_waiting(c, morning)
         if front:
             with self.timed("front"):
                 counts["messages"] += c.deliver(front)
@@ -189,8 +196,8 @@ class Story:
                 c.settle(c.clock(day, 9))
         with self.timed("authorizations"):
             ten = c.clock(day, 10)
-            asked = desk.request_authorizations(c, ten) if front or recent else 0
-            called = desk.follow_authorizations(c, day, ten) if work else 0
+            asked = desk.request_authorizations(c, ten)
+            called = desk.follow_authorizations(c, day, ten)
             if asked or called:
                 c.settle(ten)
         with self.timed("check-in"):
@@ -198,28 +205,29 @@ class Story:
             counts["arrived"] += desk.let_in(c, coming, evening, by_site=recent)
         with self.timed("exams"):
             counts["messages"] += c.deliver(c.live(back))
-        if work:
-            with self.timed("charges"):
+        with self.timed("charges"):
+            c.settle(evening)
+            if coded := office.code(c, evening):
+                counts["coded"] += coded
                 c.settle(evening)
-                if coded := office.code(c, evening):
-                    counts["coded"] += coded
-                    c.settle(evening)
-            with self.timed("claims"):
-                files = office.bill(c, evening)
-                if files:
-                    counts["files"] += files
-                    c.settle(evening)
-            self._week(day, noon, evening, recent)
+        with self.timed("claims"):
+            files = office.bill(c, evening)
+            if files:
+                counts["files"] += files
+                c.settle(evening)
+        self._week(passed, noon, evening, recent)
 
-    def _week(self, day: date, noon: datetime, evening: datetime, recent: bool) -> None:
-        c, counts = self.center, self.counts
-        if day.weekday() in (2, 4) or recent:
+    def _week(self, passed: list[date], noon: datetime, evening: datetime, recent: bool) -> None:
+        """What has its weekdays: denials, then receivables, then the figures of the week."""
+        c, counts, day = self.center, self.counts, passed[-1]
+        weekdays = {d.weekday() for d in passed}
+        if weekdays & {2, 4} or recent:
             with self.timed("denials"):
                 worked = office.deny_back(c, day, noon) + office.hear_appeals(c, day, noon)
                 if worked:
                     counts["denials"] += worked
                     c.settle(noon)
-        if day.weekday() == WEEKLY or day == self.today:
+        if WEEKLY in weekdays or day == self.today:
             with self.timed("receivables"):
                 office.clocks(c, evening)
                 counts["given_up"] += office.give_up(c, evening)
@@ -230,7 +238,7 @@ class Story:
                 counts["refunds"] += office.refunds(c, evening)
                 desk.expire(c, evening)
                 c.settle(evening)
-        if day.weekday() == 4 or (recent and day.weekday() < 5):
+        if 4 in weekdays or (recent and day.weekday() < 5):
             with self.timed("figures"):
                 office.figures(c, day, evening)
         if day == self.today:

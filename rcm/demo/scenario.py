@@ -11,12 +11,13 @@ from zoneinfo import ZoneInfo
 from rcm.demo.catalogue import BY_CODE, PAIRS, SIDED, STUDIES, Study
 from rcm.demo.places import ALL, PLACES, Place
 
-SHARE = {"IMGCTR01": 0.6, "BAYSIDE": 0.4}
+SHARE = {"IMGCTR01": 0.52, "BAYSIDE": 0.48}
 SEED = 20260523
 AHEAD_DAYS = 14
-CLOSE_DAYS = 40
+CLOSE_DAYS = 16
+FAR_DAYS = 45
 TODAY_VISITS, AHEAD_VISITS = 40, 110
-VISITS_FOR_EXAMS = 0.70
+VISITS_FOR_EXAMS = 0.75
 FIRST_F = (
     "Mary",
     "Linda",
@@ -254,8 +255,9 @@ class Draw:
         return sorted(visits, key=lambda v: (v.start, v.number))
 
     def desk_open(self, day: date) -> bool:
-        """Whether the offices work: on every weekday of late, on three of five in the months before."""
-        return day.weekday() < 5 and ((self.today - day).days <= CLOSE_DAYS or day.weekday() in (1, 4))
+        """Whether the offices work: on every weekday of late, twice a week before, and once a week in the first months."""
+        age = (self.today - day).days
+        return day.weekday() in ((0, 1, 2, 3, 4) if age <= CLOSE_DAYS else (1, 4) if age <= FAR_DAYS else (1,))
 
     # --- one visit ---
 

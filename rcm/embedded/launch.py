@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -210,10 +211,30 @@ def _prepare(home: Home, addresses: Endpoints | None, progress: Progress) -> Non
         with progress.step("Removing a demo whose making was cut short"):
             server.recreate_database(ROOT)
             notes.forget()
+    always = addresses is None
+    with _static_files(notes, progress, always=always):
+        _prepare_data(notes, addresses, progress, always=always)
+
+
+@contextlib.contextmanager
+def _static_files(notes: _Notes, progress: Progress, *, always: bool) -> Iterator[None]:
+    """Collect and compress what browsers load, beside the work on the data: it needs no database."""
+    static = _fingerprint("static")
+    if not always and notes.get("static") == static:
+        yield
+        return
+    with ThreadPoolExecutor(1) as pool:
+        # maps and the second of two API readers are for nobody here, and compressing them takes longest
+        collecting = pool.submit(_manage, "collectstatic", "--no-input", "--ignore", "*.map", "--ignore", "redoc")
+        yield
+        with progress.step("Static files"):
+            collecting.result()
+    notes.set("static", static)
+
+
+def _prepare_data(notes: _Notes, addresses: Endpoints | None, progress: Progress, *, always: bool) -> None:
     schema = f"{_fingerprint('schema')}/{_schema_state(addresses)}"
     starter = _fingerprint("product")
-    static = _fingerprint("static")
-    always = addresses is None
     if always or notes.get("schema") != schema:
         with progress.step("Database schema"):
             _manage("migrate", "--no-input")
@@ -223,10 +244,6 @@ def _prepare(home: Home, addresses: Endpoints | None, progress: Progress) -> Non
         with progress.step("Starter reference data"):
             _manage("load_starter")
         notes.set("starter", starter)
-    if always or notes.get("static") != static:
-        with progress.step("Static files"):
-            _manage("collectstatic", "--no-input")
-        notes.set("static", static)
     if addresses and notes.get("demo") != "done":
         notes.set("demo", "building")
         with progress.step("The living demo (once)"):
