@@ -131,7 +131,7 @@ BOARD = ListPage(
             "time",
             "Time",
             lambda a: present.local_time(a),
-            width="tag",
+            width="date",
             link=True,
             order="time",
             second=lambda a: fmt.short_day(a.starts_at) if a.starts_at >= _midnight(1) else a.get_status_display(),
@@ -154,7 +154,13 @@ BOARD = ListPage(
             second=lambda a: f"{a.modality} {a.site.name}",
         ),
         *(
-            Column(g.value, g.value.capitalize(), partial(present.gate_tag, gate=g), kind="tag", width="tag")
+            Column(
+                g.value,
+                g.value.capitalize(),
+                partial(present.gate_tag, gate=g),
+                kind="tag",
+                width="tag" if g == GateName.AUTHORIZATION else "word",
+            )
             for g in GateName
         ),
         Column(
