@@ -33,6 +33,7 @@ FINE = {
     422,
     428,
 }  # 404 only where the address names no row, see below
+ALIKE = ("-", "open", "signed-in")  # no role is asked, so one of the staff speaks for all of them
 REQUEST_ID = "route-walk"
 CANARY_OF_B = re.compile(rb"CANB(-\d| [A-Z])")  # the four letters alone stand in one of many thousand random tokens
 
@@ -158,8 +159,10 @@ def deviations(both: Both, who: str) -> list[str]:
         for method, needs in route.needs.items():
             if not route.api and method in ("patch", "delete"):
                 continue  # Django's own answer; the token of the form is asked for first, see below
+            if needs in ALIKE and who in STAFF and who != "mia":
+                continue  # who asks makes no difference to a method that is not there or that asks for no role
             if needs == "-" and who not in ("anonymous", "mia", "partner_full"):
-                continue  # who asks makes no difference to a method that is not there
+                continue
             holds = holding(both, who, route, needs)
             out += [
                 f"{who}: {method.upper()} {route.name} {d}"
