@@ -86,7 +86,11 @@ def appointment_book(
     _attach(appointment, exams)
     record_steps(
         _steps(
-            appointment, "appointment.booked", f"Booked for {_when(appointment)} at {site.name}", new=appointment.status
+            appointment,
+            "appointment.booked",
+            f"Booked for {_when(appointment)} at {site.name}",
+            exam_ids=[e.pk for e in exams],
+            new=appointment.status,
         ),
         actor=actor,
         at=at,
@@ -154,9 +158,18 @@ def _when(appointment: Appointment) -> str:
 
 
 def _steps(
-    appointment: Appointment, verb: str, sentence: str, *, old: str = "", new: str = "", reason: str = ""
+    appointment: Appointment,
+    verb: str,
+    sentence: str,
+    *,
+    exam_ids: Sequence[int] | None = None,
+    old: str = "",
+    new: str = "",
+    reason: str = "",
 ) -> list[Step]:
-    exams: list[int | None] = [*appointment.ordered_exams.values_list("id", flat=True)] or [None]
+    if exam_ids is None:
+        exam_ids = list(appointment.ordered_exams.values_list("id", flat=True))
+    exams: list[int | None] = [*exam_ids] or [None]
     return [
         Step(
             appointment.organization_id,
@@ -214,8 +227,11 @@ def _go(
         row = _locked(row, None)
         require_open(gates_of(row), verb, dollars=dollars_at_risk([row.pk])[row.pk])
     old = row.status
-    record_steps(_steps(row, f"appointment.{to}", sentence, old=old, new=to, reason=reason), actor=actor, at=at)
     payload = _payload(row)
+    steps = _steps(
+        row, f"appointment.{to}", sentence, exam_ids=payload["ordered_exam_ids"], old=old, new=to, reason=reason
+    )
+    record_steps(steps, actor=actor, at=at)
     row.status, row.version = to, row.version + 1
     row.save(update_fields=["status", "version"])
     if to in (AppointmentStatus.CANCELLED, AppointmentStatus.NO_SHOW):

@@ -199,7 +199,6 @@ def _index(patient: Patient) -> None:
     )
 
 
-@transaction.atomic
 def patient_update(
     *, patient: Patient, actor: Actor, version: int | None = None, at: datetime | None = None, **changes: Any
 ) -> Patient:
@@ -208,6 +207,13 @@ def patient_update(
     changes = {k: v for k, v in _clean(changes).items() if getattr(patient, k) != v}
     if not changes:
         return patient
+    return _patient_save(patient, changes, actor=actor, version=version, at=at)
+
+
+@transaction.atomic
+def _patient_save(
+    patient: Patient, changes: dict[str, Any], *, actor: Actor, version: int | None, at: datetime | None
+) -> Patient:
     for name, sentence in NEEDED.items():
         if name in changes and not changes[name]:
             raise Refused(sentence, field=name, code="missing")

@@ -14,10 +14,10 @@ from rcm.demo.places import ALL, PLACES, Place
 SHARE = {"IMGCTR01": 0.52, "BAYSIDE": 0.48}
 SEED = 20260523
 AHEAD_DAYS = 14
-CLOSE_DAYS = 16
-FAR_DAYS = 45
-TODAY_VISITS, AHEAD_VISITS = 40, 110
-VISITS_FOR_EXAMS = 0.75
+CLOSE_DAYS = 9
+FAR_DAYS = 32
+TODAY_VISITS, AHEAD_VISITS = 32, 70
+VISITS_FOR_EXAMS = 0.67
 FIRST_F = (
     "Mary",
     "Linda",
@@ -268,7 +268,7 @@ class Draw:
         person = self._person(place, study)
         studies = [study]
         pair = next((BY_CODE[b] for a, b in PAIRS if a == study.code and BY_CODE[b].modality in place.modalities), None)
-        if pair is not None and r.random() < 0.62 and not pair.sex:
+        if pair is not None and r.random() < 0.66 and pair.sex in ("", study.sex):
             studies.append(pair)
         zone = ZoneInfo(place.zone)
         start = datetime.combine(day, time(8 + r.randrange(9), r.choice((0, 15, 30, 45))), zone).astimezone(UTC)

@@ -340,7 +340,7 @@ def process(interchange_ids: Iterable[int], *, actor: Actor, at: datetime | None
     return done
 
 
-BATCH = 50
+BATCH = 100
 """Fresh messages that are processed in one transaction; a longer queue takes several."""
 
 
@@ -384,7 +384,7 @@ def _process_batch(organization_id: int, places: Sequence[tuple[str, int]], *, a
             )
             keys = {key for key in wanted.values() if key}
             # what came earlier with the same key, or was tried before, goes first and alone
-            first = stored.filter(ordering_key__in=keys).exclude(pk__in=wanted)
+            first = stored.filter(ordering_key__in=keys, pk__lt=max(wanted, default=0)).exclude(pk__in=wanted)
             tried = stored.filter(pk__in=wanted).exclude(attempts=0, due_at__isnull=True)
             slow = {*first.values_list("ordering_key", flat=True), *tried.values_list("ordering_key", flat=True)} - {""}
             rows = stored.filter(pk__in=wanted, attempts=0, due_at__isnull=True).exclude(ordering_key__in=slow)
