@@ -4,7 +4,7 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 PY := .venv/bin/python
-PIP := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --only-binary :all:
+PIP := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --no-compile --only-binary :all:
 LAUNCH := $(PY) -m rcm.embedded.launch
 
 .PHONY: run test check bench reset stop status install dev lock help

@@ -46,6 +46,7 @@ def on_next_payer(events: Sequence[Event], *, actor: Actor, at: datetime) -> Non
         .order_by("id")
     )
     alone: list[int] = []
+    made: list[int] = []
     for row in rows:
         assert row.claim_id is not None
         lines = [
@@ -62,8 +63,12 @@ def on_next_payer(events: Sequence[Event], *, actor: Actor, at: datetime) -> Non
         ]
         whole = tuple((a.group, a.reason, a.amount) for a in row.adjustments.all() if a.service_id is None)
         decision = PayerDecision(row.claim_id, row.remittance.paid_on, row.paid, lines, whole, row.payer_control_number)
-        if claims.claim_secondary(decision=decision, actor=actor, at=at) is None:
+        following = claims.claim_secondary(decision=decision, actor=actor, at=at, scrub=False)
+        if following is None:
             alone.append(row.claim_id)
+        else:
+            made.append(following.pk)
+    claims.claims_scrub(claim_ids=made, actor=actor, at=at)
     if alone:
         posting.responsibility_release(claim_ids=alone, actor=actor, at=at)
 

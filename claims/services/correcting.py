@@ -589,10 +589,13 @@ def corrections_due(*, organization_id: int, actor: Actor, at: datetime | None =
 
 
 @transaction.atomic
-def claim_secondary(*, decision: PayerDecision, actor: Actor, at: datetime | None = None) -> Claim | None:
+def claim_secondary(
+    *, decision: PayerDecision, actor: Actor, at: datetime | None = None, scrub: bool = True
+) -> Claim | None:
     """The claim to the next payer in rank, carrying the earlier one's decision line by line (loops 2320, 2430). None without such a coverage.
 
-    Made once for each earlier claim: while it is unsent a newer decision replaces the older, afterwards it stays.
+    Made once for each earlier claim: while it is unsent a newer decision replaces the older, afterwards it stays. Who makes many judges
+    them together afterwards (`scrub=False`).
     """
     at = at or timezone.now()
     rows = locked([decision.claim_id])
@@ -642,8 +645,9 @@ def claim_secondary(*, decision: PayerDecision, actor: Actor, at: datetime | Non
             standing.filing_deadline = filing_limit(next_one.payer, day, rank=2, primary_on=decision.paid_on)
             standing.version += 1
             standing.save(update_fields=["extra", "filing_deadline", "version"])
-            claims_scrub(claim_ids=[standing.pk], actor=actor, at=at)
-            standing.refresh_from_db()
+            if scrub:
+                claims_scrub(claim_ids=[standing.pk], actor=actor, at=at)
+                standing.refresh_from_db()
         return standing
     made = Claim(
         organization=first.organization,
@@ -703,8 +707,9 @@ def claim_secondary(*, decision: PayerDecision, actor: Actor, at: datetime | Non
         actor=actor,
         at=at,
     )
-    claims_scrub(claim_ids=[made.pk], actor=actor, at=at)
-    made.refresh_from_db()
+    if scrub:
+        claims_scrub(claim_ids=[made.pk], actor=actor, at=at)
+        made.refresh_from_db()
     return made
 
 

@@ -32,7 +32,7 @@ from rcm.demo import desk, office, people, places
 from rcm.demo.days import Center
 from rcm.demo.scenario import AHEAD_DAYS, SHARE, Draw
 from rcm.exchange.services import asleep
-from rcm.simulator.server import Server, serve
+from rcm.simulator.server import serve
 
 Say = Callable[[str], None]
 WEEKLY = 0  # Monday
@@ -42,11 +42,16 @@ LAST_DAYS = 8
 @contextmanager
 def payers_answer() -> Iterator[str]:
     """The payer simulator on a free port, trusted for the time of the build; yields its address."""
-    server: Server = serve("127.0.0.1", 0)
+    server = serve("127.0.0.1", 0, one_by_one=True)
     host = f"127.0.0.1:{server.server_address[1]}"
     before = settings.EXCHANGE_TRUSTED_HOSTS
     settings.EXCHANGE_TRUSTED_HOSTS = [host]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="payers", daemon=True)
+
+    def answer() -> None:
+        server.serve_forever(poll_interval=0.05)
+        connections.close_all()
+
+    thread = threading.Thread(target=answer, name="payers", daemon=True)
     thread.start()
     try:
         yield f"http://{host}"

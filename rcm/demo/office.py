@@ -99,11 +99,18 @@ def post_waiting(center: Center, at: datetime) -> int:
 # --- coder ---------------------------------------------------------------------------------------------------------------------------
 
 
+LOOKED_AT = 18
+"""Days after which the coders of the demo have given up a held exam: the backlog that a visitor finds."""
+
+
 def code(center: Center, at: datetime) -> int:
     """Work through held exams whose report is signed: most holds are settled, some are left for tomorrow."""
     with center.acting(center.system):
         rows = list(
-            Exam.objects.filter(organization=center.organization, status__in=[ExamStatus.FINAL, ExamStatus.CODED]).exclude(holds=[])
+            Exam.objects.filter(
+                organization=center.organization, status__in=[ExamStatus.FINAL, ExamStatus.CODED],
+                service_date__gte=at.date() - timedelta(days=LOOKED_AT),
+            ).exclude(holds=[])
             .select_related("site").order_by("service_date", "id")[:60]
         )  # fmt: skip
     done = 0

@@ -247,8 +247,7 @@ def _prepare_data(notes: _Notes, addresses: Endpoints | None, progress: Progress
     if addresses and notes.get("demo") != "done":
         notes.set("demo", "building")
         with progress.step("The living demo (once)"):
-            # the size that a newcomer waits for; the large one is asked for by name
-            exams, months = os.environ.get("DEMO_EXAMS", "500"), os.environ.get("DEMO_MONTHS", "3")
+            exams, months = os.environ.get("DEMO_EXAMS", "2000"), os.environ.get("DEMO_MONTHS", "6")
             _manage("build_demo", "--exams", exams, "--months", months, shown=True)
         notes.set("demo", "done")
 

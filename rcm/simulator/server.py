@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -32,6 +32,14 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "Payers"
     sys_version = ""
     timeout = 30
+
+    def finish(self) -> None:
+        """The end of a caller's connection: its thread ends, and the thread's database connection with it."""
+        try:
+            super().finish()
+        finally:
+            if not isinstance(self.server, OneByOne):
+                connection.close()
 
     def log_message(self, *args: Any) -> None:
         """Nothing of a message goes to a log."""
@@ -66,8 +74,6 @@ class Handler(BaseHTTPRequestHandler):
             return self._sentence(404, "There is nothing here.")
         except ValueError:
             return self._sentence(400, "The day must be written YYYY-MM-DD.")
-        finally:
-            connection.close()
 
     def do_POST(self) -> None:
         try:
@@ -89,8 +95,6 @@ class Handler(BaseHTTPRequestHandler):
             return self._sentence(404, "There is nothing here.")
         except ValueError:
             return self._sentence(400, "The request could not be read.")
-        finally:
-            connection.close()
 
     def _once(self, path: str, body: bytes) -> None:
         """Do it, or give the first answer again. The key's row is the lock: two at once, one works and the other waits."""
@@ -125,6 +129,19 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 64
 
 
-def serve(host: str, port: int) -> Server:
+class Brief(Handler):
+    """One question a connection: the next caller need not wait for the first to hang up."""
+
+    protocol_version = "HTTP/1.0"
+
+
+class OneByOne(HTTPServer):
+    """Answers one caller after the other in the thread that serves, over one database connection: opening one costs more than most answers."""
+
+    allow_reuse_address = True
+    request_queue_size = 64
+
+
+def serve(host: str, port: int, *, one_by_one: bool = False) -> HTTPServer:
     """A bound server; call `serve_forever` (in a thread for tests and the demo). Port 0 picks a free one."""
-    return Server((host, port), Handler)
+    return OneByOne((host, port), Brief) if one_by_one else Server((host, port), Handler)
