@@ -15,9 +15,9 @@ SHARE = {"IMGCTR01": 0.52, "BAYSIDE": 0.48}
 SEED = 20260523
 AHEAD_DAYS = 14
 CLOSE_DAYS = 9
-FAR_DAYS = 32
-TODAY_VISITS, AHEAD_VISITS = 32, 70
-VISITS_FOR_EXAMS = 0.67
+FAR_DAYS = 60
+TODAY_VISITS, AHEAD_VISITS = 40, 70
+VISITS_FOR_EXAMS = 0.643
 FIRST_F = (
     "Mary",
     "Linda",
@@ -259,6 +259,13 @@ class Draw:
         age = (self.today - day).days
         return day.weekday() in ((0, 1, 2, 3, 4) if age <= CLOSE_DAYS else (1, 4) if age <= FAR_DAYS else (1,))
 
+    def _leads(self, day: date) -> tuple[int, ...]:
+        """Days between booking and visit of what payers want to hear about first: long enough for an answer while the offices open."""
+        age = (self.today - day).days
+        return (
+            (2, 3, 4, 5, 6, 7, 9, 12) if age <= CLOSE_DAYS else (6, 7, 8, 9, 12) if age <= FAR_DAYS else (9, 10, 12, 14)
+        )
+
     # --- one visit ---
 
     def visit(self, day: date, booked_before: date | None = None) -> Visit:
@@ -268,12 +275,12 @@ class Draw:
         person = self._person(place, study)
         studies = [study]
         pair = next((BY_CODE[b] for a, b in PAIRS if a == study.code and BY_CODE[b].modality in place.modalities), None)
-        if pair is not None and r.random() < 0.66 and pair.sex in ("", study.sex):
+        if pair is not None and r.random() < 0.74 and pair.sex in ("", study.sex):
             studies.append(pair)
         zone = ZoneInfo(place.zone)
         start = datetime.combine(day, time(8 + r.randrange(9), r.choice((0, 15, 30, 45))), zone).astimezone(UTC)
         advanced = any(s.modality in ("MR", "CT", "PET") for s in studies)
-        lead = r.choice((2, 3, 4, 5, 6, 7, 9, 12)) if advanced else r.choice((0, 0, 0, 1, 2, 5))
+        lead = r.choice(self._leads(day)) if advanced else r.choice((0, 0, 0, 1, 2, 5))
         booked_day = day - timedelta(days=lead)
         if booked_before is not None and booked_day > booked_before:
             booked_day = booked_before - timedelta(days=r.randrange(0, 6))

@@ -28,6 +28,13 @@ register.filter("phone", fmt.phone)
 
 
 @register.filter
+def plain_words(code: str) -> str:
+    """A name of ours as words: prior_auth is Prior auth; what is written in capitals stays."""
+    words = code.replace("_", " ")
+    return words if words.isupper() else words[:1].upper() + words[1:]
+
+
+@register.filter
 def dollars(value: Any) -> str:
     """Money without cents, for headlines: `$14,702`."""
     return fmt.money(value, cents=False)
