@@ -22,7 +22,7 @@ class AuthorizationsConfig(AppConfig):
         provide(GateName.AUTHORIZATION, services.gate_preview)
         register_processor("278", services.answer_278, queue="realtime")
         for topic, handler in (
-            ("order.placed", events.on_order),
+            ("order.placed", events.on_order_placed),
             ("order.changed", events.on_order),
             ("order.cancelled", events.on_order_cancelled),
             ("appointment.booked", events.on_appointment),

@@ -8,9 +8,17 @@ from datetime import datetime
 from authorizations import services
 from authorizations.models import Authorization
 from intake.events import questions
+from intake.models import OrderedExam
 from intake.services import upcoming
 from rcm.accounts.actor import Actor
 from rcm.exchange.services import Event
+
+
+def on_order_placed(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
+    """A new order decides the requirement, but for exams that are on a calendar by now: their booking decides it, with its day and site."""
+    ids = [i for e in events for i in e.payload["ordered_exam_ids"]]
+    rows = OrderedExam.objects.filter(pk__in=ids, appointment__isnull=True).values_list("id", flat=True)
+    services.requirement_refresh(ordered_exam_ids=list(rows), actor=actor, at=at)
 
 
 def on_order(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:

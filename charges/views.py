@@ -78,7 +78,7 @@ PATIENT = Column(
     second=lambda e: f"{fmt.mdy(e.patient.born_on)} {e.patient.mrn}",
     second_kind="code",
 )
-EXAM = Column("exam", "Exam", "code", kind="code", width="exam", second="accession", second_kind="code")
+EXAM = Column("exam", "Exam", "code", kind="code", width="acc", second="accession", second_kind="code")
 PAYER = Column(
     "payer",
     "Payer",

@@ -80,7 +80,7 @@ class Column:
     """One column: a value, its kind, and a second line in small type.
 
     `kind` is one of KINDS ("text", "code", "money", "deadline", "tag" with a (words, tone) pair, …).
-    `width` is a class of the column: id who payer exam money due next tag word date wide fit.
+    `width` is a class of the column: id who payer exam acc money due next tag word date wide fit.
     `link=True` makes this the cell that opens the row; one column has it.
     `template` draws the cell instead (context: `row`, `value`, `request`). `fold=True` hides the column when
     the table is narrow. `order` is the key of an Order that a click on the heading chooses.
