@@ -7,6 +7,9 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --no-compile --only-binary :all:
 LAUNCH := $(PY) -m rcm.embedded.launch
 
+# Modules are compiled once, also where the surroundings say otherwise: each of the product's processes starts two seconds sooner.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test check bench reset stop status install dev lock help
 
 run: .venv/runtime.stamp  ## start everything; the first time builds a demo

@@ -137,7 +137,9 @@ def _serve(home: Home, ports: Ports, address: str, progress: Progress) -> int:
         environment["PYTHONWARNINGS"] = "ignore:You're running the worker with superuser privileges"
     manager = LaunchManager(announce)
     for name, command in COMMANDS.items():
-        manager.add_process(name, "exec " + shlex.join(command), env=environment, cwd=str(ROOT))
+        # all start at once on few cores: the pages that somebody waits for come first
+        later = () if name == "web" or not shutil.which("nice") else ("nice", "-n", "10")
+        manager.add_process(name, "exec " + shlex.join((*later, *command)), env=environment, cwd=str(ROOT))
     try:
         manager.loop()
     finally:
