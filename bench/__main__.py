@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 # helpers of other benches, and those that need an hour of their own: named on the command line only
-NOT_ALONE = {"__main__", "__init__", "x12_files", "x12_peers", "scratch"}
+NOT_ALONE = {"__main__", "__init__", "x12_files", "scratch", "x12_peers"}
 LONG = {"fuzz_x12", "kill_posting", "api_fuzz", "demo"}
 
 
