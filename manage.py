@@ -1,5 +1,7 @@
 #!/usr/bin/env python
-"""Django's command line. Schema commands connect as the owner role, everything else as the role that row-level security binds."""
+"""Django's command line. Schema commands connect as the owner role, everything else as the role
+that row-level security binds.
+"""
 
 from __future__ import annotations
 

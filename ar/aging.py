@@ -1,6 +1,8 @@
-"""Aging of receivables at the end of any day: one set-based aggregate over the ledger, from service date or first bill date (DOMAIN G1).
+"""Aging of receivables at the end of any day: one set-based aggregate over the ledger, from service
+date or first bill date (DOMAIN G1).
 
-The figures are the ledger's: `sum(cells) == sum of receivable entries up to that day`, whatever happened since.
+The figures are the ledger's: `sum(cells) == sum of receivable entries up to that day`, whatever
+happened since.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ open AS (
    GROUP BY e.charge_id, e.organization_id
   HAVING sum(e.amount) FILTER (WHERE e.account = 'ar_insurance') <> 0 OR sum(e.amount) FILTER (WHERE e.account = 'ar_patient') <> 0)
 """
-# the payer who holds the balance is the one of the latest claim that had been sent by then; before any, the coverage's
+# the payer who holds the balance is the one of the latest claim that had been sent by then; before
+# any, the coverage's
 FACTS = """
 facts AS (
   SELECT o.charge_id, o.organization_id, o.insurance, o.patient, c.service_date, x.site_id, b.first_on, coalesce(b.payer_id, v.payer_id) AS payer_id, b.claim_id
@@ -133,7 +136,9 @@ def lines(
     after: tuple[Decimal, int] | None = None,
     limit: int = 100,
 ) -> list[Line]:
-    """The open charges behind the figures, largest first; `after` is the (total, charge) of the last one seen."""
+    """The open charges behind the figures, largest first; `after` is the (total, charge) of the
+    last one seen.
+    """
     params: dict[str, Any] = {
         "orgs": sorted(organizations),
         "day": on,
@@ -149,11 +154,14 @@ def lines(
     if bucket in ALL_BUCKETS:
         words += " AND bucket = %(bucket)s"
     if after:
-        words += " AND (-(insurance + patient), charge_id) > (-%(after_total)s::numeric, %(after_id)s)"
+        words += (
+            " AND (-(insurance + patient), charge_id) > (-%(after_total)s::numeric, %(after_id)s)"
+        )
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH {OPEN}, {FACTS}, placed AS (SELECT *, {BUCKET} AS bucket FROM facts WHERE charge_id IS NOT NULL) "  # noqa: S608 - fixed words
-            "SELECT charge_id, claim_id, payer_id, site_id, service_date, first_on, insurance, patient FROM placed "
+            "SELECT charge_id, claim_id, payer_id, site_id, service_date, first_on, insurance,"
+            " patient FROM placed "
             f"WHERE true{words} ORDER BY -(insurance + patient), charge_id LIMIT %(limit)s",
             params,
         )

@@ -15,7 +15,12 @@ class ArConfig(AppConfig):
         from rcm.jobs import kinds
         from rcm.web import nav
 
-        subscribe("patient.responsible", events.on_patient_responsible, name="ar.patient_responsible", queue="batch")
+        subscribe(
+            "patient.responsible",
+            events.on_patient_responsible,
+            name="ar.patient_responsible",
+            queue="batch",
+        )
         subscribe("remittance.posted", events.on_posted, name="ar.remittance_posted", queue="batch")
         kinds.register("ar.snapshots", tasks.start_snapshot)
         nav.register(
@@ -56,7 +61,14 @@ class ArConfig(AppConfig):
                 order=60,
                 words="statements payments plans balance",
             ),
-            nav.Entry("Receivables", "Aging", "ar:aging", "kpi.view", order=70, words="receivables buckets payer"),
+            nav.Entry(
+                "Receivables",
+                "Aging",
+                "ar:aging",
+                "kpi.view",
+                order=70,
+                words="receivables buckets payer",
+            ),
             nav.Entry(
                 "Manage",
                 "Performance",

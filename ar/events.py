@@ -13,12 +13,16 @@ from rcm.exchange.services import Event
 def on_patient_responsible(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     """Payers have left a part to the patient: what was paid ahead goes onto it first."""
     services.unapplied_apply(
-        patient_ids={e.payload["patient_id"] for e in events if e.payload.get("patient_id")}, actor=actor, at=at
+        patient_ids={e.payload["patient_id"] for e in events if e.payload.get("patient_id")},
+        actor=actor,
+        at=at,
     )
 
 
 def on_posted(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    """A remittance was posted: credits are found at the first cent, and follow-up forgets what was paid."""
+    """A remittance was posted: credits are found at the first cent, and follow-up forgets what was
+    paid.
+    """
     for organization_id in sorted(actor.organizations):
         services.credits_refresh(organization_id=organization_id, actor=actor, at=at)
         services.followup_refresh(organization_id=organization_id, actor=actor, at=at)

@@ -1,4 +1,6 @@
-"""Screens of the figures: performance, each KPI with its rows, aging at any day, the lag from order to zero."""
+"""Screens of the figures: performance, each KPI with its rows, aging at any day, the lag from order
+to zero.
+"""
 
 from __future__ import annotations
 
@@ -84,12 +86,18 @@ def _actor(request: HttpRequest) -> Actor:
 
 
 def frame(request: HttpRequest) -> Frame:
-    """Read the URL: an unknown site or payer is left out, a day that is none or to come is today."""
+    """Read the URL: an unknown site or payer is left out, a day that is none or to come is
+    today.
+    """
     actor: Actor = _actor(request)
     today = timezone.localdate()
     text = request.GET.get("day", "")[:20]
     day = read_date(text) if text else today
-    wrong = "" if day is not None and day <= today else f"“{text}” is no day up to today; today is shown."
+    wrong = (
+        ""
+        if day is not None and day <= today
+        else f"“{text}” is no day up to today; today is shown."
+    )
     sites = Site.objects.filter(organization_id__in=actor.organizations)
     if actor.sites:
         sites = sites.filter(pk__in=actor.sites)
@@ -108,18 +116,30 @@ def frame(request: HttpRequest) -> Frame:
     )
 
 
-# --- performance ---------------------------------------------------------------------------------------------------------
+# --- performance ----------------------------------------------------------------------------------
 
 
-def _tile(value: engine.Value, past: engine.Value | None, line: Sequence[Decimal | None], f: Frame) -> parts.Stat:
+def _tile(
+    value: engine.Value, past: engine.Value | None, line: Sequence[Decimal | None], f: Frame
+) -> parts.Stat:
     k = value.kpi
     change = tone = ""
-    if past is not None and past.value is not None and value.value is not None and past.value != value.value:
+    if (
+        past is not None
+        and past.value is not None
+        and value.value is not None
+        and past.value != value.value
+    ):
         step = value.value - past.value
         tone = "good" if (step > 0) == (k.better == "high") else "bad"
-        change = f"{'+' if step > 0 else fmt.MINUS}{engine.words(k, abs(step)).lstrip(fmt.MINUS)} in a week"
+        change = (
+            f"{'+' if step > 0 else fmt.MINUS}{engine.words(k, abs(step)).lstrip(fmt.MINUS)} in a"
+            " week"
+        )
     target = (
-        "" if k.target is None else f"{'at least' if k.better == 'high' else 'at most'} {engine.words(k, k.target)}"
+        ""
+        if k.target is None
+        else f"{'at least' if k.better == 'high' else 'at most'} {engine.words(k, k.target)}"
     )
     return parts.Stat(
         k.label,
@@ -137,7 +157,9 @@ def _tile(value: engine.Value, past: engine.Value | None, line: Sequence[Decimal
 @require_safe
 @may("kpi.view")
 def kpis(request: HttpRequest) -> HttpResponseBase:
-    """All figures at a day: one sentence of what changed, front, middle and back, aging by payer, who carries what."""
+    """All figures at a day: one sentence of what changed, front, middle and back, aging by payer,
+    who carries what.
+    """
     f = frame(request)
     asked: dict[str, Any] = {"organizations": f.organizations, "sites": f.sites, "payers": f.payers}
     now = engine.values(day=f.day, **asked)
@@ -192,10 +214,15 @@ def kpis(request: HttpRequest) -> HttpResponseBase:
 
 
 def _load(request: HttpRequest) -> list[dict[str, Any]]:
-    rows = WorkItem.objects.visible_to(_actor(request)).filter(status=ItemStatus.OPEN, owner__isnull=False)
+    rows = WorkItem.objects.visible_to(_actor(request)).filter(
+        status=ItemStatus.OPEN, owner__isnull=False
+    )
     late = Q(due_at__lt=timezone.now())
     found = rows.values("owner__first_name", "owner__last_name").annotate(
-        count=Count("pk"), dollars=Sum("dollars"), late=Count("pk", filter=late), touches=Sum("touches")
+        count=Count("pk"),
+        dollars=Sum("dollars"),
+        late=Count("pk", filter=late),
+        touches=Sum("touches"),
     )
     return [dict(row) for row in found.order_by("-dollars")[:15]]
 
@@ -203,7 +230,9 @@ def _load(request: HttpRequest) -> list[dict[str, Any]]:
 @require_safe
 @may("kpi.view")
 def kpi(request: HttpRequest, code: str) -> HttpResponseBase:
-    """One figure: its definition and version, thirteen weeks, by site and payer, and exactly the rows that were counted."""
+    """One figure: its definition and version, thirteen weeks, by site and payer, and exactly the
+    rows that were counted.
+    """
     k = BY_CODE.get(code)
     if k is None:
         raise Http404
@@ -218,7 +247,14 @@ def kpi(request: HttpRequest, code: str) -> HttpResponseBase:
             f"{k.code}-{f.day}",
             ("Row", "Patient", "Payer", "Date", "Numerator", "Denominator"),
             [
-                (r.label, r.patient, r.payer, r.day.isoformat() if r.day else "", r.row.numerator, r.row.denominator)
+                (
+                    r.label,
+                    r.patient,
+                    r.payer,
+                    r.day.isoformat() if r.day else "",
+                    r.row.numerator,
+                    r.row.denominator,
+                )
                 for r in rows
             ],
         )
@@ -249,15 +285,24 @@ def kpi(request: HttpRequest, code: str) -> HttpResponseBase:
                 name=k.label,
                 note="A week without a snapshot is a gap.",
             ),
-            "differs": standing is not None and abs(standing.numerator - value.numerator) > Decimal("0.05"),
+            "differs": (
+                standing is not None and abs(standing.numerator - value.numerator) > Decimal("0.05")
+            ),
             "standing": engine.words(k, standing.value) if standing else "",
             "rows": rows,
             "parts": [(p, words, f.url("kpi", code, part=p), p == part) for p, words in _parts(k)],
-            "next_url": f.url(
-                "kpi", code, part=part, after=f"{last.numerator if part == 'numerator' else last.denominator}:{last.id}"
-            )
-            if last
-            else "",
+            "next_url": (
+                f.url(
+                    "kpi",
+                    code,
+                    part=part,
+                    after=(
+                        f"{last.numerator if part == 'numerator' else last.denominator}:{last.id}"
+                    ),
+                )
+                if last
+                else ""
+            ),
             "first_url": f.url("kpi", code, part=part) if after else "",
             "export_url": f.url("kpi", code, part=part, export="csv"),
             "by_payer": _by(k, f, "payer"),
@@ -272,7 +317,11 @@ def _parts(k: Kpi) -> list[tuple[str, str]]:
     return (
         [("numerator", "Counted above")]
         if k.summed
-        else [("numerator", "Counted above"), ("denominator", "Counted below"), ("missed", "Below, not above")]
+        else [
+            ("numerator", "Counted above"),
+            ("denominator", "Counted below"),
+            ("missed", "Below, not above"),
+        ]
     )
 
 
@@ -293,12 +342,15 @@ def _by(k: Kpi, f: Frame, what: str) -> list[dict[str, Any]]:
     """The figure by payer or site, each linked to its own rows."""
     column = {"payer": "payer_id", "site": "site_id"}[what]
     names: dict[int | None, str] = (
-        {p.pk: p.name for p in f.payer_choices} if what == "payer" else {s.pk: s.name for s in f.site_choices}
+        {p.pk: p.name for p in f.payer_choices}
+        if what == "payer"
+        else {s.pk: s.name for s in f.site_choices}
     )
     where = engine._where(f.sites, f.payers)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {column}, sum(num), sum(den) FROM ({k.rows}) AS counted WHERE true{where} GROUP BY 1 ORDER BY sum(den) DESC NULLS LAST, 1 LIMIT 60",  # noqa: S608 - declared text
+            f"SELECT {column}, sum(num), sum(den) FROM ({k.rows}) AS counted WHERE true{where}"  # noqa: S608 - fixed words
+            " GROUP BY 1 ORDER BY sum(den) DESC NULLS LAST, 1 LIMIT 60",
             engine._params(f.organizations, k, f.day, f.sites, f.payers),
         )
         found = cursor.fetchall()
@@ -318,7 +370,7 @@ def _by(k: Kpi, f: Frame, what: str) -> list[dict[str, Any]]:
     return out
 
 
-# --- the rows behind a figure -----------------------------------------------------------------------------------------------
+# --- the rows behind a figure ---------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -340,7 +392,11 @@ def labelled(rows: Sequence[engine.Row]) -> list[Labelled]:
     ids: dict[str, list[int]] = {}
     for r in rows:
         ids.setdefault(r.kind, []).append(r.id)
-    payers = dict(Payer.objects.filter(pk__in={r.payer_id for r in rows if r.payer_id}).values_list("pk", "name"))
+    payers = dict(
+        Payer.objects.filter(pk__in={r.payer_id for r in rows if r.payer_id}).values_list(
+            "pk", "name"
+        )
+    )
     found: dict[tuple[str, int], Labelled] = {}
     for kind, keys in ids.items():
         found |= {(kind, label.row.id): label for label in _labels(kind, keys)}
@@ -464,7 +520,7 @@ def _log_rows(request: HttpRequest, rows: Sequence[Labelled], purpose: str) -> N
         )
 
 
-# --- aging --------------------------------------------------------------------------------------------------------------------
+# --- aging ----------------------------------------------------------------------------------------
 
 
 def _basis(request: HttpRequest) -> str:
@@ -476,7 +532,9 @@ def _buckets(basis: str) -> tuple[str, ...]:
     return ages.ALL_BUCKETS if basis == ages.BILLED else ages.ALL_BUCKETS[:-1]
 
 
-def _aging_chart(f: Frame, cells: Sequence[ages.Cell], basis: str, limit: int = 12) -> charts.Chart | None:
+def _aging_chart(
+    f: Frame, cells: Sequence[ages.Cell], basis: str, limit: int = 12
+) -> charts.Chart | None:
     """Stacked bars by payer, the largest first; the table beside has every figure."""
     names = {p.pk: p.name for p in f.payer_choices}
     sums: dict[int | None, dict[str, Decimal]] = {}
@@ -488,7 +546,10 @@ def _aging_chart(f: Frame, cells: Sequence[ages.Cell], basis: str, limit: int = 
         return None
     labels = [names.get(p or 0, "No payer") for p in order]
     series = [(b, [max(sums[p].get(b, ZERO), ZERO) for p in order]) for b in _buckets(basis)]
-    urls = [f.url("aging_lines", payer=[p], basis=basis) if p else f.url("aging_lines", basis=basis) for p in order]
+    urls = [
+        f.url("aging_lines", payer=[p], basis=basis) if p else f.url("aging_lines", basis=basis)
+        for p in order
+    ]
     return charts.stacked(
         f"Open balance by payer and age, {fmt.short_day(f.day)}",
         labels,
@@ -501,31 +562,52 @@ def _aging_chart(f: Frame, cells: Sequence[ages.Cell], basis: str, limit: int = 
 @require_safe
 @may("kpi.view")
 def aging(request: HttpRequest) -> HttpResponseBase:
-    """Open balances at the end of any day: payer × bucket, insurance and patient, each figure linked to its lines."""
+    """Open balances at the end of any day: payer × bucket, insurance and patient, each figure
+    linked to its lines.
+    """
     f, basis = frame(request), _basis(request)
-    cells = ages.aging(organizations=f.organizations, on=f.day, basis=basis, sites=f.sites, payers=f.payers)
+    cells = ages.aging(
+        organizations=f.organizations, on=f.day, basis=basis, sites=f.sites, payers=f.payers
+    )
     names: dict[int | None, str] = {p.pk: p.name for p in f.payer_choices}
     sites: dict[int | None, str] = {s.pk: s.name for s in f.site_choices}
     if request.GET.get("export") == "csv":
         rows = [
-            (names.get(c.payer_id, "No payer"), sites.get(c.site_id, ""), c.bucket, c.insurance, c.patient, c.lines)
-            for c in sorted(cells, key=lambda c: (names.get(c.payer_id, "~"), c.site_id or 0, c.bucket))
+            (
+                names.get(c.payer_id, "No payer"),
+                sites.get(c.site_id, ""),
+                c.bucket,
+                c.insurance,
+                c.patient,
+                c.lines,
+            )
+            for c in sorted(
+                cells, key=lambda c: (names.get(c.payer_id, "~"), c.site_id or 0, c.bucket)
+            )
         ]
         return csv_response(
-            f"aging-{basis}-{f.day}", ("Payer", "Site", "Bucket", "Insurance", "Patient", "Lines"), rows
+            f"aging-{basis}-{f.day}",
+            ("Payer", "Site", "Bucket", "Insurance", "Patient", "Lines"),
+            rows,
         )
-    buckets = [*_buckets(basis), *([ages.NO_ACCOUNT] if any(c.bucket == ages.NO_ACCOUNT for c in cells) else [])]
+    buckets = [
+        *_buckets(basis),
+        *([ages.NO_ACCOUNT] if any(c.bucket == ages.NO_ACCOUNT for c in cells) else []),
+    ]
     table = []
     for payer in sorted(
-        {c.payer_id for c in cells}, key=lambda p: -sum((c.total for c in cells if c.payer_id == p), ZERO)
+        {c.payer_id for c in cells},
+        key=lambda p: -sum((c.total for c in cells if c.payer_id == p), ZERO),
     ):
         own = [c for c in cells if c.payer_id == payer]
         row = [
             (
                 sum((c.total for c in own if c.bucket == b), ZERO),
-                f.url("aging_lines", payer=[payer] if payer else [], bucket=b, basis=basis)
-                if b != ages.NO_ACCOUNT
-                else "",
+                (
+                    f.url("aging_lines", payer=[payer] if payer else [], bucket=b, basis=basis)
+                    if b != ages.NO_ACCOUNT
+                    else ""
+                ),
             )
             for b in buckets
         ]
@@ -539,7 +621,10 @@ def aging(request: HttpRequest) -> HttpResponseBase:
             }
         )
     totals = [
-        (sum((c.total for c in cells if c.bucket == b), ZERO), f.url("aging_lines", bucket=b, basis=basis))
+        (
+            sum((c.total for c in cells if c.bucket == b), ZERO),
+            f.url("aging_lines", bucket=b, basis=basis),
+        )
         for b in buckets
     ]
     whole = ages.total(cells)
@@ -581,7 +666,9 @@ def aging_lines(request: HttpRequest) -> HttpResponseBase:
         "payers": f.payers,
     }
     exporting = request.GET.get("export") == "csv"
-    found = ages.lines(**asked, after=None if exporting else after, limit=EXPORT if exporting else PAGE + 1)
+    found = ages.lines(
+        **asked, after=None if exporting else after, limit=EXPORT if exporting else PAGE + 1
+    )
     shown = found if exporting else found[:PAGE]
     charges = Charge.objects.select_related("patient", "exam").in_bulk([r.charge_id for r in shown])
     claims = Claim.objects.in_bulk({r.claim_id for r in shown if r.claim_id})
@@ -594,7 +681,9 @@ def aging_lines(request: HttpRequest) -> HttpResponseBase:
             "payer": names.get(r.payer_id or 0, ""),
             "total": r.insurance + r.patient,
             "exam_url": link("charges:exam", charges[r.charge_id].exam.public_id),
-            "claim_url": link("claims:claim", claims[r.claim_id].public_id) if r.claim_id in claims else "",
+            "claim_url": (
+                link("claims:claim", claims[r.claim_id].public_id) if r.claim_id in claims else ""
+            ),
             "account_url": reverse("ar:account", args=[charges[r.charge_id].patient.public_id]),
         }
         for r in shown
@@ -638,11 +727,16 @@ def aging_lines(request: HttpRequest) -> HttpResponseBase:
             "bucket": bucket,
             "basis": dict(ages.BASES)[basis],
             "payer_words": ", ".join(names[p] for p in f.payers if p in names),
-            "next_url": f.url(
-                "aging_lines", basis=basis, bucket=bucket, after=f"{last.insurance + last.patient}:{last.charge_id}"
-            )
-            if last
-            else "",
+            "next_url": (
+                f.url(
+                    "aging_lines",
+                    basis=basis,
+                    bucket=bucket,
+                    after=f"{last.insurance + last.patient}:{last.charge_id}",
+                )
+                if last
+                else ""
+            ),
             "first_url": f.url("aging_lines", basis=basis, bucket=bucket) if after else "",
             "export_url": f.url("aging_lines", basis=basis, bucket=bucket, export="csv"),
             "crumbs": [parts.Crumb("Aging", f.url("aging", basis=basis))],
@@ -650,7 +744,7 @@ def aging_lines(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-# --- the lag from order to zero ---------------------------------------------------------------------------------------------
+# --- the lag from order to zero -------------------------------------------------------------------
 
 STAGES = (
     ("Order to exam", "ordered", "performed"),
@@ -678,10 +772,13 @@ SELECT {columns} FROM t WHERE true{where}
 @require_safe
 @may("kpi.view")
 def lag(request: HttpRequest) -> HttpResponseBase:
-    """Median days of each step between order and payment, over exams of the last 90 days (FEATURES K3)."""
+    """Median days of each step between order and payment, over exams of the last 90 days (FEATURES
+    K3).
+    """
     f = frame(request)
     columns = ", ".join(
-        f"percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM {b} - {a}) / 86400) FILTER (WHERE {b} >= {a}), count(*) FILTER (WHERE {b} >= {a})"
+        f"percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM {b} - {a}) / 86400) FILTER"
+        f" (WHERE {b} >= {a}), count(*) FILTER (WHERE {b} >= {a})"
         for _, a, b in STAGES
     )
     where = ("" if not f.sites else " AND site_id = ANY(%(sites)s)") + (
@@ -705,7 +802,9 @@ def lag(request: HttpRequest) -> HttpResponseBase:
     ]
     chart = (
         charts.waterfall(
-            "Median days from order to payment", [(label, days) for label, days, _ in steps], words=lambda v: f"{v} d"
+            "Median days from order to payment",
+            [(label, days) for label, days, _ in steps],
+            words=lambda v: f"{v} d",
         )
         if any(c for *_, c in steps)
         else None

@@ -22,9 +22,14 @@ def _people(prefix: str, value: str) -> Q:
 
 
 class AccountFilter(django_filters.FilterSet):
-    q = django_filters.CharFilter(label="Patient or MRN", method="search", widget=forms.TextInput(attrs=SEARCH))
+    q = django_filters.CharFilter(
+        label="Patient or MRN", method="search", widget=forms.TextInput(attrs=SEARCH)
+    )
     hold = django_filters.ChoiceFilter(
-        label="Hold", choices=[("yes", "On hold"), ("no", "Not on hold")], empty_label="Any hold", method="by_hold"
+        label="Hold",
+        choices=[("yes", "On hold"), ("no", "Not on hold")],
+        empty_label="Any hold",
+        method="by_hold",
     )
 
     class Meta:
@@ -39,7 +44,9 @@ class AccountFilter(django_filters.FilterSet):
 
 
 class StatementFilter(django_filters.FilterSet):
-    q = django_filters.CharFilter(label="Patient or MRN", method="search", widget=forms.TextInput(attrs=SEARCH))
+    q = django_filters.CharFilter(
+        label="Patient or MRN", method="search", widget=forms.TextInput(attrs=SEARCH)
+    )
     step = django_filters.ChoiceFilter(
         label="Step", choices=[(n, f"Notice {n}") for n in (1, 2, 3, 4)], empty_label="Any step"
     )
@@ -53,22 +60,34 @@ class StatementFilter(django_filters.FilterSet):
 
 
 class WriteOffFilter(django_filters.FilterSet):
-    q = django_filters.CharFilter(label="Patient or MRN", method="search", widget=forms.TextInput(attrs=SEARCH))
+    q = django_filters.CharFilter(
+        label="Patient or MRN", method="search", widget=forms.TextInput(attrs=SEARCH)
+    )
     reason = django_filters.ChoiceFilter(
-        label="Reason", choices=lambda: [(r.code, r.label) for r in reasons().values()], empty_label="Any reason"
+        label="Reason",
+        choices=lambda: [(r.code, r.label) for r in reasons().values()],
+        empty_label="Any reason",
     )
 
     class Meta:
         model = WriteOffRequest
         fields: list[str] = []
 
-    def search(self, rows: QuerySet[WriteOffRequest], name: str, value: str) -> QuerySet[WriteOffRequest]:
-        return rows.filter(_people("charge__patient__", value.strip()) | Q(claim__number__iexact=value.strip()))
+    def search(
+        self, rows: QuerySet[WriteOffRequest], name: str, value: str
+    ) -> QuerySet[WriteOffRequest]:
+        return rows.filter(
+            _people("charge__patient__", value.strip()) | Q(claim__number__iexact=value.strip())
+        )
 
 
 class RefundFilter(django_filters.FilterSet):
-    q = django_filters.CharFilter(label="Patient or MRN", method="search", widget=forms.TextInput(attrs=SEARCH))
-    status = django_filters.ChoiceFilter(label="Status", choices=RequestStatus.choices, empty_label="Any status")
+    q = django_filters.CharFilter(
+        label="Patient or MRN", method="search", widget=forms.TextInput(attrs=SEARCH)
+    )
+    status = django_filters.ChoiceFilter(
+        label="Status", choices=RequestStatus.choices, empty_label="Any status"
+    )
 
     class Meta:
         model = Refund

@@ -39,7 +39,9 @@ class PlanForm(house.HouseForm):
 
 
 class TransferForm(house.HouseForm):
-    to = forms.ChoiceField(label="Move to", choices=[("patient", "The patient"), ("insurance", "Insurance")])
+    to = forms.ChoiceField(
+        label="Move to", choices=[("patient", "The patient"), ("insurance", "Insurance")]
+    )
     amount = house.MoneyField(label="Amount")
     reason = forms.CharField(label="Why", max_length=160)
 
@@ -61,25 +63,36 @@ class WriteOffForm(house.HouseForm):
 
     charge = ChargeField(label="Charge", queryset=Charge.objects.none())
     account = forms.ChoiceField(
-        label="Balance", choices=[(Account.AR_INSURANCE, "Insurance"), (Account.AR_PATIENT, "Patient")]
+        label="Balance",
+        choices=[(Account.AR_INSURANCE, "Insurance"), (Account.AR_PATIENT, "Patient")],
     )
     amount = house.MoneyField(label="Amount")
     reason = forms.ChoiceField(label="Reason", choices=())
     contact = ContactField(
-        label="Documented contact", queryset=Interaction.objects.none(), required=False, empty_label="The latest one"
+        label="Documented contact",
+        queryset=Interaction.objects.none(),
+        required=False,
+        empty_label="The latest one",
     )
-    note = forms.CharField(label="Why it cannot be collected", max_length=300, widget=forms.Textarea(attrs={"rows": 3}))
+    note = forms.CharField(
+        label="Why it cannot be collected", max_length=300, widget=forms.Textarea(attrs={"rows": 3})
+    )
 
     def __init__(self, *args: Any, charges: Any, contacts: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["charge"].queryset = charges  # type: ignore[attr-defined]
         self.fields["contact"].queryset = contacts  # type: ignore[attr-defined]
-        self.fields["reason"].choices = [("", "Choose"), *((r.code, r.label) for r in reasons().values())]  # type: ignore[attr-defined]
+        self.fields["reason"].choices = [
+            ("", "Choose"),
+            *((r.code, r.label) for r in reasons().values()),
+        ]  # type: ignore[attr-defined]
 
 
 class DecideForm(house.HouseForm):
     decision = forms.ChoiceField(
-        label="Decision", choices=[("approve", "Approve"), ("refuse", "Refuse")], widget=forms.RadioSelect
+        label="Decision",
+        choices=[("approve", "Approve"), ("refuse", "Refuse")],
+        widget=forms.RadioSelect,
     )
     note = forms.CharField(
         label="Note",
@@ -91,7 +104,9 @@ class DecideForm(house.HouseForm):
 
 
 class RefundForm(house.HouseForm):
-    to = forms.ChoiceField(label="Give back to", choices=[("patient", "The patient"), ("payer", "The payer")])
+    to = forms.ChoiceField(
+        label="Give back to", choices=[("patient", "The patient"), ("payer", "The payer")]
+    )
     amount = house.MoneyField(label="Amount")
     cause = forms.ChoiceField(label="Cause", choices=[("", "Choose"), *CAUSES])
 

@@ -1,4 +1,6 @@
-"""A patient statement on paper. Text is drawn as text: nothing a patient's name contains is ever read as markup (RELIABILITY S12)."""
+"""A patient statement on paper. Text is drawn as text: nothing a patient's name contains is ever
+read as markup (RELIABILITY S12).
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class StatementPage:
 
 
 def _latin(text: object) -> str:
-    """The built-in fonts know Latin-1; anything else is shown as a question mark rather than as an empty box."""
+    """The built-in fonts know Latin-1; anything else is shown as a question mark rather than as an
+    empty box.
+    """
     return str(text).replace("\u2212", "-").encode("latin-1", "replace").decode("latin-1")
 
 
@@ -85,7 +89,9 @@ def _table_head(pdf: Canvas, y: float) -> float:
 
 
 def statement_pdf(page: StatementPage) -> bytes:
-    """The statement as PDF bytes: what was done, what insurance did, what is owed and why, how to pay, whom to ask."""
+    """The statement as PDF bytes: what was done, what insurance did, what is owed and why, how to
+    pay, whom to ask.
+    """
     out = BytesIO()
     pdf = Canvas(out, pagesize=letter, pageCompression=1)
     pdf.setTitle(f"Statement {page.number}")
@@ -99,7 +105,9 @@ def statement_pdf(page: StatementPage) -> bytes:
         pdf.drawString(COLUMNS[0][0] * inch, y, _day(row["service_date"]))
         pdf.drawString(COLUMNS[1][0] * inch, y, _latin(row["words"])[:44])
         for (x, _), key in zip(
-            COLUMNS[2:], ("billed", "insurance_paid", "adjusted", "patient_paid", "owed"), strict=True
+            COLUMNS[2:],
+            ("billed", "insurance_paid", "adjusted", "patient_paid", "owed"),
+            strict=True,
         ):
             pdf.drawRightString(x * inch, y, _latin(fmt.money(Decimal(str(row[key])))))
         y -= 15
@@ -108,14 +116,24 @@ def statement_pdf(page: StatementPage) -> bytes:
     pdf.drawRightString(RIGHT, y - 10, f"Please pay {fmt.money(page.balance)}")
     pdf.setFont("Helvetica", 9)
     words = [
-        "Your insurance has finished with these exams. The last column is the part it left to you: copay, coinsurance or deductible.",
-        "If you cannot pay all at once, call us: a payment plan costs nothing. If paying is a hardship, ask for our assistance form.",
+        (
+            "Your insurance has finished with these exams. The last column is the part it left to"
+            " you: copay, coinsurance or deductible."
+        ),
+        (
+            "If you cannot pay all at once, call us: a payment plan costs nothing. If paying is a"
+            " hardship, ask for our assistance form."
+        ),
         "If you think this is wrong, tell us within 30 days and we hold the bill while we look.",
     ]
     if page.on_account:
         words.insert(0, f"We hold {fmt.money(page.on_account)} of yours on account.")
     if page.final:
-        words.insert(0, "This is the final notice. Call us before it goes further: we can almost always find a way.")
+        words.insert(
+            0,
+            "This is the final notice. Call us before it goes further: we can almost always find a"
+            " way.",
+        )
     for n, line in enumerate(words):
         pdf.drawString(LEFT, y - 34 - 13 * n, _latin(line))
     pdf.save()

@@ -40,12 +40,21 @@ def _claim_grid(claim: Claim) -> list[dict[str, Any]]:
         {
             "cell": "Money",
             "code": fmt.money(claim.total),
-            "text": f"expected {fmt.money(claim.expected)}" if claim.expected else "nothing expected",
-            "more": f"{fmt.money(open_now)} open with insurance, {fmt.money(sums.get('ar_patient', 0))} with the patient",
+            "text": (
+                f"expected {fmt.money(claim.expected)}" if claim.expected else "nothing expected"
+            ),
+            "more": (
+                f"{fmt.money(open_now)} open with insurance, {fmt.money(sums.get('ar_patient', 0))}"
+                " with the patient"
+            ),
             "differs": False,
         }
     )
-    sent = f"sent {fmt.short_day(claim.last_submitted_at)}" if claim.last_submitted_at else "never sent"
+    sent = (
+        f"sent {fmt.short_day(claim.last_submitted_at)}"
+        if claim.last_submitted_at
+        else "never sent"
+    )
     grid.append(
         {
             "cell": "Payer",
@@ -59,7 +68,12 @@ def _claim_grid(claim: Claim) -> list[dict[str, Any]]:
 
 
 def _account_url(patient_id: int, actor: Actor) -> str:
-    row = Patient.objects.visible_to(actor).filter(pk=patient_id).values_list("public_id", flat=True).first()
+    row = (
+        Patient.objects.visible_to(actor)
+        .filter(pk=patient_id)
+        .values_list("public_id", flat=True)
+        .first()
+    )
     return reverse("ar:account", args=[row]) if row else ""
 
 
@@ -72,13 +86,20 @@ def followup_panel(item: Any, actor: Actor) -> Panel:
     fixes = [Fix("Open the claim", page, primary=True)] if page else []
     if item.cause != "silent":
         fixes.append(
-            Fix("Write off", reverse("ar:write_off_new", args=[claim.public_id]), permission="writeoff.request")
+            Fix(
+                "Write off",
+                reverse("ar:write_off_new", args=[claim.public_id]),
+                permission="writeoff.request",
+            )
         )
     account = _account_url(claim.patient_id, actor)
     parts = item.facts.get("score") or {}
     why = item.title
     if parts:
-        why += f". Worth {fmt.money(item.score)}: {fmt.money(parts.get('expected'))} expected × {parts.get('odds')} odds × {parts.get('urgency')} urgency"
+        why += (
+            f". Worth {fmt.money(item.score)}: {fmt.money(parts.get('expected'))} expected ×"
+            f" {parts.get('odds')} odds × {parts.get('urgency')} urgency"
+        )
     return Panel(
         why=why,
         grid=_claim_grid(claim),
@@ -90,7 +111,12 @@ def followup_panel(item: Any, actor: Actor) -> Panel:
 
 def credit_panel(item: Any, actor: Actor) -> Panel:
     """Whose money it is, how it came about, until when it goes back."""
-    charge = Charge.objects.visible_to(actor).select_related("patient").filter(pk=item.subject_id).first()
+    charge = (
+        Charge.objects.visible_to(actor)
+        .select_related("patient")
+        .filter(pk=item.subject_id)
+        .first()
+    )
     if charge is None:
         return Panel(why=item.title)
     words = dict(_accounts())
@@ -151,7 +177,9 @@ def write_off_panel(item: Any, actor: Actor) -> Panel:
         {
             "cell": "Contact",
             "code": contact.reference if contact else "",
-            "text": f"{contact.get_channel_display()}: {contact.outcome}" if contact else "none needed",
+            "text": (
+                f"{contact.get_channel_display()}: {contact.outcome}" if contact else "none needed"
+            ),
             "more": contact.note if contact else "",
             "differs": False,
         },
@@ -167,10 +195,17 @@ def write_off_panel(item: Any, actor: Actor) -> Panel:
         why=item.title,
         grid=grid,
         fixes=[
-            Fix("Decide", reverse("ar:write_off", args=[row.public_id]), permission="writeoff.approve", primary=True)
+            Fix(
+                "Decide",
+                reverse("ar:write_off", args=[row.public_id]),
+                permission="writeoff.approve",
+                primary=True,
+            )
         ],
         links=[("Patient account", reverse("ar:account", args=[row.charge.patient.public_id]))],
-        event_keys={"claim_id": row.claim_id} if row.claim_id else {"patient_id": row.charge.patient_id},
+        event_keys=(
+            {"claim_id": row.claim_id} if row.claim_id else {"patient_id": row.charge.patient_id}
+        ),
     )
 
 
@@ -209,7 +244,14 @@ def refund_panel(item: Any, actor: Actor) -> Panel:
     return Panel(
         why=item.title,
         grid=grid,
-        fixes=[Fix("Decide", reverse("ar:refund", args=[row.public_id]), permission="refund.approve", primary=True)],
+        fixes=[
+            Fix(
+                "Decide",
+                reverse("ar:refund", args=[row.public_id]),
+                permission="refund.approve",
+                primary=True,
+            )
+        ],
         links=[("Patient account", reverse("ar:account", args=[row.charge.patient.public_id]))],
         event_keys={"patient_id": row.patient_id},
     )
@@ -253,7 +295,11 @@ register(
         facts=FACTS,
         panel=credit_panel,
         work_permission="refund.request",
-        views=(("Payers", "whose=payer"), ("Patients", "whose=patient"), ("Due in 15 d", "days=15")),
+        views=(
+            ("Payers", "whose=payer"),
+            ("Patients", "whose=patient"),
+            ("Due in 15 d", "days=15"),
+        ),
     ),
     Queue(
         "write_off_approval",
@@ -300,7 +346,9 @@ register(
 
 def _open(code: str) -> Any:
     def count(actor: Actor) -> int:
-        return int(WorkItem.objects.visible_to(actor).filter(queue=code, status=ItemStatus.OPEN).count())
+        return int(
+            WorkItem.objects.visible_to(actor).filter(queue=code, status=ItemStatus.OPEN).count()
+        )
 
     return count
 

@@ -1,4 +1,6 @@
-"""Pure rules of receivables: statement cadence, payment plans, refund clocks, buckets, the order of follow-up. Facts in, answers out."""
+"""Pure rules of receivables: statement cadence, payment plans, refund clocks, buckets, the order of
+follow-up. Facts in, answers out.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,14 @@ def bucket(age_days: int) -> str:
     return BUCKETS[-1]
 
 
-# --- statements ------------------------------------------------------------------------------------------------------
+# --- statements -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class StatementHistory:
-    """Statements of the running cycle: how many steps are sent, when the first and the last went."""
+    """Statements of the running cycle: how many steps are sent, when the first and the last
+    went.
+    """
 
     steps: int = 0
     first_on: date | None = None
@@ -35,13 +39,16 @@ class StatementHistory:
 
 
 def next_statement(history: StatementHistory, cadence: Sequence[int], today: date) -> int | None:
-    """The step due today (1 is the first, the last is the final notice), or None. Steps are never skipped and never doubled on a day."""
+    """The step due today (1 is the first, the last is the final notice), or None. Steps are never
+    skipped and never doubled on a day.
+    """
     if history.steps == 0:
         return 1
     if history.steps >= len(cadence) or history.first_on is None or history.last_on is None:
         return None
     due = history.first_on + timedelta(days=cadence[history.steps])
-    # a late run does not send two steps in one week: the gap of the cadence is kept from the last one
+    # a late run does not send two steps in one week: the gap of the cadence is kept from the last
+    # one
     gap = cadence[history.steps] - cadence[history.steps - 1]
     return history.steps + 1 if today >= max(due, history.last_on + timedelta(days=gap)) else None
 
@@ -53,10 +60,13 @@ def statement_due_on(history: StatementHistory, cadence: Sequence[int], today: d
     if history.steps >= len(cadence) or history.first_on is None or history.last_on is None:
         return None
     gap = cadence[history.steps] - cadence[history.steps - 1]
-    return max(history.first_on + timedelta(days=cadence[history.steps]), history.last_on + timedelta(days=gap))
+    return max(
+        history.first_on + timedelta(days=cadence[history.steps]),
+        history.last_on + timedelta(days=gap),
+    )
 
 
-# --- payment plans ---------------------------------------------------------------------------------------------------
+# --- payment plans --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +85,42 @@ def month_later(day: date, months: int) -> date:
 
 
 def schedule(
-    *, total: Decimal, instalment: Decimal, starts_on: date, grace_days: int, paid: Decimal, today: date
+    *,
+    total: Decimal,
+    instalment: Decimal,
+    starts_on: date,
+    grace_days: int,
+    paid: Decimal,
+    today: date,
 ) -> list[Instalment]:
-    """The instalments of a plan; what was paid since it began fills them from the first. A miss is unpaid past its grace."""
+    """The instalments of a plan; what was paid since it began fills them from the first. A miss is
+    unpaid past its grace.
+    """
     rows: list[Instalment] = []
     left, money, n = total, paid, 0
     while left > ZERO:
         amount = min(instalment, left)
         covered = min(amount, money)
         due = month_later(starts_on, n)
-        rows.append(Instalment(due, amount, covered, covered < amount and today > due + timedelta(days=grace_days)))
+        rows.append(
+            Instalment(
+                due, amount, covered, covered < amount and today > due + timedelta(days=grace_days)
+            )
+        )
         left, money, n = left - amount, money - covered, n + 1
     return rows
 
 
 def plan_status(rows: Sequence[Instalment], misses_allowed: int) -> str:
-    """active, done, or default once as many instalments are missed as the plan forbids (DOMAIN G6)."""
+    """active, done, or default once as many instalments are missed as the plan forbids (DOMAIN
+    G6).
+    """
     if all(r.paid >= r.amount for r in rows):
         return "done"
     return "default" if sum(r.missed for r in rows) >= misses_allowed else "active"
 
 
-# --- priority --------------------------------------------------------------------------------------------------------
+# --- priority -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +136,11 @@ class Score:
         return (self.expected * self.odds * self.urgency).quantize(Decimal("0.01"))
 
     def parts(self) -> dict[str, str]:
-        return {"expected": str(self.expected), "odds": str(self.odds), "urgency": str(self.urgency)}
+        return {
+            "expected": str(self.expected),
+            "odds": str(self.odds),
+            "urgency": str(self.urgency),
+        }
 
 
 def score(*, expected: Decimal, odds: Decimal, days_left: int | None) -> Score:

@@ -1,4 +1,6 @@
-"""The phase's own small tables: shipped as CSV with their source, read once per process; an organization's dated row goes before them."""
+"""The phase's own small tables: shipped as CSV with their source, read once per process; an
+organization's dated row goes before them.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason for a write-off: the account it lands on and what must stand before it (DOMAIN G4)."""
+    """One reason for a write-off: the account it lands on and what must stand before it (DOMAIN
+    G4).
+    """
 
     code: str
     label: str
@@ -83,7 +87,11 @@ def policy(organization_id: int, on: date) -> Policy:
         .first()
     )
     if own is None:
-        return max((row for row in _defaults() if row[0] <= on), key=lambda row: row[0], default=_defaults()[0])[1]
+        return max(
+            (row for row in _defaults() if row[0] <= on),
+            key=lambda row: row[0],
+            default=_defaults()[0],
+        )[1]
     return Policy(
         own.small_balance,
         tuple(int(d) for d in own.statement_days),
@@ -97,8 +105,17 @@ def policy(organization_id: int, on: date) -> Policy:
 
 @lru_cache(maxsize=1)
 def reasons() -> Mapping[str, Reason]:
-    """The reasons a write-off may have. "Contractual" is none of them: only a posted remittance adjusts by contract."""
-    flags = ("needs_contact", "needs_appeal", "needs_statements", "patient_only", "insurance_only", "federal_patient")
+    """The reasons a write-off may have. "Contractual" is none of them: only a posted remittance
+    adjusts by contract.
+    """
+    flags = (
+        "needs_contact",
+        "needs_appeal",
+        "needs_statements",
+        "patient_only",
+        "insurance_only",
+        "federal_patient",
+    )
     return {
         r["reason"]: Reason(r["reason"], r["label"], r["account"], *(r[f] == "Y" for f in flags))
         for r in _rows("write_off_reasons")
@@ -107,7 +124,10 @@ def reasons() -> Mapping[str, Reason]:
 
 @lru_cache(maxsize=1)
 def _recovery() -> tuple[tuple[int | None, Decimal], ...]:
-    return tuple((int(r["max_age_days"]) if r["max_age_days"] else None, Decimal(r["odds"])) for r in _rows("recovery"))
+    return tuple(
+        (int(r["max_age_days"]) if r["max_age_days"] else None, Decimal(r["odds"]))
+        for r in _rows("recovery")
+    )
 
 
 def recovery_odds(age_days: int) -> Decimal:

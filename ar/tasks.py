@@ -23,7 +23,11 @@ BEAT: dict[str, dict[str, Any]] = {
         "schedule": crontab(hour="8", minute="40"),
         "options": {"queue": "batch"},
     },
-    "ar-followup": {"task": "ar.tasks.followup", "schedule": 1800.0, "options": {"queue": "batch", "expires": 1800}},
+    "ar-followup": {
+        "task": "ar.tasks.followup",
+        "schedule": 1800.0,
+        "options": {"queue": "batch", "expires": 1800},
+    },
     "ar-snapshots": {
         "task": "ar.tasks.snapshots",
         "schedule": crontab(minute="5"),
@@ -79,7 +83,9 @@ def snapshots() -> None:
 
 @scoped_task(queue="batch", own_transactions=True)
 def snapshot_run(run_id: int, *, actor: Actor) -> None:
-    """Keep the figures of the days a run names (`params`: first, last), one transaction a day, with progress."""
+    """Keep the figures of the days a run names (`params`: first, last), one transaction a day, with
+    progress.
+    """
     with scope(actor):
         run = run_claim(run_id)
     if run is None:
@@ -89,8 +95,12 @@ def snapshot_run(run_id: int, *, actor: Actor) -> None:
     cells = 0
     for n, day in enumerate(days, start=1):
         with scope(actor):
-            cells += services.kpi_snapshot(organization_id=run.organization_id, day=day, actor=actor)
-            cells += services.aging_snapshot(organization_id=run.organization_id, day=day, actor=actor)
+            cells += services.kpi_snapshot(
+                organization_id=run.organization_id, day=day, actor=actor
+            )
+            cells += services.aging_snapshot(
+                organization_id=run.organization_id, day=day, actor=actor
+            )
             run_progress(run, done=n, total=len(days))
     with scope(actor):
         run_finish(run, result={"days": len(days), "cells": cells})

@@ -1,4 +1,6 @@
-"""Screens of receivables: patients' accounts, statements, write-offs, refunds, and the queues at their own addresses."""
+"""Screens of receivables: patients' accounts, statements, write-offs, refunds, and the queues at
+their own addresses.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,15 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from ar import filters, forms, services
-from ar.models import PatientPayment, PaymentPlan, PlanStatus, Refund, RequestStatus, Statement, WriteOffRequest
+from ar.models import (
+    PatientPayment,
+    PaymentPlan,
+    PlanStatus,
+    Refund,
+    RequestStatus,
+    Statement,
+    WriteOffRequest,
+)
 from ar.queues import link
 from ar.services.guards import ZERO, held_harmless, latest_claim
 from ar.services.patients import METHODS, plan_paid, plan_rows
@@ -46,7 +56,11 @@ ADJUSTMENTS = (
     Account.CHARITY,
     Account.OTHER_ADJUSTMENT,
 )
-TONES = {RequestStatus.REQUESTED: "warn", RequestStatus.APPROVED: "good", RequestStatus.REFUSED: "bad"}
+TONES = {
+    RequestStatus.REQUESTED: "warn",
+    RequestStatus.APPROVED: "good",
+    RequestStatus.REFUSED: "bad",
+}
 
 
 def _actor(request: HttpRequest) -> Actor:
@@ -78,10 +92,19 @@ def banner(patient: Patient) -> parts.PatientBanner:
 
 
 def _form_page(
-    request: HttpRequest, form: Any, *, title: str, verb: str, back: str, text: str = "", **more: Any
+    request: HttpRequest,
+    form: Any,
+    *,
+    title: str,
+    verb: str,
+    back: str,
+    text: str = "",
+    **more: Any,
 ) -> HttpResponseBase:
     context = {"title": title, "form": form, "verb": verb, "back_url": back, "text": text, **more}
-    return render(request, "ar/form.html", context, status=422 if form.is_bound and form.errors else 200)
+    return render(
+        request, "ar/form.html", context, status=422 if form.is_bound and form.errors else 200
+    )
 
 
 def _refuse(form: Any, refusal: Refused) -> None:
@@ -89,7 +112,7 @@ def _refuse(form: Any, refusal: Refused) -> None:
     form.add_error(refusal.field if refusal.field in form.fields else None, text)
 
 
-# --- queues ------------------------------------------------------------------------------------------------------------
+# --- queues ---------------------------------------------------------------------------------------
 
 
 @require_safe
@@ -107,7 +130,9 @@ def credits(request: HttpRequest) -> HttpResponseBase:
 @require_safe
 @may("writeoff.approve")
 def approvals(request: HttpRequest) -> HttpResponseBase:
-    """What waits for a second person; what the reader asked for is shown without the way to decide it."""
+    """What waits for a second person; what the reader asked for is shown without the way to decide
+    it.
+    """
     actor = _actor(request)
     write_offs = (
         WriteOffRequest.objects.visible_to(actor)
@@ -123,14 +148,16 @@ def approvals(request: HttpRequest) -> HttpResponseBase:
         request,
         "ar/approvals.html",
         {
-            "write_offs": [(w, reasons()[w.reason].label) for w in write_offs.order_by("-amount", "pk")[:200]],
+            "write_offs": [
+                (w, reasons()[w.reason].label) for w in write_offs.order_by("-amount", "pk")[:200]
+            ],
             "refunds": refunds_.order_by("due_on", "pk")[:200],
             "may_refund": actor.can("refund.approve"),
         },
     )
 
 
-# --- patients' accounts --------------------------------------------------------------------------------------------------
+# --- patients' accounts ---------------------------------------------------------------------------
 
 
 def _with_balance(rows: QuerySet[Patient]) -> Any:
@@ -143,7 +170,9 @@ def _with_balance(rows: QuerySet[Patient]) -> Any:
     )
     last = Statement.objects.filter(patient=OuterRef("pk")).order_by("-sent_on", "-pk")
     found: Any = rows.annotate(
-        owed=Subquery(owed), last_on=Subquery(last.values("sent_on")[:1]), last_step=Subquery(last.values("step")[:1])
+        owed=Subquery(owed),
+        last_on=Subquery(last.values("sent_on")[:1]),
+        last_step=Subquery(last.values("step")[:1]),
     )
     return found.filter(owed__gt=0)
 
@@ -201,7 +230,9 @@ def _as_reads(rows: QuerySet[Patient]) -> QuerySet[Any]:
 @require_safe
 @may("account.view")
 def accounts(request: HttpRequest) -> HttpResponseBase:
-    rows = _with_balance(Patient.objects.visible_to(_actor(request)).filter(merged_into__isnull=True))
+    rows = _with_balance(
+        Patient.objects.visible_to(_actor(request)).filter(merged_into__isnull=True)
+    )
     return ACCOUNTS.respond(request, rows)
 
 
@@ -212,7 +243,9 @@ def _patient(request: HttpRequest, public_id: Any) -> Patient:
 @require_safe
 @may("account.view")
 def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    """What one patient was charged, what insurance did, what was paid, what is owed, and what happens next."""
+    """What one patient was charged, what insurance did, what was paid, what is owed, and what
+    happens next.
+    """
     actor = _actor(request)
     patient = _patient(request, public_id)
     _read(request, patient, "patient account")
@@ -227,10 +260,16 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
     harmless = held_harmless(ids)
     lines = [_line(c, sums, harmless, actor) for c in charges]
     payments = list(PatientPayment.objects.filter(patient=patient).order_by("-received_on", "-pk"))
-    sent = list(Statement.objects.filter(patient=patient).defer("pdf", "lines").order_by("-sent_on", "-pk"))
+    sent = list(
+        Statement.objects.filter(patient=patient).defer("pdf", "lines").order_by("-sent_on", "-pk")
+    )
     plan = PaymentPlan.objects.filter(patient=patient).order_by("-pk").first()
-    instalments = plan_rows(plan, plan_paid([plan]).get(plan.pk, ZERO), timezone.localdate()) if plan else []
-    due, kept = services.statements_preview(organization_id=patient.organization_id, patient_ids=[patient.pk])
+    instalments = (
+        plan_rows(plan, plan_paid([plan]).get(plan.pk, ZERO), timezone.localdate()) if plan else []
+    )
+    due, kept = services.statements_preview(
+        organization_id=patient.organization_id, patient_ids=[patient.pk]
+    )
     next_words = (
         f"Notice {due[0].step} for {fmt.money(due[0].balance)} goes out with the next run."
         if due
@@ -259,7 +298,9 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "instalments": instalments,
             "next_words": next_words,
             "events": [
-                parts.Event(e.at, e.sentence, e.who, kind=e.verb, machine=e.by_machine, detail=e.reason)
+                parts.Event(
+                    e.at, e.sentence, e.who, kind=e.verb, machine=e.by_machine, detail=e.reason
+                )
                 for e in events.order_by("-at", "-pk")[:40]
             ],
             "actions": _account_actions(patient, actor, owed, plan, bool(due)),
@@ -306,11 +347,16 @@ def _account_actions(
 
     actions = []
     if actor.can("payment.collect"):
-        actions.append(parts.Action("Take payment", page("payment_new"), primary=True, key="t", icon="money"))
+        actions.append(
+            parts.Action("Take payment", page("payment_new"), primary=True, key="t", icon="money")
+        )
     if actor.can("statement.send"):
         actions.append(
             parts.Action(
-                "Send statement now", page("statement_now"), method="post", disabled_reason="" if due else "None is due"
+                "Send statement now",
+                page("statement_now"),
+                method="post",
+                disabled_reason="" if due else "None is due",
             )
         )
         if owed > 0 and (plan is None or plan.status != PlanStatus.ACTIVE):
@@ -323,7 +369,9 @@ def _account_actions(
 @may("payment.collect")
 def payment_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     patient = _patient(request, public_id)
-    owed = sum((c.balance for c in services.open_patient_charges([patient.pk]).get(patient.pk, [])), ZERO)
+    owed = sum(
+        (c.balance for c in services.open_patient_charges([patient.pk]).get(patient.pk, [])), ZERO
+    )
     form = forms.PaymentForm(
         request.POST or None, initial={"amount": owed or None, "received_on": timezone.localdate()}
     )
@@ -337,10 +385,17 @@ def payment_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
             messages.success(request, f"Took {fmt.money(row.amount)}, receipt {row.receipt}.")
             return redirect("ar:receipt", public_id=row.public_id)
     text = (
-        f"{patient.name} owes {fmt.money(owed)}. Money goes onto the oldest exams first; what is over stays on account."
+        f"{patient.name} owes {fmt.money(owed)}. Money goes onto the oldest exams first; what is"
+        " over stays on account."
     )
     return _form_page(
-        request, form, title="Take payment", verb="Take payment", back=back, text=text, patient=banner(patient)
+        request,
+        form,
+        title="Take payment",
+        verb="Take payment",
+        back=back,
+        text=text,
+        patient=banner(patient),
     )
 
 
@@ -348,7 +403,9 @@ def payment_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @may("account.view")
 def receipt(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = found(
-        PatientPayment.objects.visible_to(_actor(request)).select_related("patient", "organization", "transaction"),
+        PatientPayment.objects.visible_to(_actor(request)).select_related(
+            "patient", "organization", "transaction"
+        ),
         public_id=public_id,
     )
     _read(request, row.patient, "receipt")
@@ -372,20 +429,36 @@ def receipt(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("payment.collect")
 def payment_void(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    row = found(PatientPayment.objects.visible_to(_actor(request)).select_related("patient"), public_id=public_id)
+    row = found(
+        PatientPayment.objects.visible_to(_actor(request)).select_related("patient"),
+        public_id=public_id,
+    )
     form = forms.VoidForm(request.POST or None)
     back = reverse("ar:account", args=[row.patient.public_id])
     if request.method == "POST" and form.is_valid():
         try:
-            services.payment_void(payment=row, reason=form.cleaned_data["reason"], actor=_actor(request))
+            services.payment_void(
+                payment=row, reason=form.cleaned_data["reason"], actor=_actor(request)
+            )
         except Refused as refusal:
             _refuse(form, refusal)
         else:
-            messages.success(request, f"Receipt {row.receipt} is void; the mirrored entries are posted.")
+            messages.success(
+                request, f"Receipt {row.receipt} is void; the mirrored entries are posted."
+            )
             return redirect(back)
-    text = f"Receipt {row.receipt}, {fmt.money(row.amount)} of {fmt.short_day(row.received_on)}. The ledger keeps both the payment and its counter-entries."
+    text = (
+        f"Receipt {row.receipt}, {fmt.money(row.amount)} of {fmt.short_day(row.received_on)}. The"
+        " ledger keeps both the payment and its counter-entries."
+    )
     return _form_page(
-        request, form, title="Void payment", verb="Void payment", back=back, text=text, patient=banner(row.patient)
+        request,
+        form,
+        title="Void payment",
+        verb="Void payment",
+        back=back,
+        text=text,
+        patient=banner(row.patient),
     )
 
 
@@ -396,7 +469,9 @@ def hold(request: HttpRequest, public_id: str) -> HttpResponseBase:
     form = forms.HoldForm(request.POST or None, initial={"reason": patient.statement_hold})
     back = reverse("ar:account", args=[patient.public_id])
     if request.method == "POST" and form.is_valid():
-        services.statement_hold(patient=patient, reason=form.cleaned_data["reason"], actor=_actor(request))
+        services.statement_hold(
+            patient=patient, reason=form.cleaned_data["reason"], actor=_actor(request)
+        )
         messages.success(request, "Saved.")
         return redirect(back)
     return _form_page(
@@ -414,8 +489,12 @@ def hold(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @may("statement.send")
 def plan_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     patient = _patient(request, public_id)
-    owed = sum((c.balance for c in services.open_patient_charges([patient.pk]).get(patient.pk, [])), ZERO)
-    form = forms.PlanForm(request.POST or None, initial={"total": owed or None, "starts_on": timezone.localdate()})
+    owed = sum(
+        (c.balance for c in services.open_patient_charges([patient.pk]).get(patient.pk, [])), ZERO
+    )
+    form = forms.PlanForm(
+        request.POST or None, initial={"total": owed or None, "starts_on": timezone.localdate()}
+    )
     back = reverse("ar:account", args=[patient.public_id])
     if request.method == "POST" and form.is_valid():
         try:
@@ -439,12 +518,19 @@ def plan_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("followup.work")
 def transfer(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    charge = found(Charge.objects.visible_to(_actor(request)).select_related("patient", "exam"), public_id=public_id)
+    charge = found(
+        Charge.objects.visible_to(_actor(request)).select_related("patient", "exam"),
+        public_id=public_id,
+    )
     form = forms.TransferForm(request.POST or None)
     back = reverse("ar:account", args=[charge.patient.public_id])
     if request.method == "POST" and form.is_valid():
         values = dict(form.cleaned_data)
-        move = services.transfer_to_patient if values.pop("to") == "patient" else services.transfer_to_insurance
+        move = (
+            services.transfer_to_patient
+            if values.pop("to") == "patient"
+            else services.transfer_to_insurance
+        )
         try:
             move(charge=charge, actor=_actor(request), **values)
         except Refused as refusal:
@@ -453,7 +539,11 @@ def transfer(request: HttpRequest, public_id: str) -> HttpResponseBase:
             messages.success(request, "Moved.")
             return redirect(back)
     row = Balance.objects.filter(charge_id=charge.pk).first()
-    text = f"{charge.code} of {fmt.short_day(charge.service_date)}: {fmt.money(row.insurance if row else ZERO)} with insurance, {fmt.money(row.patient if row else ZERO)} with the patient."
+    text = (
+        f"{charge.code} of {fmt.short_day(charge.service_date)}:"
+        f" {fmt.money(row.insurance if row else ZERO)} with insurance,"
+        f" {fmt.money(row.patient if row else ZERO)} with the patient."
+    )
     return _form_page(
         request,
         form,
@@ -468,10 +558,14 @@ def transfer(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 def _harmless(charge: Charge) -> list[parts.Blocker]:
     words = held_harmless([charge.pk]).get(charge.pk)
-    return [parts.Blocker(words, "Work the denial instead", code="hold_harmless", rule="Invariant 10")] if words else []
+    return (
+        [parts.Blocker(words, "Work the denial instead", code="hold_harmless", rule="Invariant 10")]
+        if words
+        else []
+    )
 
 
-# --- statements ----------------------------------------------------------------------------------------------------------
+# --- statements -----------------------------------------------------------------------------------
 
 STATEMENTS = ListPage(
     name="statements",
@@ -511,7 +605,8 @@ STATEMENTS = ListPage(
 @may("account.view")
 def statements(request: HttpRequest) -> HttpResponseBase:
     return STATEMENTS.respond(
-        request, Statement.objects.visible_to(_actor(request)).defer("pdf").select_related("patient")
+        request,
+        Statement.objects.visible_to(_actor(request)).defer("pdf").select_related("patient"),
     )
 
 
@@ -521,7 +616,10 @@ def statements_run(request: HttpRequest) -> HttpResponseBase:
     """Who gets which notice today, who owes but gets none and why; then send."""
     actor = _actor(request)
     if request.method == "POST":
-        made = sum(len(services.statements_send(organization_id=pk, actor=actor)) for pk in sorted(actor.organizations))
+        made = sum(
+            len(services.statements_send(organization_id=pk, actor=actor))
+            for pk in sorted(actor.organizations)
+        )
         messages.success(request, f"Sent {fmt.plural(made, 'statement')}.")
         return redirect("ar:statements")
     due, none = [], []
@@ -560,14 +658,16 @@ def statement_now(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_safe
 @may("account.view")
 def statement_pdf(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    row = found(Statement.objects.visible_to(_actor(request)).select_related("patient"), public_id=public_id)
+    row = found(
+        Statement.objects.visible_to(_actor(request)).select_related("patient"), public_id=public_id
+    )
     _read(request, row.patient, "statement")
     response = HttpResponse(bytes(row.pdf or b""), content_type="application/pdf")
     response["Content-Disposition"] = f'inline; filename="statement-{row.number}.pdf"'
     return response
 
 
-# --- write-offs -----------------------------------------------------------------------------------------------------------
+# --- write-offs -----------------------------------------------------------------------------------
 
 WRITE_OFFS = ListPage(
     name="write-offs",
@@ -591,7 +691,9 @@ WRITE_OFFS = ListPage(
             second_kind="code",
             export_second="MRN",
         ),
-        Column("reason", "Reason", lambda w: reasons()[w.reason].label, kind="strong", second="note"),
+        Column(
+            "reason", "Reason", lambda w: reasons()[w.reason].label, kind="strong", second="note"
+        ),
         Column("amount", "Amount", "amount", kind="money", width="money"),
         Column(
             "asked",
@@ -604,7 +706,9 @@ WRITE_OFFS = ListPage(
             "decided",
             "Decided by",
             lambda w: (
-                w.decided_by.display_name if w.decided_by else ("Within the limit" if w.status == "approved" else "")
+                w.decided_by.display_name
+                if w.decided_by
+                else ("Within the limit" if w.status == "approved" else "")
             ),
             second=lambda w: fmt.short_day(w.decided_at),
             width="payer",
@@ -646,13 +750,18 @@ def write_offs(request: HttpRequest) -> HttpResponseBase:
 def write_off_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     actor = _actor(request)
     claim = found(
-        Claim.objects.visible_to(actor).select_related("patient", "payer", "organization"), public_id=public_id
+        Claim.objects.visible_to(actor).select_related("patient", "payer", "organization"),
+        public_id=public_id,
     )
     charges = Charge.objects.filter(claim_lines__claim=claim).distinct().order_by("pk")
-    contacts = Interaction.objects.visible_to(actor).filter(claim_id=claim.pk) | Interaction.objects.visible_to(
-        actor
-    ).filter(patient_id=claim.patient_id, claim_id__isnull=True)
-    balances = {b.charge_id: b for b in Balance.objects.filter(charge_id__in=[c.pk for c in charges])}
+    contacts = Interaction.objects.visible_to(actor).filter(
+        claim_id=claim.pk
+    ) | Interaction.objects.visible_to(actor).filter(
+        patient_id=claim.patient_id, claim_id__isnull=True
+    )
+    balances = {
+        b.charge_id: b for b in Balance.objects.filter(charge_id__in=[c.pk for c in charges])
+    }
     first = next(iter(charges), None)
     open_amount = balances[first.pk].insurance if first and first.pk in balances else None
     form = forms.WriteOffForm(
@@ -661,7 +770,9 @@ def write_off_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
         contacts=contacts.order_by("-at"),
         initial={"charge": first, "amount": open_amount},
     )
-    back = link("claims:claim", claim.public_id) or reverse("ar:account", args=[claim.patient.public_id])
+    back = link("claims:claim", claim.public_id) or reverse(
+        "ar:account", args=[claim.patient.public_id]
+    )
     if request.method == "POST" and form.is_valid():
         try:
             row = services.write_off_request(claim=claim, actor=actor, **form.cleaned_data)
@@ -675,7 +786,10 @@ def write_off_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
             )
             messages.success(request, f"Write-off of {fmt.money(row.amount)} asked for. {said}")
             return redirect("ar:write_off", public_id=row.public_id)
-    text = f"Claim {claim.number}, {claim.payer.name}. Above {fmt.money(claim.organization.write_off_limit)} a second person approves."
+    text = (
+        f"Claim {claim.number}, {claim.payer.name}. Above"
+        f" {fmt.money(claim.organization.write_off_limit)} a second person approves."
+    )
     lines = [(c, balances.get(c.pk)) for c in charges]
     return _form_page(
         request,
@@ -695,7 +809,13 @@ def write_off(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One write-off with everything the second person needs; the decision for who may take it."""
     actor = _actor(request)
     rows = WriteOffRequest.objects.visible_to(actor).select_related(
-        "charge__patient", "charge__exam", "claim__payer", "contact", "requested_by", "decided_by", "organization"
+        "charge__patient",
+        "charge__exam",
+        "claim__payer",
+        "contact",
+        "requested_by",
+        "decided_by",
+        "organization",
     )
     row = found(rows, public_id=public_id)
     _read(request, row.charge.patient, "write-off")
@@ -733,7 +853,11 @@ def write_off(request: HttpRequest, public_id: str) -> HttpResponseBase:
         parts.Evidence(
             "Contact",
             row.contact.reference if row.contact else "",
-            f"{row.contact.get_channel_display()}: {row.contact.outcome}" if row.contact else "none needed",
+            (
+                f"{row.contact.get_channel_display()}: {row.contact.outcome}"
+                if row.contact
+                else "none needed"
+            ),
             row.contact.note if row.contact else "",
         ),
         parts.Evidence(
@@ -745,13 +869,19 @@ def write_off(request: HttpRequest, public_id: str) -> HttpResponseBase:
         parts.Evidence(
             "Decided by",
             "",
-            row.decided_by.display_name if row.decided_by else ("within the limit" if row.status == "approved" else ""),
+            (
+                row.decided_by.display_name
+                if row.decided_by
+                else ("within the limit" if row.status == "approved" else "")
+            ),
             f"{fmt.moment(row.decided_at)} {row.decision_note}".strip(),
             missing=waiting,
         ),
     ]
     keys = {"claim_id": row.claim_id} if row.claim_id else {"patient_id": row.charge.patient_id}
-    events = Event.objects.filter(organization_id=row.organization_id, **keys).order_by("-at", "-pk")[:25]
+    events = Event.objects.filter(organization_id=row.organization_id, **keys).order_by(
+        "-at", "-pk"
+    )[:25]
     return render(
         request,
         "ar/write_off.html",
@@ -763,7 +893,10 @@ def write_off(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "own": own and waiting,
             "reason": chosen,
             "events": [
-                parts.Event(e.at, e.sentence, e.who, kind=e.verb, machine=e.by_machine, detail=e.reason) for e in events
+                parts.Event(
+                    e.at, e.sentence, e.who, kind=e.verb, machine=e.by_machine, detail=e.reason
+                )
+                for e in events
             ],
             "tone": TONES[RequestStatus(row.status)],
             "account_url": reverse("ar:account", args=[row.charge.patient.public_id]),
@@ -774,7 +907,7 @@ def write_off(request: HttpRequest, public_id: str) -> HttpResponseBase:
     )
 
 
-# --- refunds --------------------------------------------------------------------------------------------------------------
+# --- refunds --------------------------------------------------------------------------------------
 
 REFUNDS = ListPage(
     name="refunds",
@@ -799,11 +932,21 @@ REFUNDS = ListPage(
             second=lambda r: f"found {fmt.short_day(r.identified_on)}",
         ),
         Column("amount", "Amount", "amount", kind="money", width="money"),
-        Column("due", "Give back by", lambda r: "" if r.issued_on else r.due_on, kind="deadline", width="due"),
+        Column(
+            "due",
+            "Give back by",
+            lambda r: "" if r.issued_on else r.due_on,
+            kind="deadline",
+            width="due",
+        ),
         Column(
             "status",
             "Status",
-            lambda r: ("Paid out", "good") if r.issued_on else (r.get_status_display(), TONES[RequestStatus(r.status)]),
+            lambda r: (
+                ("Paid out", "good")
+                if r.issued_on
+                else (r.get_status_display(), TONES[RequestStatus(r.status)])
+            ),
             kind="tag",
             width="tag",
         ),
@@ -820,32 +963,54 @@ REFUNDS = ListPage(
 @require_safe
 @may("account.view")
 def refunds(request: HttpRequest) -> HttpResponseBase:
-    return REFUNDS.respond(request, Refund.objects.visible_to(_actor(request)).select_related("patient", "payer"))
+    return REFUNDS.respond(
+        request, Refund.objects.visible_to(_actor(request)).select_related("patient", "payer")
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("refund.request")
 def refund_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    charge = found(Charge.objects.visible_to(_actor(request)).select_related("patient", "exam"), public_id=public_id)
+    charge = found(
+        Charge.objects.visible_to(_actor(request)).select_related("patient", "exam"),
+        public_id=public_id,
+    )
     row = Balance.objects.filter(charge_id=charge.pk).first()
     insurance, patient = (row.insurance, row.patient) if row else (ZERO, ZERO)
     form = forms.RefundForm(
         request.POST or None,
-        initial={"to": "payer" if insurance < 0 else "patient", "amount": -min(insurance, patient, ZERO) or None},
+        initial={
+            "to": "payer" if insurance < 0 else "patient",
+            "amount": -min(insurance, patient, ZERO) or None,
+        },
     )
     back = reverse("ar:account", args=[charge.patient.public_id])
     if request.method == "POST" and form.is_valid():
         try:
-            made = services.refund_request(charge=charge, actor=_actor(request), **form.cleaned_data)
+            made = services.refund_request(
+                charge=charge, actor=_actor(request), **form.cleaned_data
+            )
         except Refused as refusal:
             _refuse(form, refusal)
         else:
-            messages.success(request, f"Refund of {fmt.money(made.amount)} waits for a second person.")
+            messages.success(
+                request, f"Refund of {fmt.money(made.amount)} waits for a second person."
+            )
             return redirect("ar:refund", public_id=made.public_id)
     claim = latest_claim(charge)
-    text = f"{charge.code} of {fmt.short_day(charge.service_date)}{f', claim {claim.number}' if claim else ''}: {fmt.money(insurance)} with insurance, {fmt.money(patient)} with the patient."
+    text = (
+        f"{charge.code} of"
+        f" {fmt.short_day(charge.service_date)}{f', claim {claim.number}' if claim else ''}:"
+        f" {fmt.money(insurance)} with insurance, {fmt.money(patient)} with the patient."
+    )
     return _form_page(
-        request, form, title="Refund", verb="Ask for refund", back=back, text=text, patient=banner(charge.patient)
+        request,
+        form,
+        title="Refund",
+        verb="Ask for refund",
+        back=back,
+        text=text,
+        patient=banner(charge.patient),
     )
 
 
@@ -854,7 +1019,9 @@ def refund_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
 def refund(request: HttpRequest, public_id: str) -> HttpResponseBase:
     actor = _actor(request)
     row = found(
-        Refund.objects.visible_to(actor).select_related("patient", "payer", "charge", "requested_by", "decided_by"),
+        Refund.objects.visible_to(actor).select_related(
+            "patient", "payer", "charge", "requested_by", "decided_by"
+        ),
         public_id=public_id,
     )
     _read(request, row.patient, "refund")
@@ -889,10 +1056,16 @@ def refund(request: HttpRequest, public_id: str) -> HttpResponseBase:
             f"{row.charge.code} of {fmt.short_day(row.charge.service_date)}",
         ),
         parts.Evidence(
-            "Clock", "", f"found {fmt.short_day(row.identified_on)}", f"give back by {fmt.short_day(row.due_on)}"
+            "Clock",
+            "",
+            f"found {fmt.short_day(row.identified_on)}",
+            f"give back by {fmt.short_day(row.due_on)}",
         ),
         parts.Evidence(
-            "Asked by", "", row.requested_by.display_name if row.requested_by else "", fmt.moment(row.created_at)
+            "Asked by",
+            "",
+            row.requested_by.display_name if row.requested_by else "",
+            fmt.moment(row.created_at),
         ),
         parts.Evidence(
             "Decided by",
@@ -903,8 +1076,14 @@ def refund(request: HttpRequest, public_id: str) -> HttpResponseBase:
         ),
     ]
     if row.issued_on:
-        evidence.append(parts.Evidence("Paid out", row.issue_reference, fmt.short_day(row.issued_on)))
-    payable = row.status == RequestStatus.APPROVED and row.issued_on is None and actor.can("refund.request")
+        evidence.append(
+            parts.Evidence("Paid out", row.issue_reference, fmt.short_day(row.issued_on))
+        )
+    payable = (
+        row.status == RequestStatus.APPROVED
+        and row.issued_on is None
+        and actor.can("refund.request")
+    )
     return render(
         request,
         "ar/refund.html",
@@ -928,7 +1107,9 @@ def refund(request: HttpRequest, public_id: str) -> HttpResponseBase:
 def refund_issue(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = found(Refund.objects.visible_to(_actor(request)), public_id=public_id)
     try:
-        services.refund_issue(refund=row, reference=request.POST.get("reference", ""), actor=_actor(request))
+        services.refund_issue(
+            refund=row, reference=request.POST.get("reference", ""), actor=_actor(request)
+        )
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:

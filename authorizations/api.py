@@ -1,4 +1,6 @@
-"""REST of the authorization phase: records, and the four-way match as a question (`POST /match`)."""
+"""REST of the authorization phase: records, and the four-way match as a question (`POST
+/match`).
+"""
 
 from __future__ import annotations
 
@@ -25,17 +27,28 @@ from rcm.accounts.problems import problem
 
 
 class AuthorizedLineOut(serializers.ModelSerializer):
-    ordered_exam = serializers.UUIDField(source="ordered_exam.public_id", read_only=True, default=None)
+    ordered_exam = serializers.UUIDField(
+        source="ordered_exam.public_id", read_only=True, default=None
+    )
 
     class Meta:
         model = AuthorizedService
-        fields: ClassVar[list[str]] = ["code", "laterality", "units", "used", "status", "ordered_exam"]
+        fields: ClassVar[list[str]] = [
+            "code",
+            "laterality",
+            "units",
+            "used",
+            "status",
+            "ordered_exam",
+        ]
 
 
 class AuthorizationOut(serializers.ModelSerializer):
     id = serializers.UUIDField(source="public_id", read_only=True)
     patient = serializers.UUIDField(source="patient.public_id", read_only=True)
-    appointment = serializers.UUIDField(source="appointment.public_id", read_only=True, default=None)
+    appointment = serializers.UUIDField(
+        source="appointment.public_id", read_only=True, default=None
+    )
     payer = serializers.CharField(source="payer.code", read_only=True)
     site = serializers.CharField(source="site.code", read_only=True)
     services = AuthorizedLineOut(many=True, read_only=True)
@@ -44,14 +57,39 @@ class AuthorizationOut(serializers.ModelSerializer):
     class Meta:
         model = Authorization
         fields: ClassVar[list[str]] = [
-            "id", "patient", "appointment", "payer", "site", "status", "kind", "number", "member_id", "diagnoses", "effective_from", "effective_to",
-            "ordering_npi", "rendering_npi", "facility_npi", "reviewer", "reference", "denial_reason", "requested_at", "decided_at", "decision_due_at",
-            "peer_to_peer_by", "version", "requirement", "services",
-        ]  # fmt: skip
+            "id",
+            "patient",
+            "appointment",
+            "payer",
+            "site",
+            "status",
+            "kind",
+            "number",
+            "member_id",
+            "diagnoses",
+            "effective_from",
+            "effective_to",
+            "ordering_npi",
+            "rendering_npi",
+            "facility_npi",
+            "reviewer",
+            "reference",
+            "denial_reason",
+            "requested_at",
+            "decided_at",
+            "decision_due_at",
+            "peer_to_peer_by",
+            "version",
+            "requirement",
+            "services",
+        ]
 
     def get_requirement(self, row: Authorization) -> list[dict[str, Any]]:
         """By code: required or not, and because of what."""
-        return [{k: c[k] for k in ("code", "verdict", "sentence", "rule")} for c in row.evidence.get("codes", ())]
+        return [
+            {k: c[k] for k in ("code", "verdict", "sentence", "rule")}
+            for c in row.evidence.get("codes", ())
+        ]
 
 
 class AuthorizationFilter(filters.FilterSet):
@@ -66,19 +104,23 @@ class AuthorizationFilter(filters.FilterSet):
         fields: ClassVar[list[str]] = ["status", "number", "patient", "appointment", "payer"]
 
 
-class AuthorizationView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class AuthorizationView(
+    ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
     """Authorizations with their lines, units used, limits and clocks."""
 
     scopes: ClassVar[dict[str, str]] = {"GET": "orders:read"}
     serializer_class = AuthorizationOut
     filterset_class = AuthorizationFilter
-    queryset = Authorization.objects.select_related("patient", "appointment", "payer", "site").prefetch_related(
-        "services__ordered_exam"
-    )
+    queryset = Authorization.objects.select_related(
+        "patient", "appointment", "payer", "site"
+    ).prefetch_related("services__ordered_exam")
 
 
 class MatchView(PartnerView, APIView):
-    """Ordered, authorized, performed, billed: one verdict with its sentence, owner, deadline and grid. Our catalog, rules and crosswalks judge."""
+    """Ordered, authorized, performed, billed: one verdict with its sentence, owner, deadline and
+    grid. Our catalog, rules and crosswalks judge.
+    """
 
     scopes: ClassVar[dict[str, str]] = {"POST": "rules:read"}
 
@@ -92,7 +134,10 @@ class MatchView(PartnerView, APIView):
         known = catalog(today)
         given: Any = request.data
         answer = payload.match(
-            given, context=MatchContext(known, crosswalk()), today=today, rules=requirement_rules(known)
+            given,
+            context=MatchContext(known, crosswalk()),
+            today=today,
+            rules=requirement_rules(known),
         )
         if answer.get("errors"):
             return problem(422, "The question has faults.", code="invalid", errors=answer["errors"])

@@ -10,7 +10,12 @@ class AuthorizationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from authorizations import events, loaders, pages, queues, services  # noqa: F401  loaders registers its kinds of files
+        from authorizations import (
+            events,
+            pages,
+            queues,
+            services,
+        )
         from intake import sections
         from intake.clearance import GateName
         from intake.services import provide

@@ -1,7 +1,8 @@
-"""Deadlines of authorization work: business days by site calendar, time zones, decision clocks (DOMAIN B6, H5).
+"""Deadlines of authorization work: business days by site calendar, time zones, decision clocks
+(DOMAIN B6, H5).
 
-Holidays, windows and decision times are arguments (dated data). A date deadline is inclusive: the work is in time
-until the end of that day at the site.
+Holidays, windows and decision times are arguments (dated data). A date deadline is inclusive: the
+work is in time until the end of that day at the site.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class SiteCalendar:
         return day.weekday() not in self.weekend and day not in self.holidays
 
     def add_business_days(self, day: date, count: int) -> date:
-        """The day `count` business days after (or before, if negative) `day`; 0 gives the day itself."""
+        """The day `count` business days after (or before, if negative) `day`; 0 gives the day
+        itself.
+        """
         step = timedelta(days=1 if count > 0 else -1)
         for _ in range(abs(count)):
             day += step
@@ -48,7 +51,10 @@ class SiteCalendar:
         """Business days after `start` up to and including `end`; negative when `end` is earlier."""
         if end < start:
             return -self.business_days_between(end, start)
-        return sum(self.is_business_day(start + timedelta(days=n)) for n in range(1, (end - start).days + 1))
+        return sum(
+            self.is_business_day(start + timedelta(days=n))
+            for n in range(1, (end - start).days + 1)
+        )
 
     def local_date(self, moment: datetime) -> date:
         """The calendar day at the site; a naive moment is refused, it could be any day."""
@@ -68,7 +74,9 @@ class Window:
     unit: Unit = Unit.CALENDAR_DAYS
 
     def last_day(self, start: date, calendar: SiteCalendar) -> date:
-        """The last day inside the window that opens on `start`; hours are rounded up to whole days."""
+        """The last day inside the window that opens on `start`; hours are rounded up to whole
+        days.
+        """
         if self.unit is Unit.BUSINESS_DAYS:
             return calendar.add_business_days(start, self.amount)
         days = -(-self.amount // 24) if self.unit is Unit.HOURS else self.amount
@@ -94,9 +102,17 @@ class DecisionRule:
 
 
 def decision_rule_for(
-    rules: Iterable[DecisionRule], *, payer_id: str, product: str, state: str, urgency: str, on: date
+    rules: Iterable[DecisionRule],
+    *,
+    payer_id: str,
+    product: str,
+    state: str,
+    urgency: str,
+    on: date,
 ) -> DecisionRule | None:
-    """The most specific rule in force (payer, then state, then product); None means no clock is known."""
+    """The most specific rule in force (payer, then state, then product); None means no clock is
+    known.
+    """
     live = [
         rule
         for rule in rules
@@ -109,7 +125,12 @@ def decision_rule_for(
     ]
     return max(
         live,
-        key=lambda rule: (rule.payer_id != "", rule.state != "", rule.product != "", rule.effective_from or date.min),
+        key=lambda rule: (
+            rule.payer_id != "",
+            rule.state != "",
+            rule.product != "",
+            rule.effective_from or date.min,
+        ),
         default=None,
     )
 
@@ -117,8 +138,8 @@ def decision_rule_for(
 def decision_due(received_at: datetime, window: Window, calendar: SiteCalendar) -> datetime:
     """The moment by which a request received at `received_at` must be decided.
 
-    Hours run on the wall of the whole world (72 h is 72 h over a weekend and a clock change); days end at midnight
-    of the site.
+    Hours run on the wall of the whole world (72 h is 72 h over a weekend and a clock change); days
+    end at midnight of the site.
     """
     if window.unit is Unit.HOURS:
         if received_at.tzinfo is None:
@@ -128,11 +149,15 @@ def decision_due(received_at: datetime, window: Window, calendar: SiteCalendar) 
 
 
 def hard_stop(service_date: date, calendar: SiteCalendar) -> date:
-    """The last business day before the exam: without an authorization by then, reschedule or escalate (B6)."""
+    """The last business day before the exam: without an authorization by then, reschedule or
+    escalate (B6).
+    """
     return calendar.add_business_days(service_date, -1)
 
 
-def retro_deadline(service_date: date, window: Window | None, calendar: SiteCalendar) -> date | None:
+def retro_deadline(
+    service_date: date, window: Window | None, calendar: SiteCalendar
+) -> date | None:
     """Last day a retroactive request is taken; None when the payer's window is unknown."""
     return None if window is None else window.last_day(service_date, calendar)
 
@@ -159,7 +184,11 @@ class Turnaround:
 
 
 def turnaround(
-    *, ordered_at: datetime, submitted_at: datetime, decided_at: datetime, waiting_for_us: Iterable[Pause] = ()
+    *,
+    ordered_at: datetime,
+    submitted_at: datetime,
+    decided_at: datetime,
+    waiting_for_us: Iterable[Pause] = (),
 ) -> Turnaround:
     """Split the way from order to decision; overlapping pauses count once."""
     paused, cursor = timedelta(), submitted_at
@@ -168,11 +197,14 @@ def turnaround(
         if end > start:
             paused += end - start
             cursor = end
-    return Turnaround(ours=submitted_at - ordered_at + paused, payers=decided_at - submitted_at - paused)
+    return Turnaround(
+        ours=submitted_at - ordered_at + paused, payers=decided_at - submitted_at - paused
+    )
 
 
 def us_federal_holidays(year: int) -> frozenset[date]:
-    """The eleven federal holidays as observed (5 U.S.C. 6103): Saturday moves to Friday, Sunday to Monday.
+    """The eleven federal holidays as observed (5 U.S.C. 6103): Saturday moves to Friday, Sunday to
+    Monday.
 
     New Year's Day of the next year is included when it is observed on 31 December.
     """
@@ -185,11 +217,20 @@ def us_federal_holidays(year: int) -> frozenset[date]:
         date(year + 1, 1, 1),
     ]
     observed = {
-        day - timedelta(1) if day.weekday() == 5 else day + timedelta(1) if day.weekday() == 6 else day for day in fixed
+        (
+            day - timedelta(1)
+            if day.weekday() == 5
+            else day + timedelta(1)
+            if day.weekday() == 6
+            else day
+        )
+        for day in fixed
     }
     nth = {(1, 0, 3), (2, 0, 3), (9, 0, 1), (10, 0, 2), (11, 3, 4)}
     moving = {_nth_weekday(year, month, weekday, n) for month, weekday, n in nth}
-    last_monday_of_may = max(d for d in (date(year, 5, n) for n in range(25, 32)) if d.weekday() == 0)
+    last_monday_of_may = max(
+        d for d in (date(year, 5, n) for n in range(25, 32)) if d.weekday() == 0
+    )
     return frozenset(day for day in observed | moving | {last_monday_of_may} if day.year == year)
 
 

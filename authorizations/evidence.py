@@ -1,4 +1,6 @@
-"""Evidence of a record for screens: required or not and who says so, what is ordered beside what is authorized."""
+"""Evidence of a record for screens: required or not and who says so, what is ordered beside what is
+authorized.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,25 @@ def matches_of(row: Authorization) -> list[Matched]:
     """Each ordered exam of the record's visit (or of its lines) as the match sees it now."""
     lines = [s.ordered_exam_id for s in row.services.all() if s.ordered_exam_id]
     rows = OrderedExam.objects.select_related("order__ordering").order_by("id")
-    exams = list(rows.filter(appointment_id=row.appointment_id) if row.appointment_id else rows.filter(pk__in=lines))
-    day = local_day(row.appointment.starts_at, row.site) if row.appointment else timezone.localdate()
-    asks = [ExamAsk(str(e.pk), e, e.patient_id, row.site, day, row.coverage, laterality=e.laterality) for e in exams]
+    exams = list(
+        rows.filter(appointment_id=row.appointment_id)
+        if row.appointment_id
+        else rows.filter(pk__in=lines)
+    )
+    day = (
+        local_day(row.appointment.starts_at, row.site) if row.appointment else timezone.localdate()
+    )
+    asks = [
+        ExamAsk(str(e.pk), e, e.patient_id, row.site, day, row.coverage, laterality=e.laterality)
+        for e in exams
+    ]
     return list(match_exams(asks, as_of=timezone.localdate()).values())
 
 
 def panel_rows(row: Authorization) -> list[dict[str, Any]]:
-    """Rows of the evidence grid: order and authorization of each exam, the cell that differs marked."""
+    """Rows of the evidence grid: order and authorization of each exam, the cell that differs
+    marked.
+    """
     found: list[dict[str, Any]] = []
     for m in matches_of(row):
         first = m.result.first

@@ -1,4 +1,5 @@
-"""The four facts of an exam, the payer's matching policy, and the result of the match: the contract others code against.
+"""The four facts of an exam, the payer's matching policy, and the result of the match: the contract
+others code against.
 
 A blank string or None means unknown. Dates are local to the site.
 """
@@ -17,7 +18,9 @@ from authorizations.requirement import RequirementAnswer
 
 @dataclass(frozen=True, slots=True)
 class OrderedFact:
-    """What the treating practitioner asked for. Before the exam its planned place and day stand in for the performed ones."""
+    """What the treating practitioner asked for. Before the exam its planned place and day stand in
+    for the performed ones.
+    """
 
     code: str = ""
     units: int = 1
@@ -63,7 +66,9 @@ class AuthStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuthorizedFact:
-    """An authorization record (DOMAIN B1). A stored "not required" is one too, with its call reference."""
+    """An authorization record (DOMAIN B1). A stored "not required" is one too, with its call
+    reference.
+    """
 
     status: AuthStatus
     number: str = ""
@@ -84,7 +89,9 @@ class AuthorizedFact:
 
 @dataclass(frozen=True, slots=True)
 class PerformedFact:
-    """What the modality and the report say was done. `units_counted` of it are already in the record's units_used."""
+    """What the modality and the report say was done. `units_counted` of it are already in the
+    record's units_used.
+    """
 
     code: str
     service_date: date
@@ -104,7 +111,9 @@ class PerformedFact:
 
 @dataclass(frozen=True, slots=True)
 class BilledFact:
-    """What the claim line says. 26, TC and global of one code use the same authorization (B3 component note)."""
+    """What the claim line says. 26, TC and global of one code use the same authorization (B3
+    component note).
+    """
 
     code: str
     service_date: date | None = None
@@ -121,7 +130,9 @@ class SiteMatch(StrEnum):
 
 
 UPDATE_WINDOW = Window(2, Unit.BUSINESS_DAYS)
-"""DOMAIN B4: the window to change an approved code after the exam, unless the payer's row says otherwise."""
+"""DOMAIN B4: the window to change an approved code after the exam, unless the payer's row says
+otherwise.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +149,9 @@ class MatchPolicy:
 
 @dataclass(frozen=True, slots=True)
 class MatchRequest:
-    """Up to four facts about one exam; `key` comes back with the result (an accession, a line id)."""
+    """Up to four facts about one exam; `key` comes back with the result (an accession, a line
+    id).
+    """
 
     ordered: OrderedFact | None = None
     authorized: AuthorizedFact | None = None
@@ -157,7 +170,9 @@ class Row(StrEnum):
 
 
 class Verdict(StrEnum):
-    """FEATURES B7: match, covered by family, not required; or needs change, mismatch, pending, unknown (all four hold)."""
+    """FEATURES B7: match, covered by family, not required; or needs change, mismatch, pending,
+    unknown (all four hold).
+    """
 
     MATCH = "match"
     COVERED_BY_FAMILY = "covered_by_family"
@@ -181,7 +196,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """One failed rule. `due` is the last day to act (None: no window is known or left, `due_words` says which)."""
+    """One failed rule. `due` is the last day to act (None: no window is known or left, `due_words`
+    says which).
+    """
 
     rule: str
     code: str
@@ -204,7 +221,9 @@ class GridCell:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Four rows side by side: `cells[row][field]`, every row with every field; a blank value means "not given"."""
+    """Four rows side by side: `cells[row][field]`, every row with every field; a blank value means
+    "not given".
+    """
 
     fields: tuple[str, ...]
     cells: Mapping[Row, Mapping[str, GridCell]]
@@ -215,7 +234,10 @@ class Grid:
             "rows": [
                 {
                     "row": row.value,
-                    "cells": [{"field": f, "value": cells[f].value, "differs": cells[f].differs} for f in self.fields],
+                    "cells": [
+                        {"field": f, "value": cells[f].value, "differs": cells[f].differs}
+                        for f in self.fields
+                    ],
                 }
                 for row, cells in self.cells.items()
             ],

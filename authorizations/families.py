@@ -1,7 +1,8 @@
 """Families of imaging procedures and what an approval for one code says about another (DOMAIN B4).
 
-Inside a family the codes differ in intensity only: contrast (without < with < both), extent (limited < complete),
-views (fewer < more). Whatever cannot be ranked from the catalog is never guessed: it is `UNRANKED` or `UNKNOWN`.
+Inside a family the codes differ in intensity only: contrast (without < with < both), extent
+(limited < complete), views (fewer < more). Whatever cannot be ranked from the catalog is never
+guessed: it is `UNRANKED` or `UNKNOWN`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from datetime import date
 from enum import StrEnum
 
 CONTRAST_RANK: Mapping[str, int] = {"without": 0, "with": 1, "without_and_with": 2}
-EXTENT_RANK: Mapping[str, int] = {"limited": 0, "skull base to mid-thigh": 1, "complete": 2, "whole body": 2}
+EXTENT_RANK: Mapping[str, int] = {
+    "limited": 0,
+    "skull base to mid-thigh": 1,
+    "complete": 2,
+    "whole body": 2,
+}
 BILATERAL = "2"
 
 
@@ -86,16 +92,22 @@ class Related:
 
 
 class Crosswalk:
-    """Payer pairs, looked up by (payer, authorized, performed); a plan's row beats its payer's row."""
+    """Payer pairs, looked up by (payer, authorized, performed); a plan's row beats its payer's
+    row.
+    """
 
     __slots__ = ("_rows",)
 
     def __init__(self, rows: Iterable[CrosswalkRow] = ()) -> None:
         self._rows: dict[tuple[str, str, str], list[CrosswalkRow]] = {}
         for row in rows:
-            self._rows.setdefault((row.payer_id, row.authorized_code, row.performed_code), []).append(row)
+            self._rows.setdefault(
+                (row.payer_id, row.authorized_code, row.performed_code), []
+            ).append(row)
 
-    def find(self, *, payer_id: str, plan_id: str, authorized: str, performed: str, on: date) -> CrosswalkRow | None:
+    def find(
+        self, *, payer_id: str, plan_id: str, authorized: str, performed: str, on: date
+    ) -> CrosswalkRow | None:
         live = [
             row
             for row in self._rows.get((payer_id, authorized, performed), ())
@@ -103,7 +115,9 @@ class Crosswalk:
             and (row.effective_from is None or row.effective_from <= on)
             and (row.effective_to is None or on <= row.effective_to)
         ]
-        return max(live, key=lambda row: (row.plan_id != "", row.effective_from or date.min), default=None)
+        return max(
+            live, key=lambda row: (row.plan_id != "", row.effective_from or date.min), default=None
+        )
 
 
 EMPTY_CROSSWALK = Crosswalk()
@@ -122,17 +136,23 @@ def relate(
     """Say what an approval of `authorized` means for `performed` on that day (DOMAIN B4)."""
     if authorized == performed:
         return Related(Relation.SAME, f"{performed} is the authorized code")
-    row = crosswalk.find(payer_id=payer_id, plan_id=plan_id, authorized=authorized, performed=performed, on=on)
+    row = crosswalk.find(
+        payer_id=payer_id, plan_id=plan_id, authorized=authorized, performed=performed, on=on
+    )
     if row is not None:
         source = f" ({row.source})" if row.source else ""
-        return Related(_CROSSWALK_RELATION[row.verdict], f"the payer's crosswalk {authorized} to {performed}{source}")
+        return Related(
+            _CROSSWALK_RELATION[row.verdict],
+            f"the payer's crosswalk {authorized} to {performed}{source}",
+        )
     ours, theirs = catalog.get(performed), catalog.get(authorized)
     if ours is None or theirs is None:
         missing = performed if ours is None else authorized
         return Related(Relation.UNKNOWN, f"{missing} is not in the procedure catalog")
     if ours.family != theirs.family:
         return Related(
-            Relation.DIFFERENT, f"{performed} ({ours.family}) is another exam than {authorized} ({theirs.family})"
+            Relation.DIFFERENT,
+            f"{performed} ({ours.family}) is another exam than {authorized} ({theirs.family})",
         )
     return _rank(theirs, ours)
 
@@ -144,20 +164,33 @@ def _rank(authorized: Procedure, performed: Procedure) -> Related:
         if before == after:
             continue
         if before not in ranks or after not in ranks:
-            return Related(Relation.UNRANKED, f"{attribute} of {authorized.code} and {performed.code} cannot be ranked")
-        steps.append((ranks[after] - ranks[before], f"{attribute} {before} to {after}".replace("_", " ")))
+            return Related(
+                Relation.UNRANKED,
+                f"{attribute} of {authorized.code} and {performed.code} cannot be ranked",
+            )
+        steps.append(
+            (ranks[after] - ranks[before], f"{attribute} {before} to {after}".replace("_", " "))
+        )
     if authorized.views_min is not None and performed.views_min is not None:
         steps.append(
-            (performed.views_min - authorized.views_min, f"{authorized.views_min} to {performed.views_min} views")
+            (
+                performed.views_min - authorized.views_min,
+                f"{authorized.views_min} to {performed.views_min} views",
+            )
         )
     sided = _bilateral_step(authorized, performed)
     if sided > 0 and not any(step for step, _ in steps):
-        return Related(Relation.DIFFERENT, f"{performed.code} is bilateral, {authorized.code} is one side")
+        return Related(
+            Relation.DIFFERENT, f"{performed.code} is bilateral, {authorized.code} is one side"
+        )
     steps.append((sided, "bilateral to one side" if sided < 0 else "one side to bilateral"))
     moved = [(step, words) for step, words in steps if step]
     words = ", ".join(text for _, text in moved)
     if not moved:
-        return Related(Relation.UNRANKED, f"{authorized.code} and {performed.code} are siblings without a known order")
+        return Related(
+            Relation.UNRANKED,
+            f"{authorized.code} and {performed.code} are siblings without a known order",
+        )
     if all(step < 0 for step, _ in moved):
         return Related(Relation.LOWER, f"less than authorized: {words}")
     if all(step > 0 for step, _ in moved):

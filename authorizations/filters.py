@@ -18,15 +18,21 @@ class AuthorizationFilter(f.FilterSet):
         method="search",
         widget=forms.TextInput(attrs={"placeholder": "Patient, MRN or number"}),
     )
-    status = f.MultipleChoiceFilter(label="Status", choices=AuthStatus.choices, widget=MenuMultiple("Status"))
-    payer = f.ModelMultipleChoiceFilter(label="Payer", queryset=Payer.objects.all(), widget=MenuMultiple("Payer"))
+    status = f.MultipleChoiceFilter(
+        label="Status", choices=AuthStatus.choices, widget=MenuMultiple("Status")
+    )
+    payer = f.ModelMultipleChoiceFilter(
+        label="Payer", queryset=Payer.objects.all(), widget=MenuMultiple("Payer")
+    )
     site = f.ModelMultipleChoiceFilter(label="Site", queryset=sites_of, widget=MenuMultiple("Site"))
 
     class Meta:
         model = Authorization
         fields: tuple[str, ...] = ()
 
-    def search(self, rows: QuerySet[Authorization], name: str, value: str) -> QuerySet[Authorization]:
+    def search(
+        self, rows: QuerySet[Authorization], name: str, value: str
+    ) -> QuerySet[Authorization]:
         for word in value.lower().replace(",", " ").split()[:5]:
             rows = rows.filter(Q(patient__search__contains=word) | Q(number__iexact=word))
         return rows

@@ -28,7 +28,9 @@ class AskForm(house.HouseForm):
     reference = forms.CharField(label="Reference number", max_length=60)
     contact = forms.CharField(label="Spoken with", max_length=60, required=False)
     promised_on = house.DateField(label="Answer promised for", required=False)
-    note = forms.CharField(label="Note", max_length=300, required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    note = forms.CharField(
+        label="Note", max_length=300, required=False, widget=forms.Textarea(attrs={"rows": 2})
+    )
 
 
 class DecideForm(house.VersionedMixin, house.HouseForm):
@@ -44,7 +46,8 @@ class DecideForm(house.VersionedMixin, house.HouseForm):
     effective_from = house.DateField(label="First day", required=False)
     effective_to = house.DateField(label="Last day", required=False)
     channel = forms.ChoiceField(
-        label="Heard by", choices=(("phone", "Phone"), ("portal", "Portal"), ("fax", "Fax"), ("mail", "Mail"))
+        label="Heard by",
+        choices=(("phone", "Phone"), ("portal", "Portal"), ("fax", "Fax"), ("mail", "Mail")),
     )
     reference = forms.CharField(label="Reference of the call", max_length=60, required=False)
     contact = forms.CharField(label="Spoken with", max_length=60, required=False)
@@ -85,10 +88,16 @@ class DecideForm(house.VersionedMixin, house.HouseForm):
 class PeerForm(house.HouseForm):
     outcome = forms.ChoiceField(
         label="How the call ended",
-        choices=(("overturned", "Approved now"), ("upheld", "Denial stands"), ("scheduled", "Call scheduled")),
+        choices=(
+            ("overturned", "Approved now"),
+            ("upheld", "Denial stands"),
+            ("scheduled", "Call scheduled"),
+        ),
     )
     contact = forms.CharField(label="Reviewer", max_length=60)
-    note = forms.CharField(label="What was said", max_length=400, widget=forms.Textarea(attrs={"rows": 3}))
+    note = forms.CharField(
+        label="What was said", max_length=400, widget=forms.Textarea(attrs={"rows": 3})
+    )
     number = forms.CharField(label="Authorization number", max_length=50, required=False)
     effective_from = house.DateField(label="First day", required=False)
     effective_to = house.DateField(label="Last day", required=False)
@@ -121,7 +130,8 @@ class ChangeForm(house.HouseForm):
         return {
             line.code: self.cleaned_data[f"code{line.pk}"].upper()
             for line in self.lines
-            if self.cleaned_data.get(f"code{line.pk}") and self.cleaned_data[f"code{line.pk}"].upper() != line.code
+            if self.cleaned_data.get(f"code{line.pk}")
+            and self.cleaned_data[f"code{line.pk}"].upper() != line.code
         }
 
 

@@ -1,4 +1,6 @@
-"""Sheets of the authorization phase: requirement rules and payers' family pairs, loaded like every other reference file."""
+"""Sheets of the authorization phase: requirement rules and payers' family pairs, loaded like every
+other reference file.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ def _payers(options: Options) -> dict[str, int]:
 
 def _payers_and_plans(options: Options) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
     return _payers(options), {
-        (payer, code): pk for payer, code, pk in Plan.objects.values_list("payer__code", "code", "id")
+        (payer, code): pk
+        for payer, code, pk in Plan.objects.values_list("payer__code", "code", "id")
     }
 
 
@@ -30,7 +33,9 @@ def _payer(cells: Cells, known: dict[str, int]) -> int | None:
     return known.get(code)
 
 
-def _rule(cells: Cells, options: Options, known: tuple[dict[str, int], dict[tuple[str, str], int]]) -> Iterator[Values]:
+def _rule(
+    cells: Cells, options: Options, known: tuple[dict[str, int], dict[tuple[str, str], int]]
+) -> Iterator[Values]:
     payers, plans = known
     payer, plan = _payer(cells, payers), cells.text("plan")
     if plan and (cells.text("payer"), plan) not in plans:
@@ -65,12 +70,18 @@ RULES = Kind(
         house(
             _rule,
             "required",
-            optional="payer plan payer_kind state code modality pos reviewer source effective_from effective_to",
+            optional=(
+                "payer plan payer_kind state code modality pos reviewer source effective_from"
+                " effective_to"
+            ),
         ),
     ),
     prepare=_payers_and_plans,
     source_column="source",
-    words="Is an authorization required: the most specific row in force wins; a row without payer holds for all.",
+    words=(
+        "Is an authorization required: the most specific row in force wins; a row without payer"
+        " holds for all."
+    ),
 )
 
 
@@ -90,7 +101,13 @@ CROSSWALKS = Kind(
     "Authorization family pairs",
     Crosswalk,
     ("payer", "authorized", "performed"),
-    (house(_pair, "authorized performed verdict", optional="payer source effective_from effective_to"),),
+    (
+        house(
+            _pair,
+            "authorized performed verdict",
+            optional="payer source effective_from effective_to",
+        ),
+    ),
     prepare=_payers,
     source_column="source",
     words="A payer's own word on which performed code an authorized code covers.",

@@ -1,6 +1,8 @@
-"""From rows to facts: everything the requirement check and the four-way match need, loaded in bulk (DOMAIN B2, B3).
+"""From rows to facts: everything the requirement check and the four-way match need, loaded in bulk
+(DOMAIN B2, B3).
 
-Ids inside the facts: payer and plan by their codes, patients by primary key as text, sites by NPI and tax id.
+Ids inside the facts: payer and plan by their codes, patients by primary key as text, sites by NPI
+and tax id.
 """
 
 from __future__ import annotations
@@ -62,12 +64,20 @@ _STATUS = {
     Status.EXPIRED: AuthStatus.EXPIRED,
     Status.NOT_REQUIRED: AuthStatus.NOT_REQUIRED,
 }
-_VERDICT = {"covered": CrosswalkVerdict.ALLOWED, "update": CrosswalkVerdict.UPDATE, "new": CrosswalkVerdict.NEW_AUTH}
+_VERDICT = {
+    "covered": CrosswalkVerdict.ALLOWED,
+    "update": CrosswalkVerdict.UPDATE,
+    "new": CrosswalkVerdict.NEW_AUTH,
+}
 
 
 def catalog(on: date) -> Catalog:
     """The procedure catalog in force on a day."""
-    rows = (row for versions in procedure_versions().values() if (row := current(versions, on)) is not None)
+    rows = (
+        row
+        for versions in procedure_versions().values()
+        if (row := current(versions, on)) is not None
+    )
     return {
         r.code: families.Procedure(
             code=r.code,
@@ -86,12 +96,20 @@ def catalog(on: date) -> Catalog:
 
 
 def requirement_rules(known: Catalog) -> RequirementRules:
-    """Every rule row. One query. A code that no row speaks of is unknown: somebody asks the payer."""
+    """Every rule row. One query. A code that no row speaks of is unknown: somebody asks the
+    payer.
+    """
     rows = AuthRule.objects.select_related("payer", "plan")
     found = [
         RequirementRule(
             rule_id=f"R{r.pk}",
-            kind=RuleKind.REQUIRED if r.required else RuleKind.EXEMPT if r.pos else RuleKind.NOT_REQUIRED,
+            kind=(
+                RuleKind.REQUIRED
+                if r.required
+                else RuleKind.EXEMPT
+                if r.pos
+                else RuleKind.NOT_REQUIRED
+            ),
             payer_id=r.payer.code if r.payer else "",
             plan_id=r.plan.code if r.plan else "",
             product=r.payer_kind,
@@ -110,9 +128,15 @@ def requirement_rules(known: Catalog) -> RequirementRules:
 
 
 def crosswalk() -> Crosswalk:
-    """The payers' own family pairs. One query; a pair of no payer holds for every payer that asks."""
+    """The payers' own family pairs. One query; a pair of no payer holds for every payer that
+    asks.
+    """
     rows = list(CrosswalkRecord.objects.select_related("payer"))
-    payers = list(Payer.objects.values_list("code", flat=True)) if any(r.payer_id is None for r in rows) else []
+    payers = (
+        list(Payer.objects.values_list("code", flat=True))
+        if any(r.payer_id is None for r in rows)
+        else []
+    )
     return Crosswalk(
         CrosswalkRow(
             payer,
@@ -149,15 +173,19 @@ def policy_of(payer: Payer) -> MatchPolicy:
         site_match=SiteMatch.TIN if payer.match_site_by_tin else SiteMatch.NPI,
         match_ordering=payer.needs_ordering_match,
         retro_window=None if payer.retro_auth_days is None else Window(payer.retro_auth_days),
-        update_window=UPDATE_WINDOW
-        if payer.update_window_days is None
-        else Window(payer.update_window_days, Unit.BUSINESS_DAYS),
+        update_window=(
+            UPDATE_WINDOW
+            if payer.update_window_days is None
+            else Window(payer.update_window_days, Unit.BUSINESS_DAYS)
+        ),
         source=payer.source or f"row of {payer.name}",
     )
 
 
 def decision_window(payer: Payer, *, urgent: bool, on: date) -> tuple[Window | None, str]:
-    """How long the payer may take to decide, and who says so: its own row, else the regulated clock, else nobody."""
+    """How long the payer may take to decide, and who says so: its own row, else the regulated
+    clock, else nobody.
+    """
     if payer.auth_decision_hours is not None and not urgent:
         return Window(payer.auth_decision_hours, Unit.HOURS), payer.source or payer.name
     found = [
@@ -177,32 +205,42 @@ def decision_window(payer: Payer, *, urgent: bool, on: date) -> tuple[Window | N
 @cache
 def regulated_clocks() -> tuple[DecisionRule, ...]:
     """Regulated decision times shipped with the product (DOMAIN B6)."""
-    with Path(__file__).with_name("data").joinpath("decision_clocks.csv").open(newline="") as handle:
+    with (
+        Path(__file__).with_name("data").joinpath("decision_clocks.csv").open(newline="") as handle
+    ):
         return tuple(
             DecisionRule(
                 rule_id=f"CLOCK-{n}",
                 urgency=row["urgency"],
                 window=Window(int(row["amount"]), Unit(row["unit"])),
                 product=row["product"],
-                effective_from=date.fromisoformat(row["effective_from"]) if row["effective_from"] else None,
-                effective_to=date.fromisoformat(row["effective_to"]) if row["effective_to"] else None,
+                effective_from=(
+                    date.fromisoformat(row["effective_from"]) if row["effective_from"] else None
+                ),
+                effective_to=(
+                    date.fromisoformat(row["effective_to"]) if row["effective_to"] else None
+                ),
                 source=row["source"],
             )
             for n, row in enumerate(csv.DictReader(handle), start=1)
         )
 
 
-# --- records to facts ------------------------------------------------------------------------------------------------
+# --- records to facts -----------------------------------------------------------------------------
 
 
 def _status(row: Authorization) -> AuthStatus:
-    """As the match judges it. A record whose last day has passed stood on the days before: its dates decide, not the mark."""
+    """As the match judges it. A record whose last day has passed stood on the days before: its
+    dates decide, not the mark.
+    """
     if row.status == Status.EXPIRED and row.effective_to is not None:
         return AuthStatus.APPROVED
     return _STATUS[Status(row.status)]
 
 
-def authorized_fact(row: Authorization, services: Sequence[ServiceRow] | None = None) -> AuthorizedFact:
+def authorized_fact(
+    row: Authorization, services: Sequence[ServiceRow] | None = None
+) -> AuthorizedFact:
     """One record as the match sees it. Give `services` when they were prefetched."""
     lines = row.services.all() if services is None else services
     zone_day = row.requested_at.date() if row.requested_at else None
@@ -238,7 +276,8 @@ def authorized_fact(row: Authorization, services: Sequence[ServiceRow] | None = 
 class ExamAsk:
     """One exam to be matched: what was ordered, where and when it is planned or was done.
 
-    `performed_code` blank: not done yet, the planned visit is judged. `exam_id` lets units the exam already took count once.
+    `performed_code` blank: not done yet, the planned visit is judged. `exam_id` lets units the exam
+    already took count once.
     """
 
     key: str
@@ -268,7 +307,8 @@ class Matched:
 
 
 def match_exams(asks: Sequence[ExamAsk], *, as_of: date) -> dict[str, Matched]:
-    """Match many exams, each with the record that carries it furthest. About ten queries, whatever the number.
+    """Match many exams, each with the record that carries it furthest. About ten queries, whatever
+    the number.
 
     Exams of one call share units in the order they are given: two cannot both take the last one.
     """
@@ -280,7 +320,9 @@ def match_exams(asks: Sequence[ExamAsk], *, as_of: date) -> dict[str, Matched]:
     pairs = crosswalk()
     calendars = Calendars(y for a in asks for y in (a.day.year - 1, a.day.year, a.day.year + 1))
     records = authorizations_of({a.patient_id for a in asks})
-    flags = eligibility_flags({c.pk for c in [*coverages.values(), *(a.coverage for a in asks if a.coverage)]})
+    flags = eligibility_flags(
+        {c.pk for c in [*coverages.values(), *(a.coverage for a in asks if a.coverage)]}
+    )
     heard = heard_of(records)
     taken: dict[tuple[str, str, str, str], int] = {}
     found: dict[str, Matched] = {}
@@ -292,13 +334,21 @@ def match_exams(asks: Sequence[ExamAsk], *, as_of: date) -> dict[str, Matched]:
         best: tuple[tuple[bool, int], MatchResult, Authorization | None] | None = None
         for row in _candidates(ask, records.get(ask.patient_id, ())):
             counted = (
-                sum(u.units for s in row.services.all() for u in s.uses.all() if u.exam_id == ask.exam_id)
+                sum(
+                    u.units
+                    for s in row.services.all()
+                    for u in s.uses.all()
+                    if u.exam_id == ask.exam_id
+                )
                 if ask.exam_id
                 else 0
             )
             performed = replace(base.performed, units_counted=counted) if base.performed else None
             result = match_exam(
-                replace(base, authorized=authorized_fact(row), performed=performed), context, as_of=as_of, taken=taken
+                replace(base, authorized=authorized_fact(row), performed=performed),
+                context,
+                as_of=as_of,
+                taken=taken,
             )
             reach = (result.passes, RULE_ORDER[result.first.rule] if result.first else 99)
             if best is None or reach > best[0]:
@@ -308,9 +358,16 @@ def match_exams(asks: Sequence[ExamAsk], *, as_of: date) -> dict[str, Matched]:
         else:
             _, result, record = best
         if result.passes and result.service is not None and record is not None:
-            line = (record.payer.code, record.number, result.service.code, result.service.laterality)
+            line = (
+                record.payer.code,
+                record.number,
+                result.service.code,
+                result.service.laterality,
+            )
             performed = result.request.performed
-            counted = bool(ask.exam_id and base.performed and performed is not None and performed.units_counted)
+            counted = bool(
+                ask.exam_id and base.performed and performed is not None and performed.units_counted
+            )
             taken[line] = taken.get(line, 0) + (0 if counted else ask.units)
         found[ask.key] = Matched(ask, result, answer, record, coverage)
     return found
@@ -322,7 +379,9 @@ def authorizations_of(patient_ids: Iterable[int]) -> dict[int, list[Authorizatio
         Authorization.objects.filter(patient_id__in=list(patient_ids))
         .exclude(status__in=[Status.CANCELLED])
         .select_related("payer", "coverage__plan", "site")
-        .prefetch_related(Prefetch("services", queryset=ServiceRow.objects.prefetch_related("uses")))
+        .prefetch_related(
+            Prefetch("services", queryset=ServiceRow.objects.prefetch_related("uses"))
+        )
         .order_by("-id")
     )
     found: dict[int, list[Authorization]] = {}
@@ -332,27 +391,38 @@ def authorizations_of(patient_ids: Iterable[int]) -> dict[int, list[Authorizatio
 
 
 def _candidates(ask: ExamAsk, rows: Sequence[Authorization]) -> list[Authorization]:
-    """Records asked for this order line; else those granted to the patient that name the code's line. A draft was not asked yet."""
+    """Records asked for this order line; else those granted to the patient that name the code's
+    line. A draft was not asked yet.
+    """
     live = [r for r in rows if r.status != Status.DRAFT]
     own = [
         r
         for r in live
-        if ask.ordered is not None and any(s.ordered_exam_id == ask.ordered.pk for s in r.services.all())
+        if ask.ordered is not None
+        and any(s.ordered_exam_id == ask.ordered.pk for s in r.services.all())
     ]
-    return own or [r for r in live if r.status in GRANTED and all(s.ordered_exam_id is None for s in r.services.all())]
+    return own or [
+        r
+        for r in live
+        if r.status in GRANTED and all(s.ordered_exam_id is None for s in r.services.all())
+    ]
 
 
 def eligibility_flags(coverage_ids: Iterable[int]) -> dict[int, EligibilityCheck]:
     """The last active answer of each coverage. One query."""
     rows = (
-        EligibilityCheck.objects.filter(coverage_id__in=list(coverage_ids), status=CheckStatus.ACTIVE)
+        EligibilityCheck.objects.filter(
+            coverage_id__in=list(coverage_ids), status=CheckStatus.ACTIVE
+        )
         .order_by("coverage_id", "-id")
         .distinct("coverage_id")
     )
     return {c.coverage_id: c for c in rows}
 
 
-def heard_of(records: Mapping[int, Sequence[Authorization]]) -> dict[tuple[int, str], list[Evidence]]:
+def heard_of(
+    records: Mapping[int, Sequence[Authorization]],
+) -> dict[tuple[int, str], list[Evidence]]:
     """What payers told us by phone, portal or response about a code, by (coverage, code)."""
     found: dict[tuple[int, str], list[Evidence]] = {}
     for rows in records.values():
@@ -381,10 +451,13 @@ def _requirement(
     code = ask.performed_code or (ask.ordered.code if ask.ordered else "")
     if coverage is None:
         return RequirementAnswer(
-            Requirement.UNKNOWN, "No coverage is known: nobody can say whether an authorization is needed."
+            Requirement.UNKNOWN,
+            "No coverage is known: nobody can say whether an authorization is needed.",
         )
     if coverage.payer.kind == PayerKind.SELF_PAY:
-        return RequirementAnswer(Requirement.NOT_REQUIRED, "Self-pay: no payer to ask.", rule_id="SELF-PAY")
+        return RequirementAnswer(
+            Requirement.NOT_REQUIRED, "Self-pay: no payer to ask.", rule_id="SELF-PAY"
+        )
     query = RequirementQuery(
         payer_id=coverage.payer.code,
         code=code,
@@ -400,7 +473,9 @@ def _requirement(
     if check is not None and check.auth_required is not None:
         says = Requirement.REQUIRED if check.auth_required else Requirement.NOT_REQUIRED
         on = local_day(check.answered_at, ask.site) if check.answered_at else None
-        evidence.append(Evidence(EvidenceKind.BENEFIT_271, says, "", coverage.payer.name, on, check.trace))
+        evidence.append(
+            Evidence(EvidenceKind.BENEFIT_271, says, "", coverage.payer.name, on, check.trace)
+        )
     return rules.check(query, evidence)
 
 

@@ -1,9 +1,10 @@
 """The four-way match: ordered, authorized, performed, billed (DOMAIN B3, B4; FEATURES B7, B8, C4).
 
-The rules P1 to P11 are tried in order and the first failure is the verdict; the later ones are kept, so that one call
-to the payer can settle them all. The authorized line that carries an exam furthest is the one that is judged, so an
-extra line, more units or wider dates can never lose a match. Whether the exam may differ from its *order* is a
-question of its own (`ordering`), answered beside the match.
+The rules P1 to P11 are tried in order and the first failure is the verdict; the later ones are
+kept, so that one call to the payer can settle them all. The authorized line that carries an exam
+furthest is the one that is judged, so an extra line, more units or wider dates can never lose a
+match. Whether the exam may differ from its *order* is a question of its own (`ordering`), answered
+beside the match.
 """
 
 from __future__ import annotations
@@ -30,7 +31,15 @@ from authorizations.facts import (
     SiteMatch,
     Verdict,
 )
-from authorizations.families import COVERED, EMPTY_CROSSWALK, Catalog, Crosswalk, Related, Relation, relate
+from authorizations.families import (
+    COVERED,
+    EMPTY_CROSSWALK,
+    Catalog,
+    Crosswalk,
+    Related,
+    Relation,
+    relate,
+)
 from authorizations.ordering import (
     DEFAULT_ORDER_POLICY,
     NO_EVIDENCE,
@@ -44,12 +53,21 @@ from authorizations.requirement import Requirement
 OK = "OK"
 OK_FAMILY = "OK_FAMILY"
 NOT_REQUIRED = "NOT_REQUIRED"
-USABLE = frozenset({AuthStatus.APPROVED, AuthStatus.PARTIALLY_APPROVED, AuthStatus.MODIFIED, AuthStatus.NOT_REQUIRED})
+USABLE = frozenset(
+    {
+        AuthStatus.APPROVED,
+        AuthStatus.PARTIALLY_APPROVED,
+        AuthStatus.MODIFIED,
+        AuthStatus.NOT_REQUIRED,
+    }
+)
 RULE_ORDER = {f"P{n}": n for n in range(1, 13)}
 
 
 class _Kind(NamedTuple):
-    """What a failure code always means: verdict, owner role, what to do, the denial to expect if it is sent anyway."""
+    """What a failure code always means: verdict, owner role, what to do, the denial to expect if it
+    is sent anyway.
+    """
 
     verdict: Verdict
     owner: str
@@ -84,15 +102,24 @@ KINDS: Mapping[str, _Kind] = {
     "AUTH_WRONG_MEMBER": _Kind(
         Verdict.MISMATCH,
         "front_desk",
-        "Compare the card with the authorization; correct the coverage or request it for the right member.",
+        "Compare the card with the authorization; correct the coverage or request it for the right"
+        " member.",
         ("197", "31"),
     ),
-    "AUTH_EXPIRED": _Kind(Verdict.NEEDS_CHANGE, "authorization", "Ask the payer to extend the dates.", ("302",)),
+    "AUTH_EXPIRED": _Kind(
+        Verdict.NEEDS_CHANGE, "authorization", "Ask the payer to extend the dates.", ("302",)
+    ),
     "AUTH_NOT_YET": _Kind(
-        Verdict.NEEDS_CHANGE, "authorization", "Ask the payer to start the authorization on the exam date.", ("302",)
+        Verdict.NEEDS_CHANGE,
+        "authorization",
+        "Ask the payer to start the authorization on the exam date.",
+        ("302",),
     ),
     "AUTH_WRONG_SITE": _Kind(
-        Verdict.NEEDS_CHANGE, "authorization", "Ask the payer to change the servicing facility.", ("296",)
+        Verdict.NEEDS_CHANGE,
+        "authorization",
+        "Ask the payer to change the servicing facility.",
+        ("296",),
     ),
     "UPDATE_REQUIRED": _Kind(
         Verdict.NEEDS_CHANGE,
@@ -109,7 +136,9 @@ KINDS: Mapping[str, _Kind] = {
         ("284",),
         ("N54",),
     ),
-    "AUTH_UNITS_EXCEEDED": _Kind(Verdict.NEEDS_CHANGE, "authorization", "Ask the payer for more units.", ("198",)),
+    "AUTH_UNITS_EXCEEDED": _Kind(
+        Verdict.NEEDS_CHANGE, "authorization", "Ask the payer for more units.", ("198",)
+    ),
     "AUTH_LATERALITY": _Kind(
         Verdict.NEEDS_CHANGE,
         "authorization",
@@ -117,29 +146,55 @@ KINDS: Mapping[str, _Kind] = {
         ("284",),
     ),
     "AUTH_WRONG_PROVIDER": _Kind(
-        Verdict.NEEDS_CHANGE, "authorization", "Ask the payer to change the provider on the authorization.", ("296",)
+        Verdict.NEEDS_CHANGE,
+        "authorization",
+        "Ask the payer to change the provider on the authorization.",
+        ("296",),
     ),
     "AUTH_FACT_UNKNOWN": _Kind(
-        Verdict.UNKNOWN, "authorization", "Complete the record: what is not known cannot be matched."
+        Verdict.UNKNOWN,
+        "authorization",
+        "Complete the record: what is not known cannot be matched.",
     ),
-    "CODE_NOT_PERFORMED": _Kind(Verdict.MISMATCH, "coder", "Bill the code that was performed and documented."),
-    "BILLED_UNITS_DIFFER": _Kind(Verdict.MISMATCH, "coder", "Bill the units that were performed and documented."),
-    "BILLED_SIDE_DIFFERS": _Kind(Verdict.MISMATCH, "coder", "Bill the side that was performed and documented."),
-    "BILLED_DATE_DIFFERS": _Kind(Verdict.MISMATCH, "coder", "Bill the date on which the exam was performed."),
+    "CODE_NOT_PERFORMED": _Kind(
+        Verdict.MISMATCH, "coder", "Bill the code that was performed and documented."
+    ),
+    "BILLED_UNITS_DIFFER": _Kind(
+        Verdict.MISMATCH, "coder", "Bill the units that were performed and documented."
+    ),
+    "BILLED_SIDE_DIFFERS": _Kind(
+        Verdict.MISMATCH, "coder", "Bill the side that was performed and documented."
+    ),
+    "BILLED_DATE_DIFFERS": _Kind(
+        Verdict.MISMATCH, "coder", "Bill the date on which the exam was performed."
+    ),
     "AUTH_LATE": _Kind(
-        Verdict.MISMATCH, "authorization", "Ask the payer for a retroactive review; appeal if it refuses.", ("210",)
+        Verdict.MISMATCH,
+        "authorization",
+        "Ask the payer for a retroactive review; appeal if it refuses.",
+        ("210",),
     ),
     "AUTH_NUMBER_DIFFERS": _Kind(
-        Verdict.NEEDS_CHANGE, "biller", "Put the matched authorization number on the claim.", ("197",), ("M62",)
+        Verdict.NEEDS_CHANGE,
+        "biller",
+        "Put the matched authorization number on the claim.",
+        ("197",),
+        ("M62",),
     ),
-    "EXAM_MISSING": _Kind(Verdict.UNKNOWN, "authorization", "Give at least an ordered, performed or billed procedure."),
+    "EXAM_MISSING": _Kind(
+        Verdict.UNKNOWN, "authorization", "Give at least an ordered, performed or billed procedure."
+    ),
 }
-"""Every failure code of the match, with its standing meaning; CARC 15 is retired and never expected (B3)."""
+"""Every failure code of the match, with its standing meaning; CARC 15 is retired and never expected
+(B3).
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class MatchContext:
-    """What a batch of matches shares. `strict`: a fact blank on both sides holds too, instead of going unchecked."""
+    """What a batch of matches shares. `strict`: a fact blank on both sides holds too, instead of
+    going unchecked.
+    """
 
     catalog: Catalog = field(default_factory=dict)
     crosswalk: Crosswalk = EMPTY_CROSSWALK
@@ -170,7 +225,9 @@ class _Exam(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MatchResult:
-    """The verdict on one exam. `deviations` are in rule order; the first one gives code, cell, owner, action and due."""
+    """The verdict on one exam. `deviations` are in rule order; the first one gives code, cell,
+    owner, action and due.
+    """
 
     request: MatchRequest
     verdict: Verdict
@@ -201,7 +258,9 @@ def match_exam(
     as_of: date,
     taken: Mapping[tuple[str, str, str, str], int] | None = None,
 ) -> MatchResult:
-    """Judge one exam. `taken` holds units that other exams of the same batch already took from a line."""
+    """Judge one exam. `taken` holds units that other exams of the same batch already took from a
+    line.
+    """
     exam = _exam(request)
     if exam is None:
         kind = KINDS["EXAM_MISSING"]
@@ -221,11 +280,18 @@ def match_exam(
 def match_many(
     requests: Iterable[MatchRequest], context: MatchContext, *, as_of: date, consume: bool = False
 ) -> Iterator[MatchResult]:
-    """Judge a stream. With `consume`, each passing exam takes its units, so two exams cannot share the last one."""
+    """Judge a stream. With `consume`, each passing exam takes its units, so two exams cannot share
+    the last one.
+    """
     taken: dict[tuple[str, str, str, str], int] = {}
     for request in requests:
         result = match_exam(request, context, as_of=as_of, taken=taken)
-        if consume and result.passes and result.service is not None and request.authorized is not None:
+        if (
+            consume
+            and result.passes
+            and result.service is not None
+            and request.authorized is not None
+        ):
             key = _line_key(request.authorized, result.service)
             performed = request.performed
             own = performed.units - performed.units_counted if performed else 1
@@ -240,14 +306,28 @@ def judge_order(
     if request.performed is None:
         return None
     return judge_change(
-        request.ordered, request.performed, context.catalog, evidence=evidence, policy=context.order_policy
+        request.ordered,
+        request.performed,
+        context.catalog,
+        evidence=evidence,
+        policy=context.order_policy,
     )
 
 
 class _Judge:
     """One pass over P1 to P11 and the claim's number."""
 
-    __slots__ = ("as_of", "auth", "context", "exam", "found", "policy", "request", "taken", "unchecked")
+    __slots__ = (
+        "as_of",
+        "auth",
+        "context",
+        "exam",
+        "found",
+        "policy",
+        "request",
+        "taken",
+        "unchecked",
+    )
 
     def __init__(
         self,
@@ -257,14 +337,22 @@ class _Judge:
         as_of: date,
         taken: Mapping[tuple[str, str, str, str], int],
     ) -> None:
-        self.request, self.context, self.exam, self.as_of, self.taken = request, context, exam, as_of, taken
+        self.request, self.context, self.exam, self.as_of, self.taken = (
+            request,
+            context,
+            exam,
+            as_of,
+            taken,
+        )
         self.auth = request.authorized
         self.policy = request.policy
         self.found: list[Deviation] = []
         self.unchecked: list[str] = []
 
     def result(self) -> MatchResult:
-        needed = self.request.requirement.verdict if self.request.requirement else Requirement.UNKNOWN
+        needed = (
+            self.request.requirement.verdict if self.request.requirement else Requirement.UNKNOWN
+        )
         service: AuthorizedService | None = None
         related: Related | None = None
         if needed is not Requirement.NOT_REQUIRED:
@@ -298,15 +386,27 @@ class _Judge:
                 said
                 or f"The payer said that no authorization is needed, reference {self.auth.reference if self.auth else ''}."
             )
-            return MatchResult(self.request, Verdict.NOT_REQUIRED, NOT_REQUIRED, said, (), service, unchecked)
+            return MatchResult(
+                self.request, Verdict.NOT_REQUIRED, NOT_REQUIRED, said, (), service, unchecked
+            )
         if related is not None and related.relation is not Relation.SAME:
-            sentence = f"Covered: {related.because}. Bill {self.exam.code}, the exam that was performed."
-            return MatchResult(self.request, Verdict.COVERED_BY_FAMILY, OK_FAMILY, sentence, (), service, unchecked)
+            sentence = (
+                f"Covered: {related.because}. Bill {self.exam.code}, the exam that was performed."
+            )
+            return MatchResult(
+                self.request, Verdict.COVERED_BY_FAMILY, OK_FAMILY, sentence, (), service, unchecked
+            )
         return MatchResult(
-            self.request, Verdict.MATCH, OK, f"{self.exam.code} is covered as authorized.", (), service, unchecked
+            self.request,
+            Verdict.MATCH,
+            OK,
+            f"{self.exam.code} is covered as authorized.",
+            (),
+            service,
+            unchecked,
         )
 
-    # --- P1 ---------------------------------------------------------------------------------------------------
+    # --- P1 ---------------------------------------------------------------------------------------
 
     def _missing(self, needed: Requirement) -> None:
         if needed is Requirement.REQUIRED:
@@ -326,9 +426,11 @@ class _Judge:
                 repair=True,
             )
 
-    # --- P2 to P9, P11 ----------------------------------------------------------------------------------------
+    # --- P2 to P9, P11 ----------------------------------------------------------------------------
 
-    def _authorization(self, auth: AuthorizedFact) -> tuple[AuthorizedService | None, Related | None]:
+    def _authorization(
+        self, auth: AuthorizedFact
+    ) -> tuple[AuthorizedService | None, Related | None]:
         waived = auth.status is AuthStatus.NOT_REQUIRED
         self._status(auth)
         self._member(auth)
@@ -357,7 +459,9 @@ class _Judge:
                 repair=True,
             )
         elif auth.status not in USABLE:
-            self._fail("P2", "AUTH_DENIED", "status", f"{label} is {auth.status.value}.", repair=True)
+            self._fail(
+                "P2", "AUTH_DENIED", "status", f"{label} is {auth.status.value}.", repair=True
+            )
 
     def _member(self, auth: AuthorizedFact) -> None:
         exam = self.exam
@@ -384,7 +488,9 @@ class _Judge:
         if auth.effective_from is None or auth.effective_to is None:
             if not waived:
                 self._unknown(
-                    "P4", Cell(Row.AUTHORIZATION, "service_date"), "The authorization has no complete date range."
+                    "P4",
+                    Cell(Row.AUTHORIZATION, "service_date"),
+                    "The authorization has no complete date range.",
                 )
             return
         if day < auth.effective_from:
@@ -409,11 +515,17 @@ class _Judge:
         if how is SiteMatch.NONE:
             return
         ours, theirs = (
-            (self.exam.site_npi, auth.site_npi) if how is SiteMatch.NPI else (self.exam.site_tin, auth.site_tin)
+            (self.exam.site_npi, auth.site_npi)
+            if how is SiteMatch.NPI
+            else (self.exam.site_tin, auth.site_tin)
         )
         if self._comparable("P5", "site", ours, theirs) and ours != theirs:
             self._fail(
-                "P5", "AUTH_WRONG_SITE", "site", f"Authorized for facility {theirs}, performed at {ours}.", repair=True
+                "P5",
+                "AUTH_WRONG_SITE",
+                "site",
+                f"Authorized for facility {theirs}, performed at {ours}.",
+                repair=True,
             )
 
     def _providers(self, auth: AuthorizedFact) -> None:
@@ -436,7 +548,11 @@ class _Judge:
             return
         if asked is None:
             if self.context.strict:
-                self._unknown("P11", Cell(Row.AUTHORIZATION, "requested"), "The day of the request is not known.")
+                self._unknown(
+                    "P11",
+                    Cell(Row.AUTHORIZATION, "requested"),
+                    "The day of the request is not known.",
+                )
             else:
                 self.unchecked.append("requested")
             return
@@ -456,11 +572,12 @@ class _Judge:
                 "P11",
                 "AUTH_LATE",
                 "requested",
-                f"Requested {asked}; the payer's window of {self.policy.retro_window} ended {last}.",
+                f"Requested {asked}; the payer's window of {self.policy.retro_window} ended"
+                f" {last}.",
                 repair=True,
             )
 
-    # --- P6 to P8: the line that carries the exam furthest ------------------------------------------------------
+    # --- P6 to P8: the line that carries the exam furthest ----------------------------------------
 
     def _best_service(
         self, auth: AuthorizedFact, waived: bool
@@ -514,14 +631,19 @@ class _Judge:
             failures.append(self._code_failure(service, related))
         if waived:
             return failures
-        used = service.units_used - self.exam.units_counted + self.taken.get(_line_key(auth, service), 0)
+        used = (
+            service.units_used
+            - self.exam.units_counted
+            + self.taken.get(_line_key(auth, service), 0)
+        )
         if max(used, 0) + self.exam.units > service.units:
             failures.append(
                 self._deviation(
                     "P7",
                     "AUTH_UNITS_EXCEEDED",
                     Cell(Row.AUTHORIZATION, "units"),
-                    f"{service.units} authorized, {max(used, 0)} used, {self.exam.units} more asked.",
+                    f"{service.units} authorized, {max(used, 0)} used, {self.exam.units} more"
+                    " asked.",
                     repair=True,
                 )
             )
@@ -537,9 +659,16 @@ class _Judge:
                 return self._deviation("P6", "UPDATE_REQUIRED", cell, sentence, repair=True)
             due = update_deadline(day, self.policy.update_window, self.context.calendar)
             return self._deviation(
-                "P6", "UPDATE_REQUIRED", cell, sentence, due=due, words=f"update window of {self.policy.update_window}"
+                "P6",
+                "UPDATE_REQUIRED",
+                cell,
+                sentence,
+                due=due,
+                words=f"update window of {self.policy.update_window}",
             )
-        code = "NEW_AUTH_REQUIRED" if related.relation is Relation.DIFFERENT else "AUTH_CPT_MISMATCH"
+        code = (
+            "NEW_AUTH_REQUIRED" if related.relation is Relation.DIFFERENT else "AUTH_CPT_MISMATCH"
+        )
         return self._deviation("P6", code, cell, sentence, repair=True)
 
     def _sides(self, service: AuthorizedService) -> list[Deviation]:
@@ -567,7 +696,7 @@ class _Judge:
             )
         return failures
 
-    # --- P10 and the number on the claim ------------------------------------------------------------------------
+    # --- P10 and the number on the claim ----------------------------------------------------------
 
     def _billed(self) -> None:
         billed, performed = self.request.billed, self.request.performed
@@ -588,7 +717,11 @@ class _Judge:
     def _billed_against(self, billed: BilledFact, performed: PerformedFact) -> None:
         if billed.code != performed.code:
             self._fail(
-                "P10", "CODE_NOT_PERFORMED", "code", f"Billed {billed.code}, performed {performed.code}.", row=Row.CLAIM
+                "P10",
+                "CODE_NOT_PERFORMED",
+                "code",
+                f"Billed {billed.code}, performed {performed.code}.",
+                row=Row.CLAIM,
             )
             return
         if billed.units != performed.units:
@@ -616,7 +749,7 @@ class _Judge:
                 row=Row.CLAIM,
             )
 
-    # --- how a failure is worded --------------------------------------------------------------------------------
+    # --- how a failure is worded ------------------------------------------------------------------
 
     def _comparable(self, rule: str, name: str, ours: str, theirs: str) -> bool:
         if ours and theirs:
@@ -625,14 +758,23 @@ class _Judge:
             self.unchecked.append(name)
             return False
         row = self.exam.row if theirs else Row.AUTHORIZATION
-        self._unknown(rule, Cell(row, name), f"The {name} is not on the {row.value}: it cannot be compared.")
+        self._unknown(
+            rule, Cell(row, name), f"The {name} is not on the {row.value}: it cannot be compared."
+        )
         return False
 
     def _unknown(self, rule: str, cell: Cell, sentence: str) -> None:
         self.found.append(self._deviation(rule, "AUTH_FACT_UNKNOWN", cell, sentence, repair=True))
 
     def _fail(
-        self, rule: str, code: str, name: str, sentence: str, *, row: Row = Row.AUTHORIZATION, repair: bool = False
+        self,
+        rule: str,
+        code: str,
+        name: str,
+        sentence: str,
+        *,
+        row: Row = Row.AUTHORIZATION,
+        repair: bool = False,
     ) -> None:
         self.found.append(self._deviation(rule, code, Cell(row, name), sentence, repair=repair))
 
@@ -653,11 +795,23 @@ class _Judge:
         elif due is None:
             due, words = self.as_of, "before the claim leaves"
         return Deviation(
-            rule, code, kind.verdict, cell, sentence, kind.action, kind.owner, due, words, kind.carc, kind.rarc
+            rule,
+            code,
+            kind.verdict,
+            cell,
+            sentence,
+            kind.action,
+            kind.owner,
+            due,
+            words,
+            kind.carc,
+            kind.rarc,
         )
 
     def _repair_due(self) -> tuple[date | None, str]:
-        """Before the exam: the hard stop on the business day before it. After it: the payer's retroactive window."""
+        """Before the exam: the hard stop on the business day before it. After it: the payer's
+        retroactive window.
+        """
         day = self.exam.service_date
         if day is None:
             return None, "no exam date yet"
@@ -666,7 +820,9 @@ class _Judge:
         last = retro_deadline(day, self.policy.retro_window, self.context.calendar)
         if last is None:
             return None, "the payer's retroactive window is not known: ask today"
-        return last, f"retroactive window of {self.policy.retro_window}" + (", over" if self.as_of > last else "")
+        return last, f"retroactive window of {self.policy.retro_window}" + (
+            ", over" if self.as_of > last else ""
+        )
 
 
 _RELATION_SCORE = {
@@ -747,7 +903,7 @@ def _exam(request: MatchRequest) -> _Exam | None:
     return None
 
 
-# --- the grid a screen shows -------------------------------------------------------------------------------------
+# --- the grid a screen shows ----------------------------------------------------------------------
 
 GRID_FIELDS = (
     "code",
@@ -765,11 +921,23 @@ GRID_FIELDS = (
     "status",
     "requested",
 )
-_COMPARED = ("code", "laterality", "body_part", "patient", "payer", "member", "site", "ordering", "rendering")
+_COMPARED = (
+    "code",
+    "laterality",
+    "body_part",
+    "patient",
+    "payer",
+    "member",
+    "site",
+    "ordering",
+    "rendering",
+)
 
 
 def evidence_grid(result: MatchResult) -> Grid:
-    """Four rows by fourteen fields. A cell differs when a rule names it or its value is not the judged exam's."""
+    """Four rows by fourteen fields. A cell differs when a rule names it or its value is not the
+    judged exam's.
+    """
     request = result.request
     values = {
         Row.ORDER: _order_values(request),
@@ -812,7 +980,9 @@ def _order_values(request: MatchRequest) -> dict[str, str]:
     }
 
 
-def _authorization_values(request: MatchRequest, service: AuthorizedService | None) -> dict[str, str]:
+def _authorization_values(
+    request: MatchRequest, service: AuthorizedService | None
+) -> dict[str, str]:
     fact = request.authorized
     if fact is None:
         return {}
@@ -890,7 +1060,11 @@ def as_dict(result: MatchResult, order: OrderAnswer | None = None) -> dict[str, 
         "action": first.action if first else "",
         "due": _day(first.due) if first else "",
         "due_words": first.due_words if first else "",
-        "expected_denial": {"carc": list(first.carc), "rarc": list(first.rarc)} if first else {"carc": [], "rarc": []},
+        "expected_denial": (
+            {"carc": list(first.carc), "rarc": list(first.rarc)}
+            if first
+            else {"carc": [], "rarc": []}
+        ),
         "deviations": [
             {
                 "rule": item.rule,
@@ -909,13 +1083,15 @@ def as_dict(result: MatchResult, order: OrderAnswer | None = None) -> dict[str, 
             for item in result.deviations
         ],
         "unchecked": list(result.unchecked),
-        "order": {
-            "verdict": order.verdict.value,
-            "stops": order.stops,
-            "sentence": order.sentence,
-            "action": order.action,
-        }
-        if order
-        else None,
+        "order": (
+            {
+                "verdict": order.verdict.value,
+                "stops": order.stops,
+                "sentence": order.sentence,
+                "action": order.action,
+            }
+            if order
+            else None
+        ),
         "grid": result.grid.as_dict(),
     }

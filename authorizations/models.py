@@ -9,11 +9,17 @@ from rcm.accounts.tenancy import QuietModel, TenantModel, uuid7
 
 
 class AuthRule(QuietModel):
-    """Is authorization required? Most specific row wins; a null column means any. Shared data with its source."""
+    """Is authorization required? Most specific row wins; a null column means any. Shared data with
+    its source.
+    """
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
-    payer = models.ForeignKey("reference.Payer", on_delete=models.CASCADE, null=True, related_name="auth_rules")
-    plan = models.ForeignKey("reference.Plan", on_delete=models.CASCADE, null=True, related_name="+")
+    payer = models.ForeignKey(
+        "reference.Payer", on_delete=models.CASCADE, null=True, related_name="auth_rules"
+    )
+    plan = models.ForeignKey(
+        "reference.Plan", on_delete=models.CASCADE, null=True, related_name="+"
+    )
     payer_kind = models.CharField(max_length=14, blank=True)
     state = models.CharField(max_length=2, blank=True)
     code = models.CharField(max_length=5, blank=True)
@@ -28,7 +34,16 @@ class AuthRule(QuietModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["payer", "plan", "payer_kind", "state", "code", "modality", "pos", "effective_from"],
+                fields=[
+                    "payer",
+                    "plan",
+                    "payer_kind",
+                    "state",
+                    "code",
+                    "modality",
+                    "pos",
+                    "effective_from",
+                ],
                 nulls_distinct=False,
                 name="one_auth_rule",
             )
@@ -38,7 +53,9 @@ class AuthRule(QuietModel):
 class Crosswalk(QuietModel):
     """A payer's own family rule: what an authorized code also covers (DOMAIN B4)."""
 
-    payer = models.ForeignKey("reference.Payer", on_delete=models.CASCADE, null=True, related_name="crosswalks")
+    payer = models.ForeignKey(
+        "reference.Payer", on_delete=models.CASCADE, null=True, related_name="crosswalks"
+    )
     authorized = models.CharField(max_length=5)
     performed = models.CharField(max_length=5)
     verdict = models.CharField(max_length=20, help_text="covered, update, new")
@@ -80,7 +97,12 @@ AUTH_MOVES: dict[str, set[str]] = {
         AuthStatus.CANCELLED,
     },
     AuthStatus.PENDED: {*GRANTED, AuthStatus.DENIED, AuthStatus.NOT_REQUIRED, AuthStatus.CANCELLED},
-    AuthStatus.APPROVED: {AuthStatus.MODIFIED, AuthStatus.EXPIRED, AuthStatus.CANCELLED, AuthStatus.REQUESTED},
+    AuthStatus.APPROVED: {
+        AuthStatus.MODIFIED,
+        AuthStatus.EXPIRED,
+        AuthStatus.CANCELLED,
+        AuthStatus.REQUESTED,
+    },
     AuthStatus.PARTIAL: {
         AuthStatus.MODIFIED,
         AuthStatus.APPROVED,
@@ -88,24 +110,44 @@ AUTH_MOVES: dict[str, set[str]] = {
         AuthStatus.CANCELLED,
         AuthStatus.REQUESTED,
     },
-    AuthStatus.MODIFIED: {AuthStatus.APPROVED, AuthStatus.EXPIRED, AuthStatus.CANCELLED, AuthStatus.REQUESTED},
-    AuthStatus.DENIED: {AuthStatus.APPROVED, AuthStatus.MODIFIED, AuthStatus.REQUESTED, AuthStatus.CANCELLED},
+    AuthStatus.MODIFIED: {
+        AuthStatus.APPROVED,
+        AuthStatus.EXPIRED,
+        AuthStatus.CANCELLED,
+        AuthStatus.REQUESTED,
+    },
+    AuthStatus.DENIED: {
+        AuthStatus.APPROVED,
+        AuthStatus.MODIFIED,
+        AuthStatus.REQUESTED,
+        AuthStatus.CANCELLED,
+    },
     AuthStatus.CANCELLED: set(),
     AuthStatus.EXPIRED: {AuthStatus.REQUESTED, AuthStatus.APPROVED, AuthStatus.CANCELLED},
-    AuthStatus.NOT_REQUIRED: {AuthStatus.DRAFT, AuthStatus.REQUESTED, AuthStatus.APPROVED, AuthStatus.CANCELLED},
+    AuthStatus.NOT_REQUIRED: {
+        AuthStatus.DRAFT,
+        AuthStatus.REQUESTED,
+        AuthStatus.APPROVED,
+        AuthStatus.CANCELLED,
+    },
 }
 
 
 class Authorization(TenantModel):
-    """One authorization case of an appointment: the answer to "is it required", the request, the number, its limits.
+    """One authorization case of an appointment: the answer to "is it required", the request, the
+    number, its limits.
 
     "Not required" is kept too, with its evidence (who, reference, rule).
     """
 
     site_path = "site_id"
 
-    patient = models.ForeignKey("intake.Patient", on_delete=models.PROTECT, related_name="authorizations")
-    coverage = models.ForeignKey("intake.Coverage", on_delete=models.PROTECT, related_name="authorizations")
+    patient = models.ForeignKey(
+        "intake.Patient", on_delete=models.PROTECT, related_name="authorizations"
+    )
+    coverage = models.ForeignKey(
+        "intake.Coverage", on_delete=models.PROTECT, related_name="authorizations"
+    )
     payer = models.ForeignKey("reference.Payer", on_delete=models.PROTECT, related_name="+")
     appointment = models.ForeignKey(
         "intake.Appointment", on_delete=models.SET_NULL, null=True, related_name="authorizations"
@@ -113,7 +155,9 @@ class Authorization(TenantModel):
     site = models.ForeignKey("accounts.Site", on_delete=models.PROTECT, related_name="+")
     number = models.CharField(max_length=50, blank=True)
     status = models.CharField(max_length=12, choices=AuthStatus.choices, default=AuthStatus.DRAFT)
-    kind = models.CharField(max_length=10, default="initial", help_text="initial, retro, extension, update")
+    kind = models.CharField(
+        max_length=10, default="initial", help_text="initial, retro, extension, update"
+    )
     member_id = models.CharField(max_length=30)
     diagnoses = models.JSONField(default=list)
     effective_from = models.DateField(null=True)
@@ -143,9 +187,13 @@ class Authorization(TenantModel):
 
 
 class AuthorizedService(TenantModel):
-    """A code (or family) with units on an authorization; `used` is proven against AuthorizationUse."""
+    """A code (or family) with units on an authorization; `used` is proven against
+    AuthorizationUse.
+    """
 
-    authorization = models.ForeignKey(Authorization, on_delete=models.CASCADE, related_name="services")
+    authorization = models.ForeignKey(
+        Authorization, on_delete=models.CASCADE, related_name="services"
+    )
     ordered_exam = models.ForeignKey(
         "intake.OrderedExam", on_delete=models.SET_NULL, null=True, related_name="authorized"
     )
@@ -160,7 +208,9 @@ class AuthorizedService(TenantModel):
 
 
 class AuthorizationUse(TenantModel):
-    """Units of an authorization taken by one performed exam. `exam_id` is a plain key: the exam belongs to a later phase."""
+    """Units of an authorization taken by one performed exam. `exam_id` is a plain key: the exam
+    belongs to a later phase.
+    """
 
     service = models.ForeignKey(AuthorizedService, on_delete=models.PROTECT, related_name="uses")
     exam_id = models.BigIntegerField()
@@ -173,15 +223,23 @@ class AuthorizationUse(TenantModel):
 class AuthRequest(TenantModel):
     """One 278 sent (or a portal/phone request) and its answer."""
 
-    authorization = models.ForeignKey(Authorization, on_delete=models.CASCADE, related_name="requests")
+    authorization = models.ForeignKey(
+        Authorization, on_delete=models.CASCADE, related_name="requests"
+    )
     channel = models.CharField(max_length=8, default="278", help_text="278, portal, phone, fhir")
     trace = models.CharField(max_length=50)
     action = models.CharField(max_length=3, blank=True, help_text="HCR01 of the answer")
     reason = models.CharField(max_length=200, blank=True)
-    request = models.ForeignKey("exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+")
-    response = models.ForeignKey("exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+")
+    request = models.ForeignKey(
+        "exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    response = models.ForeignKey(
+        "exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+"
+    )
     asked_at = models.DateTimeField()
     answered_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "trace"], name="one_278_trace")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "trace"], name="one_278_trace")
+        ]

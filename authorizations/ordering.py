@@ -1,7 +1,9 @@
-"""May the exam differ from its order? Test-design changes against new orders (DOMAIN B5; FEATURES C12).
+"""May the exam differ from its order? Test-design changes against new orders (DOMAIN B5; FEATURES
+C12).
 
-A testing facility may set what the order left open, correct an obvious error, and, under every condition of the
-emergency rule, add a test. Everything else needs a new order from the treating practitioner.
+A testing facility may set what the order left open, correct an obvious error, and, under every
+condition of the emergency rule, add a test. Everything else needs a new order from the treating
+practitioner.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ STOPS = frozenset({OrderVerdict.NEW_ORDER_REQUIRED, OrderVerdict.ORDER_MISSING})
 
 @dataclass(frozen=True, slots=True)
 class OrderPolicy:
-    """Families with their own ordering rule: screening needs no order, and its reader may order what follows it."""
+    """Families with their own ordering rule: screening needs no order, and its reader may order
+    what follows it.
+    """
 
     no_order_families: frozenset[str] = frozenset({"MG_SCREEN", "MG_SCREEN_TOMO"})
     reader_may_order: Mapping[str, frozenset[str]] = field(
@@ -94,14 +98,17 @@ def judge_change(
     if ordered is None or not ordered.code:
         if done is not None and done.family in policy.no_order_families:
             return OrderAnswer(
-                OrderVerdict.NO_ORDER_NEEDED, f"{performed.code} is a screening exam: it needs no order."
+                OrderVerdict.NO_ORDER_NEEDED,
+                f"{performed.code} is a screening exam: it needs no order.",
             )
         return OrderAnswer(
             OrderVerdict.ORDER_MISSING,
             f"No order for {performed.code}: the exam cannot be billed.",
             "Get the order from the treating practitioner.",
         )
-    side_changed = bool(ordered.laterality and performed.laterality and ordered.laterality != performed.laterality)
+    side_changed = bool(
+        ordered.laterality and performed.laterality and ordered.laterality != performed.laterality
+    )
     if ordered.code == performed.code and not side_changed:
         return OrderAnswer(OrderVerdict.AS_ORDERED, "Performed as ordered.")
     if (
@@ -109,14 +116,22 @@ def judge_change(
         and evidence.documented
         and (side_changed or _same_family(ordered.code, performed.code, catalog))
     ):
-        return OrderAnswer(OrderVerdict.CORRECTED_ERROR, "An obvious error of the order was corrected and documented.")
+        return OrderAnswer(
+            OrderVerdict.CORRECTED_ERROR,
+            "An obvious error of the order was corrected and documented.",
+        )
     asked = catalog.get(ordered.code)
     if not side_changed and asked is not None and done is not None:
         if asked.family == done.family:
             opened = _left_open(ordered, performed, catalog)
             if opened:
-                return OrderAnswer(OrderVerdict.TEST_DESIGN, f"The order left {opened} open; the facility set it.")
-        elif done.family in policy.reader_may_order.get(asked.family, frozenset()) and evidence.ordered_by_reader:
+                return OrderAnswer(
+                    OrderVerdict.TEST_DESIGN, f"The order left {opened} open; the facility set it."
+                )
+        elif (
+            done.family in policy.reader_may_order.get(asked.family, frozenset())
+            and evidence.ordered_by_reader
+        ):
             return OrderAnswer(
                 OrderVerdict.ORDERED_BY_READER,
                 "The interpreting physician ordered the diagnostic exam after the screening one.",
@@ -132,7 +147,11 @@ def judge_change(
         if side_changed
         else f"{performed.code} instead of {ordered.code}"
     )
-    missing = f" For an urgent addition these are not shown: {'; '.join(gaps)}." if evidence.ordered_test_done else ""
+    missing = (
+        f" For an urgent addition these are not shown: {'; '.join(gaps)}."
+        if evidence.ordered_test_done
+        else ""
+    )
     return OrderAnswer(
         OrderVerdict.NEW_ORDER_REQUIRED,
         f"Performed {what}, which the order does not allow.{missing}",
@@ -146,11 +165,15 @@ def _same_family(left: str, right: str, catalog: Catalog) -> bool:
 
 
 def _left_open(ordered: OrderedFact, performed: PerformedFact, catalog: Catalog) -> str:
-    """The design parameter that the order left open and that alone differs; blank when it was not left open."""
+    """The design parameter that the order left open and that alone differs; blank when it was not
+    left open.
+    """
     asked, done = catalog[ordered.code], catalog[performed.code]
     contrast = asked.contrast != done.contrast
     views = asked.views_min != done.views_min
-    other = asked.extent != done.extent or asked.bilat_ind != done.bilat_ind or not (contrast or views)
+    other = (
+        asked.extent != done.extent or asked.bilat_ind != done.bilat_ind or not (contrast or views)
+    )
     if other or (contrast and not ordered.contrast_open) or (views and not ordered.views_open):
         return ""
     return "the use of contrast" if contrast else "the number of views"

@@ -31,5 +31,7 @@ def of_patient(request: HttpRequest, patient: Patient) -> Section | None:
 
 
 def of_appointment(request: HttpRequest, appointment: Appointment) -> Section | None:
-    """Required or not, number, codes asked beside granted, units, window, site: the box of the appointment page."""
+    """Required or not, number, codes asked beside granted, units, window, site: the box of the
+    appointment page.
+    """
     return _section(request, appointment=appointment)

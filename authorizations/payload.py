@@ -1,8 +1,10 @@
-"""The match for callers that speak JSON: `POST /api/v1/match` hands its body over and sends the answer back.
+"""The match for callers that speak JSON: `POST /api/v1/match` hands its body over and sends the
+answer back.
 
-Request: `{"ordered": {…}, "authorized": {…}, "performed": {…}, "billed": {…}, "requirement": {"verdict": …},
-"policy": {…}, "change": {…}, "as_of": "YYYY-MM-DD", "strict": false}`; every part is optional, at least one of
-ordered, performed and billed is needed. Field names are those of `authorizations.facts`.
+Request: `{"ordered": {…}, "authorized": {…}, "performed": {…}, "billed": {…}, "requirement":
+{"verdict": …}, "policy": {…}, "change": {…}, "as_of": "YYYY-MM-DD", "strict": false}`; every part
+is optional, at least one of ordered, performed and billed is needed. Field names are those of
+`authorizations.facts`.
 """
 
 from __future__ import annotations
@@ -12,10 +14,22 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from authorizations.facts import AuthorizedFact, BilledFact, MatchPolicy, MatchRequest, OrderedFact, PerformedFact
+from authorizations.facts import (
+    AuthorizedFact,
+    BilledFact,
+    MatchPolicy,
+    MatchRequest,
+    OrderedFact,
+    PerformedFact,
+)
 from authorizations.matching import MatchContext, as_dict, judge_order, match_exam
 from authorizations.ordering import NO_EVIDENCE, ChangeEvidence
-from authorizations.requirement import Requirement, RequirementAnswer, RequirementQuery, RequirementRules
+from authorizations.requirement import (
+    Requirement,
+    RequirementAnswer,
+    RequirementQuery,
+    RequirementRules,
+)
 from rcm.jsonfacts import Problem, problem, read_facts
 
 PARTS = frozenset(
@@ -36,15 +50,23 @@ PARTS = frozenset(
 
 
 def match(
-    payload: Mapping[str, Any], *, context: MatchContext, today: date, rules: RequirementRules | None = None
+    payload: Mapping[str, Any],
+    *,
+    context: MatchContext,
+    today: date,
+    rules: RequirementRules | None = None,
 ) -> dict[str, Any]:
-    """Judge one exam from JSON. Answers `{"errors": [{field, code, message}]}` or the result of `matching.as_dict`.
+    """Judge one exam from JSON. Answers `{"errors": [{field, code, message}]}` or the result of
+    `matching.as_dict`.
 
-    The requirement is taken from the payload, else from `rules` when a `query` is given, else it is unknown.
+    The requirement is taken from the payload, else from `rules` when a `query` is given, else it is
+    unknown.
     """
     problems: list[Problem] = []
     if not isinstance(payload, Mapping):
-        return {"errors": [problem("", "not_an_object", "Give an object with the facts of one exam.")]}
+        return {
+            "errors": [problem("", "not_an_object", "Give an object with the facts of one exam.")]
+        }
     for name in sorted(map(str, set(payload) - PARTS)):
         problems.append(problem(name[:60], "unknown_field", f"There is no part '{name[:60]}'."))
     ordered = _part(OrderedFact, payload, "ordered", problems)
@@ -66,9 +88,16 @@ def match(
         problems.append(problem("strict", "invalid", "Give true or false."))
     if not isinstance(key, str):
         problems.append(problem("key", "invalid", "Give a text here."))
-    if not any(fact is not None and fact.code for fact in (ordered, performed, billed)) and not problems:
+    if (
+        not any(fact is not None and fact.code for fact in (ordered, performed, billed))
+        and not problems
+    ):
         problems.append(
-            problem("performed", "required", "Give at least one of ordered, performed or billed, with its code.")
+            problem(
+                "performed",
+                "required",
+                "Give at least one of ordered, performed or billed, with its code.",
+            )
         )
     for part, fact in (("ordered", ordered), ("performed", performed), ("billed", billed)):
         if fact is not None and fact.units < 1:
@@ -88,7 +117,9 @@ def _part(kind: type[Any], payload: Mapping[str, Any], name: str, problems: list
 
 
 def _requirement(raw: object, problems: list[Problem]) -> RequirementAnswer | None:
-    """Accepts the bare word (required, not_required, unknown) or an object with `verdict`, `sentence`, `rule_id` …"""
+    """Accepts the bare word (required, not_required, unknown) or an object with `verdict`,
+    `sentence`, `rule_id` …
+    """
     if raw is None:
         return None
     if isinstance(raw, str):
@@ -97,7 +128,11 @@ def _requirement(raw: object, problems: list[Problem]) -> RequirementAnswer | No
         raw = {"sentence": "As stated by the caller.", **raw}
         if str(raw.get("verdict")) not in set(Requirement):
             problems.append(
-                problem("requirement.verdict", "not_a_choice", "Give one of: required, not_required, unknown.")
+                problem(
+                    "requirement.verdict",
+                    "not_a_choice",
+                    "Give one of: required, not_required, unknown.",
+                )
             )
             return None
     return read_facts(RequirementAnswer, raw, "requirement", problems)

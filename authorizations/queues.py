@@ -74,11 +74,20 @@ def authorization_panel(item: Any, actor: Actor) -> Panel:
             ),
         ],
     )
-    links = [("Authorization", page), ("Patient chart", reverse("intake:patient", args=[row.patient.public_id]))]
+    links = [
+        ("Authorization", page),
+        ("Patient chart", reverse("intake:patient", args=[row.patient.public_id])),
+    ]
     if row.appointment is not None:
-        links.append(("Appointment", reverse("intake:appointment", args=[row.appointment.public_id])))
+        links.append(
+            ("Appointment", reverse("intake:appointment", args=[row.appointment.public_id]))
+        )
     return Panel(
-        why=item.title, grid=panel_rows(row), fixes=fixes, links=links, event_keys={"authorization_id": row.pk}
+        why=item.title,
+        grid=panel_rows(row),
+        fixes=fixes,
+        links=links,
+        event_keys={"authorization_id": row.pk},
     )
 
 

@@ -1,8 +1,10 @@
-"""Is a prior authorization required? Dated rules in, an answer with its evidence out (DOMAIN B2, H4; FEATURES B1).
+"""Is a prior authorization required? Dated rules in, an answer with its evidence out (DOMAIN B2,
+H4; FEATURES B1).
 
-The most specific rule in force wins. Exemptions by place or setting stand in their own tier: only a rule that names
-that place or setting itself can take them away. Contradicting rules of equal weight, and no rule at all, give
-UNKNOWN: hold for review. "Not required" always carries who said so.
+The most specific rule in force wins. Exemptions by place or setting stand in their own tier: only a
+rule that names that place or setting itself can take them away. Contradicting rules of equal
+weight, and no rule at all, give UNKNOWN: hold for review. "Not required" always carries who said
+so.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ class RuleKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RequirementRule:
-    """One dated rule; a blank condition means any. `product` is the line of business (medicare_b, commercial …)."""
+    """One dated rule; a blank condition means any. `product` is the line of business (medicare_b,
+    commercial …).
+    """
 
     rule_id: str
     kind: RuleKind
@@ -50,7 +54,9 @@ class RequirementRule:
 
     @property
     def weight(self) -> int:
-        """How specific the rule is: plan > payer > code > family > modality > state > place > product."""
+        """How specific the rule is: plan > payer > code > family > modality > state > place >
+        product.
+        """
         return (
             128 * bool(self.plan_id)
             + 64 * bool(self.payer_id)
@@ -69,7 +75,9 @@ class RequirementRule:
 
 @dataclass(frozen=True, slots=True)
 class RequirementQuery:
-    """The exam as it is asked about. `setting` is the patient's status: emergency, inpatient, observation or blank."""
+    """The exam as it is asked about. `setting` is the patient's status: emergency, inpatient,
+    observation or blank.
+    """
 
     payer_id: str
     code: str
@@ -95,7 +103,9 @@ CODE_SPECIFIC = frozenset({EvidenceKind.PAYER_API, EvidenceKind.PHONE, EvidenceK
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Who said it, when, under which reference; `code` is blank when it was said of a whole service type."""
+    """Who said it, when, under which reference; `code` is blank when it was said of a whole service
+    type.
+    """
 
     kind: EvidenceKind
     says: Requirement
@@ -147,27 +157,44 @@ class RequirementRules:
             candidates += self._by_modality.get(modality, ())
         return [rule for rule in candidates if _holds(rule, query, family, modality)]
 
-    def check(self, query: RequirementQuery, evidence: Sequence[Evidence] = ()) -> RequirementAnswer:
-        """Answer the question of B2 for one exam, with what was heard from the payer beside the rules."""
+    def check(
+        self, query: RequirementQuery, evidence: Sequence[Evidence] = ()
+    ) -> RequirementAnswer:
+        """Answer the question of B2 for one exam, with what was heard from the payer beside the
+        rules.
+        """
         return check_requirement(self, query, evidence)
 
 
 def check_requirement(
     rules: RequirementRules, query: RequirementQuery, evidence: Sequence[Evidence] = ()
 ) -> RequirementAnswer:
-    """Answer for one exam. What the payer said about this code beats rules; a 271 flag alone only fills a gap or adds caution."""
-    heard = tuple(item for item in evidence if item.says is not Requirement.UNKNOWN and item.code in ("", query.code))
+    """Answer for one exam. What the payer said about this code beats rules; a 271 flag alone only
+    fills a gap or adds caution.
+    """
+    heard = tuple(
+        item
+        for item in evidence
+        if item.says is not Requirement.UNKNOWN and item.code in ("", query.code)
+    )
     direct = [item for item in heard if item.kind in CODE_SPECIFIC and item.code == query.code]
     if direct:
         said = {item.says for item in direct}
         latest = max(direct, key=lambda item: item.on or date.min)
-        if len(said) > 1 and sum((item.on or date.min) == (latest.on or date.min) for item in direct) > 1:
+        if (
+            len(said) > 1
+            and sum((item.on or date.min) == (latest.on or date.min) for item in direct) > 1
+        ):
             return RequirementAnswer(
-                Requirement.UNKNOWN, "The payer gave two different answers for this code: ask again.", evidence=heard
+                Requirement.UNKNOWN,
+                "The payer gave two different answers for this code: ask again.",
+                evidence=heard,
             )
         if latest.says is Requirement.NOT_REQUIRED and not (latest.reference or latest.document):
             return RequirementAnswer(
-                Requirement.UNKNOWN, "The payer said 'not required' but no reference was kept: get one.", evidence=heard
+                Requirement.UNKNOWN,
+                "The payer said 'not required' but no reference was kept: get one.",
+                evidence=heard,
             )
         return RequirementAnswer(latest.says, _heard_sentence(latest), evidence=heard)
 
@@ -181,38 +208,59 @@ def check_requirement(
             answer.reviewer,
             heard + answer.evidence,
         )
-    if Requirement.NOT_REQUIRED in flags and answer.verdict is Requirement.UNKNOWN and not answer.rule_id:
+    if (
+        Requirement.NOT_REQUIRED in flags
+        and answer.verdict is Requirement.UNKNOWN
+        and not answer.rule_id
+    ):
         return RequirementAnswer(
-            Requirement.NOT_REQUIRED, "The eligibility response says that no authorization is needed.", evidence=heard
+            Requirement.NOT_REQUIRED,
+            "The eligibility response says that no authorization is needed.",
+            evidence=heard,
         )
-    return RequirementAnswer(answer.verdict, answer.sentence, answer.rule_id, answer.reviewer, heard + answer.evidence)
+    return RequirementAnswer(
+        answer.verdict, answer.sentence, answer.rule_id, answer.reviewer, heard + answer.evidence
+    )
 
 
 def default_rules(
     catalog: Catalog, *, products: Iterable[str], source: str = "DOMAIN B2"
 ) -> tuple[RequirementRule, ...]:
-    """Starting rules from the catalog's `typical_prior_auth`, for the products that usually review imaging.
+    """Starting rules from the catalog's `typical_prior_auth`, for the products that usually review
+    imaging.
 
-    Original Medicare is not reviewed; emergency, inpatient, observation and urgent care are exempt. Every one of these
-    rows is meant to be replaced by payer rows.
+    Original Medicare is not reviewed; emergency, inpatient, observation and urgent care are exempt.
+    Every one of these rows is meant to be replaced by payer rows.
     """
     rules = [
-        RequirementRule("DEFAULT-EXEMPT-POS", RuleKind.EXEMPT, pos=frozenset({"20", "21", "23"}), source=source),
+        RequirementRule(
+            "DEFAULT-EXEMPT-POS", RuleKind.EXEMPT, pos=frozenset({"20", "21", "23"}), source=source
+        ),
         RequirementRule(
             "DEFAULT-EXEMPT-SETTING",
             RuleKind.EXEMPT,
             settings=frozenset({"emergency", "inpatient", "observation"}),
             source=source,
         ),
-        RequirementRule("DEFAULT-MEDICARE-B", RuleKind.NOT_REQUIRED, product="medicare_b", source=source),
+        RequirementRule(
+            "DEFAULT-MEDICARE-B", RuleKind.NOT_REQUIRED, product="medicare_b", source=source
+        ),
     ]
     for product in products:
         for procedure in catalog.values():
             if procedure.typical_prior_auth in ("Y", "N"):
-                kind = RuleKind.REQUIRED if procedure.typical_prior_auth == "Y" else RuleKind.NOT_REQUIRED
+                kind = (
+                    RuleKind.REQUIRED
+                    if procedure.typical_prior_auth == "Y"
+                    else RuleKind.NOT_REQUIRED
+                )
                 rules.append(
                     RequirementRule(
-                        f"DEFAULT-{product}-{procedure.code}", kind, product=product, code=procedure.code, source=source
+                        f"DEFAULT-{product}-{procedure.code}",
+                        kind,
+                        product=product,
+                        code=procedure.code,
+                        source=source,
                     )
                 )
     return tuple(rules)
@@ -238,7 +286,8 @@ def _by_rules(live: list[RequirementRule], query: RequirementQuery) -> Requireme
         live = [rule for rule in live if rule.applies_to_secondary]
         if not live:
             return RequirementAnswer(
-                Requirement.NOT_REQUIRED, "A later payer asks for its own authorization only where its row says so."
+                Requirement.NOT_REQUIRED,
+                "A later payer asks for its own authorization only where its row says so.",
             )
     exemptions = [rule for rule in live if rule.kind is RuleKind.EXEMPT]
     demands = [rule for rule in live if rule.kind is not RuleKind.EXEMPT]
@@ -263,7 +312,8 @@ def _by_rules(live: list[RequirementRule], query: RequirementQuery) -> Requireme
         demands = stronger
     if not demands:
         return RequirementAnswer(
-            Requirement.UNKNOWN, f"No rule says whether {query.code} needs an authorization: ask the payer."
+            Requirement.UNKNOWN,
+            f"No rule says whether {query.code} needs an authorization: ask the payer.",
         )
     best = max(demands, key=_order)
     if any(_order(rule) == _order(best) and rule.kind is not best.kind for rule in demands):
@@ -295,4 +345,7 @@ def _evidence(rule: RequirementRule, query: RequirementQuery) -> Evidence:
 def _heard_sentence(item: Evidence) -> str:
     said = "required" if item.says is Requirement.REQUIRED else "not required"
     day = f" on {item.on:%Y-%m-%d}" if item.on else ""
-    return f"The payer said '{said}' for this code{day}, reference {item.reference or item.document or 'none'}."
+    return (
+        f"The payer said '{said}' for this code{day}, reference"
+        f" {item.reference or item.document or 'none'}."
+    )

@@ -1,7 +1,9 @@
-"""The verbs of the authorization phase: decide whether it is required, request, decide, use, update, remind (FEATURES B; DOMAIN B).
+"""The verbs of the authorization phase: decide whether it is required, request, decide, use,
+update, remind (FEATURES B; DOMAIN B).
 
-The front door follows from these: after every change the gate of the appointment and the work items are computed again from the four-way
-match of what is ordered with what is authorized (`authorizations_review`).
+The front door follows from these: after every change the gate of the appointment and the work items
+are computed again from the four-way match of what is ordered with what is authorized
+(`authorizations_review`).
 """
 
 from __future__ import annotations
@@ -56,7 +58,12 @@ from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import ItemSpec, close_items, interaction_record, open_items
 from rcm.x12 import NotX12, read_278_responses, write_278_request
 
-NEEDED, PENDED, PEER, UPDATE = "authorization_needed", "authorization_pended", "peer_to_peer", "auth_update"
+NEEDED, PENDED, PEER, UPDATE = (
+    "authorization_needed",
+    "authorization_pended",
+    "peer_to_peer",
+    "auth_update",
+)
 QUEUES = (NEEDED, PENDED, PEER, UPDATE)
 LIVE_STATUS = (
     AuthStatus.DRAFT,
@@ -78,12 +85,14 @@ class Use:
     units: int = 1
 
 
-# --- is it required? -------------------------------------------------------------------------------------------------
+# --- is it required? ------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Case:
-    """The ordered exams that are asked about together: those of one visit, or of one order not yet booked."""
+    """The ordered exams that are asked about together: those of one visit, or of one order not yet
+    booked.
+    """
 
     exams: list[OrderedExam]
     site: Site
@@ -100,29 +109,53 @@ def requirement_decide(
     actor: Actor,
     at: datetime | None = None,
 ) -> list[Authorization]:
-    """Answer "is an authorization required" for these exams and keep the answer with its evidence, "not required" too.
+    """Answer "is an authorization required" for these exams and keep the answer with its evidence,
+    "not required" too.
 
-    A visit (or an order sent to a known site) has one record for each coverage that asks; it is made, joined to the visit, brought back to
-    a draft or taken off as the facts change. Gates and items follow. Repeating changes nothing.
+    A visit (or an order sent to a known site) has one record for each coverage that asks; it is
+    made, joined to the visit, brought back to a draft or taken off as the facts change. Gates and
+    items follow. Repeating changes nothing.
     """
     at = at or timezone.now()
     exams = list(
-        OrderedExam.objects.filter(Q(pk__in=list(ordered_exam_ids)) | Q(appointment_id__in=list(appointment_ids)))
-        .select_related("order__ordering", "order__site__organization", "appointment__site__organization", "patient")
+        OrderedExam.objects.filter(
+            Q(pk__in=list(ordered_exam_ids)) | Q(appointment_id__in=list(appointment_ids))
+        )
+        .select_related(
+            "order__ordering",
+            "order__site__organization",
+            "appointment__site__organization",
+            "patient",
+        )
         .order_by("id")
     )
     visits = {e.appointment_id for e in exams if e.appointment_id}
     loose = {e.order_id for e in exams if not e.appointment_id}
     exams = list(
-        OrderedExam.objects.filter(Q(appointment_id__in=visits) | Q(order_id__in=loose, appointment__isnull=True))
+        OrderedExam.objects.filter(
+            Q(appointment_id__in=visits) | Q(order_id__in=loose, appointment__isnull=True)
+        )
         .exclude(status=OrderStatus.CANCELLED)
-        .select_related("order__ordering", "order__site__organization", "appointment__site__organization", "patient")
+        .select_related(
+            "order__ordering",
+            "order__site__organization",
+            "appointment__site__organization",
+            "patient",
+        )
         .order_by("id")
     )
     cases = _cases(exams, at)
     coverages = primary_coverages({e.patient_id for e in exams})
     asks = [
-        ExamAsk(str(e.pk), e, e.patient_id, c.site, c.day, coverages.get(e.patient_id), laterality=e.laterality)
+        ExamAsk(
+            str(e.pk),
+            e,
+            e.patient_id,
+            c.site,
+            c.day,
+            coverages.get(e.patient_id),
+            laterality=e.laterality,
+        )
         for c in cases
         for e in c.exams
     ]
@@ -132,9 +165,19 @@ def requirement_decide(
     for case in cases:
         coverage = coverages.get(case.exams[0].patient_id)
         touched += _settle(
-            case, coverage, {e.pk: matched[str(e.pk)].requirement for e in case.exams}, existing, actor=actor, at=at
+            case,
+            coverage,
+            {e.pk: matched[str(e.pk)].requirement for e in case.exams},
+            existing,
+            actor=actor,
+            at=at,
         )
-    authorizations_review(authorization_ids=[a.pk for a in touched], appointment_ids=sorted(visits), actor=actor, at=at)
+    authorizations_review(
+        authorization_ids=[a.pk for a in touched],
+        appointment_ids=sorted(visits),
+        actor=actor,
+        at=at,
+    )
     return touched
 
 
@@ -152,12 +195,15 @@ def _cases(exams: Sequence[OrderedExam], at: datetime) -> list[_Case]:
 
 
 def _records_of(exams: Sequence[OrderedExam]) -> dict[int, list[Authorization]]:
-    """Live records by ordered exam: through their lines, or through the visit of a record without lines."""
+    """Live records by ordered exam: through their lines, or through the visit of a record without
+    lines.
+    """
     ids = [e.pk for e in exams]
     visits = {e.appointment_id for e in exams if e.appointment_id}
     rows = (
         Authorization.objects.filter(
-            Q(services__ordered_exam_id__in=ids) | Q(appointment_id__in=visits), status__in=LIVE_STATUS
+            Q(services__ordered_exam_id__in=ids) | Q(appointment_id__in=visits),
+            status__in=LIVE_STATUS,
         )
         .distinct()
         .prefetch_related("services")
@@ -187,16 +233,26 @@ def _settle(
     if coverage is None:
         return list(rows.values())
     for row in rows.values():
-        # a record of a coverage that is no longer the primary one does not carry this visit; an unasked one is dropped
-        if row.coverage_id != coverage.pk and row.status in (AuthStatus.DRAFT, AuthStatus.NOT_REQUIRED):
+        # a record of a coverage that is no longer the primary one does not carry this visit; an
+        # unasked one is dropped
+        if row.coverage_id != coverage.pk and row.status in (
+            AuthStatus.DRAFT,
+            AuthStatus.NOT_REQUIRED,
+        ):
             _move(row, AuthStatus.CANCELLED, "Another coverage is primary now", actor=actor, at=at)
             touched.append(row)
     if coverage.payer.kind == PayerKind.SELF_PAY:
         return touched
-    own = [r for r in rows.values() if r.coverage_id == coverage.pk and r.status != AuthStatus.CANCELLED]
+    own = [
+        r
+        for r in rows.values()
+        if r.coverage_id == coverage.pk and r.status != AuthStatus.CANCELLED
+    ]
     needed = [e for e in case.exams if answers[e.pk].verdict is not Requirement.NOT_REQUIRED]
     evidence = _evidence(case, answers, coverage, at)
-    current = next((r for r in own if r.status in (AuthStatus.DRAFT, AuthStatus.NOT_REQUIRED)), None)
+    current = next(
+        (r for r in own if r.status in (AuthStatus.DRAFT, AuthStatus.NOT_REQUIRED)), None
+    )
     asked = [r for r in own if r is not current]
     covered = {s.ordered_exam_id for r in asked for s in r.services.all()}
     open_exams = [e for e in needed if e.pk not in covered]
@@ -222,7 +278,10 @@ def _settle(
         "ordering_npi": case.order.ordering.npi if case.order.ordering else "",
         "facility_npi": case.site.npi,
         "facility_tin": case.site.organization.tin,
-        "reviewer": next((answers[e.pk].reviewer for e in needed if answers[e.pk].reviewer), coverage.payer.reviewer),
+        "reviewer": next(
+            (answers[e.pk].reviewer for e in needed if answers[e.pk].reviewer),
+            coverage.payer.reviewer,
+        ),
         "evidence": {**evidence, "heard": current.evidence.get("heard", [])},
     }
     changed = {k: v for k, v in values.items() if getattr(current, k) != v}
@@ -234,16 +293,31 @@ def _settle(
     wanted = AuthStatus.DRAFT if open_exams else AuthStatus.NOT_REQUIRED
     words = evidence["sentence"]
     if opened and wanted == AuthStatus.DRAFT:
-        keys: dict[str, int | None] = {"patient_id": current.patient_id, "authorization_id": current.pk}
+        keys: dict[str, int | None] = {
+            "patient_id": current.patient_id,
+            "authorization_id": current.pk,
+        }
         record_steps(
-            [Step(current.organization_id, "authorization.needed", words, keys, new=AuthStatus.DRAFT)],
+            [
+                Step(
+                    current.organization_id,
+                    "authorization.needed",
+                    words,
+                    keys,
+                    new=AuthStatus.DRAFT,
+                )
+            ],
             actor=actor,
             at=at,
         )
     if current.status != wanted:
         if wanted == AuthStatus.NOT_REQUIRED and not current.reference:
-            current.reference = next((answers[e.pk].rule_id for e in case.exams if answers[e.pk].rule_id), "")[:60]
-            Authorization.objects.filter(pk=current.pk).update(reference=current.reference, decided_at=at)
+            current.reference = next(
+                (answers[e.pk].rule_id for e in case.exams if answers[e.pk].rule_id), ""
+            )[:60]
+            Authorization.objects.filter(pk=current.pk).update(
+                reference=current.reference, decided_at=at
+            )
         _move(current, wanted, words, actor=actor, at=at)
     touched.append(current)
     return touched
@@ -252,7 +326,9 @@ def _settle(
 def _evidence(
     case: _Case, answers: Mapping[int, RequirementAnswer], coverage: Coverage, at: datetime
 ) -> dict[str, Any]:
-    """What the answer rests on, as kept on the record: by code the verdict, its sentence, rule and what was heard."""
+    """What the answer rests on, as kept on the record: by code the verdict, its sentence, rule and
+    what was heard.
+    """
     codes = []
     for e in case.exams:
         a = answers[e.pk]
@@ -274,7 +350,12 @@ def _evidence(
             }
         )
     worst = max(codes, key=lambda c: ("not_required", "unknown", "required").index(c["verdict"]))
-    return {"codes": codes, "verdict": worst["verdict"], "sentence": worst["sentence"], "payer": coverage.payer.code}
+    return {
+        "codes": codes,
+        "verdict": worst["verdict"],
+        "sentence": worst["sentence"],
+        "payer": coverage.payer.code,
+    }
 
 
 def _open_record(case: _Case, coverage: Coverage) -> Authorization:
@@ -316,19 +397,32 @@ def _lines(row: Authorization, exams: Sequence[OrderedExam]) -> None:
 
 
 def _move(
-    row: Authorization, to: str, sentence: str, *, actor: Actor, at: datetime, reason: str = "", **changes: Any
+    row: Authorization,
+    to: str,
+    sentence: str,
+    *,
+    actor: Actor,
+    at: datetime,
+    reason: str = "",
+    **changes: Any,
 ) -> None:
-    """One status change by the table, under the version, kept with actor and reason on the timeline of each exam."""
+    """One status change by the table, under the version, kept with actor and reason on the timeline
+    of each exam.
+    """
     if row.status != to and to not in AUTH_MOVES[row.status]:
         raise Refused(
-            f"An authorization that is {row.get_status_display().lower()} cannot become {AuthStatus(to).label.lower()}.",
+            f"An authorization that is {row.get_status_display().lower()} cannot become"
+            f" {AuthStatus(to).label.lower()}.",
             code="not_allowed",
             status=409,
         )
     old = row.status
-    if not Authorization.objects.filter(pk=row.pk, status=old).update(status=to, version=F("version") + 1, **changes):
+    if not Authorization.objects.filter(pk=row.pk, status=old).update(
+        status=to, version=F("version") + 1, **changes
+    ):
         raise Conflict(
-            "Somebody else has changed this authorization in the meantime. Here is the fresh one; look, then try again."
+            "Somebody else has changed this authorization in the meantime. Here is the fresh one;"
+            " look, then try again."
         )
     row.refresh_from_db()
     exams: list[int | None] = [
@@ -365,13 +459,17 @@ def requirement_refresh(
     actor: Actor,
     at: datetime | None = None,
 ) -> None:
-    """`requirement_decide` for rows that something happened to; inside `together()` once at the end of the block, for all."""
+    """`requirement_decide` for rows that something happened to; inside `together()` once at the end
+    of the block, for all.
+    """
     rows = [*(("exam", pk) for pk in ordered_exam_ids), *(("visit", pk) for pk in appointment_ids)]
     if rows and not later(_decide, rows, turn=DECIDE, actor=actor, at=at):
         _decide(rows, actor=actor, at=at)
 
 
-def _decide(subjects: Sequence[tuple[str, int]], *, actor: Actor, at: datetime | None = None) -> None:
+def _decide(
+    subjects: Sequence[tuple[str, int]], *, actor: Actor, at: datetime | None = None
+) -> None:
     chosen = dict.fromkeys(subjects)
     requirement_decide(
         ordered_exam_ids=[pk for kind, pk in chosen if kind == "exam"],
@@ -381,13 +479,16 @@ def _decide(subjects: Sequence[tuple[str, int]], *, actor: Actor, at: datetime |
     )
 
 
-# --- gates and items -------------------------------------------------------------------------------------------------
+# --- gates and items ------------------------------------------------------------------------------
 
 
-def gate_of(matches: Sequence[Matched], *, calendar: SiteCalendar, on: date) -> tuple[State, str, date | None]:
+def gate_of(
+    matches: Sequence[Matched], *, calendar: SiteCalendar, on: date
+) -> tuple[State, str, date | None]:
     """The authorization gate of a visit from the match of its exams: the worst one speaks.
 
-    Open but in time is `check`; open on the last business day, or a record that does not fit, is `stop` (DOMAIN B6, FEATURES B6).
+    Open but in time is `check`; open on the last business day, or a record that does not fit, is
+    `stop` (DOMAIN B6, FEATURES B6).
     """
     worst: tuple[int, State, str, date | None] = (0, State.READY, "", None)
     for m in matches:
@@ -423,12 +524,18 @@ def gate_preview(ask: GateAsk, *, on: date) -> Decision:
     """The authorization gate of a visit that is not booked yet (reads only)."""
     site = Site.objects.select_related("organization").get(pk=ask.site.pk)
     exams = list(
-        OrderedExam.objects.filter(pk__in=[e.pk for e in ask.exams]).select_related("order__ordering").order_by("id")
+        OrderedExam.objects.filter(pk__in=[e.pk for e in ask.exams])
+        .select_related("order__ordering")
+        .order_by("id")
     )
     if not exams:
         return Decision(State.CHECK, "No exam to authorize yet.")
     found = match_exams(
-        [ExamAsk(str(e.pk), e, ask.patient.pk, site, ask.day, laterality=e.laterality) for e in exams], as_of=on
+        [
+            ExamAsk(str(e.pk), e, ask.patient.pk, site, ask.day, laterality=e.laterality)
+            for e in exams
+        ],
+        as_of=on,
     )
     calendar = Calendars((ask.day.year - 1, ask.day.year, ask.day.year + 1)).of(site)
     state, sentence, due = gate_of(list(found.values()), calendar=calendar, on=on)
@@ -442,22 +549,30 @@ def authorizations_review(
     actor: Actor,
     at: datetime | None = None,
 ) -> None:
-    """Compute gates and items again for these records and visits; set-based, and harmless to repeat.
+    """Compute gates and items again for these records and visits; set-based, and harmless to
+    repeat.
 
     Inside `together()` it is done once at the end of the block, for all.
     """
-    rows = [*(("record", pk) for pk in authorization_ids), *(("visit", pk) for pk in appointment_ids)]
+    rows = [
+        *(("record", pk) for pk in authorization_ids),
+        *(("visit", pk) for pk in appointment_ids),
+    ]
     if rows and not later(_review, rows, turn=REVIEW, actor=actor, at=at):
         _review(rows, actor=actor, at=at)
 
 
 @transaction.atomic
-def _review(subjects: Sequence[tuple[str, int]], *, actor: Actor, at: datetime | None = None) -> None:
+def _review(
+    subjects: Sequence[tuple[str, int]], *, actor: Actor, at: datetime | None = None
+) -> None:
     authorization_ids = {pk for kind, pk in subjects if kind == "record"}
     appointment_ids = {pk for kind, pk in subjects if kind == "visit"}
     at = at or timezone.now()
     rows = list(
-        Authorization.objects.filter(Q(pk__in=authorization_ids) | Q(appointment_id__in=appointment_ids))
+        Authorization.objects.filter(
+            Q(pk__in=authorization_ids) | Q(appointment_id__in=appointment_ids)
+        )
         .select_related("payer", "patient", "site__organization", "appointment")
         .prefetch_related("services", "requests")
         .distinct()
@@ -501,14 +616,23 @@ def _review(subjects: Sequence[tuple[str, int]], *, actor: Actor, at: datetime |
 
 
 def _items(
-    rows: Sequence[Authorization], misfit: Mapping[int, Matched], calendars: Calendars, *, actor: Actor, at: datetime
+    rows: Sequence[Authorization],
+    misfit: Mapping[int, Matched],
+    calendars: Calendars,
+    *,
+    actor: Actor,
+    at: datetime,
 ) -> None:
     dollars = dollars_at_risk([r.appointment_id for r in rows if r.appointment_id])
     specs: list[ItemSpec] = []
     fine: list[int] = []
     for row in rows:
         spec = _item(
-            row, misfit.get(row.pk), calendars.of(row.site), dollars.get(row.appointment_id or 0, Decimal("0.00")), at
+            row,
+            misfit.get(row.pk),
+            calendars.of(row.site),
+            dollars.get(row.appointment_id or 0, Decimal("0.00")),
+            at,
         )
         if spec is None:
             fine.append(row.pk)
@@ -521,10 +645,13 @@ def _items(
     )
     standing = set(live.values_list("subject_id", "queue", "cause"))
     homes = {s.subject_id: s.queue for s in specs}
-    # an item moves house with its cause: a decided request leaves the pended queue before the next queue takes it
+    # an item moves house with its cause: a decided request leaves the pended queue before the next
+    # queue takes it
     for queue in QUEUES:
         leaving = {
-            pk for pk, home, cause in standing if home == queue != homes.get(pk, queue) and cause in CAUSES[queue]
+            pk
+            for pk, home, cause in standing
+            if home == queue != homes.get(pk, queue) and cause in CAUSES[queue]
         }
         if leaving:
             close_items(
@@ -541,7 +668,9 @@ def _items(
     ours = [c for found in CAUSES.values() for c in found]
     settled = {pk for pk, _, cause in standing if pk in set(fine) and cause in ours}
     if settled:
-        close_items("authorization", sorted(settled), actor=actor, at=at, outcome="Settled", causes=ours)
+        close_items(
+            "authorization", sorted(settled), actor=actor, at=at, outcome="Settled", causes=ours
+        )
 
 
 CAUSES: Mapping[str, tuple[str, ...]] = {
@@ -553,14 +682,20 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
 
 
 def _item(
-    row: Authorization, misfit: Matched | None, calendar: SiteCalendar, dollars: Decimal, at: datetime
+    row: Authorization,
+    misfit: Matched | None,
+    calendar: SiteCalendar,
+    dollars: Decimal,
+    at: datetime,
 ) -> ItemSpec | None:
     visit = row.appointment
     if visit is not None and visit.status not in LIVE:
         return None
     day = local_day(visit.starts_at, row.site) if visit else None
     last = calendar.end_of_day(hard_stop(day, calendar)) if day else at + timedelta(days=2)
-    codes = ", ".join(s.code for s in row.services.all()) or ", ".join(c["code"] for c in row.evidence.get("codes", ()))
+    codes = ", ".join(s.code for s in row.services.all()) or ", ".join(
+        c["code"] for c in row.evidence.get("codes", ())
+    )
     deadline: date | None = hard_stop(day, calendar) if day else None
     if row.status == AuthStatus.DRAFT:
         refused = next((r for r in sorted(row.requests.all(), key=lambda r: -r.pk)), None)
@@ -575,7 +710,10 @@ def _item(
             queue, cause = NEEDED, "REQUIREMENT_UNKNOWN"
             title, fix = (
                 row.evidence.get("sentence", ""),
-                f"Ask {row.reviewer or row.payer.name} whether {codes} needs an authorization; keep the reference.",
+                (
+                    f"Ask {row.reviewer or row.payer.name} whether {codes} needs an authorization;"
+                    " keep the reference."
+                ),
             )
         else:
             queue, cause, title = (
@@ -589,7 +727,9 @@ def _item(
         queue, due = PENDED, row.decision_due_at or last
         silent = due < at
         cause = "AUTH_SILENT" if silent else "AUTH_PENDING"
-        title = f"{codes}: {row.payer.name} has not decided" + (f"; {row.denial_reason}" if row.denial_reason else "")
+        title = f"{codes}: {row.payer.name} has not decided" + (
+            f"; {row.denial_reason}" if row.denial_reason else ""
+        )
         fix = (
             "Call the reviewer: the decision time is over."
             if silent
@@ -633,7 +773,7 @@ def _item(
     )
 
 
-# --- requesting ------------------------------------------------------------------------------------------------------
+# --- requesting -----------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -649,9 +789,11 @@ def authorization_request(
     promised_on: date | None = None,
     at: datetime | None = None,
 ) -> AuthRequest:
-    """Ask the payer. `278` leaves over the exchange and its answer lands by itself; `portal` and `phone` keep the reference and the promise.
+    """Ask the payer. `278` leaves over the exchange and its answer lands by itself; `portal` and
+    `phone` keep the reference and the promise.
 
-    The decision clock starts (regulated or the payer's own). Raises Refused when there is nothing to ask or no partner takes a 278.
+    The decision clock starts (regulated or the payer's own). Raises Refused when there is nothing
+    to ask or no partner takes a 278.
     """
     actor.require("authorization.edit")
     at = at or timezone.now()
@@ -661,10 +803,14 @@ def authorization_request(
         raise Refused("There is no exam on this record to ask for.", code="nothing_to_ask")
     if row.status in (AuthStatus.REQUESTED, AuthStatus.PENDED):
         raise Refused(
-            "It has been requested already; wait for the decision or record it.", code="already_asked", status=409
+            "It has been requested already; wait for the decision or record it.",
+            code="already_asked",
+            status=409,
         )
     if channel != "278" and not reference.strip():
-        raise Refused("Enter the reference number of the call or portal.", field="reference", code="missing")
+        raise Refused(
+            "Enter the reference number of the call or portal.", field="reference", code="missing"
+        )
     trace = uuid7().hex
     interchange: Interchange | None = None
     if channel == "278":
@@ -720,13 +866,23 @@ def authorization_request(
 
 
 def _send_278(
-    row: Authorization, lines: Sequence[AuthorizedService], *, trace: str, urgent: bool, actor: Actor, at: datetime
+    row: Authorization,
+    lines: Sequence[AuthorizedService],
+    *,
+    trace: str,
+    urgent: bool,
+    actor: Actor,
+    at: datetime,
 ) -> Interchange:
     organization = Organization.objects.get(pk=row.organization_id)
     connection = connection_for(organization.pk, "278", row.payer)
     first = next((s.ordered_exam for s in lines if s.ordered_exam), None)
     order = first.order if first else None
-    day = local_day(row.appointment.starts_at, row.site) if row.appointment else local_day(at, row.site)
+    day = (
+        local_day(row.appointment.starts_at, row.site)
+        if row.appointment
+        else local_day(at, row.site)
+    )
     envelope = envelope_for(organization, connection, at=at)
     request = request_of(
         row,
@@ -752,8 +908,12 @@ def _send_278(
     )
 
 
-def _locked(authorization: Authorization, version: int | None = None, *, parties: bool = False) -> Authorization:
-    """The row, held to the end of the transaction; `parties` brings everybody whom a request names."""
+def _locked(
+    authorization: Authorization, version: int | None = None, *, parties: bool = False
+) -> Authorization:
+    """The row, held to the end of the transaction; `parties` brings everybody whom a request
+    names.
+    """
     rows = Authorization.objects.select_for_update(of=("self",))
     if parties:
         rows = rows.select_related(
@@ -768,13 +928,16 @@ def _locked(authorization: Authorization, version: int | None = None, *, parties
     row = rows.get(pk=authorization.pk)
     if version is not None and row.version != version:
         raise Conflict(
-            "Somebody else has changed this authorization in the meantime. Here is the fresh one; look, then try again."
+            "Somebody else has changed this authorization in the meantime. Here is the fresh one;"
+            " look, then try again."
         )
     return row
 
 
 def answer_278(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
-    """Processor of inbound 278: each answer lands on its request by trace number, or by the request it came back on."""
+    """Processor of inbound 278: each answer lands on its request by trace number, or by the request
+    it came back on.
+    """
     try:
         responses = list(read_278_responses(bytes(interchange.content)))
     except NotX12 as error:
@@ -792,7 +955,10 @@ def answer_278(interchange: Interchange, *, actor: Actor, at: datetime) -> Mappi
             .first()
         )
         if ask is None:
-            raise Refused("This 278 answers no request of ours: its trace number is unknown.", code="unknown_trace")
+            raise Refused(
+                "This 278 answers no request of ours: its trace number is unknown.",
+                code="unknown_trace",
+            )
         if ask.response_id == interchange.pk:
             counts["repeated"] += 1
             continue
@@ -802,7 +968,9 @@ def answer_278(interchange: Interchange, *, actor: Actor, at: datetime) -> Mappi
     return counts
 
 
-def _take_reply(ask: AuthRequest, reply: Reply, interchange: Interchange, *, actor: Actor, at: datetime) -> None:
+def _take_reply(
+    ask: AuthRequest, reply: Reply, interchange: Interchange, *, actor: Actor, at: datetime
+) -> None:
     row = _locked(ask.authorization)
     later = AuthRequest.objects.filter(authorization=row, id__gt=ask.pk).exists()
     ask.action, ask.response, ask.answered_at = reply.action, interchange, at
@@ -845,20 +1013,29 @@ def _take_reply(ask: AuthRequest, reply: Reply, interchange: Interchange, *, act
 def requests_failed(*, interchange_ids: Sequence[int], actor: Actor, at: datetime) -> int:
     """278s that could not be delivered: their records are drafts again, and an item says so."""
     asks = list(
-        AuthRequest.objects.filter(request_id__in=interchange_ids, answered_at__isnull=True).select_related(
-            "authorization"
-        )
+        AuthRequest.objects.filter(
+            request_id__in=interchange_ids, answered_at__isnull=True
+        ).select_related("authorization")
     )
     for ask in asks:
-        AuthRequest.objects.filter(pk=ask.pk).update(reason="it could not be delivered", answered_at=at)
+        AuthRequest.objects.filter(pk=ask.pk).update(
+            reason="it could not be delivered", answered_at=at
+        )
         row = _locked(ask.authorization)
         if row.status == AuthStatus.REQUESTED:
-            _move(row, AuthStatus.DRAFT, "The request could not be delivered", actor=actor, at=at, decision_due_at=None)
+            _move(
+                row,
+                AuthStatus.DRAFT,
+                "The request could not be delivered",
+                actor=actor,
+                at=at,
+                decision_due_at=None,
+            )
         authorizations_review(authorization_ids=[row.pk], actor=actor, at=at)
     return len(asks)
 
 
-# --- deciding --------------------------------------------------------------------------------------------------------
+# --- deciding -------------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -878,9 +1055,11 @@ def authorization_decide(
     version: int | None = None,
     at: datetime | None = None,
 ) -> Authorization:
-    """Record what the payer decided, by whatever way it came. An approval needs its number and dates; "not required" needs a reference.
+    """Record what the payer decided, by whatever way it came. An approval needs its number and
+    dates; "not required" needs a reference.
 
-    `services` are the approved and refused lines; without them every line asked for is granted as asked.
+    `services` are the approved and refused lines; without them every line asked for is granted as
+    asked.
     """
     actor.require("authorization.edit")
     at = at or timezone.now()
@@ -890,7 +1069,11 @@ def authorization_decide(
         if not number.strip():
             raise Refused("Enter the authorization number.", field="number", code="missing")
         if effective_from is None or effective_to is None:
-            raise Refused("Enter the first and last day of the authorization.", field="effective_to", code="missing")
+            raise Refused(
+                "Enter the first and last day of the authorization.",
+                field="effective_to",
+                code="missing",
+            )
         if effective_to < effective_from:
             raise Refused("The last day lies before the first.", field="effective_to", code="order")
     if status == AuthStatus.NOT_REQUIRED and not (reference.strip() or number.strip()):
@@ -905,7 +1088,10 @@ def authorization_decide(
         "denial_reason": reason[:200] if status in (AuthStatus.DENIED, AuthStatus.PENDED) else ""
     }
     if reference or contact:
-        changes |= {"reference": reference[:60] or row.reference, "contact": contact[:60] or row.contact}
+        changes |= {
+            "reference": reference[:60] or row.reference,
+            "contact": contact[:60] or row.contact,
+        }
     if status in GRANTED:
         changes |= {
             "number": number.strip()[:50],
@@ -921,12 +1107,21 @@ def authorization_decide(
         days = row.payer.peer_to_peer_days
         changes |= {
             "decided_at": at,
-            "peer_to_peer_by": local_day(at, row.site) + timedelta(days=days) if days is not None else None,
+            "peer_to_peer_by": (
+                local_day(at, row.site) + timedelta(days=days) if days is not None else None
+            ),
         }
         row.services.update(status="denied")
     elif status == AuthStatus.NOT_REQUIRED:
         changes |= {"decided_at": at, "reference": (reference or number)[:60]}
-        _hear(row, Requirement.NOT_REQUIRED, channel, contact or row.payer.name, reference or number, at)
+        _hear(
+            row,
+            Requirement.NOT_REQUIRED,
+            channel,
+            contact or row.payer.name,
+            reference or number,
+            at,
+        )
         changes["evidence"] = row.evidence
     elif status == AuthStatus.CANCELLED:
         changes |= {"decided_at": at}
@@ -958,14 +1153,18 @@ def authorization_decide(
 
 
 def _grant(row: Authorization, services: Sequence[Granted] | None, *, all_granted: bool) -> None:
-    """Write the granted lines: those asked for take the answer's units and side; a code the payer put in their place is a line of its own."""
+    """Write the granted lines: those asked for take the answer's units and side; a code the payer
+    put in their place is a line of its own.
+    """
     lines = list(row.services.order_by("id"))
     if not services:
         row.services.update(status="approved")
         return
     rest = list(services)
     for line in lines:
-        found = next((g for g in rest if g.code == line.code and g.laterality in ("", line.laterality)), None)
+        found = next(
+            (g for g in rest if g.code == line.code and g.laterality in ("", line.laterality)), None
+        )
         if found is None:
             line.status = "approved" if all_granted and len(rest) == 0 else "denied"
         else:
@@ -992,10 +1191,14 @@ def _grant(row: Authorization, services: Sequence[Granted] | None, *, all_grante
     )
 
 
-def _hear(row: Authorization, says: Requirement, channel: str, who: str, reference: str, at: datetime) -> None:
+def _hear(
+    row: Authorization, says: Requirement, channel: str, who: str, reference: str, at: datetime
+) -> None:
     """Keep what the payer said about each code as evidence for the next time it is asked."""
     kind = channel if channel in ("phone", "portal") else "payer_api"
-    codes = {s.code for s in row.services.all()} or {c["code"] for c in row.evidence.get("codes", ())}
+    codes = {s.code for s in row.services.all()} or {
+        c["code"] for c in row.evidence.get("codes", ())
+    }
     heard = [h for h in row.evidence.get("heard", []) if h["code"] not in codes]
     heard += [
         {
@@ -1037,7 +1240,9 @@ def requirement_hear(
     at = at or timezone.now()
     row = _locked(authorization)
     if not reference.strip():
-        raise Refused("Enter the reference number of the call or portal.", field="reference", code="missing")
+        raise Refused(
+            "Enter the reference number of the call or portal.", field="reference", code="missing"
+        )
     _hear(row, Requirement.REQUIRED, channel, contact or row.payer.name, reference, at)
     Authorization.objects.filter(pk=row.pk).update(evidence=row.evidence, version=F("version") + 1)
     record_steps(
@@ -1054,7 +1259,10 @@ def requirement_hear(
     )
     ids = [s.ordered_exam_id for s in row.services.all() if s.ordered_exam_id]
     requirement_decide(
-        ordered_exam_ids=ids, appointment_ids=[row.appointment_id] if row.appointment_id else [], actor=actor, at=at
+        ordered_exam_ids=ids,
+        appointment_ids=[row.appointment_id] if row.appointment_id else [],
+        actor=actor,
+        at=at,
     )
     row.refresh_from_db()
     return row
@@ -1073,7 +1281,9 @@ def peer_to_peer(
     effective_to: date | None = None,
     at: datetime | None = None,
 ) -> Authorization:
-    """Record the peer-to-peer call: `overturned` (with number and dates), `upheld`, or `scheduled` (FEATURES B12)."""
+    """Record the peer-to-peer call: `overturned` (with number and dates), `upheld`, or `scheduled`
+    (FEATURES B12).
+    """
     actor.require("authorization.edit")
     at = at or timezone.now()
     row = _locked(authorization)
@@ -1108,7 +1318,9 @@ def peer_to_peer(
             at=at,
         )
     if outcome == "upheld":
-        close_items("authorization", [row.pk], actor=actor, at=at, outcome="Denial upheld", queues=[PEER])
+        close_items(
+            "authorization", [row.pk], actor=actor, at=at, outcome="Denial upheld", queues=[PEER]
+        )
     return row
 
 
@@ -1121,7 +1333,8 @@ def authorization_change(
     code_for: Mapping[str, str] | None = None,
     at: datetime | None = None,
 ) -> Authorization:
-    """Open an update, extension or retroactive request beside a granted record: a new draft with its lines, codes replaced by `code_for`.
+    """Open an update, extension or retroactive request beside a granted record: a new draft with
+    its lines, codes replaced by `code_for`.
 
     The old record stays as it was until the new one is decided (DOMAIN B4, B6).
     """
@@ -1179,10 +1392,14 @@ def authorization_change(
 
 
 @transaction.atomic
-def update_needed(*, matched: Mapping[int, Matched], actor: Actor, at: datetime | None = None) -> int:
-    """The charge phase found performed ≠ authorized: one same-day item for each exam, with that payer's window (FEATURES B8).
+def update_needed(
+    *, matched: Mapping[int, Matched], actor: Actor, at: datetime | None = None
+) -> int:
+    """The charge phase found performed ≠ authorized: one same-day item for each exam, with that
+    payer's window (FEATURES B8).
 
-    `matched` is by exam id, as `match_exams` answered. Exams that pass now close their item. Returns the number of items opened.
+    `matched` is by exam id, as `match_exams` answered. Exams that pass now close their item.
+    Returns the number of items opened.
     """
     at = at or timezone.now()
     specs, fine = [], []
@@ -1219,24 +1436,39 @@ def update_needed(*, matched: Mapping[int, Matched], actor: Actor, at: datetime 
             )
         )
     opened = open_items(specs, actor=actor, at=at)
-    close_items("exam_authorization", fine, actor=actor, at=at, outcome="Authorization matches", queues=[UPDATE])
+    close_items(
+        "exam_authorization",
+        fine,
+        actor=actor,
+        at=at,
+        outcome="Authorization matches",
+        queues=[UPDATE],
+    )
     return opened
 
 
-# --- units -----------------------------------------------------------------------------------------------------------
+# --- units ----------------------------------------------------------------------------------------
 
 
 @transaction.atomic
 def authorization_use(*, uses: Sequence[Use], actor: Actor, at: datetime | None = None) -> int:
-    """Take units for performed exams; the same exam takes its units once. Raises Refused (code `units`) when a line has too few left."""
+    """Take units for performed exams; the same exam takes its units once. Raises Refused (code
+    `units`) when a line has too few left.
+    """
     wanted = {(u.service_id, u.exam_id): u for u in uses}
     lines = {
         s.pk: s
-        for s in AuthorizedService.objects.select_for_update().filter(pk__in={k[0] for k in wanted}).order_by("pk")
+        for s in (
+            AuthorizedService.objects.select_for_update()
+            .filter(pk__in={k[0] for k in wanted})
+            .order_by("pk")
+        )
     }
     known = {
         (u.service_id, u.exam_id): u
-        for u in AuthorizationUse.objects.filter(service_id__in=lines, exam_id__in={k[1] for k in wanted})
+        for u in AuthorizationUse.objects.filter(
+            service_id__in=lines, exam_id__in={k[1] for k in wanted}
+        )
     }
     fresh: list[AuthorizationUse] = []
     for key, use in wanted.items():
@@ -1245,14 +1477,20 @@ def authorization_use(*, uses: Sequence[Use], actor: Actor, at: datetime | None 
         line = lines[use.service_id]
         if line.used + use.units > line.units:
             raise Refused(
-                f"{line.code} has {line.units - line.used} of {line.units} units left, the exam takes {use.units}.",
+                f"{line.code} has {line.units - line.used} of {line.units} units left, the exam"
+                f" takes {use.units}.",
                 code="units",
                 field="units",
                 fix="Ask the payer for more units.",
             )
         line.used += use.units
         fresh.append(
-            AuthorizationUse(organization_id=line.organization_id, service=line, exam_id=use.exam_id, units=use.units)
+            AuthorizationUse(
+                organization_id=line.organization_id,
+                service=line,
+                exam_id=use.exam_id,
+                units=use.units,
+            )
         )
     AuthorizationUse.objects.bulk_create(fresh)
     AuthorizedService.objects.bulk_update([lines[u.service_id] for u in fresh], ["used"])
@@ -1260,18 +1498,26 @@ def authorization_use(*, uses: Sequence[Use], actor: Actor, at: datetime | None 
 
 
 @transaction.atomic
-def authorization_unuse(*, exam_ids: Iterable[int], actor: Actor, at: datetime | None = None) -> int:
+def authorization_unuse(
+    *, exam_ids: Iterable[int], actor: Actor, at: datetime | None = None
+) -> int:
     """Give back the units of exams that were not done after all or were changed."""
-    uses = list(AuthorizationUse.objects.filter(exam_id__in=list(exam_ids)).select_related("service"))
+    uses = list(
+        AuthorizationUse.objects.filter(exam_id__in=list(exam_ids)).select_related("service")
+    )
     lines = {
         s.pk: s
-        for s in AuthorizedService.objects.select_for_update()
-        .filter(pk__in={u.service_id for u in uses})
-        .order_by("pk")
+        for s in (
+            AuthorizedService.objects.select_for_update()
+            .filter(pk__in={u.service_id for u in uses})
+            .order_by("pk")
+        )
     }
     AuthorizationUse.objects.filter(pk__in=[u.pk for u in uses]).delete()
     sums = dict(
-        AuthorizationUse.objects.filter(service_id__in=lines).values_list("service_id").annotate(total=Sum("units"))
+        AuthorizationUse.objects.filter(service_id__in=lines)
+        .values_list("service_id")
+        .annotate(total=Sum("units"))
     )
     for pk, line in lines.items():
         line.used = sums.get(pk, 0)
@@ -1279,12 +1525,14 @@ def authorization_unuse(*, exam_ids: Iterable[int], actor: Actor, at: datetime |
     return len(uses)
 
 
-# --- clocks ----------------------------------------------------------------------------------------------------------
+# --- clocks ---------------------------------------------------------------------------------------
 
 
 @transaction.atomic
 def expiry_guard(*, actor: Actor, at: datetime | None = None) -> int:
-    """Close records whose last day has passed, and review what ends before its visit (FEATURES B11). Returns how many expired."""
+    """Close records whose last day has passed, and review what ends before its visit (FEATURES
+    B11). Returns how many expired.
+    """
     at = at or timezone.now()
     today = timezone.localdate(at)
     gone = list(
@@ -1300,14 +1548,19 @@ def expiry_guard(*, actor: Actor, at: datetime | None = None) -> int:
 
 @transaction.atomic
 def reminders(*, actor: Actor, at: datetime | None = None, days: int = 14) -> int:
-    """Review every open record of the days ahead, so that clocks that ran out move gates and items. Returns how many visits were looked at."""
+    """Review every open record of the days ahead, so that clocks that ran out move gates and items.
+    Returns how many visits were looked at.
+    """
     at = at or timezone.now()
     rows = Authorization.objects.filter(
         organization_id__in=actor.organizations,
         status__in=[AuthStatus.DRAFT, AuthStatus.REQUESTED, AuthStatus.PENDED, AuthStatus.DENIED],
     )
     rows = rows.filter(
-        Q(appointment__starts_at__gte=at - timedelta(days=1), appointment__starts_at__lt=at + timedelta(days=days))
+        Q(
+            appointment__starts_at__gte=at - timedelta(days=1),
+            appointment__starts_at__lt=at + timedelta(days=days),
+        )
         | Q(appointment__isnull=True)
     )
     ids = list(rows.values_list("id", flat=True))
@@ -1318,7 +1571,9 @@ def reminders(*, actor: Actor, at: datetime | None = None, days: int = 14) -> in
 
 @transaction.atomic
 def records_follow_merge(*, pairs: Sequence[tuple[int, int]], actor: Actor, at: datetime) -> None:
-    """Two charts became one: the records of the chart that went belong to the one that stays. `pairs` are (stays, went)."""
+    """Two charts became one: the records of the chart that went belong to the one that stays.
+    `pairs` are (stays, went).
+    """
     for stays, went in pairs:
         Authorization.objects.filter(patient_id=went).update(patient_id=stays)
 
@@ -1327,7 +1582,9 @@ def records_follow_merge(*, pairs: Sequence[tuple[int, int]], actor: Actor, at: 
 def exams_cancelled(*, ordered_exam_ids: Sequence[int], actor: Actor, at: datetime) -> None:
     """Orders were cancelled: drafts go; a granted record stays, it may serve again."""
     rows = list(
-        Authorization.objects.filter(services__ordered_exam_id__in=ordered_exam_ids, status=AuthStatus.DRAFT).distinct()
+        Authorization.objects.filter(
+            services__ordered_exam_id__in=ordered_exam_ids, status=AuthStatus.DRAFT
+        ).distinct()
     )
     for row in rows:
         left = row.services.exclude(ordered_exam_id__in=ordered_exam_ids).exists()

@@ -29,7 +29,9 @@ BEAT: dict[str, dict[str, Any]] = {
 
 @shared_task(name="authorizations.tasks.clocks")
 def clocks() -> None:
-    """Every hour: decision times that ran out and hard stops that were reached move gates and items."""
+    """Every hour: decision times that ran out and hard stops that were reached move gates and
+    items.
+    """
     _each("authorization clocks", services.reminders)
 
 

@@ -1,4 +1,6 @@
-"""Screens of the authorization phase: the list, one record with its evidence and clocks, and the acts on it."""
+"""Screens of the authorization phase: the list, one record with its evidence and clocks, and the
+acts on it.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,17 @@ from rcm.web.keyset import Key
 from rcm.web.lists import Column, ListPage, Order, Tab
 
 TONES = {
-    AuthStatus.DRAFT: "warn", AuthStatus.REQUESTED: "info", AuthStatus.PENDED: "warn", AuthStatus.APPROVED: "good", AuthStatus.PARTIAL: "good",
-    AuthStatus.MODIFIED: "good", AuthStatus.DENIED: "bad", AuthStatus.EXPIRED: "bad", AuthStatus.NOT_REQUIRED: "good", AuthStatus.CANCELLED: "",
-}  # fmt: skip
+    AuthStatus.DRAFT: "warn",
+    AuthStatus.REQUESTED: "info",
+    AuthStatus.PENDED: "warn",
+    AuthStatus.APPROVED: "good",
+    AuthStatus.PARTIAL: "good",
+    AuthStatus.MODIFIED: "good",
+    AuthStatus.DENIED: "bad",
+    AuthStatus.EXPIRED: "bad",
+    AuthStatus.NOT_REQUIRED: "good",
+    AuthStatus.CANCELLED: "",
+}
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -39,11 +49,15 @@ def actor_of(request: HttpRequest) -> Actor:
 
 
 def _codes(row: Authorization) -> str:
-    return " ".join(s.code for s in row.services.all()) or " ".join(c["code"] for c in row.evidence.get("codes", ()))
+    return " ".join(s.code for s in row.services.all()) or " ".join(
+        c["code"] for c in row.evidence.get("codes", ())
+    )
 
 
 def _clock(row: Authorization) -> Any:
-    """The date that matters in this state: request before the visit, the payer's clock, the call, the last day."""
+    """The date that matters in this state: request before the visit, the payer's clock, the call,
+    the last day.
+    """
     if row.status in (AuthStatus.REQUESTED, AuthStatus.PENDED):
         return row.decision_due_at
     if row.status == AuthStatus.DENIED:
@@ -67,10 +81,16 @@ LIST = ListPage(
             second_kind="code",
         ),
         Column(
-            "status", "Status", lambda a: (a.get_status_display(), TONES[AuthStatus(a.status)]), kind="tag", width="tag"
+            "status",
+            "Status",
+            lambda a: (a.get_status_display(), TONES[AuthStatus(a.status)]),
+            kind="tag",
+            width="tag",
         ),
         Column("codes", "Exams", _codes, kind="code", width="exam", second="reviewer"),
-        Column("payer", "Payer", "payer.name", width="payer", second="member_id", second_kind="code"),
+        Column(
+            "payer", "Payer", "payer.name", width="payer", second="member_id", second_kind="code"
+        ),
         Column(
             "visit",
             "Visit",
@@ -88,8 +108,14 @@ LIST = ListPage(
         Order("new", "newest first", ("-pk",)),
     ),
     tabs=(
-        Tab("open", "To do", Q(status__in=[AuthStatus.DRAFT, AuthStatus.DENIED, AuthStatus.PENDED])),
-        Tab("waiting", "Waiting for the payer", Q(status__in=[AuthStatus.REQUESTED, AuthStatus.PENDED])),
+        Tab(
+            "open", "To do", Q(status__in=[AuthStatus.DRAFT, AuthStatus.DENIED, AuthStatus.PENDED])
+        ),
+        Tab(
+            "waiting",
+            "Waiting for the payer",
+            Q(status__in=[AuthStatus.REQUESTED, AuthStatus.PENDED]),
+        ),
         Tab("granted", "Granted", Q(status__in=GRANTED)),
         Tab("none", "Not required", Q(status=AuthStatus.NOT_REQUIRED), order="new"),
         Tab("all", "All", order="new"),
@@ -98,7 +124,9 @@ LIST = ListPage(
     detail=lambda a: reverse("authorizations:detail", args=[a.public_id]),
     row_label=lambda a: f"authorization of {a.patient.name}",
     actions=lambda request: (
-        [parts.Action("Overrides", reverse("intake:overrides"))] if actor_of(request).can("clearance.view") else []
+        [parts.Action("Overrides", reverse("intake:overrides"))]
+        if actor_of(request).can("clearance.view")
+        else []
     ),
     empty="Every exam that needs an authorization has one.",
 )
@@ -117,7 +145,12 @@ def listing(request: HttpRequest) -> HttpResponseBase:
 
 def _row(request: HttpRequest, public_id: str) -> Authorization:
     rows = Authorization.objects.visible_to(actor_of(request)).select_related(
-        "patient", "payer", "site__organization", "appointment__site", "coverage__payer", "coverage__plan"
+        "patient",
+        "payer",
+        "site__organization",
+        "appointment__site",
+        "coverage__payer",
+        "coverage__plan",
     )
     return found(rows, public_id=public_id)
 
@@ -156,7 +189,9 @@ def _actions(row: Authorization, actor: Actor) -> Sequence[parts.Action]:
 @require_GET
 @may("authorization.view")
 def detail(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    """One record: is it required and who says so, what is asked for beside what is granted, limits, clocks, history, raw texts."""
+    """One record: is it required and who says so, what is asked for beside what is granted, limits,
+    clocks, history, raw texts.
+    """
     row = _row(request, public_id)
     present.chart_read(request, [row.patient], "authorization")
     matched = matches_of(row)
@@ -165,16 +200,28 @@ def detail(request: HttpRequest, public_id: str) -> HttpResponseBase:
             label=f"Order {m.ask.ordered.code}" if m.ask.ordered else "Exam",
             code=m.result.service.code if m.result.service else "",
             text=m.result.sentence,
-            more=m.result.first.action if m.result.first else (m.result.first.due_words if m.result.first else ""),
+            more=(
+                m.result.first.action
+                if m.result.first
+                else (m.result.first.due_words if m.result.first else "")
+            ),
             differs=not m.result.passes and m.authorization is not None,
             missing=m.authorization is None and not m.result.passes,
         )
         for m in matched
     ]
-    requests = list(AuthRequest.objects.filter(authorization=row).select_related("request", "response").order_by("-id"))
+    requests = list(
+        AuthRequest.objects.filter(authorization=row)
+        .select_related("request", "response")
+        .order_by("-id")
+    )
     crumbs = [parts.Crumb("Authorizations", reverse("authorizations:list"))]
     if row.appointment is not None:
-        crumbs.append(parts.Crumb("Appointment", reverse("intake:appointment", args=[row.appointment.public_id])))
+        crumbs.append(
+            parts.Crumb(
+                "Appointment", reverse("intake:appointment", args=[row.appointment.public_id])
+            )
+        )
     return render(
         request,
         "authorizations/detail.html",
@@ -185,9 +232,11 @@ def detail(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "evidence": evidence,
             "codes": row.evidence.get("codes", ()),
             "heard": row.evidence.get("heard", ()),
-            "services": AuthorizedService.objects.filter(authorization=row)
-            .select_related("ordered_exam")
-            .order_by("id"),
+            "services": (
+                AuthorizedService.objects.filter(authorization=row)
+                .select_related("ordered_exam")
+                .order_by("id")
+            ),
             "requests": requests,
             "when": present.local_moment(row.appointment) if row.appointment else "",
             "actions": _actions(row, actor_of(request)),
@@ -218,7 +267,10 @@ def _act(
         try:
             verb(row, form)
         except Refused as refusal:
-            form.add_error(refusal.field if refusal.field in form.fields else None, f"{refusal} {refusal.fix}".strip())
+            form.add_error(
+                refusal.field if refusal.field in form.fields else None,
+                f"{refusal} {refusal.fix}".strip(),
+            )
             status = refusal.status
         else:
             messages.success(request, "Saved.")
@@ -233,7 +285,10 @@ def _act(
         "row": row,
     }
     return render(
-        request, "authorizations/act.html", shown, status=status if status != 200 else 422 if form.errors else 200
+        request,
+        "authorizations/act.html",
+        shown,
+        status=status if status != 200 else 422 if form.errors else 200,
     )
 
 
@@ -264,7 +319,10 @@ def ask(request: HttpRequest, public_id: str) -> HttpResponseBase:
         lambda row, form: services.authorization_request(
             authorization=row, actor=actor_of(request), **form.cleaned_data
         ),
-        text="Have ready: patient, member ID, codes with sides, diagnosis, indication, physician and site NPI. Keep the reference number.",
+        text=(
+            "Have ready: patient, member ID, codes with sides, diagnosis, indication, physician and"
+            " site NPI. Keep the reference number."
+        ),
     )
 
 
@@ -295,7 +353,10 @@ def decide(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "version",
         )
         return services.authorization_decide(
-            authorization=row, services=form.granted(), actor=actor_of(request), **{n: data[n] for n in names}
+            authorization=row,
+            services=form.granted(),
+            actor=actor_of(request),
+            **{n: data[n] for n in names},
         )
 
     return _act(request, public_id, "Record the payer's decision", make, verb)
@@ -309,8 +370,13 @@ def hear(request: HttpRequest, public_id: str) -> HttpResponseBase:
         public_id,
         "What the payer says about the requirement",
         lambda row: HearForm(request.POST or None),
-        lambda row, form: services.requirement_hear(authorization=row, actor=actor_of(request), **form.cleaned_data),
-        text="The payer's own word about a code beats every rule. “Not required” is kept with its reference: it is evidence in an appeal.",
+        lambda row, form: services.requirement_hear(
+            authorization=row, actor=actor_of(request), **form.cleaned_data
+        ),
+        text=(
+            "The payer's own word about a code beats every rule. “Not required” is kept with its"
+            " reference: it is evidence in an appeal."
+        ),
     )
 
 
@@ -322,7 +388,9 @@ def peer(request: HttpRequest, public_id: str) -> HttpResponseBase:
         public_id,
         "Peer-to-peer call",
         lambda row: PeerForm(request.POST or None),
-        lambda row, form: services.peer_to_peer(authorization=row, actor=actor_of(request), **form.cleaned_data),
+        lambda row, form: services.peer_to_peer(
+            authorization=row, actor=actor_of(request), **form.cleaned_data
+        ),
     )
 
 
@@ -336,9 +404,15 @@ def change(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "Ask for a change",
         lambda row: ChangeForm(request.POST or None, row=row),
         lambda row, form: services.authorization_change(
-            authorization=row, kind=form.cleaned_data["kind"], code_for=form.swaps(), actor=actor_of(request)
+            authorization=row,
+            kind=form.cleaned_data["kind"],
+            code_for=form.swaps(),
+            actor=actor_of(request),
         ),
-        text="A new request is opened beside this record, which stays as it is until the payer has decided.",
+        text=(
+            "A new request is opened beside this record, which stays as it is until the payer has"
+            " decided."
+        ),
         button="Open the request",
     )
 
@@ -366,7 +440,10 @@ def raw(request: HttpRequest, public_id: str, side: str) -> HttpResponseBase:
             "lines": parts.raw_lines(bytes(interchange.content).decode("latin-1")),
             "patient": present.banner(ask_row.authorization.patient),
             "crumbs": [
-                parts.Crumb("Authorization", reverse("authorizations:detail", args=[ask_row.authorization.public_id]))
+                parts.Crumb(
+                    "Authorization",
+                    reverse("authorizations:detail", args=[ask_row.authorization.public_id]),
+                )
             ],
         },
     )

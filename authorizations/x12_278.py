@@ -1,4 +1,5 @@
-"""Authorization ↔ 278: the request we send and what the payer's answer means (FEATURES B3; DOMAIN B1).
+"""Authorization ↔ 278: the request we send and what the payer's answer means (FEATURES B3; DOMAIN
+B1).
 
 No database: rows in, `rcm.x12` facts out, and back. Reason words are our own.
 """
@@ -110,7 +111,9 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A 278 answer in our terms. Without a status the request was not looked at; `refusal` and `fields` say why."""
+    """A 278 answer in our terms. Without a status the request was not looked at; `refusal` and
+    `fields` say why.
+    """
 
     traces: tuple[str, ...]
     action: str
@@ -142,12 +145,23 @@ def request_of(
     providers = [_facility(row)]
     if ordering is not None:
         providers.append(
-            Party("DK", ordering.last_name, ordering.first_name, person=True, id_qualifier="XX", id=ordering.npi)
+            Party(
+                "DK",
+                ordering.last_name,
+                ordering.first_name,
+                person=True,
+                id_qualifier="XX",
+                id=ordering.npi,
+            )
         )
     return AuthorizationRequest(
         payer=payer_party(row.coverage, "X3"),
         provider=Party(
-            "1P", organization.name, id_qualifier="XX", id=organization.npi, refs=(Reference("EI", organization.tin),)
+            "1P",
+            organization.name,
+            id_qualifier="XX",
+            id=organization.npi,
+            refs=(Reference("EI", organization.tin),),
         ),
         subscriber=subscriber,
         dependent=dependent,
@@ -161,7 +175,9 @@ def request_of(
         previous_number=row.number if row.kind in ("extension", "update") else "",
         event_from=service_date,
         event_to=service_date,
-        diagnoses=tuple(Diagnosis(code, "ABK" if n == 0 else "ABF") for n, code in enumerate(row.diagnoses)),
+        diagnoses=tuple(
+            Diagnosis(code, "ABK" if n == 0 else "ABF") for n, code in enumerate(row.diagnoses)
+        ),
         messages=(indication[:264],) if indication else (),
         providers=tuple(providers),
         services=tuple(
@@ -183,10 +199,20 @@ def _facility(row: Authorization) -> Party:
 
 
 def reply_of(response: AuthorizationResponse) -> Reply:
-    """Read one 278 answer. A line's own decision beats the event's; units come from the line, else from its HSD."""
+    """Read one 278 answer. A line's own decision beats the event's; units come from the line, else
+    from its HSD.
+    """
     decision = response.decision
-    lines = tuple(_granted(s, decision.action if decision else "") for s in response.services if s.procedure.code)
-    action = decision.action if decision else _joint([s.decision.action for s in response.services if s.decision])
+    lines = tuple(
+        _granted(s, decision.action if decision else "")
+        for s in response.services
+        if s.procedure.code
+    )
+    action = (
+        decision.action
+        if decision
+        else _joint([s.decision.action for s in response.services if s.decision])
+    )
     rejections = [*response.rejections, *(r for s in response.services for r in s.rejections)]
     number = (decision.number if decision else "") or next(
         (s.decision.number for s in response.services if s.decision and s.decision.number), ""
@@ -205,7 +231,9 @@ def reply_of(response: AuthorizationResponse) -> Reply:
     for s in response.services:
         start, end = start or s.service_from, end or s.service_to
     return Reply(
-        traces=tuple(dict.fromkeys(t for t in (response.trace, *(t.number for t in response.traces)) if t)),
+        traces=tuple(
+            dict.fromkeys(t for t in (response.trace, *(t.number for t in response.traces)) if t)
+        ),
         action=action,
         status=ACTIONS.get(action),
         number=number.strip(),

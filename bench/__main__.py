@@ -1,6 +1,7 @@
 """Run the benches one after the other: `make bench`, or `python -m bench NAME…` for some of them.
 
-Each bench is a script of its own that prints figures and, beside them, the ratio to a floor or peer of the same run. Nothing here passes or fails.
+Each bench is a script of its own that prints figures and, beside them, the ratio to a floor or peer
+of the same run. Nothing here passes or fails.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ def main(wanted: list[str]) -> int:
     names = {p.stem for p in scripts}
     unknown = [w for w in wanted if w not in names]
     if unknown:
-        print(f"There is no bench called {', '.join(unknown)}. There are: {', '.join(sorted(names))}.")
+        print(
+            f"There is no bench called {', '.join(unknown)}. There are: {', '.join(sorted(names))}."
+        )
         return 2
     failed = []
     for script in scripts:

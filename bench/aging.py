@@ -2,8 +2,9 @@
 
     python bench/aging.py [LINES]
 
-Printed: seconds of the bare aggregate (entries of the receivable accounts joined to their charges, summed by age), of the aging by service date and
-by first bill date, of one cell's first 100 lines, and of a figure over the same rows; each as a ratio to the bare aggregate.
+Printed: seconds of the bare aggregate (entries of the receivable accounts joined to their charges,
+summed by age), of the aging by service date and by first bill date, of one cell's first 100 lines,
+and of a figure over the same rows; each as a ratio to the bare aggregate.
 """
 
 from __future__ import annotations
@@ -77,25 +78,38 @@ def main(lines: int) -> None:
                 "ALTER SEQUENCE intake_coverage_id_seq RESTART WITH 100001",
             )
             payers = [
-                Payer.objects.create(code=f"B{n}", name=f"Bench payer {n}", edi_id=f"B{n}", kind="commercial")
+                Payer.objects.create(
+                    code=f"B{n}", name=f"Bench payer {n}", edi_id=f"B{n}", kind="commercial"
+                )
                 for n in range(8)
             ]
             for n, payer in enumerate(payers):
                 Coverage.objects.create(
-                    organization=cast.a, patient=patient, payer=payer, member_id=f"B{n}", rank=1 + n % 3, active=False
+                    organization=cast.a,
+                    patient=patient,
+                    payer=payer,
+                    member_id=f"B{n}",
+                    rank=1 + n % 3,
+                    active=False,
                 )
         # columns that a later migration may have added to claims, with a neutral value
         known = FILL.split("INSERT INTO claims_claim ")[1].split(")")[0]
-        extra = [f for f in Claim._meta.local_concrete_fields if not f.null and f.column not in known]
+        extra = [
+            f for f in Claim._meta.local_concrete_fields if not f.null and f.column not in known
+        ]
         columns = "".join(f", {f.column}" for f in extra)
         values = "".join(
-            ", ''"
-            if f.get_internal_type() in ("CharField", "TextField")
-            else ", '[]'"
-            if f.get_internal_type() == "JSONField"
-            else ", false"
-            if f.get_internal_type() == "BooleanField"
-            else ", 0"
+            (
+                ", ''"
+                if f.get_internal_type() in ("CharField", "TextField")
+                else (
+                    ", '[]'"
+                    if f.get_internal_type() == "JSONField"
+                    else ", false"
+                    if f.get_internal_type() == "BooleanField"
+                    else ", 0"
+                )
+            )
             for f in extra
         )
         facts = {
@@ -112,7 +126,13 @@ def main(lines: int) -> None:
             FILL.format(**facts, claim_columns=columns, claim_values=values),
             *(
                 f"VACUUM ANALYZE {t}"
-                for t in ("charges_exam", "charges_charge", "claims_claim", "claims_claimline", "ledger_ledgerentry")
+                for t in (
+                    "charges_exam",
+                    "charges_charge",
+                    "claims_claim",
+                    "claims_claimline",
+                    "ledger_ledgerentry",
+                )
             ),
         )
         today = timezone.localdate()
@@ -136,19 +156,34 @@ def main(lines: int) -> None:
         print(f"{lines:,} open lines\n{'bare aggregate':<34}{floor / 1000:>8.2f} s")
         for name, work in (
             ("aging by service date", lambda: aging.aging(on=today, **asked)),
-            ("aging by first bill date", lambda: aging.aging(on=today, basis=aging.BILLED, **asked)),
-            ("aging 90 days ago", lambda: aging.aging(on=today - timezone.timedelta(days=90), **asked)),
-            ("100 lines of a cell", lambda: aging.lines(on=today, bucket="61-90", payers=[payers[0].pk], **asked)),
-            ("A/R over 90 days (a key figure)", lambda: engine.compute(BY_CODE["over_90"], day=today, **asked)),
+            (
+                "aging by first bill date",
+                lambda: aging.aging(on=today, basis=aging.BILLED, **asked),
+            ),
+            (
+                "aging 90 days ago",
+                lambda: aging.aging(on=today - timezone.timedelta(days=90), **asked),
+            ),
+            (
+                "100 lines of a cell",
+                lambda: aging.lines(on=today, bucket="61-90", payers=[payers[0].pk], **asked),
+            ),
+            (
+                "A/R over 90 days (a key figure)",
+                lambda: engine.compute(BY_CODE["over_90"], day=today, **asked),
+            ),
         ):
             spent = median(inside(work), 3)
             print(f"{name:<34}{spent / 1000:>8.2f} s   ×{spent / floor:.2f}", flush=True)
         with scope(cast.system), connection.cursor() as cursor:
             cursor.execute(
-                "SELECT sum(amount) FROM ledger_ledgerentry WHERE account IN ('ar_insurance', 'ar_patient') AND effective_on <= current_date"
+                "SELECT sum(amount) FROM ledger_ledgerentry WHERE account IN ('ar_insurance',"
+                " 'ar_patient') AND effective_on <= current_date"
             )
             ledger = cursor.fetchone()[0]
-            assert aging.total(aging.aging(on=today, **asked)) == ledger, "aging must equal the ledger"
+            assert aging.total(aging.aging(on=today, **asked)) == ledger, (
+                "aging must equal the ledger"
+            )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     make run                                  # in another window
     python bench/api_fuzz.py [EXAMPLES] [URL] [CLIENT] [SECRET] [SEED]
 
-Prints the runner's own report; the exit code is the runner's. The client's rows are invented ones: run it on a demo only.
+Prints the runner's own report; the exit code is the runner's. The client's rows are invented ones:
+run it on a demo only.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DEFAULTS = ("1000", "http://127.0.0.1:8000", "demo-partner", "demo-partner-secret-for-play-only", "1")
+DEFAULTS = (
+    "1000",
+    "http://127.0.0.1:8000",
+    "demo-partner",
+    "demo-partner-secret-for-play-only",
+    "1",
+)
 
 
 def main() -> int:
@@ -29,11 +36,25 @@ def main() -> int:
     runner = Path(sys.executable).with_name("schemathesis")
     done = subprocess.run(
         [
-            str(runner), "run", f"{url}/api/v1/openapi.json", "-u", url, "-c", "all", "-n", examples, "--continue-on-failure", "--seed", seed,
-            "--generation-database", "none", "-H", f"Authorization: Bearer {token}",
+            str(runner),
+            "run",
+            f"{url}/api/v1/openapi.json",
+            "-u",
+            url,
+            "-c",
+            "all",
+            "-n",
+            examples,
+            "--continue-on-failure",
+            "--seed",
+            seed,
+            "--generation-database",
+            "none",
+            "-H",
+            f"Authorization: Bearer {token}",
         ],
         check=False,
-    )  # fmt: skip
+    )
     proof = subprocess.run([sys.executable, "manage.py", "prove"], cwd=ROOT, check=False)
     return done.returncode or proof.returncode
 

@@ -2,7 +2,8 @@
 
     python bench/demo.py [EXAMS] [MONTHS]        # 2000 and 6 without arguments, as `make run` builds it
 
-Printed beside it: the rows it wrote, rows a second, and the ratio to COPY of as many rows of the same tables.
+Printed beside it: the rows it wrote, rows a second, and the ratio to COPY of as many rows of the
+same tables.
 """
 
 from __future__ import annotations
@@ -29,10 +30,15 @@ def written() -> dict[str, int]:
     from rcm.demo.build import everyone
 
     with scope(everyone()), connection.cursor() as cursor:
-        cursor.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace ="
+            " 'public'::regnamespace"
+        )
         found = {}
         for (table,) in cursor.fetchall():
-            if not table.startswith(("django_", "reference_", "pricing_", "account_", "auth_", "oauth2_", "mfa_")):
+            if not table.startswith(
+                ("django_", "reference_", "pricing_", "account_", "auth_", "oauth2_", "mfa_")
+            ):
                 cursor.execute(f'SELECT count(*) FROM "{table}"')
                 found[table] = cursor.fetchone()[0]
         return {t: n for t, n in found.items() if n}
@@ -71,7 +77,10 @@ def main() -> None:
         manage = [sys.executable, "manage.py"]
         began = time.perf_counter()
         subprocess.run(
-            [*manage, "build_demo", "--exams", exams, "--months", months], cwd=ROOT, env=environment, check=True
+            [*manage, "build_demo", "--exams", exams, "--months", months],
+            cwd=ROOT,
+            env=environment,
+            check=True,
         )
         seconds = time.perf_counter() - began
         rows = written()
@@ -84,7 +93,10 @@ def main() -> None:
         floor = copy_floor(rows, owner)
         total = sum(rows.values())
         print(f"{made:,} exams in {seconds:.0f} s: {made / seconds:.1f} exams/s")
-        print(f"{total:,} rows of {len(rows)} tables, {total / made:.0f} an exam, {total / seconds:,.0f} rows/s")
+        print(
+            f"{total:,} rows of {len(rows)} tables, {total / made:.0f} an exam,"
+            f" {total / seconds:,.0f} rows/s"
+        )
         print(f"COPY of as many rows {floor:.2f} s: {seconds / floor:,.0f} x the floor")
         subprocess.run([*manage, "prove"], cwd=ROOT, env=environment, check=False)
     finally:

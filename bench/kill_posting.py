@@ -2,10 +2,11 @@
 
     python bench/kill_posting.py [--rounds 30] [--claims 1000] [--seed N]
 
-Each round posts an 835 of 1,000 claims × 3 lines on a real Celery worker (broker, beat, a database of this bench's own) and kills the pool child,
-the worker with its children, or nothing in between, once or twice at a random moment; the worker is started again and must finish unaided. After
-each round Q1 to Q4 are empty and the order-free digest of the postings equals that of a round that was not killed. Printed: rounds, kills,
-lost, doubled, half, and how long it took after the last start.
+Each round posts an 835 of 1,000 claims × 3 lines on a real Celery worker (broker, beat, a database
+of this bench's own) and kills the pool child, the worker with its children, or nothing in between,
+once or twice at a random moment; the worker is started again and must finish unaided. After each
+round Q1 to Q4 are empty and the order-free digest of the postings equals that of a round that was
+not killed. Printed: rounds, kills, lost, doubled, half, and how long it took after the last start.
 """
 
 from __future__ import annotations
@@ -94,7 +95,11 @@ def main() -> None:
 
         def start() -> subprocess.Popen:
             return subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
 
         dice = random.Random(chosen.seed)
@@ -108,7 +113,11 @@ def main() -> None:
             with asleep(), scope(cast.system):
                 crowd.claims(cast.a, cast.north, chosen.claims, actor=cast.system)
                 interchange, _ = store_inbound(
-                    organization_id=cast.a.pk, kind="835", content=content, at=crowd.AT, actor=cast.system
+                    organization_id=cast.a.pk,
+                    kind="835",
+                    content=content,
+                    at=crowd.AT,
+                    actor=cast.system,
                 )
             with asleep():
                 process([interchange.pk], actor=cast.system, at=crowd.AT)
@@ -117,7 +126,10 @@ def main() -> None:
 
             def state(cast=cast) -> tuple[str, int]:
                 with scope(cast.system):
-                    return Remittance.objects.get().status, ClaimPayment.objects.filter(state="posted").count()
+                    return (
+                        Remittance.objects.get().status,
+                        ClaimPayment.objects.filter(state="posted").count(),
+                    )
 
             worker = start()
             # the first round is left alone: it gives the digest
@@ -129,9 +141,12 @@ def main() -> None:
                 if state()[0] == "posted":
                     break
                 family = psutil.Process(worker.pid).children(recursive=True)
-                # a pool child alone, or the worker with all its children (also while it is still starting and has none)
+                # a pool child alone, or the worker with all its children (also while it is still
+                # starting and has none)
                 alone = bool(family) and dice.random() < 0.5
-                for one in [dice.choice(family)] if alone else [*family, psutil.Process(worker.pid)]:
+                for one in (
+                    [dice.choice(family)] if alone else [*family, psutil.Process(worker.pid)]
+                ):
                     with contextlib.suppress(psutil.NoSuchProcess):
                         one.send_signal(signal.SIGKILL)
                 kills += 1
@@ -149,18 +164,29 @@ def main() -> None:
                 lost += Remittance.objects.get().status != "posted"
                 doubled += bool(broken["Q4"]) or found[0] > whole[0]
                 half += bool(broken["Q1"] or broken["Q2"] or broken["Q3"]) or found != whole
-            for one in [*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)]:
+            for one in [
+                *psutil.Process(worker.pid).children(recursive=True),
+                psutil.Process(worker.pid),
+            ]:
                 one.send_signal(signal.SIGKILL)
             worker.wait(10)
             worker = None
-            print(f"round {number}: {kills} kills so far, {lost} lost, {doubled} doubled, {half} half", flush=True)
+            print(
+                f"round {number}: {kills} kills so far, {lost} lost, {doubled} doubled, {half}"
+                " half",
+                flush=True,
+            )
         print(
-            f"seed {chosen.seed}: {chosen.rounds} rounds of {chosen.claims:,} claims, {kills} kills: {lost} lost, {doubled} doubled, {half} half; "
-            f"at most {slowest:.0f} s from the last start to the end"
+            f"seed {chosen.seed}: {chosen.rounds} rounds of {chosen.claims:,} claims, {kills}"
+            f" kills: {lost} lost, {doubled} doubled, {half} half; at most {slowest:.0f} s from the"
+            " last start to the end"
         )
     finally:
         if worker is not None and worker.poll() is None:
-            for one in [*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)]:
+            for one in [
+                *psutil.Process(worker.pid).children(recursive=True),
+                psutil.Process(worker.pid),
+            ]:
                 one.send_signal(signal.SIGKILL)
         if broker is not None:
             broker.kill()

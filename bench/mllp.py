@@ -1,9 +1,11 @@
-"""The MLLP listener under load and abuse, and killed after its acknowledgements (RELIABILITY I4, I5, I6). Loopback only.
+"""The MLLP listener under load and abuse, and killed after its acknowledgements (RELIABILITY I4,
+I5, I6). Loopback only.
 
     python bench/mllp.py [--seed N] [--frames 20000] [--kills 20]
 
-Runs against a database of its own, made and dropped here. Prints: messages a second over 10 sockets; mutated frames answered and the
-99th percentile; the good sender's 95th percentile among idle, dripping and endless ones, with the listener's memory; messages lost in kills.
+Runs against a database of its own, made and dropped here. Prints: messages a second over 10
+sockets; mutated frames answered and the 99th percentile; the good sender's 95th percentile among
+idle, dripping and endless ones, with the listener's memory; messages lost in kills.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rcm.settings.test")
 os.environ["ISOCENTER_TEST_DB"] = "bench_mllp"
 ADT = (
     "MSH|^~\\&|REG|BENCH|RCM|BENCH|20260904100000||ADT^A04^ADT_A01|{n}|P|2.5.1\rEVN|A04|20260904100000\r"
-    "PID|1||MRN{n}^^^BENCH^MR||SAMPLE^DOROTHY^Q||19520314|F|||118 TEST ST^^SPRINGFIELD^IL^62701||^PRN^PH^^^217^5550142\r"
+    "PID|1||MRN{n}^^^BENCH^MR||SAMPLE^DOROTHY^Q||19520314|F|||118 TEST"
+    " ST^^SPRINGFIELD^IL^62701||^PRN^PH^^^217^5550142\r"
     "PV1|1|O|MR1^^^BENCH||||1932102084^REFERRER^ANN^^^MD^^^NPI\r"
 )
 
@@ -70,7 +73,9 @@ class Product:
 
     def start(self) -> None:
         command = [sys.executable, "manage.py", "listen_mllp", "--port", "0"]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True
+        )
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
 
     def memory(self) -> float:
@@ -102,7 +107,10 @@ def throughput(product: Product, count: int) -> str:
     for t in threads:
         t.join()
     spent = time.perf_counter() - began
-    return f"{len(times) / spent:,.0f} messages/s over 10 sockets, median {statistics.median(times) * 1000:.1f} ms, p99 {percentile(times, 0.99):.1f} ms"
+    return (
+        f"{len(times) / spent:,.0f} messages/s over 10 sockets, median"
+        f" {statistics.median(times) * 1000:.1f} ms, p99 {percentile(times, 0.99):.1f} ms"
+    )
 
 
 def mutated(product: Product, count: int, seed: int) -> str:
@@ -116,7 +124,9 @@ def mutated(product: Product, count: int, seed: int) -> str:
         for n in range(count // 10):
             content = bytearray(ADT.format(n=f"X{worker}-{n}").encode())
             for _ in range(dice.randint(1, 6)):
-                content[dice.randrange(len(content))] = dice.choice([*b"|^~\\&\r\nA0", 0xFF, 0x00, dice.randrange(256)])
+                content[dice.randrange(len(content))] = dice.choice(
+                    [*b"|^~\\&\r\nA0", 0xFF, 0x00, dice.randrange(256)]
+                )
             content = content.replace(b"\x0b", b"?").replace(b"\x1c", b"?")
             code, seconds = sender.ask(frame(bytes(content)))
             with lock:
@@ -129,7 +139,10 @@ def mutated(product: Product, count: int, seed: int) -> str:
     for t in threads:
         t.join()
     words = ", ".join(f"{k.decode()} {v:,}" for k, v in sorted(codes.items()))
-    return f"{len(times):,} of {count // 10 * 10:,} mutated frames answered ({words}), p99 {percentile(times, 0.99):.1f} ms"
+    return (
+        f"{len(times):,} of {count // 10 * 10:,} mutated frames answered ({words}), p99"
+        f" {percentile(times, 0.99):.1f} ms"
+    )
 
 
 def abuse(product: Product, seconds: float) -> str:
@@ -148,7 +161,10 @@ def abuse(product: Product, seconds: float) -> str:
 
     def endless() -> None:
         while time.monotonic() < stop:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", product.port)) as one:
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", product.port)) as one,
+            ):
                 one.sendall(b"\x0bMSH|")
                 for _ in range(100):
                     one.sendall(b"x" * 1_000_000)
@@ -170,7 +186,10 @@ def abuse(product: Product, seconds: float) -> str:
         t.join()
     for one in [*idle, *dripping]:
         one.close()
-    return f"good sender p95 {percentile(times, 0.95):.0f} ms among 1,000 idle, 200 dripping, endless 100 MB; listener peak {peak:.0f} MB"
+    return (
+        f"good sender p95 {percentile(times, 0.95):.0f} ms among 1,000 idle, 200 dripping, endless"
+        f" 100 MB; listener peak {peak:.0f} MB"
+    )
 
 
 def kills(product: Product, rounds: int, stored) -> str:

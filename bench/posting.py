@@ -1,9 +1,11 @@
-"""An 835 of 10,000 claims × 3 lines, from bytes to posted, beside COPY of as many rows into tables of the same shape.
+"""An 835 of 10,000 claims × 3 lines, from bytes to posted, beside COPY of as many rows into tables
+of the same shape.
 
     python bench/posting.py [CLAIMS]
 
-A database of its own is made and dropped. Printed: claims a second for reading (stored bytes to matched rows) and for posting (ledger, denials,
-variances, claim states, work items), the rows written, and the ratio of the whole to COPY of the same number of rows.
+A database of its own is made and dropped. Printed: claims a second for reading (stored bytes to
+matched rows) and for posting (ledger, denials, variances, claim states, work items), the rows
+written, and the ratio of the whole to COPY of the same number of rows.
 """
 
 from __future__ import annotations
@@ -21,9 +23,18 @@ sys.path[:0] = [str(ROOT)]
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rcm.settings.test")
 os.environ.setdefault("ISOCENTER_TEST_DB", "bench_posting")
 TABLES = (
-    "remittance_remittance", "remittance_claimpayment", "remittance_servicepayment", "remittance_adjustment", "remittance_denial", "remittance_variance",
-    "ledger_ledgertransaction", "ledger_ledgerentry", "audit_event", "worklist_workitem", "exchange_outbox",
-)  # fmt: skip
+    "remittance_remittance",
+    "remittance_claimpayment",
+    "remittance_servicepayment",
+    "remittance_adjustment",
+    "remittance_denial",
+    "remittance_variance",
+    "ledger_ledgertransaction",
+    "ledger_ledgerentry",
+    "audit_event",
+    "worklist_workitem",
+    "exchange_outbox",
+)
 
 
 def counts() -> dict[str, int]:
@@ -38,26 +49,35 @@ def counts() -> dict[str, int]:
 
 
 def copy_floor(written: dict[str, int], owner: dict[str, str]) -> float:
-    """Seconds for COPY of as many rows of each table, as PostgreSQL's owner, into plain tables with the same indexes, without triggers, keys or security."""
+    """Seconds for COPY of as many rows of each table, as PostgreSQL's owner, into plain tables with
+    the same indexes, without triggers, keys or security.
+    """
     import psycopg2
     from django.db import connections
 
     now = connections["default"].settings_dict
     raw = psycopg2.connect(
-        host=now["HOST"], port=now["PORT"] or None, dbname=now["NAME"], user=owner["USER"], password=owner["PASSWORD"]
+        host=now["HOST"],
+        port=now["PORT"] or None,
+        dbname=now["NAME"],
+        user=owner["USER"],
+        password=owner["PASSWORD"],
     )
     spent = 0.0
     with raw, raw.cursor() as cursor:
         # row-level security binds the owner too: without a scope it would copy nothing
         cursor.execute(
-            "SELECT set_config('isocenter.orgs', string_agg(id::text, ','), true) FROM accounts_organization"
+            "SELECT set_config('isocenter.orgs', string_agg(id::text, ','), true) FROM"
+            " accounts_organization"
         )
         for table, rows in written.items():
             if not rows:
                 continue
             cursor.execute(f"CREATE TABLE bench_floor (LIKE {table} INCLUDING INDEXES)")
             data = io.StringIO()
-            cursor.copy_expert(f"COPY (SELECT * FROM {table} ORDER BY id DESC LIMIT {rows}) TO STDOUT", data)
+            cursor.copy_expert(
+                f"COPY (SELECT * FROM {table} ORDER BY id DESC LIMIT {rows}) TO STDOUT", data
+            )
             data.seek(0)
             began = time.perf_counter()
             cursor.copy_expert("COPY bench_floor FROM STDIN", data)
@@ -99,11 +119,16 @@ def main() -> None:
             crowd.claims(cast.a, cast.north, number, actor=cast.system)
             content, total = crowd.advice(number)
             interchange, _ = store_inbound(
-                organization_id=cast.a.pk, kind="835", content=content, at=crowd.AT, actor=cast.system
+                organization_id=cast.a.pk,
+                kind="835",
+                content=content,
+                at=crowd.AT,
+                actor=cast.system,
             )
             before = counts()
         print(
-            f"{number:,} claims × 3 lines, 835 of {len(content) / 1e6:.1f} MB, ${total:,.2f} (made in {time.perf_counter() - began:.0f} s)"
+            f"{number:,} claims × 3 lines, 835 of {len(content) / 1e6:.1f} MB, ${total:,.2f} (made"
+            f" in {time.perf_counter() - began:.0f} s)"
         )
         with asleep():
             began = time.perf_counter()
@@ -124,13 +149,21 @@ def main() -> None:
         rows = sum(written.values())
         print(f"read and matched  {read:6.1f} s  {number / read:8,.0f} claims/s")
         print(
-            f"posted            {post:6.1f} s  {number / post:8,.0f} claims/s  ({posted.transactions:,} transactions, {posted.denials:,} denials)"
+            f"posted            {post:6.1f} s  {number / post:8,.0f} claims/s "
+            f" ({posted.transactions:,} transactions, {posted.denials:,} denials)"
         )
         print(
-            f"whole             {read + post:6.1f} s  {number / (read + post):8,.0f} claims/s  {rows:,} rows, {rows / (read + post):,.0f} rows/s"
+            f"whole             {read + post:6.1f} s  {number / (read + post):8,.0f} claims/s "
+            f" {rows:,} rows, {rows / (read + post):,.0f} rows/s"
         )
-        print(f"COPY of as many   {floor:6.1f} s  {rows / floor:8,.0f} rows/s  ratio {(read + post) / floor:.1f} to 1")
-        print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB; Q1 to Q4 empty")
+        print(
+            f"COPY of as many   {floor:6.1f} s  {rows / floor:8,.0f} rows/s  ratio"
+            f" {(read + post) / floor:.1f} to 1"
+        )
+        print(
+            f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB; Q1"
+            " to Q4 empty"
+        )
         for table, count in written.items():
             print(f"    {table:<28} {count:>9,}")
     finally:

@@ -1,4 +1,6 @@
-"""What the benches share: a database of their own that is made and dropped, rows put in behind the product's back, and medians."""
+"""What the benches share: a database of their own that is made and dropped, rows put in behind the
+product's back, and medians.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def prepare(name: str) -> None:
 
 @contextlib.contextmanager
 def database() -> Iterator[tuple[Any, Callable[..., None]]]:
-    """The suite's cast in an empty database, and `owner(*statements)`: SQL as the owner, with the product's own triggers off."""
+    """The suite's cast in an empty database, and `owner(*statements)`: SQL as the owner, with the
+    product's own triggers off.
+    """
     import psycopg2
     from django.core.management import call_command
     from django.db import connection
@@ -47,14 +51,21 @@ def database() -> Iterator[tuple[Any, Callable[..., None]]]:
 
         def owner(*statements: str) -> None:
             raw = psycopg2.connect(
-                host=now["HOST"], port=now["PORT"] or None, dbname=now["NAME"], user=owner_is["USER"], password=owner_is["PASSWORD"]
-            )  # fmt: skip
+                host=now["HOST"],
+                port=now["PORT"] or None,
+                dbname=now["NAME"],
+                user=owner_is["USER"],
+                password=owner_is["PASSWORD"],
+            )
             raw.autocommit = True
             with contextlib.closing(raw), raw.cursor() as cursor:
                 cursor.execute(
-                    "SELECT set_config('isocenter.orgs', string_agg(id::text, ','), false) FROM accounts_organization"
+                    "SELECT set_config('isocenter.orgs', string_agg(id::text, ','), false) FROM"
+                    " accounts_organization"
                 )
-                cursor.execute("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
+                cursor.execute(
+                    "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal"
+                )
                 filled = set(re.findall(r"INSERT INTO (\w+)", " ".join(statements)))
                 guarded = [table for (table,) in cursor.fetchall() if table in filled]
                 for table in guarded:

@@ -1,9 +1,10 @@
-"""Scrub 10,000 claims of 3 lines against full reference tables: processor seconds, memory, findings.
+"""Scrub 10,000 claims of 3 lines against full reference tables: processor seconds, memory,
+findings.
 
     python bench/scrub.py [FOLDER] [--claims N]
 
-FOLDER holds the CSV files of `claims.edits.csvload` (default: ../shared/data beside the checkout). The limit is 20 s
-on one core; the goal is 5 s.
+FOLDER holds the CSV files of `claims.edits.csvload` (default: ../shared/data beside the checkout).
+The limit is 20 s on one core; the goal is 5 s.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ AS_OF = date(2026, 9, 25)
 def made(count: int, tables, seed: int = 7) -> Iterator[ClaimFacts]:
     """Claims of three lines with real codes, some history, and the errors that chance brings."""
     dice = random.Random(seed)
-    codes = sorted(code for code, row in tables.procedures.items() if row.modality and row.pctc_ind == "1")
+    codes = sorted(
+        code for code, row in tables.procedures.items() if row.modality and row.pctc_ind == "1"
+    )
     diagnoses = sorted(dice.sample(sorted(tables.icd[0].codes), 500))
     for n in range(count):
         day = AS_OF - timedelta(days=dice.randrange(1, 120))
@@ -49,7 +52,10 @@ def made(count: int, tables, seed: int = 7) -> Iterator[ClaimFacts]:
             for k, code in enumerate(dice.sample(codes, 3))
         )
         build = medicare if n % 3 == 0 else claim
-        history = tuple(prior(dice.choice(codes), service_date=day, claim_id=f"H{n}") for _ in range(dice.randrange(3)))
+        history = tuple(
+            prior(dice.choice(codes), service_date=day, claim_id=f"H{n}")
+            for _ in range(dice.randrange(3))
+        )
         yield replace(
             build(*lines),
             claim_id=f"C{n}",
@@ -99,8 +105,14 @@ def main() -> None:
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     making = built - loaded
     total = done - built
-    print(f"{asked.claims} claims x 3 lines: {total:.2f} s with building, {total - making:.2f} s scrubbing alone")
-    print(f"memory peak {after / 1024:.0f} MB, grown by {(after - before) / 1024:.1f} MB while scrubbing")
+    print(
+        f"{asked.claims} claims x 3 lines: {total:.2f} s with building, {total - making:.2f} s"
+        " scrubbing alone"
+    )
+    print(
+        f"memory peak {after / 1024:.0f} MB, grown by {(after - before) / 1024:.1f} MB while"
+        " scrubbing"
+    )
     print(f"{blocked} blocked, {sum(hits.values())} findings; most frequent {hits.most_common(8)}")
 
 

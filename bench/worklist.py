@@ -1,9 +1,11 @@
-"""The queue page and "work next" at 10,000, 100,000 and a million open items, beside the bare indexed query, and how they grow.
+"""The queue page and "work next" at 10,000, 100,000 and a million open items, beside the bare
+indexed query, and how they grow.
 
     python bench/worklist.py [SIZES…]
 
-Printed for each size, in milliseconds (median of 7): the bare query for 50 rows by the index; the list's own page query; the rows fragment a
-filter or page link asks for; the whole page with panel, tabs and figures; page 1,000 by its cursor; "work next"; and its bare form.
+Printed for each size, in milliseconds (median of 7): the bare query for 50 rows by the index; the
+list's own page query; the rows fragment a filter or page link asks for; the whole page with panel,
+tabs and figures; page 1,000 by its cursor; "work next"; and its bare form.
 """
 
 from __future__ import annotations
@@ -41,20 +43,27 @@ def main(sizes: list[int]) -> None:
     from rcm.worklist.models import WorkItem
     from rcm.worklist.pages import ORDERS, items
 
-    registry.register(registry.Queue("bench", "Bench", "Receivables", "work.view", 99, "Nothing is left."))
+    registry.register(
+        registry.Queue("bench", "Bench", "Receivables", "work.view", 99, "Nothing is left.")
+    )
     with database() as (cast, owner):
         client = Client()
-        client.force_login(cast.user("mia"), backend="allauth.account.auth_backends.AuthenticationBackend")
+        client.force_login(
+            cast.user("mia"), backend="allauth.account.auth_backends.AuthenticationBackend"
+        )
         actor = cast.actor("mia")
         keys = [keyset.Key.of(k) for k in ORDERS[0].keys]
         have = 0
         base: dict[str, float] = {}
         print(
-            f"{'items':>9} {'bare':>7} {'query':>7} {'ratio':>6} {'rows':>7} {'page':>7} {'p.1000':>7} {'next':>7} {'bare':>7} {'ratio':>6}"
+            f"{'items':>9} {'bare':>7} {'query':>7} {'ratio':>6} {'rows':>7} {'page':>7}"
+            f" {'p.1000':>7} {'next':>7} {'bare':>7} {'ratio':>6}"
         )
         for size in sizes:
             owner(
-                INSERT.format(site=cast.north.pk, organization=cast.a.pk, first=have + 1, last=size),
+                INSERT.format(
+                    site=cast.north.pk, organization=cast.a.pk, first=have + 1, last=size
+                ),
                 "VACUUM ANALYZE worklist_workitem",
             )
             have = size
@@ -91,7 +100,9 @@ def main(sizes: list[int]) -> None:
                 "bare": median(bare),
                 "query": median(query),
                 "rows": median(
-                    lambda: client.get("/work/bench/?view=all", headers={"HX-Request": "true", "HX-Target": "rows"})
+                    lambda: client.get(
+                        "/work/bench/?view=all", headers={"HX-Request": "true", "HX-Target": "rows"}
+                    )
                 ),
                 "page": median(lambda: client.get("/work/bench/?view=all")),
                 "deep": median(
@@ -106,8 +117,10 @@ def main(sizes: list[int]) -> None:
             }
             base = base or figures
             print(
-                f"{size:>9,} {figures['bare']:>7.1f} {figures['query']:>7.1f} {figures['query'] / figures['bare']:>6.2f} {figures['rows']:>7.1f} {figures['page']:>7.1f} "
-                f"{figures['deep']:>7.1f} {figures['next']:>7.1f} {figures['bare_next']:>7.1f} {figures['next'] / figures['bare_next']:>6.2f}",
+                f"{size:>9,} {figures['bare']:>7.1f} {figures['query']:>7.1f}"
+                f" {figures['query'] / figures['bare']:>6.2f} {figures['rows']:>7.1f}"
+                f" {figures['page']:>7.1f} {figures['deep']:>7.1f} {figures['next']:>7.1f}"
+                f" {figures['bare_next']:>7.1f} {figures['next'] / figures['bare_next']:>6.2f}",
                 flush=True,
             )
         print(

@@ -1,4 +1,6 @@
-"""Made-up X12 of any size for the measurements: imaging claims of three lines each, all balanced."""
+"""Made-up X12 of any size for the measurements: imaging claims of three lines each, all
+balanced.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,24 @@ from rcm.x12.model import (
 
 DAY = datetime.date(2026, 9, 8)
 ENVELOPE = Envelope("IMGCTR01", "CLRHOUSE", 101, datetime.date(2026, 11, 2), "1015", usage="T")
-SUBMITTER = Party("41", "BAYSIDE IMAGING CENTER", id_qualifier="46", id="IMGCTR01",
-                  contacts=(Contact("BILLING DESK", (("TE", "4085550100"),)),))  # fmt: skip
+SUBMITTER = Party(
+    "41",
+    "BAYSIDE IMAGING CENTER",
+    id_qualifier="46",
+    id="IMGCTR01",
+    contacts=(Contact("BILLING DESK", (("TE", "4085550100"),)),),
+)
 RECEIVER = Party("40", "CLEARING HOUSE", id_qualifier="46", id="CLRHOUSE")
-BILLING = Party("85", "BAYSIDE IMAGING CENTER", id_qualifier="XX", id="1234567893", taxonomy="261QR0200X",
-                address=Address("100 MODALITY DR", "", "SAN JOSE", "CA", "951281234"),
-                refs=(Reference("EI", "941234567"),), provider_role="BI")  # fmt: skip
+BILLING = Party(
+    "85",
+    "BAYSIDE IMAGING CENTER",
+    id_qualifier="XX",
+    id="1234567893",
+    taxonomy="261QR0200X",
+    address=Address("100 MODALITY DR", "", "SAN JOSE", "CA", "951281234"),
+    refs=(Reference("EI", "941234567"),),
+    provider_role="BI",
+)
 PAYER = Party("PR", "ACME HEALTH PLAN", id_qualifier="PI", id="60054")
 CODES = ("70553", "72148", "73721", "74177", "71046")
 
@@ -33,20 +47,21 @@ CODES = ("70553", "72148", "73721", "74177", "71046")
 def remittance(claims: int) -> Iterator[bytes]:
     """An 835 of ``claims`` claims in one set, in pieces."""
     yield (
-        b"ISA*00*          *00*          *ZZ*PAYERID01      *ZZ*IMGCTR01       *260925*0800*^*00501*000000101*0*T*:~"
+        b"ISA*00*          *00*          *ZZ*PAYERID01      *ZZ*IMGCTR01      "
+        b" *260925*0800*^*00501*000000101*0*T*:~"
         b"GS*HP*PAYERID01*IMGCTR01*20260925*0800*101*X*005010X221A1~ST*835*0001~"
     )
     paid = sum(Decimal(300) + 3 * Decimal(i % 100) / 100 for i in range(claims))
     yield (
-        f"BPR*I*{paid}*C*ACH*CCP*01*011000015*DA*0001*1512345678**01*071000013*DA*9988*20260925~"
-        "TRN*1*EFT20260925001*1512345678~DTM*405*20260925~N1*PR*SAMPLE PAYER~N3*PO BOX 1~N4*MADISON*WI*53708~"
-        "N1*PE*SAMPLE IMAGING CENTER*XX*1679576722~REF*TJ*371234567~LX*1~"
+        f"BPR*I*{paid}*C*ACH*CCP*01*011000015*DA*0001*1512345678**01*071000013*DA*9988*20260925~TRN*1*EFT20260925001*1512345678~DTM*405*20260925~N1*PR*SAMPLE"
+        " PAYER~N3*PO BOX 1~N4*MADISON*WI*53708~N1*PE*SAMPLE IMAGING"
+        " CENTER*XX*1679576722~REF*TJ*371234567~LX*1~"
     ).encode()
     for i in range(claims):
         part = Decimal(i % 100) / 100
         rows = [
             f"CLP*IMG{i}*1*1500*{300 + 3 * part}*60*MB*ICN{i:09d}*11*1~NM1*QC*1*PATIENT*NAME{i % 500}****MI*ID{i:07d}~"
-            f"NM1*82*1*READER*IVAN****XX*1801889012~DTM*050*20260912~"
+            "NM1*82*1*READER*IVAN****XX*1801889012~DTM*050*20260912~"
         ]
         for line in (1, 2, 3):
             rows.append(

@@ -1,4 +1,5 @@
-"""Other libraries beside ours in the X12 benches: the extra `bench` of pyproject.toml; a peer that is not installed is named.
+"""Other libraries beside ours in the X12 benches: the extra `bench` of pyproject.toml; a peer that
+is not installed is named.
 
 pip install -e .[bench]
 """
@@ -21,9 +22,11 @@ def have(name: str) -> Any:
 
 
 def told(label: str, module: str, work: Callable[[Any], int], ours: float) -> None:
-    """Print a peer's claims a second and how many times faster (or slower) ours is; `ours` is in claims a second.
+    """Print a peer's claims a second and how many times faster (or slower) ours is; `ours` is in
+    claims a second.
 
-    `work` gets the module and answers how many claims it handled; what the peer refuses is said, not hidden.
+    `work` gets the module and answers how many claims it handled; what the peer refuses is said,
+    not hidden.
     """
     peer = have(module)
     if peer is None:
@@ -35,7 +38,10 @@ def told(label: str, module: str, work: Callable[[Any], int], ours: float) -> No
         rate = done / (time.perf_counter() - start)
     except Exception as error:
         lines = str(error).splitlines() or [""]
-        print(f"{label:<26}does not take this file: {type(error).__name__}: {' '.join(lines[:2])[:90]}")
+        print(
+            f"{label:<26}does not take this file: {type(error).__name__}:"
+            f" {' '.join(lines[:2])[:90]}"
+        )
         return
     print(f"{label:<26}{rate:>9,.0f} claims/s   ours is {ours / rate:.2f} x as fast")
 

@@ -1,8 +1,10 @@
-"""835 read and balanced: claims a second, memory, the ratio to splitting the same bytes and keeping nothing, and to peers.
+"""835 read and balanced: claims a second, memory, the ratio to splitting the same bytes and keeping
+nothing, and to peers.
 
     python bench/x12_read.py [claims]
 
-The claims have three lines each. Memory is measured on files of two sizes: it must not follow the size.
+The claims have three lines each. Memory is measured on files of two sizes: it must not follow the
+size.
 """
 
 from __future__ import annotations
@@ -87,18 +89,32 @@ def main() -> None:
         print(f"{count} claims x 3 lines, {Path(path).stat().st_size / 1e6:.1f} MB, medians of 5")
         print(f"floor, streaming split    {count / bottom:>10,.0f} claims/s")
         print(
-            f"stream_835, balanced      {count / streamed:>10,.0f} claims/s   {streamed / bottom:.1f} x the floor's time"
+            f"stream_835, balanced      {count / streamed:>10,.0f} claims/s  "
+            f" {streamed / bottom:.1f} x the floor's time"
         )
-        print(f"read_835, all kept        {count / kept:>10,.0f} claims/s   {kept / bottom:.1f} x the floor's time")
+        print(
+            f"read_835, all kept        {count / kept:>10,.0f} claims/s   {kept / bottom:.1f} x the"
+            " floor's time"
+        )
         data = Path(path).read_bytes()
-        told("oxedi, tables", "oxedi", lambda oxedi: int(oxedi.parse(data).count_claims()), count / kept)
+        told(
+            "oxedi, tables",
+            "oxedi",
+            lambda oxedi: int(oxedi.parse(data).count_claims()),
+            count / kept,
+        )
         short = Path(folder) / "short.835"
         short.write_bytes(b"".join(remittance(min(count, 1000))))
         told(
-            "x12sdk, models", "x12sdk.io", lambda _: sum(1 for m in models_of(short) for _ in m.claims()), count / kept
+            "x12sdk, models",
+            "x12sdk.io",
+            lambda _: sum(1 for m in models_of(short) for _ in m.claims()),
+            count / kept,
         )
-        print(f"peak memory streaming     {memory_of(path):>8.1f} MB for {count} claims, "
-              f"{memory_of(large):.1f} MB for {count * 5}")  # fmt: skip
+        print(
+            f"peak memory streaming     {memory_of(path):>8.1f} MB for {count} claims, "
+            f"{memory_of(large):.1f} MB for {count * 5}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""837P written: claims a second, memory, the ratio to joining ready-made elements and to a peer; one claim's guide check, warm.
+"""837P written: claims a second, memory, the ratio to joining ready-made elements and to a peer;
+one claim's guide check, warm.
 
     python bench/x12_write.py [claims]
 
@@ -44,10 +45,14 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     read = seconds(lambda: sum(1 for _ in read_837(written.data)), 3)
     print(
-        f"{count} claims x 3 lines, {len(written.data) / 1e6:.1f} MB, medians of 5; peak memory {peak:.0f} MB, claims included"
+        f"{count} claims x 3 lines, {len(written.data) / 1e6:.1f} MB, medians of 5; peak memory"
+        f" {peak:.0f} MB, claims included"
     )
     print(f"floor, joining elements   {count / bottom:>10,.0f} claims/s")
-    print(f"write_837p                {count / write:>10,.0f} claims/s   {write / bottom:.1f} x the floor's time")
+    print(
+        f"write_837p                {count / write:>10,.0f} claims/s   {write / bottom:.1f} x the"
+        " floor's time"
+    )
     print(f"read_837                  {count / read:>10,.0f} claims/s")
     few = min(count, 1000)
     part = write_837p(ENVELOPE, batch[:few], submitter=SUBMITTER, receiver=RECEIVER).data
@@ -70,8 +75,10 @@ def main() -> None:
     guide.warm()
     single = write_837p(ENVELOPE, batch[:1], submitter=SUBMITTER, receiver=RECEIVER).data
     result = guide.check(single)
-    print(f"guide check, one claim    {seconds(lambda: guide.check(single), 50) * 1000:>10.1f} ms warm, "
-          f"{'clean' if result.valid else result.findings}")  # fmt: skip
+    print(
+        f"guide check, one claim    {seconds(lambda: guide.check(single), 50) * 1000:>10.1f} ms"
+        f" warm, {'clean' if result.valid else result.findings}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""REST of the mid-cycle: performed exams with their thread, reports, results without order. The same services as the screens."""
+"""REST of the mid-cycle: performed exams with their thread, reports, results without order. The
+same services as the screens.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,23 @@ class ChargeOut(serializers.ModelSerializer):
     class Meta:
         model = Charge
         fields: ClassVar[list[str]] = [
-            "id", "code", "component", "modifiers", "units", "pos", "service_date", "diagnoses", "amount", "expected", "expected_patient", "derivation",
-            "rendering_npi", "service_zip", "status", "released_at",
-        ]  # fmt: skip
+            "id",
+            "code",
+            "component",
+            "modifiers",
+            "units",
+            "pos",
+            "service_date",
+            "diagnoses",
+            "amount",
+            "expected",
+            "expected_patient",
+            "derivation",
+            "rendering_npi",
+            "service_zip",
+            "status",
+            "released_at",
+        ]
 
 
 class ReportVersionOut(serializers.ModelSerializer):
@@ -57,8 +73,12 @@ class PerformedExamOut(serializers.ModelSerializer):
     id = serializers.UUIDField(source="public_id", read_only=True)
     patient = serializers.UUIDField(source="patient.public_id", read_only=True)
     mrn = serializers.CharField(source="patient.mrn", read_only=True)
-    ordered_exam = serializers.UUIDField(source="ordered_exam.public_id", read_only=True, default=None)
-    authorization = serializers.UUIDField(source="authorization.public_id", read_only=True, default=None)
+    ordered_exam = serializers.UUIDField(
+        source="ordered_exam.public_id", read_only=True, default=None
+    )
+    authorization = serializers.UUIDField(
+        source="authorization.public_id", read_only=True, default=None
+    )
     site = serializers.CharField(source="site.code", read_only=True)
     payer = serializers.CharField(source="coverage.payer.code", read_only=True, default=None)
     holds = serializers.SerializerMethodField()
@@ -66,13 +86,35 @@ class PerformedExamOut(serializers.ModelSerializer):
     class Meta:
         model = Exam
         fields: ClassVar[list[str]] = [
-            "id", "accession", "patient", "mrn", "ordered_exam", "authorization", "site", "payer", "modality", "code", "laterality", "performed_at",
-            "service_date", "station", "status", "diagnoses", "expected", "filing_deadline", "no_bill_reason", "holds", "version",
-        ]  # fmt: skip
+            "id",
+            "accession",
+            "patient",
+            "mrn",
+            "ordered_exam",
+            "authorization",
+            "site",
+            "payer",
+            "modality",
+            "code",
+            "laterality",
+            "performed_at",
+            "service_date",
+            "station",
+            "status",
+            "diagnoses",
+            "expected",
+            "filing_deadline",
+            "no_bill_reason",
+            "holds",
+            "version",
+        ]
 
     def get_holds(self, row: Exam) -> list[dict[str, str]]:
         """What stops release: code, sentence, what to do, field, owner."""
-        return [{k: h[k] for k in ("code", "sentence", "fix", "field", "owner", "rule")} for h in row.holds]
+        return [
+            {k: h[k] for k in ("code", "sentence", "fix", "field", "owner", "rule")}
+            for h in row.holds
+        ]
 
 
 class ExamThreadOut(PerformedExamOut):
@@ -84,33 +126,60 @@ class ExamThreadOut(PerformedExamOut):
     steps = serializers.SerializerMethodField()
 
     class Meta(PerformedExamOut.Meta):
-        fields: ClassVar[list[str]] = [*PerformedExamOut.Meta.fields, "match", "charges", "reports", "steps"]
+        fields: ClassVar[list[str]] = [
+            *PerformedExamOut.Meta.fields,
+            "match",
+            "charges",
+            "reports",
+            "steps",
+        ]
 
     def get_steps(self, row: Exam) -> list[dict[str, Any]]:
         """What happened, newest first."""
         events = present.timeline(row, self.context["request"].user.actor)
         return [
-            {"at": e.at, "text": e.text, "actor": e.actor, "automatic": e.machine, "reason": e.detail} for e in events
+            {
+                "at": e.at,
+                "text": e.text,
+                "actor": e.actor,
+                "automatic": e.machine,
+                "reason": e.detail,
+            }
+            for e in events
         ]
 
 
 class ContrastIn(serializers.Serializer):
     route = serializers.ChoiceField(choices=ROUTES)
     agent = serializers.CharField(max_length=60, required=False, allow_blank=True)
-    given_ml = serializers.DecimalField(max_digits=6, decimal_places=1, min_value=Decimal(0), required=False)
-    wasted_ml = serializers.DecimalField(max_digits=6, decimal_places=1, min_value=Decimal(0), required=False)
+    given_ml = serializers.DecimalField(
+        max_digits=6, decimal_places=1, min_value=Decimal(0), required=False
+    )
+    wasted_ml = serializers.DecimalField(
+        max_digits=6, decimal_places=1, min_value=Decimal(0), required=False
+    )
     pre = serializers.BooleanField(
-        required=False, allow_null=True, default=None, help_text="Series before contrast were acquired"
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Series before contrast were acquired",
     )
     post = serializers.BooleanField(
-        required=False, allow_null=True, default=None, help_text="Series after contrast were acquired"
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Series after contrast were acquired",
     )
 
 
 class SupplyIn(serializers.Serializer):
     code = serializers.RegexField("^[0-9A-Za-z]{5}$")
-    units = serializers.DecimalField(max_digits=7, decimal_places=2, min_value=Decimal("0.01"), default=Decimal(1))
-    modifiers = serializers.ListField(child=serializers.RegexField("^[0-9A-Z]{2}$"), required=False, max_length=4)
+    units = serializers.DecimalField(
+        max_digits=7, decimal_places=2, min_value=Decimal("0.01"), default=Decimal(1)
+    )
+    modifiers = serializers.ListField(
+        child=serializers.RegexField("^[0-9A-Z]{2}$"), required=False, max_length=4
+    )
 
 
 class PetIn(serializers.Serializer):
@@ -130,21 +199,27 @@ class KeysIn(serializers.Serializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not any(attrs.get(k) for k in ("accession", "filler_number", "placer_number")):
             raise serializers.ValidationError(
-                {"accession": "Name the accession, or the filler or placer number."}, code="required"
+                {"accession": "Name the accession, or the filler or placer number."},
+                code="required",
             )
         return attrs
 
     @staticmethod
     def keys(data: dict[str, Any]) -> Keys:
         return Keys(
-            data.get("accession", ""), data.get("filler_number", ""), data.get("placer_number", ""), data["mrn"]
+            data.get("accession", ""),
+            data.get("filler_number", ""),
+            data.get("placer_number", ""),
+            data["mrn"],
         )
 
 
 class PerformedExamIn(KeysIn):
     """A performed exam. It must belong to an order; the same exam again adds what is new."""
 
-    status = serializers.ChoiceField(choices=("in_progress", "completed", "discontinued"), default="completed")
+    status = serializers.ChoiceField(
+        choices=("in_progress", "completed", "discontinued"), default="completed"
+    )
     performed_at = serializers.DateTimeField()
     site = serializers.CharField(max_length=30, required=False, help_text="Our site code")
     modality = serializers.CharField(max_length=6, required=False)
@@ -157,7 +232,9 @@ class PerformedExamIn(KeysIn):
     contrast = ContrastIn(required=False)
     supplies = SupplyIn(many=True, required=False)
     addons = SupplyIn(many=True, required=False)
-    diagnoses = serializers.ListField(child=serializers.CharField(max_length=8), required=False, max_length=12)
+    diagnoses = serializers.ListField(
+        child=serializers.CharField(max_length=8), required=False, max_length=12
+    )
     pet = PetIn(required=False)
     preventive = serializers.BooleanField(required=False)
 
@@ -174,7 +251,9 @@ class ReportIn(KeysIn):
     modality = serializers.CharField(max_length=6, required=False)
     site = serializers.CharField(max_length=30, required=False)
     performed_at = serializers.DateTimeField(required=False)
-    sections = serializers.DictField(child=serializers.CharField(max_length=100_000), required=False)
+    sections = serializers.DictField(
+        child=serializers.CharField(max_length=100_000), required=False
+    )
     text = serializers.CharField(max_length=400_000, required=False)
 
     def validate_sections(self, value: dict[str, str]) -> dict[str, str]:
@@ -188,7 +267,9 @@ class ReportIn(KeysIn):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)
         if attrs["status"] in ("F", "C") and not attrs.get("reader_npi"):
-            raise serializers.ValidationError({"reader_npi": "A final report names its signer."}, code="required")
+            raise serializers.ValidationError(
+                {"reader_npi": "A final report names its signer."}, code="required"
+            )
         return attrs
 
 
@@ -202,16 +283,29 @@ class ExamFilter(filters.FilterSet):
 
     class Meta:
         model = Exam
-        fields: ClassVar[list[str]] = ["status", "accession", "mrn", "site", "payer", "service_date"]
+        fields: ClassVar[list[str]] = [
+            "status",
+            "accession",
+            "mrn",
+            "site",
+            "payer",
+            "service_date",
+        ]
 
 
-class ExamView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
-    """Performed exams. GET of one gives its thread; POST records one, which is then evaluated in the background."""
+class ExamView(
+    ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
+    """Performed exams. GET of one gives its thread; POST records one, which is then evaluated in
+    the background.
+    """
 
     scopes: ClassVar[dict[str, str]] = {"GET": "exams:read", "POST": "exams:write"}
     serializer_class = PerformedExamOut
     filterset_class = ExamFilter
-    queryset = Exam.objects.select_related("patient", "site", "coverage__payer", "ordered_exam", "authorization")
+    queryset = Exam.objects.select_related(
+        "patient", "site", "coverage__payer", "ordered_exam", "authorization"
+    )
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
         return ExamThreadOut if self.action == "retrieve" else PerformedExamOut
@@ -226,10 +320,14 @@ class ExamView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
                 queryset=Charge.objects.exclude(status=ChargeStatus.VOID).order_by("id"),
                 to_attr="live_charges",
             ),
-            Prefetch("reports", queryset=Report.objects.order_by("-version"), to_attr="all_reports"),
+            Prefetch(
+                "reports", queryset=Report.objects.order_by("-version"), to_attr="all_reports"
+            ),
         )
 
-    @extend_schema(request=PerformedExamIn, responses={200: PerformedExamOut, 201: PerformedExamOut})
+    @extend_schema(
+        request=PerformedExamIn, responses={200: PerformedExamOut, 201: PerformedExamOut}
+    )
     def create(self, request: Request) -> Response:
         form = PerformedExamIn(data=request.data)
         form.is_valid(raise_exception=True)
@@ -258,14 +356,17 @@ class ExamView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
         done = services.exam_record(record=record, actor=self.actor)
         row = self.get_queryset().get(pk=done.exam_id)
         answer = Response(
-            PerformedExamOut(row).data, status=status.HTTP_201_CREATED if done.new else status.HTTP_200_OK
+            PerformedExamOut(row).data,
+            status=status.HTTP_201_CREATED if done.new else status.HTTP_200_OK,
         )
         answer["ETag"] = etag(row)
         return answer
 
 
 def _supplies(items: Any) -> tuple[SupplyGiven, ...]:
-    return tuple(SupplyGiven(i["code"].upper(), i["units"], tuple(i.get("modifiers", ()))) for i in items)
+    return tuple(
+        SupplyGiven(i["code"].upper(), i["units"], tuple(i.get("modifiers", ()))) for i in items
+    )
 
 
 class ReportOut(serializers.ModelSerializer):
@@ -290,7 +391,9 @@ class ReportOut(serializers.ModelSerializer):
 
 
 class ReportView(ByPublicId, viewsets.GenericViewSet):
-    """POST sends a version of a report: P is held, F and C are judged, X withdraws. Needs `reports:write`."""
+    """POST sends a version of a report: P is held, F and C are judged, X withdraws. Needs
+    `reports:write`.
+    """
 
     scopes: ClassVar[dict[str, str]] = {"POST": "reports:write"}
     serializer_class = ReportOut
@@ -317,7 +420,10 @@ class ReportView(ByPublicId, viewsets.GenericViewSet):
         )
         done = services.report_receive(report=record, actor=self.actor)
         row = self.get_queryset().filter(exam_id=done.exam_id).order_by("-version").first()
-        return Response(ReportOut(row).data, status=status.HTTP_201_CREATED if done.changed else status.HTTP_200_OK)
+        return Response(
+            ReportOut(row).data,
+            status=status.HTTP_201_CREATED if done.changed else status.HTTP_200_OK,
+        )
 
 
 class UnsolicitedOut(serializers.ModelSerializer):
@@ -326,8 +432,18 @@ class UnsolicitedOut(serializers.ModelSerializer):
     class Meta:
         model = Unsolicited
         fields: ClassVar[list[str]] = [
-            "id", "kind", "accession", "filler_number", "placer_number", "mrn", "code", "modality", "why", "status", "received_at"
-        ]  # fmt: skip
+            "id",
+            "kind",
+            "accession",
+            "filler_number",
+            "placer_number",
+            "mrn",
+            "code",
+            "modality",
+            "why",
+            "status",
+            "received_at",
+        ]
 
 
 class UnsolicitedFilter(filters.FilterSet):
@@ -339,7 +455,9 @@ class UnsolicitedFilter(filters.FilterSet):
         fields: ClassVar[list[str]] = ["status", "accession"]
 
 
-class UnsolicitedView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class UnsolicitedView(
+    ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
     """Results that no order explains."""
 
     scopes: ClassVar[dict[str, str]] = {"GET": "exams:read"}

@@ -29,7 +29,13 @@ class ChargesConfig(AppConfig):
             subscribe(topic, handler, name=f"charges.{topic}", queue="batch")
         nav.register(
             nav.Entry(
-                "Charges", "Exams", "charges:exams", "exam.view", jump="e", order=10, words="performed accession thread"
+                "Charges",
+                "Exams",
+                "charges:exams",
+                "exam.view",
+                jump="e",
+                order=10,
+                words="performed accession thread",
             ),
             nav.Entry(
                 "Charges",

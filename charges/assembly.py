@@ -1,7 +1,9 @@
-"""From one performed exam to its billable lines and to what stops them (DOMAIN A3, A6, A7, D3 to D5). Pure: facts in, lines and holds out.
+"""From one performed exam to its billable lines and to what stops them (DOMAIN A3, A6, A7, D3 to
+D5). Pure: facts in, lines and holds out.
 
-Evidence has a rank: the technologist's record, then the signed report, then the code the message carried. What is missing or contradicted
-becomes a hold with its sentence, its fix and the queue of who can clear it.
+Evidence has a rank: the technologist's record, then the signed report, then the code the message
+carried. What is missing or contradicted becomes a hold with its sentence, its fix and the queue of
+who can clear it.
 """
 
 from __future__ import annotations
@@ -38,7 +40,14 @@ from charges.components import (
     order_modifiers,
     pet_modifiers,
 )
-from charges.report_check import ReportedExam, ReportFinding, ReportReading, check_report, demands, read_report
+from charges.report_check import (
+    ReportedExam,
+    ReportFinding,
+    ReportReading,
+    check_report,
+    demands,
+    read_report,
+)
 from rcm.pricing.facts import Component, Locality, PosSetting
 from rcm.pricing.forms import Equipment, Finding, Severity, equipment_modifiers
 
@@ -50,20 +59,36 @@ UNSIGNED, CONFLICT, REVIEW, MISMATCH, LATE = (
     "late_charges",
 )
 AUTH_UPDATE = "auth_update"
-CONFLICTS = frozenset({"CONTRAST_CONFLICT", "VIEWS_CONFLICT", "LATERALITY_CONFLICT", "CONTRAST_VOLUME_CONFLICT"})
+CONFLICTS = frozenset(
+    {"CONTRAST_CONFLICT", "VIEWS_CONFLICT", "LATERALITY_CONFLICT", "CONTRAST_VOLUME_CONFLICT"}
+)
 NOT_WAIVABLE = frozenset(
     {
-        "NO_FINAL_REPORT", "REPORT_WITHDRAWN", "READER_NOT_CREDENTIALED", "MISSING_SIGNATURE", "PRELIMINARY", "CODE_UNKNOWN", "ARRANGEMENT_UNKNOWN",
-        "INDICATOR_UNKNOWN", "POS_UNKNOWN", "COVERAGE_MISSING", "LIST_PRICE_MISSING", "DIAGNOSIS_MISSING", "READ_ABROAD", "IDTF_SPLIT",
+        "NO_FINAL_REPORT",
+        "REPORT_WITHDRAWN",
+        "READER_NOT_CREDENTIALED",
+        "MISSING_SIGNATURE",
+        "PRELIMINARY",
+        "CODE_UNKNOWN",
+        "ARRANGEMENT_UNKNOWN",
+        "INDICATOR_UNKNOWN",
+        "POS_UNKNOWN",
+        "COVERAGE_MISSING",
+        "LIST_PRICE_MISSING",
+        "DIAGNOSIS_MISSING",
+        "READ_ABROAD",
+        "IDTF_SPLIT",
         "DISCONTINUED_REVIEW",
     }
-)  # fmt: skip
+)
 """Holds that only their fix clears."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What stops release: a code, a sentence, what to do, the field, whose it is. `waive` is the permission that may waive it with a reason."""
+    """What stops release: a code, a sentence, what to do, the field, whose it is. `waive` is the
+    permission that may waive it with a reason.
+    """
 
     code: str
     sentence: str
@@ -77,15 +102,26 @@ class Hold:
 
     def as_json(self) -> dict[str, str]:
         return {
-            "code": self.code, "sentence": self.sentence, "fix": self.fix, "field": self.field, "owner": self.owner, "queue": self.queue,
-            "rule": self.rule, "waive": self.waive, "due": self.due.isoformat() if self.due else "",
-        }  # fmt: skip
+            "code": self.code,
+            "sentence": self.sentence,
+            "fix": self.fix,
+            "field": self.field,
+            "owner": self.owner,
+            "queue": self.queue,
+            "rule": self.rule,
+            "waive": self.waive,
+            "due": self.due.isoformat() if self.due else "",
+        }
 
 
 def hold_of(finding: Finding | ReportFinding, *, owner: str = "coder", queue: str = "") -> Hold:
-    """A finding as a hold: conflicts and what the reader must add go to the reader, the rest to the coder."""
+    """A finding as a hold: conflicts and what the reader must add go to the reader, the rest to the
+    coder.
+    """
     if not queue:
-        to_reader = finding.code in CONFLICTS or (isinstance(finding, ReportFinding) and not finding.suggested_code)
+        to_reader = finding.code in CONFLICTS or (
+            isinstance(finding, ReportFinding) and not finding.suggested_code
+        )
         queue, owner = (CONFLICT, "reader") if to_reader else (REVIEW, owner)
     waivable = finding.code not in NOT_WAIVABLE and finding.severity is not Severity.BLOCK
     rule = finding.rule if isinstance(finding, Finding) else "D4"
@@ -154,7 +190,9 @@ class StockFacts:
     strength_to: int | None = None
 
     def fits(self, text: str) -> bool:
-        """Whether this row is the agent written in `text`; strengths are in milligrams per millilitre."""
+        """Whether this row is the agent written in `text`; strengths are in milligrams per
+        millilitre.
+        """
         words = text.lower()
         if self.agent.lower() not in words:
             return False
@@ -205,7 +243,9 @@ class ExamFacts:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One billable line of ours. `at` is the imaging site or the reading room; `kind` is exam, addon or supply."""
+    """One billable line of ours. `at` is the imaging site or the reading room; `kind` is exam,
+    addon or supply.
+    """
 
     code: str
     component: Component
@@ -219,7 +259,9 @@ class Line:
 
 @dataclass(slots=True)
 class Assembled:
-    """The answer for one exam. `no_bill` says why nothing of it is ours to bill; `part_of` the exam whose code contains it."""
+    """The answer for one exam. `no_bill` says why nothing of it is ours to bill; `part_of` the exam
+    whose code contains it.
+    """
 
     key: int
     code: str = ""
@@ -239,8 +281,13 @@ class Assembled:
 
 
 def assemble(exams: Sequence[ExamFacts], tables: CodeTables) -> dict[int, Assembled]:
-    """Assemble the exams of one patient, day and site together: combined codes, and mammography of one day, need to see each other."""
-    readings = {e.key: read_report(e.report.sections) if e.read and e.report else ReportReading() for e in exams}
+    """Assemble the exams of one patient, day and site together: combined codes, and mammography of
+    one day, need to see each other.
+    """
+    readings = {
+        e.key: read_report(e.report.sections) if e.read and e.report else ReportReading()
+        for e in exams
+    }
     answers = {e.key: Assembled(e.key) for e in exams}
     known: list[ExamFacts] = []
     captured: list[Performed] = []
@@ -250,9 +297,15 @@ def assemble(exams: Sequence[ExamFacts], tables: CodeTables) -> dict[int, Assemb
             _unknown_code(exam, answers[exam.key])
             continue
         technical = performed.of_sources(exam.said, performed.TECHNICAL_SOURCES)
-        ours = performed.facts(technical, family=row.family, modality=row.modality, on=exam.on, session=exam.session)
+        ours = performed.facts(
+            technical, family=row.family, modality=row.modality, on=exam.on, session=exam.session
+        )
         theirs = performed.reported(
-            readings[exam.key], family=row.family, modality=row.modality, on=exam.on, session=exam.session
+            readings[exam.key],
+            family=row.family,
+            modality=row.modality,
+            on=exam.on,
+            session=exam.session,
         )
         if not _sided(row):
             ours, theirs = replace(ours, side=None), replace(theirs, side=None)
@@ -282,7 +335,9 @@ def _sided(row: CodeRow) -> bool:
 
 
 def _evidence(ours: Performed, theirs: Performed, exam: ExamFacts, row: CodeRow) -> Performed:
-    """The strongest word on each fact: technologist, report, then what the message's code stands for."""
+    """The strongest word on each fact: technologist, report, then what the message's code stands
+    for.
+    """
     routes, pre, post = performed.as_coded(row.contrast)
     if ours.routes is not None or theirs.routes is not None:
         known = ours if ours.routes is not None else theirs
@@ -306,8 +361,14 @@ def _evidence(ours: Performed, theirs: Performed, exam: ExamFacts, row: CodeRow)
 
 def _unknown_code(exam: ExamFacts, answer: Assembled) -> None:
     answer.code = exam.code
-    words = f"{exam.code} is not in the procedure catalog." if exam.code else "No message says which exam was done."
-    answer.stop(Hold("CODE_UNKNOWN", words, "Choose the code of the performed exam.", "code", rule="D3"))
+    words = (
+        f"{exam.code} is not in the procedure catalog."
+        if exam.code
+        else "No message says which exam was done."
+    )
+    answer.stop(
+        Hold("CODE_UNKNOWN", words, "Choose the code of the performed exam.", "code", rule="D3")
+    )
 
 
 def _take(exam: ExamFacts, resolution: Resolution, answer: Assembled) -> None:
@@ -324,7 +385,9 @@ def _take(exam: ExamFacts, resolution: Resolution, answer: Assembled) -> None:
     if exam.decision:
         answer.code = str(exam.decision.get("code") or answer.code)
         modifiers = tuple(exam.decision.get("modifiers", ()))
-        answer.why = f"Decided by {exam.decision.get('by', 'a coder')}: {exam.decision.get('reason', '')}"
+        answer.why = (
+            f"Decided by {exam.decision.get('by', 'a coder')}: {exam.decision.get('reason', '')}"
+        )
     else:
         answer.stop(*(hold_of(f, queue=REVIEW) for f in resolution.findings))
         if exam.stopped:
@@ -342,7 +405,13 @@ def _take(exam: ExamFacts, resolution: Resolution, answer: Assembled) -> None:
     answer.form["modifiers"] = list(modifiers)
 
 
-def _bill(exam: ExamFacts, answer: Assembled, reading: ReportReading, captured: Performed, tables: CodeTables) -> None:
+def _bill(
+    exam: ExamFacts,
+    answer: Assembled,
+    reading: ReportReading,
+    captured: Performed,
+    tables: CodeTables,
+) -> None:
     row = tables.row(answer.code)
     if row is None:
         _unknown_code(replace(exam, code=answer.code), answer)
@@ -367,13 +436,20 @@ def _bill(exam: ExamFacts, answer: Assembled, reading: ReportReading, captured: 
     strategy, holds = _pet(exam, answer.code)
     answer.stop(*holds)
     machine, unknown = equipment_modifiers(
-        answer.code, row.modality, exam.equipment, dose_listed=tables.dose_listed(answer.code, exam.on)
+        answer.code,
+        row.modality,
+        exam.equipment,
+        dose_listed=tables.dose_listed(answer.code, exam.on),
     )
     technical = any(line.component is not Component.PROFESSIONAL for line in decision.lines)
     if technical:
         answer.stop(*(hold_of(f, owner="manager", queue=REVIEW) for f in unknown))
     for line in decision.lines:
-        mine = (() if line.component is Component.GLOBAL else (line.component.value,)) + modifiers + strategy
+        mine = (
+            (() if line.component is Component.GLOBAL else (line.component.value,))
+            + modifiers
+            + strategy
+        )
         if line.component is not Component.PROFESSIONAL:
             mine += machine
         ordered = order_modifiers(mine)
@@ -449,7 +525,9 @@ def no_final_report() -> Hold:
 
 
 def _read_against(exam: ExamFacts, answer: Assembled, row: CodeRow, tables: CodeTables) -> None:
-    """The signed text against what is about to be billed (C8); waived findings stay visible and do not stop."""
+    """The signed text against what is about to be billed (C8); waived findings stay visible and do
+    not stop.
+    """
     if exam.report is None or not exam.report.final:
         return
     contrast = exam.said.get("contrast", {})
@@ -468,7 +546,9 @@ def _read_against(exam: ExamFacts, answer: Assembled, row: CodeRow, tables: Code
         **demands(answer.code, row.modality, row.body_part, row.extent),  # type: ignore[arg-type]
     )
     answer.findings = check_report(exam.report.sections, facts)
-    answer.stop(*(hold_of(f) for f in answer.findings if f.severity in (Severity.BLOCK, Severity.HOLD)))
+    answer.stop(
+        *(hold_of(f) for f in answer.findings if f.severity in (Severity.BLOCK, Severity.HOLD))
+    )
 
 
 def _lower(row: CodeRow, rows: Iterable[FamilyRow]) -> str:
@@ -478,7 +558,9 @@ def _lower(row: CodeRow, rows: Iterable[FamilyRow]) -> str:
         fewer = [r for r in family if r.views_max is not None and r.views_max < row.views_min]
         return max(fewer, key=lambda r: r.views_max or 0).code if fewer else ""
     if row.extent == "complete":
-        return next((r.code for r in family if r.extent == "limited" and r.contrast == row.contrast), "")
+        return next(
+            (r.code for r in family if r.extent == "limited" and r.contrast == row.contrast), ""
+        )
     return ""
 
 
@@ -496,7 +578,9 @@ def _pet(exam: ExamFacts, code: str) -> tuple[tuple[str, ...], list[Hold]]:
 
 
 def _addons(exam: ExamFacts, answer: Assembled, tables: CodeTables) -> None:
-    """Add-on codes as charged (3D, tomosynthesis, guidance), each by its own component indicator."""
+    """Add-on codes as charged (3D, tomosynthesis, guidance), each by its own component
+    indicator.
+    """
     for _, item in sorted(exam.said.get("addons", {}).items()):
         code = item["code"]
         decision = _decide(exam, code, tables)
@@ -505,21 +589,39 @@ def _addons(exam: ExamFacts, answer: Assembled, tables: CodeTables) -> None:
             part = () if line.component is Component.GLOBAL else (line.component.value,)
             modifiers = order_modifiers((*part, *item.get("modifiers", ())))
             answer.lines.append(
-                Line(code, line.component, modifiers, Decimal(item["units"]), "addon", line.at, line.locality)
+                Line(
+                    code,
+                    line.component,
+                    modifiers,
+                    Decimal(item["units"]),
+                    "addon",
+                    line.at,
+                    line.locality,
+                )
             )
 
 
 def _supplies(
-    exam: ExamFacts, answer: Assembled, reading: ReportReading, captured: Performed, tables: CodeTables
+    exam: ExamFacts,
+    answer: Assembled,
+    reading: ReportReading,
+    captured: Performed,
+    tables: CodeTables,
 ) -> None:
-    """Contrast when contrast was given, radiopharmaceuticals as charged (A7). Who furnishes the technical part furnishes them."""
+    """Contrast when contrast was given, radiopharmaceuticals as charged (A7). Who furnishes the
+    technical part furnishes them.
+    """
     row = tables.row(answer.code)
     assert row is not None
     charged = [item for _, item in sorted(exam.said.get("supplies", {}).items())]
-    kinds = {item["code"]: found.kind if (found := tables.row(item["code"])) else "" for item in charged}
+    kinds = {
+        item["code"]: found.kind if (found := tables.row(item["code"])) else "" for item in charged
+    }
     for item in charged:
         if kinds[item["code"]] != "contrast":
-            answer.lines.append(_supply(item["code"], Decimal(item["units"]), tuple(item["modifiers"])))
+            answer.lines.append(
+                _supply(item["code"], Decimal(item["units"]), tuple(item["modifiers"]))
+            )
     level = row.contrast if row.contrast not in ("", Contrast.ANY) else contrast_level(captured)
     if level not in (Contrast.WITH, Contrast.BOTH) or not exam.contrast_payable:
         return
@@ -571,18 +673,26 @@ def _supplies(
 def stock_of(stock: Iterable[StockFacts], text: str) -> StockFacts | None:
     """The stock row of an agent as written; the longest name that fits."""
     return max(
-        (s for s in stock if s.fits(text)), key=lambda s: (len(s.agent), s.single_dose is not None), default=None
+        (s for s in stock if s.fits(text)),
+        key=lambda s: (len(s.agent), s.single_dose is not None),
+        default=None,
     )
 
 
-def _agent(exam: ExamFacts, answer: Assembled, code: str, units: Decimal, modifiers: tuple[str, ...]) -> None:
+def _agent(
+    exam: ExamFacts, answer: Assembled, code: str, units: Decimal, modifiers: tuple[str, ...]
+) -> None:
     one = contrast_units(code, Decimal(1))
-    said = [item["modifiers"] for item in exam.said.get("supplies", {}).values() if item["code"] == code]
+    said = [
+        item["modifiers"] for item in exam.said.get("supplies", {}).values() if item["code"] == code
+    ]
     settled = any({"JZ", "JW"} & set(given) for given in said)
     if settled or one is None or not exam.medicare:
         answer.lines.append(_supply(code, units, modifiers))
         return
-    packed = next((s.single_dose for s in exam.stock if s.code == code and s.single_dose is not None), None)
+    packed = next(
+        (s.single_dose for s in exam.stock if s.code == code and s.single_dose is not None), None
+    )
     wasted = exam.said.get("contrast", {}).get("wasted_ml")
     lines, findings = contrast_lines(
         code,
@@ -592,7 +702,8 @@ def _agent(exam: ExamFacts, answer: Assembled, code: str, units: Decimal, modifi
         medicare=exam.medicare,
     )
     answer.lines += [
-        _supply(line.code, Decimal(line.units), order_modifiers((*modifiers, *line.modifiers))) for line in lines
+        _supply(line.code, Decimal(line.units), order_modifiers((*modifiers, *line.modifiers)))
+        for line in lines
     ]
     answer.stop(*(hold_of(f, owner="technologist", queue=REVIEW) for f in findings))
 
@@ -613,7 +724,11 @@ def _mammograms(answers: Sequence[Assembled], exams: Mapping[int, ExamFacts]) ->
         return
     medicare = exams[places[0][0].key].medicare
     lines, findings = mammography(
-        [SupplyLine(a.lines[n].code, int(a.lines[n].units), a.lines[n].modifiers) for a, n in places], medicare=medicare
+        [
+            SupplyLine(a.lines[n].code, int(a.lines[n].units), a.lines[n].modifiers)
+            for a, n in places
+        ],
+        medicare=medicare,
     )
     for (answer, n), line in zip(places, lines, strict=True):
         answer.lines[n] = replace(answer.lines[n], code=line.code, modifiers=line.modifiers)
@@ -627,7 +742,9 @@ def _settle(exam: ExamFacts, answer: Assembled) -> None:
     if answer.no_bill:
         answer.holds, answer.lines = [], []
         return
-    only_technical = bool(answer.lines) and all(line.component is Component.TECHNICAL for line in answer.lines)
+    only_technical = bool(answer.lines) and all(
+        line.component is Component.TECHNICAL for line in answer.lines
+    )
     if not exam.read and not (only_technical and exam.tc_without_report):
         answer.stop(no_final_report())
     if exam.report is not None and exam.report.status == "X":

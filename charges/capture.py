@@ -1,7 +1,8 @@
 """From what was performed to the code that says it (DOMAIN D3).
 
-Facts are the family rows of the reference tables (contrast, views, extent, bilateral indicator) and the performed exam as
-the modality, the technologist and the report tell it. A fact that is missing or contradicted holds the charge.
+Facts are the family rows of the reference tables (contrast, views, extent, bilateral indicator) and
+the performed exam as the modality, the technologist and the report tell it. A fact that is missing
+or contradicted holds the charge.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from .components import order_modifiers
 
 
 class Contrast(StrEnum):
-    """Contrast level of an exam; only contrast in a vessel, a joint or the spinal canal counts (A7)."""
+    """Contrast level of an exam; only contrast in a vessel, a joint or the spinal canal counts
+    (A7).
+    """
 
     WITHOUT = "without"
     WITH = "with"
@@ -42,12 +45,16 @@ class Side(StrEnum):
     BOTH = "both"
 
 
-_COUNTING_ROUTES = frozenset({Route.INTRAVENOUS, Route.ARTERIAL, Route.ARTICULAR, Route.INTRATHECAL})
+_COUNTING_ROUTES = frozenset(
+    {Route.INTRAVENOUS, Route.ARTERIAL, Route.ARTICULAR, Route.INTRATHECAL}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class FamilyRow:
-    """One code of a family. `views_max` None is open-ended; blank `contrast` or `extent` means the family has none."""
+    """One code of a family. `views_max` None is open-ended; blank `contrast` or `extent` means the
+    family has none.
+    """
 
     code: str
     family: str
@@ -63,7 +70,9 @@ class FamilyRow:
 
 @dataclass(frozen=True, slots=True)
 class Performed:
-    """What was done. None is not recorded. `pre_contrast`/`post_contrast` say which series were acquired."""
+    """What was done. None is not recorded. `pre_contrast`/`post_contrast` say which series were
+    acquired.
+    """
 
     family: str
     modality: str
@@ -79,7 +88,9 @@ class Performed:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The code and modifiers of a performed exam, or None with the findings that hold it. `why` is for the coder."""
+    """The code and modifiers of a performed exam, or None with the findings that hold it. `why` is
+    for the coder.
+    """
 
     code: str | None
     modifiers: tuple[str, ...] = ()
@@ -113,10 +124,15 @@ def resolve(performed: Performed, rows: Iterable[FamilyRow]) -> Resolution:
     family = performed.family
     if performed.side is Side.BOTH:
         family = BILATERAL_FAMILY.get(family, family)
-    choices = [row for row in rows if row.family == family and _in_force(row, performed.date_of_service)]
+    choices = [
+        row for row in rows if row.family == family and _in_force(row, performed.date_of_service)
+    ]
     if not choices:
         return _held(
-            "FAMILY_UNKNOWN", f"No codes are loaded for {family}.", "procedure", "Map the procedure to a code family."
+            "FAMILY_UNKNOWN",
+            f"No codes are loaded for {family}.",
+            "procedure",
+            "Map the procedure to a code family.",
         )
     why: list[str] = []
     findings: list[Finding] = []
@@ -134,22 +150,32 @@ def resolve(performed: Performed, rows: Iterable[FamilyRow]) -> Resolution:
         same = [row for row in choices if row.extent == performed.extent]
         if not same:
             return _held(
-                "EXTENT_UNKNOWN", f"{family}: complete or limited is not documented.", "extent",
+                "EXTENT_UNKNOWN",
+                f"{family}: complete or limited is not documented.",
+                "extent",
                 "Check which organs the report describes.",
-            )  # fmt: skip
+            )
         choices = same
         why.append(f"{performed.extent} study")
     if len(choices) > 1 and {"2"} < {row.bilateral for row in choices}:
         if performed.side is None:
             return _held(
-                "SIDE_UNKNOWN", f"{family}: one side or both is not recorded.", "laterality", "Record the side."
+                "SIDE_UNKNOWN",
+                f"{family}: one side or both is not recorded.",
+                "laterality",
+                "Record the side.",
             )
-        choices = [row for row in choices if (row.bilateral == "2") == (performed.side is Side.BOTH)]
+        choices = [
+            row for row in choices if (row.bilateral == "2") == (performed.side is Side.BOTH)
+        ]
         why.append("both sides" if performed.side is Side.BOTH else "one side")
     if len(choices) != 1:
         codes = ", ".join(sorted(row.code for row in choices))
         return _held(
-            "CODE_AMBIGUOUS", f"{family} leaves {codes} to choose from.", "code", "Choose the code from the report."
+            "CODE_AMBIGUOUS",
+            f"{family} leaves {codes} to choose from.",
+            "code",
+            "Choose the code from the report.",
         )
     row = choices[0]
     modifiers = list(_side_modifiers(row, performed, findings))
@@ -164,15 +190,19 @@ def _in_force(row: FamilyRow, on: dt.date) -> bool:
     )
 
 
-def _by_contrast(performed: Performed, choices: list[FamilyRow], why: list[str]) -> list[FamilyRow] | Finding:
+def _by_contrast(
+    performed: Performed, choices: list[FamilyRow], why: list[str]
+) -> list[FamilyRow] | Finding:
     if all(row.contrast == Contrast.ANY for row in choices):
         return choices
     level = contrast_level(performed)
     if level is None:
         return _hold(
-            "CONTRAST_UNKNOWN", f"{performed.family}: contrast route or phases are not recorded.", "contrast",
+            "CONTRAST_UNKNOWN",
+            f"{performed.family}: contrast route or phases are not recorded.",
+            "contrast",
             "Complete the technologist's contrast record.",
-        )  # fmt: skip
+        )
     kept = [row for row in choices if row.contrast in {level, Contrast.ANY}]
     words = {
         Contrast.WITHOUT: "without contrast",
@@ -181,11 +211,17 @@ def _by_contrast(performed: Performed, choices: list[FamilyRow], why: list[str])
     }
     if not kept:
         return _hold(
-            "NO_CODE_FOR_CONTRAST", f"{performed.family} has no code for an exam {words[level]}.", "contrast",
+            "NO_CODE_FOR_CONTRAST",
+            f"{performed.family} has no code for an exam {words[level]}.",
+            "contrast",
             "Check the contrast record and the procedure.",
-        )  # fmt: skip
+        )
     oral = performed.routes or frozenset()
-    extra = " (oral or rectal alone does not count)" if level is Contrast.WITHOUT and oral - {Route.NONE} else ""
+    extra = (
+        " (oral or rectal alone does not count)"
+        if level is Contrast.WITHOUT and oral - {Route.NONE}
+        else ""
+    )
     why.append(words[level] + extra)
     return kept
 
@@ -196,11 +232,17 @@ def _by_views(
     views = performed.views
     if views is None or views < 1:
         return _hold(
-            "VIEWS_UNKNOWN", f"{performed.family}: the number of views is not recorded.", "views",
+            "VIEWS_UNKNOWN",
+            f"{performed.family}: the number of views is not recorded.",
+            "views",
             "Ask the technologist, or have the report name the views.",
-        )  # fmt: skip
+        )
     words = "1 view" if views == 1 else f"{views} views"
-    fitting = [r for r in choices if (r.views_min or 0) <= views and (r.views_max is None or views <= r.views_max)]
+    fitting = [
+        r
+        for r in choices
+        if (r.views_min or 0) <= views and (r.views_max is None or views <= r.views_max)
+    ]
     if fitting:
         why.append(words)
         return fitting
@@ -212,15 +254,19 @@ def _by_views(
     lowest = min(row.views_min or 0 for row in choices)
     findings.append(
         _hold(
-            "VIEWS_BELOW_CODE", f"{words} of at least {lowest}: no lower code exists.", "views",
+            "VIEWS_BELOW_CODE",
+            f"{words} of at least {lowest}: no lower code exists.",
+            "views",
             "Review for 52, or have the missing view taken.",
         )
-    )  # fmt: skip
+    )
     why.append(f"{words}, fewer than any code")
     return [row for row in choices if row.views_min == lowest]
 
 
-def _side_modifiers(row: FamilyRow, performed: Performed, findings: list[Finding]) -> tuple[str, ...]:
+def _side_modifiers(
+    row: FamilyRow, performed: Performed, findings: list[Finding]
+) -> tuple[str, ...]:
     if row.bilateral in {"1", "3"} and performed.side is None:
         findings.append(
             _hold(
@@ -240,7 +286,9 @@ def _side_modifiers(row: FamilyRow, performed: Performed, findings: list[Finding
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """Families that one code reports together when done in one session, by contrast level (blank level: any)."""
+    """Families that one code reports together when done in one session, by contrast level (blank
+    level: any).
+    """
 
     families: frozenset[str]
     codes: Mapping[str, str]
@@ -256,18 +304,24 @@ COMBINATIONS: tuple[Combination, ...] = (
         "abdomen and pelvis CT of one session are one code",
     ),
     Combination(
-        frozenset({"CTA_ABDOMEN", "CTA_PELVIS"}), {"": "74174"}, dt.date(2012, 1, 1),
+        frozenset({"CTA_ABDOMEN", "CTA_PELVIS"}),
+        {"": "74174"},
+        dt.date(2012, 1, 1),
         "abdomen and pelvis CT angiography of one session are one code",
     ),
     Combination(
-        frozenset({"CTA_HEAD", "CTA_NECK"}), {"": "70471"}, dt.date(2026, 1, 1),
+        frozenset({"CTA_HEAD", "CTA_NECK"}),
+        {"": "70471"},
+        dt.date(2026, 1, 1),
         "head and neck CT angiography of one session are one code",
     ),
-)  # fmt: skip
+)
 """Combined codes (D3; the 2026 head-and-neck code replaced two)."""
 
 
-def resolve_all(exams: Sequence[Performed], rows: Iterable[FamilyRow]) -> list[tuple[tuple[int, ...], Resolution]]:
+def resolve_all(
+    exams: Sequence[Performed], rows: Iterable[FamilyRow]
+) -> list[tuple[tuple[int, ...], Resolution]]:
     """Resolve a patient's exams of one day together; each answer names the exams it stands for."""
     table = list(rows)
     sessions: dict[str, list[int]] = defaultdict(list)
@@ -278,7 +332,9 @@ def resolve_all(exams: Sequence[Performed], rows: Iterable[FamilyRow]) -> list[t
         left = list(indices)
         for rule in COMBINATIONS:
             parts = [i for i in left if exams[i].family in rule.families]
-            if {exams[i].family for i in parts} != rule.families or len(parts) != len(rule.families):
+            if {exams[i].family for i in parts} != rule.families or len(parts) != len(
+                rule.families
+            ):
                 continue
             if exams[parts[0]].date_of_service < rule.effective_from:
                 continue
@@ -294,13 +350,17 @@ def _combined(parts: Sequence[Performed], rule: Combination) -> Resolution:
     levels = [contrast_level(part) for part in parts]
     if None in levels:
         return _held(
-            "CONTRAST_UNKNOWN", f"{rule.words}: the contrast of one part is not recorded.", "contrast",
+            "CONTRAST_UNKNOWN",
+            f"{rule.words}: the contrast of one part is not recorded.",
+            "contrast",
             "Complete the technologist's contrast record.",
-        )  # fmt: skip
+        )
     kinds = set(levels)
     level = levels[0] if len(kinds) == 1 else Contrast.BOTH
     assert level is not None
-    return Resolution(rule.codes[level], why=f"{rule.words}; {level.value.replace('_', ' ')} contrast")
+    return Resolution(
+        rule.codes[level], why=f"{rule.words}; {level.value.replace('_', ' ')} contrast"
+    )
 
 
 def conflicts(modality: Performed, report: Performed) -> list[Finding]:
@@ -310,14 +370,22 @@ def conflicts(modality: Performed, report: Performed) -> list[Finding]:
     def differ(code: str, what: str, ours: object, theirs: object, field: str) -> None:
         found.append(
             _hold(
-                code, f"The modality recorded {what} {ours}; the report says {theirs}.", field,
+                code,
+                f"The modality recorded {what} {ours}; the report says {theirs}.",
+                field,
                 "Send it to the reader for an addendum, or correct the technologist's record.",
             )
-        )  # fmt: skip
+        )
 
     one, two = contrast_level(modality), contrast_level(report)
     if one is not None and two is not None and one is not two:
-        differ("CONTRAST_CONFLICT", "contrast", one.value.replace("_", " "), two.value.replace("_", " "), "contrast")
+        differ(
+            "CONTRAST_CONFLICT",
+            "contrast",
+            one.value.replace("_", " "),
+            two.value.replace("_", " "),
+            "contrast",
+        )
     if modality.views is not None and report.views is not None and modality.views != report.views:
         differ("VIEWS_CONFLICT", "views", modality.views, report.views, "views")
     if modality.side is not None and report.side is not None and modality.side is not report.side:
@@ -326,17 +394,23 @@ def conflicts(modality: Performed, report: Performed) -> list[Finding]:
 
 
 def discontinued(performed: Resolution, *, started: bool, for_safety: bool | None) -> Resolution:
-    """A study stopped before its end: no charge before the start, 53 for the patient's safety, else a coder decides (A6)."""
+    """A study stopped before its end: no charge before the start, 53 for the patient's safety, else
+    a coder decides (A6).
+    """
     if not started:
         return Resolution(None, why="cancelled before the start: no charge")
     if for_safety is None:
         return _held(
-            "DISCONTINUED_WHY", "The study was discontinued and the reason is not recorded.", "discontinuation",
+            "DISCONTINUED_WHY",
+            "The study was discontinued and the reason is not recorded.",
+            "discontinuation",
             "Record whether it was stopped for the patient's safety.",
-        )  # fmt: skip
+        )
     modifier = "53" if for_safety else "52"
     return replace(
-        performed, modifiers=order_modifiers((*performed.modifiers, modifier)), why=f"{performed.why}; discontinued"
+        performed,
+        modifiers=order_modifiers((*performed.modifiers, modifier)),
+        why=f"{performed.why}; discontinued",
     )
 
 

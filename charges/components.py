@@ -1,7 +1,9 @@
-"""Component billing: which form of a test we bill, who bills the rest, and what may not stand together (DOMAIN A1 to A7).
+"""Component billing: which form of a test we bill, who bills the rest, and what may not stand
+together (DOMAIN A1 to A7).
 
-Pure rules over facts. Legal forms, places of service and equipment modifiers live in `rcm.pricing.forms`, because a price
-needs them too; this module decides the arrangement, checks combinations across claims and puts modifiers in order.
+Pure rules over facts. Legal forms, places of service and equipment modifiers live in
+`rcm.pricing.forms`, because a price needs them too; this module decides the arrangement, checks
+combinations across claims and puts modifiers in order.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from rcm.pricing.forms import (
     place_finding,
 )
 
-# --- Who bills what (A3) ------------------------------------------------------------------------------------------
+# --- Who bills what (A3) --------------------------------------------------------------------------
 
 
 class Owner(StrEnum):
@@ -64,7 +66,9 @@ class BillingForm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """One dated row: site × modality × reading group × payer. Blank modality, group or payer means any."""
+    """One dated row: site × modality × reading group × payer. Blank modality, group or payer means
+    any.
+    """
 
     site: str
     equipment_owner: Owner
@@ -81,7 +85,9 @@ class Arrangement:
 
 @dataclass(frozen=True, slots=True)
 class ExamToBill:
-    """What the decision needs of one exam. Localities: where the patient was scanned, and where the reading was done."""
+    """What the decision needs of one exam. Localities: where the patient was scanned, and where the
+    reading was done.
+    """
 
     code: str
     pctc: str
@@ -100,7 +106,9 @@ class ExamToBill:
 
 @dataclass(frozen=True, slots=True)
 class BillableLine:
-    """One line of ours. `at` says whose address and locality it carries: the imaging site or the reading room."""
+    """One line of ours. `at` says whose address and locality it carries: the imaging site or the
+    reading room.
+    """
 
     component: Component
     locality: Locality | None
@@ -110,7 +118,9 @@ class BillableLine:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What we bill, who bills the rest, whom we invoice, and why. `rule` is the row of the table (A3 #1 to #7)."""
+    """What we bill, who bills the rest, whom we invoice, and why. `rule` is the row of the table
+    (A3 #1 to #7).
+    """
 
     form: BillingForm
     rule: str
@@ -131,12 +141,22 @@ class Decision:
 def resolve_arrangement(
     rows: Iterable[Arrangement], *, site: str, modality: str, group: str, payer: str, on: dt.date
 ) -> Arrangement | None:
-    """The narrowest row in force (payer before group before modality), or None: hold `ARRANGEMENT_UNKNOWN` (A3.3)."""
+    """The narrowest row in force (payer before group before modality), or None: hold
+    `ARRANGEMENT_UNKNOWN` (A3.3).
+    """
     best: tuple[tuple[bool, bool, bool, dt.date], Arrangement] | None = None
     for row in rows:
-        if row.site != site or row.effective_from > on or (row.effective_to is not None and row.effective_to < on):
+        if (
+            row.site != site
+            or row.effective_from > on
+            or (row.effective_to is not None and row.effective_to < on)
+        ):
             continue
-        if row.modality not in {"", modality} or row.group not in {"", group} or row.payer not in {"", payer}:
+        if (
+            row.modality not in {"", modality}
+            or row.group not in {"", group}
+            or row.payer not in {"", payer}
+        ):
             continue
         score = (bool(row.payer), bool(row.group), bool(row.modality), row.effective_from)
         if best is None or score > best[0]:
@@ -144,41 +164,61 @@ def resolve_arrangement(
     return best[1] if best else None
 
 
-_OUR_READERS = frozenset({ReaderRelation.EMPLOYEE, ReaderRelation.REASSIGNED, ReaderRelation.OURS_ELSEWHERE})
+_OUR_READERS = frozenset(
+    {ReaderRelation.EMPLOYEE, ReaderRelation.REASSIGNED, ReaderRelation.OURS_ELSEWHERE}
+)
 
 
 def decide(exam: ExamToBill, arrangement: Arrangement | None) -> Decision:
-    """Which form of the exam we bill (A3). A missing fact holds; a late report never turns a global into a TC claim."""
+    """Which form of the exam we bill (A3). A missing fact holds; a late report never turns a global
+    into a TC claim.
+    """
     if arrangement is None:
         return _hold(
-            "A3.3", "ARRANGEMENT_UNKNOWN", f"No billing arrangement covers {exam.code} here.", "arrangement",
+            "A3.3",
+            "ARRANGEMENT_UNKNOWN",
+            f"No billing arrangement covers {exam.code} here.",
+            "arrangement",
             "Enter who owns the scanner and who reads for this site, modality, reader and date.",
-        )  # fmt: skip
+        )
     if exam.pctc not in {str(n) for n in range(10)}:
         return _hold(
-            "A1", "INDICATOR_UNKNOWN", f"The component indicator of {exam.code} is not known.", "code",
+            "A1",
+            "INDICATOR_UNKNOWN",
+            f"The component indicator of {exam.code} is not known.",
+            "code",
             "Load the fee schedule release for the date of service.",
-        )  # fmt: skip
+        )
     if exam.pos_setting is None:
         return _hold(
-            "A2", "POS_UNKNOWN", f"Place of service {exam.pos or '(blank)'} is not in the loaded list.", "pos",
+            "A2",
+            "POS_UNKNOWN",
+            f"Place of service {exam.pos or '(blank)'} is not in the loaded list.",
+            "pos",
             "Choose the place where the patient was examined.",
-        )  # fmt: skip
+        )
     machine = _machine(arrangement)
     if machine is None:
         return _hold(
-            "A3", "TECHNICAL_OWNER_MIXED",
-            "The equipment and the technologist belong to different parties: the table has no row for it.",
-            "arrangement", "Ask compliance who furnishes the technical part, and correct the arrangement.",
-        )  # fmt: skip
+            "A3",
+            "TECHNICAL_OWNER_MIXED",
+            "The equipment and the technologist belong to different parties: the table has no row"
+            " for it.",
+            "arrangement",
+            "Ask compliance who furnishes the technical part, and correct the arrangement.",
+        )
     reader = arrangement.reader_relation
     ours_read = reader in _OUR_READERS
     if reader is ReaderRelation.PURCHASED:
         if exam.medicare and exam.anti_markup is None:
             return _hold(
-                "A4", "ANTI_MARKUP_UNKNOWN", "Whether the anti-markup rule applies to this purchased reading is not known.",
-                "arrangement", "Record whether we or a related party ordered the test and the share-a-practice answer.",
-            )  # fmt: skip
+                "A4",
+                "ANTI_MARKUP_UNKNOWN",
+                "Whether the anti-markup rule applies to this purchased reading is not known.",
+                "arrangement",
+                "Record whether we or a related party ordered the test and the share-a-practice"
+                " answer.",
+            )
         ours_read = True
     decision = _table(exam, arrangement, machine=machine, ours_read=ours_read)
     for line in decision.lines:
@@ -200,73 +240,122 @@ def _machine(arrangement: Arrangement) -> Owner | None:
     return None
 
 
-def _table(exam: ExamToBill, arrangement: Arrangement, *, machine: Owner, ours_read: bool) -> Decision:
+def _table(
+    exam: ExamToBill, arrangement: Arrangement, *, machine: Owner, ours_read: bool
+) -> Decision:
     force = arrangement.force
     ours_machine = machine is Owner.OURS
     facility = exam.pos_setting is PosSetting.FACILITY
     reader_bills = () if ours_read else (("26", "reading group"),)
     if exam.pctc not in {"1", "6"}:
-        return _unsplittable(exam, arrangement, ours_machine=ours_machine, ours_read=ours_read, facility=facility)
+        return _unsplittable(
+            exam, arrangement, ours_machine=ours_machine, ours_read=ours_read, facility=facility
+        )
     if facility:
         if ours_machine and not arrangement.under_arrangement:
             return _hold(
-                "A5 D6", "FACILITY_WITHOUT_ARRANGEMENT",
-                f"Place of service {exam.pos} is a facility, but our scanner is not under arrangement with it.",
-                "pos", "Correct the place of service, or enter the arrangement with the facility.",
-            )  # fmt: skip
+                "A5 D6",
+                "FACILITY_WITHOUT_ARRANGEMENT",
+                f"Place of service {exam.pos} is a facility, but our scanner is not under"
+                " arrangement with it.",
+                "pos",
+                "Correct the place of service, or enter the arrangement with the facility.",
+            )
         rule = "#6" if ours_machine else "#4"
         invoice = "hospital" if ours_machine else ""
         if force is Force.PC_BUNDLED_TO_HOSPITAL:
             return Decision(
-                BillingForm.NOTHING, rule, "The facility bills both parts and pays us by contract.",
-                others=(("global", "facility"),), invoice="hospital",
-            )  # fmt: skip
+                BillingForm.NOTHING,
+                rule,
+                "The facility bills both parts and pays us by contract.",
+                others=(("global", "facility"),),
+                invoice="hospital",
+            )
         if not ours_read:
             words = "The facility bills the technical part and the reading group its own reading."
             return Decision(
-                BillingForm.NOTHING, rule, words, others=(("TC", "facility"), *reader_bills), invoice=invoice
+                BillingForm.NOTHING,
+                rule,
+                words,
+                others=(("TC", "facility"), *reader_bills),
+                invoice=invoice,
             )
         return Decision(
-            BillingForm.PROFESSIONAL, rule, "The facility bills the technical part; we bill the reading.",
-            (_reading(exam),), (("TC", "facility"),), invoice,
-        )  # fmt: skip
+            BillingForm.PROFESSIONAL,
+            rule,
+            "The facility bills the technical part; we bill the reading.",
+            (_reading(exam),),
+            (("TC", "facility"),),
+            invoice,
+        )
     if not ours_machine:
         others = (("TC", machine.value), *reader_bills)
         if not ours_read:
-            return Decision(BillingForm.NOTHING, "#4", "Neither scanner nor reader is ours.", others=others)
+            return Decision(
+                BillingForm.NOTHING, "#4", "Neither scanner nor reader is ours.", others=others
+            )
         return Decision(
-            BillingForm.PROFESSIONAL, "#4", "Another party furnished the technical part; we bill the reading.",
-            (_reading(exam),), others,
-        )  # fmt: skip
+            BillingForm.PROFESSIONAL,
+            "#4",
+            "Another party furnished the technical part; we bill the reading.",
+            (_reading(exam),),
+            others,
+        )
     if not ours_read:
         return Decision(
-            BillingForm.TECHNICAL, "#3", "The reading group bills its own readings; we bill the technical part.",
-            (_technical(exam),), reader_bills,
-        )  # fmt: skip
+            BillingForm.TECHNICAL,
+            "#3",
+            "The reading group bills its own readings; we bill the technical part.",
+            (_technical(exam),),
+            reader_bills,
+        )
     if force is Force.PC_BUNDLED_TO_HOSPITAL:
         return Decision(
-            BillingForm.TECHNICAL, "A3.4", "The hospital is paid for the reading; we bill the technical part.",
-            (_technical(exam),), (("26", "hospital"),), "hospital",
-        )  # fmt: skip
-    if arrangement.reader_relation is ReaderRelation.PURCHASED and exam.medicare and exam.anti_markup:
+            BillingForm.TECHNICAL,
+            "A3.4",
+            "The hospital is paid for the reading; we bill the technical part.",
+            (_technical(exam),),
+            (("26", "hospital"),),
+            "hospital",
+        )
+    if (
+        arrangement.reader_relation is ReaderRelation.PURCHASED
+        and exam.medicare
+        and exam.anti_markup
+    ):
         return _purchased(exam)
     return _both_ours(exam, force)
 
 
 def _both_ours(exam: ExamToBill, force: Force) -> Decision:
-    """Global when one entity furnishes both parts in one payment locality, else split (A3.1, A3.2, #1, #2)."""
+    """Global when one entity furnishes both parts in one payment locality, else split (A3.1, A3.2,
+    #1, #2).
+    """
     capitated = force is Force.CAPITATED
     asks_locality = exam.medicare or exam.split_on_locality
-    if asks_locality and force is not Force.SPLIT_REQUIRED and None in {exam.tc_locality, exam.pc_locality}:
+    if (
+        asks_locality
+        and force is not Force.SPLIT_REQUIRED
+        and None in {exam.tc_locality, exam.pc_locality}
+    ):
         return _hold(
-            "A3.1", "LOCALITY_UNKNOWN", "The payment locality of the scan or of the reading is not known.",
-            "locality", "Complete the ZIP codes of the imaging site and of the reading room.",
-        )  # fmt: skip
+            "A3.1",
+            "LOCALITY_UNKNOWN",
+            "The payment locality of the scan or of the reading is not known.",
+            "locality",
+            "Complete the ZIP codes of the imaging site and of the reading room.",
+        )
     apart = asks_locality and exam.tc_locality != exam.pc_locality
     whole = BillableLine(Component.GLOBAL, exam.tc_locality, "imaging site")
     if force is Force.SPLIT_REQUIRED or (apart and force is not Force.GLOBAL_ONLY):
         rule, words = (
-            ("#2", "Scan and reading lie in different payment localities: TC and 26, each with its own location.")
+            (
+                "#2",
+                (
+                    "Scan and reading lie in different payment localities: TC and 26, each with its"
+                    " own location."
+                ),
+            )
             if apart
             else ("A3.4", "The payer requires the parts on separate lines.")
         )
@@ -274,24 +363,39 @@ def _both_ours(exam: ExamToBill, force: Force) -> Decision:
         if exam.idtf and exam.medicare and not apart:
             findings = (
                 Finding(
-                    "IDTF_SPLIT", Severity.BLOCK,
+                    "IDTF_SPLIT",
+                    Severity.BLOCK,
                     "An independent testing facility that furnishes both parts bills them as one.",
-                    "arrangement", "Remove the split, or correct who furnishes the reading.", ("4",), "A3.2",
+                    "arrangement",
+                    "Remove the split, or correct who furnishes the reading.",
+                    ("4",),
+                    "A3.2",
                 ),
-            )  # fmt: skip
+            )
         return Decision(
-            BillingForm.SPLIT, rule, words, (_technical(exam), _reading(exam)), capitated=capitated, findings=findings
+            BillingForm.SPLIT,
+            rule,
+            words,
+            (_technical(exam), _reading(exam)),
+            capitated=capitated,
+            findings=findings,
         )
     if apart and exam.medicare:
         return _hold(
-            "A3.1", "GLOBAL_ACROSS_LOCALITIES",
-            "The arrangement demands a global line, but scan and reading lie in different Medicare localities.",
-            "arrangement", "Remove the global-only rule for Medicare.",
-        )  # fmt: skip
+            "A3.1",
+            "GLOBAL_ACROSS_LOCALITIES",
+            "The arrangement demands a global line, but scan and reading lie in different Medicare"
+            " localities.",
+            "arrangement",
+            "Remove the global-only rule for Medicare.",
+        )
     return Decision(
-        BillingForm.GLOBAL, "#1", "We furnish scan and reading in one payment locality: one global line.",
-        (whole,), capitated=capitated,
-    )  # fmt: skip
+        BillingForm.GLOBAL,
+        "#1",
+        "We furnish scan and reading in one payment locality: one global line.",
+        (whole,),
+        capitated=capitated,
+    )
 
 
 def _purchased(exam: ExamToBill) -> Decision:
@@ -299,22 +403,36 @@ def _purchased(exam: ExamToBill) -> Decision:
     if exam.purchase_price is None:
         findings = (
             Finding(
-                "PURCHASE_PRICE_MISSING", Severity.HOLD, "The price paid for the purchased reading is not recorded.",
-                "purchase_price", "Enter the reader's net charge for this reading.",
-                ("M12", "M66", "MA110", "N283"), "A4",
+                "PURCHASE_PRICE_MISSING",
+                Severity.HOLD,
+                "The price paid for the purchased reading is not recorded.",
+                "purchase_price",
+                "Enter the reader's net charge for this reading.",
+                ("M12", "M66", "MA110", "N283"),
+                "A4",
             ),
-        )  # fmt: skip
+        )
     reading = BillableLine(Component.PROFESSIONAL, exam.pc_locality, "reading room", purchased=True)
     return Decision(
-        BillingForm.SPLIT, "#5", "The reading is purchased under the anti-markup rule: separate lines, never global.",
-        (_technical(exam), reading), findings=findings,
-    )  # fmt: skip
+        BillingForm.SPLIT,
+        "#5",
+        "The reading is purchased under the anti-markup rule: separate lines, never global.",
+        (_technical(exam), reading),
+        findings=findings,
+    )
 
 
 def _unsplittable(
-    exam: ExamToBill, arrangement: Arrangement, *, ours_machine: bool, ours_read: bool, facility: bool
+    exam: ExamToBill,
+    arrangement: Arrangement,
+    *,
+    ours_machine: bool,
+    ours_read: bool,
+    facility: bool,
 ) -> Decision:
-    """Codes whose indicator allows no component modifier (A1): whoever furnishes all of it bills it."""
+    """Codes whose indicator allows no component modifier (A1): whoever furnishes all of it bills
+    it.
+    """
     whole = BillableLine(Component.GLOBAL, exam.tc_locality, "imaging site")
     reading = BillableLine(Component.GLOBAL, exam.pc_locality, "reading room")
     if exam.pctc in {"0", "2", "7", "8"}:
@@ -322,19 +440,27 @@ def _unsplittable(
             words = "A reading code: the reading group bills it."
             return Decision(BillingForm.NOTHING, "A1", words, others=(("global", "reading group"),))
         line = reading if exam.pctc in {"2", "8"} else whole
-        return Decision(BillingForm.GLOBAL, "A1", "A code without a technical part: one line.", (line,))
+        return Decision(
+            BillingForm.GLOBAL, "A1", "A code without a technical part: one line.", (line,)
+        )
     if facility or not ours_machine:
         owner = "facility" if facility else arrangement.equipment_owner.value
         words = "A code of the technical side: whoever furnishes it bills it."
         return Decision(
-            BillingForm.NOTHING, "A1", words, others=(("global", owner),),
+            BillingForm.NOTHING,
+            "A1",
+            words,
+            others=(("global", owner),),
             invoice="hospital" if facility and ours_machine else "",
-        )  # fmt: skip
+        )
     if exam.pctc == "4" and not ours_read:
         return _hold(
-            "A1.5", "WHOLE_TEST_NOT_OURS", f"{exam.code} is the whole test, but the reading group bills its own reading.",
-            "code", "Bill the code of the technical part.",
-        )  # fmt: skip
+            "A1.5",
+            "WHOLE_TEST_NOT_OURS",
+            f"{exam.code} is the whole test, but the reading group bills its own reading.",
+            "code",
+            "Bill the code of the technical part.",
+        )
     return Decision(BillingForm.GLOBAL, "A1", "One line: the code has no parts.", (whole,))
 
 
@@ -343,31 +469,51 @@ def _released(exam: ExamToBill, decision: Decision) -> Decision:
     if decision.form in {BillingForm.HOLD, BillingForm.NOTHING}:
         return decision
     found = list(decision.findings)
-    reads = any(line.at == "reading room" or line.component is not Component.TECHNICAL for line in decision.lines)
+    reads = any(
+        line.at == "reading room" or line.component is not Component.TECHNICAL
+        for line in decision.lines
+    )
     if exam.pctc in {"3", "5", "9"}:
         reads = False
     if reads and not exam.report_final:
         found.append(
             Finding(
-                "NO_FINAL_REPORT", Severity.HOLD, "There is no final signed report.", "report",
-                "Wait for the signature; do not bill the technical part alone because the report is late.", (), "A3 #7",
+                "NO_FINAL_REPORT",
+                Severity.HOLD,
+                "There is no final signed report.",
+                "report",
+                "Wait for the signature; do not bill the technical part alone because the report is"
+                " late.",
+                (),
+                "A3 #7",
             )
-        )  # fmt: skip
+        )
     if reads and exam.medicare and not exam.read_in_us:
         found.append(
             Finding(
-                "READ_ABROAD", Severity.BLOCK, "Medicare does not pay a reading done outside the United States.",
-                "reading location", "Have the study read in the United States.", ("158",), "A2.5",
+                "READ_ABROAD",
+                Severity.BLOCK,
+                "Medicare does not pay a reading done outside the United States.",
+                "reading location",
+                "Have the study read in the United States.",
+                ("158",),
+                "A2.5",
             )
-        )  # fmt: skip
+        )
     for line in decision.lines:
         problem = place_finding(exam.code, exam.pctc, line.component, exam.pos, exam.pos_setting)
         if problem is not None:
             found.append(problem)
     return Decision(
-        decision.form, decision.rule, decision.words, decision.lines, decision.others, decision.invoice,
-        decision.capitated, tuple(found),
-    )  # fmt: skip
+        decision.form,
+        decision.rule,
+        decision.words,
+        decision.lines,
+        decision.others,
+        decision.invoice,
+        decision.capitated,
+        tuple(found),
+    )
 
 
 def _technical(exam: ExamToBill) -> BillableLine:
@@ -380,17 +526,26 @@ def _reading(exam: ExamToBill) -> BillableLine:
 
 def _hold(rule: str, code: str, sentence: str, field: str, fix: str) -> Decision:
     return Decision(
-        BillingForm.HOLD, rule, sentence, findings=(Finding(code, Severity.HOLD, sentence, field, fix, (), rule),)
+        BillingForm.HOLD,
+        rule,
+        sentence,
+        findings=(Finding(code, Severity.HOLD, sentence, field, fix, (), rule),),
     )
 
 
 def anti_markup_applies(
-    *, ordered_by_us: bool | None, share_of_services: Decimal | None, same_building: bool | None, threshold: Decimal
+    *,
+    ordered_by_us: bool | None,
+    share_of_services: Decimal | None,
+    same_building: bool | None,
+    threshold: Decimal,
 ) -> bool | None:
-    """Whether a Medicare test falls under anti-markup; None when a needed answer is missing (A4, 42 CFR 414.50).
+    """Whether a Medicare test falls under anti-markup; None when a needed answer is missing (A4, 42
+    CFR 414.50).
 
-    `share_of_services` is the performing physician's share billed through us; at or above `threshold` (a dated setting)
-    the physician shares our practice, as does one who performs or supervises in the same building.
+    `share_of_services` is the performing physician's share billed through us; at or above
+    `threshold` (a dated setting) the physician shares our practice, as does one who performs or
+    supervises in the same building.
     """
     if ordered_by_us is None:
         return None
@@ -401,7 +556,7 @@ def anti_markup_applies(
     return None if same_building is None or share_of_services is None else True
 
 
-# --- What may not stand together (A5) -----------------------------------------------------------------------------
+# --- What may not stand together (A5) -------------------------------------------------------------
 
 WHOLE_AND_PARTS: Mapping[str, frozenset[str]] = {
     "77089": frozenset({"77090", "77091", "77092"}),
@@ -416,7 +571,8 @@ OPEN_STATUSES = frozenset({"pending", "sent", "accepted", "paid"})
 class ClaimedService:
     """One line on a claim of any entity in the database: prior, pending, or the one being checked.
 
-    `status` is pending, sent, accepted, paid, denied or void. `split_rule` says that TC and 26 apart are intended.
+    `status` is pending, sent, accepted, paid, denied or void. `split_rule` says that TC and 26
+    apart are intended.
     """
 
     claim: str
@@ -449,7 +605,9 @@ class ClaimedService:
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """A combination that a payer would refuse, with the lines involved and what to do. `id` is D1 to D9 or DUP."""
+    """A combination that a payer would refuse, with the lines involved and what to do. `id` is D1
+    to D9 or DUP.
+    """
 
     id: str
     action: str
@@ -460,7 +618,8 @@ class Contradiction:
 
 
 def contradictions(services: Iterable[ClaimedService]) -> list[Contradiction]:
-    """Every contradictory combination among claims of the same patient, payer and day (A5), in a stable order.
+    """Every contradictory combination among claims of the same patient, payer and day (A5), in a
+    stable order.
 
     Denied and void lines, and lines of a claim that another one replaces, no longer count.
     """
@@ -484,18 +643,28 @@ def contradictions(services: Iterable[ClaimedService]) -> list[Contradiction]:
 
 
 def _alone(service: ClaimedService) -> Iterable[Contradiction]:
-    place = place_finding(service.code, service.pctc, service.component, service.pos, service.pos_setting)
+    place = place_finding(
+        service.code, service.pctc, service.component, service.pos, service.pos_setting
+    )
     lines = ((service.claim, service.line),)
     if place is not None and place.severity is Severity.BLOCK:
-        yield Contradiction("D6", "block", place.sentence, place.fix, lines, ("M96", "M97", *place.denials))
+        yield Contradiction(
+            "D6", "block", place.sentence, place.fix, lines, ("M96", "M97", *place.denials)
+        )
     if service.reader_bills_own and service.component is Component.GLOBAL and service.pctc == "1":
         yield Contradiction(
-            "D5", "block", f"{service.code} is billed global, but the reading group bills its own reading.",
-            "Bill the technical part only.", lines, ("B20",),
-        )  # fmt: skip
+            "D5",
+            "block",
+            f"{service.code} is billed global, but the reading group bills its own reading.",
+            "Bill the technical part only.",
+            lines,
+            ("B20",),
+        )
 
 
-def _resubmissions(members: Sequence[ClaimedService]) -> tuple[list[Contradiction], set[tuple[str, str]]]:
+def _resubmissions(
+    members: Sequence[ClaimedService],
+) -> tuple[list[Contradiction], set[tuple[str, str]]]:
     """D9: a new original of a claim that the payer has already accepted."""
     claims: dict[str, list[ClaimedService]] = defaultdict(list)
     for service in members:
@@ -504,7 +673,11 @@ def _resubmissions(members: Sequence[ClaimedService]) -> tuple[list[Contradictio
     for (first, ours), (second, theirs) in combinations(claims.items(), 2):
         if ours[0].entity != theirs[0].entity or _print_of(ours) != _print_of(theirs):
             continue
-        settled = [c for c, lines in ((first, ours), (second, theirs)) if lines[0].status in {"accepted", "paid"}]
+        settled = [
+            c
+            for c, lines in ((first, ours), (second, theirs))
+            if lines[0].status in {"accepted", "paid"}
+        ]
         fresh = [
             (c, lines)
             for c, lines in ((first, ours), (second, theirs))
@@ -518,22 +691,31 @@ def _resubmissions(members: Sequence[ClaimedService]) -> tuple[list[Contradictio
         done |= {(first, second), (second, first)}
         found.append(
             Contradiction(
-                "D9", "convert_to_replacement",
-                f"Claim {claim} repeats claim {settled[0]}, which the payer has accepted, as a new original.",
-                "Send it as a replacement (frequency 7) with the payer's control number; for Medicare ask a reopening.",
-                tuple((line.claim, line.line) for line in lines), ("18",),
+                "D9",
+                "convert_to_replacement",
+                f"Claim {claim} repeats claim {settled[0]}, which the payer has accepted, as a new"
+                " original.",
+                "Send it as a replacement (frequency 7) with the payer's control number; for"
+                " Medicare ask a reopening.",
+                tuple((line.claim, line.line) for line in lines),
+                ("18",),
             )
-        )  # fmt: skip
+        )
     return found, done
 
 
-def _print_of(lines: Iterable[ClaimedService]) -> frozenset[tuple[str, Component, frozenset[str], int]]:
-    return frozenset((s.code, s.component, frozenset(s.modifiers) & {"RT", "LT", "50"}, s.units) for s in lines)
+def _print_of(
+    lines: Iterable[ClaimedService],
+) -> frozenset[tuple[str, Component, frozenset[str], int]]:
+    return frozenset(
+        (s.code, s.component, frozenset(s.modifiers) & {"RT", "LT", "50"}, s.units) for s in lines
+    )
 
 
 def _sides_meet(one: ClaimedService, two: ClaimedService) -> bool:
     first, second = (
-        frozenset({"RT", "LT"}) if "50" in s.modifiers else frozenset(s.modifiers) & {"RT", "LT"} for s in (one, two)
+        frozenset({"RT", "LT"}) if "50" in s.modifiers else frozenset(s.modifiers) & {"RT", "LT"}
+        for s in (one, two)
     )
     return not first or not second or bool(first & second)
 
@@ -545,41 +727,66 @@ def _pair(one: ClaimedService, two: ClaimedService) -> Iterable[Contradiction]:
         return
     if not _sides_meet(one, two):
         return
-    repeated = bool(DISTINCT_SERVICE.intersection(one.modifiers) or DISTINCT_SERVICE.intersection(two.modifiers))
+    repeated = bool(
+        DISTINCT_SERVICE.intersection(one.modifiers) or DISTINCT_SERVICE.intersection(two.modifiers)
+    )
     forms = {one.component, two.component}
     whose = "" if one.entity == two.entity else f" by {one.entity} and {two.entity}"
     if forms == {Component.TECHNICAL, Component.PROFESSIONAL}:
         same_place = one.locality == two.locality or None in {one.locality, two.locality}
         if one.entity == two.entity and same_place and not (one.split_rule or two.split_rule):
             yield Contradiction(
-                "D4", "offer_merge", f"{one.code}: we bill TC and 26 apart, in one locality, without a rule for it.",
-                "Merge them into one global line.", lines, ("97",),
-            )  # fmt: skip
+                "D4",
+                "offer_merge",
+                f"{one.code}: we bill TC and 26 apart, in one locality, without a rule for it.",
+                "Merge them into one global line.",
+                lines,
+                ("97",),
+            )
         return
     if repeated:
         return
     if forms == {Component.GLOBAL, Component.PROFESSIONAL}:
         yield Contradiction(
-            "D1", "block", f"{one.code} is billed global and its reading again{whose}.",
-            "Drop the reading, or change the global line to TC if another entity reads.", lines,
+            "D1",
+            "block",
+            f"{one.code} is billed global and its reading again{whose}.",
+            "Drop the reading, or change the global line to TC if another entity reads.",
+            lines,
             ("18", "B20", "B13", "97"),
-        )  # fmt: skip
+        )
     elif forms == {Component.GLOBAL, Component.TECHNICAL}:
         yield Contradiction(
-            "D2", "block", f"{one.code} is billed global and its technical part again{whose}.",
-            "Drop the technical line, or change the global line to 26.", lines, ("18", "B20"),
-        )  # fmt: skip
+            "D2",
+            "block",
+            f"{one.code} is billed global and its technical part again{whose}.",
+            "Drop the technical line, or change the global line to 26.",
+            lines,
+            ("18", "B20"),
+        )
     elif one.component is Component.GLOBAL:
         yield Contradiction(
-            "DUP", "block", f"{one.code} is billed twice{whose} for the same day.",
-            "Delete one, or add 76, 77, 59 or the side if it was really done twice.", lines, ("18",),
-        )  # fmt: skip
+            "DUP",
+            "block",
+            f"{one.code} is billed twice{whose} for the same day.",
+            "Delete one, or add 76, 77, 59 or the side if it was really done twice.",
+            lines,
+            ("18",),
+        )
     else:
-        part, modifier = ("reading", "77") if one.component is Component.PROFESSIONAL else ("technical part", "76")
+        part, modifier = (
+            ("reading", "77")
+            if one.component is Component.PROFESSIONAL
+            else ("technical part", "76")
+        )
         yield Contradiction(
-            "D3", "block", f"The {part} of {one.code} is billed twice{whose} without {modifier}.",
-            f"Delete one, or add {modifier} if it was really repeated.", lines, ("18",),
-        )  # fmt: skip
+            "D3",
+            "block",
+            f"The {part} of {one.code} is billed twice{whose} without {modifier}.",
+            f"Delete one, or add {modifier} if it was really repeated.",
+            lines,
+            ("18",),
+        )
 
 
 def _related_codes(
@@ -588,33 +795,49 @@ def _related_codes(
     for whole, part in ((one, two), (two, one)):
         if part.code in WHOLE_AND_PARTS.get(whole.code, frozenset()):
             yield Contradiction(
-                "D7", "block", f"{whole.code} is the whole test and already contains {part.code}.",
-                f"Bill {whole.code} alone, or only the parts.", lines, ("97",),
-            )  # fmt: skip
+                "D7",
+                "block",
+                f"{whole.code} is the whole test and already contains {part.code}.",
+                f"Bill {whole.code} alone, or only the parts.",
+                lines,
+                ("97",),
+            )
     levels = {one.contrast, two.contrast}
     if not one.family or one.family != two.family or len(levels) < 2 or "" in levels:
         return
     if not _sides_meet(one, two):
         return
-    marked = DISTINCT_SERVICE.intersection(one.modifiers) or DISTINCT_SERVICE.intersection(two.modifiers)
+    marked = DISTINCT_SERVICE.intersection(one.modifiers) or DISTINCT_SERVICE.intersection(
+        two.modifiers
+    )
     if marked and one.session != two.session:
         return
     yield Contradiction(
-        "D8", "keep_performed", f"{one.code} and {two.code} are two contrast levels of one study.",
-        "Keep only the code of what was performed.", lines, ("236", "97"),
-    )  # fmt: skip
+        "D8",
+        "keep_performed",
+        f"{one.code} and {two.code} are two contrast levels of one study.",
+        "Keep only the code of what was performed.",
+        lines,
+        ("236", "97"),
+    )
 
 
 def duplicate_key(service: ClaimedService, rendering: str = "") -> tuple[object, ...]:
     """What makes two lines duplicates of each other (A5)."""
     sides = tuple(sorted(frozenset(service.modifiers) & {"RT", "LT", "50"}))
     return (
-        service.payer, service.patient, rendering, service.date_of_service, service.code, service.component, sides,
+        service.payer,
+        service.patient,
+        rendering,
+        service.date_of_service,
+        service.code,
+        service.component,
+        sides,
         service.units,
-    )  # fmt: skip
+    )
 
 
-# --- Modifiers (A6) -----------------------------------------------------------------------------------------------
+# --- Modifiers (A6) -------------------------------------------------------------------------------
 
 MAX_MODIFIERS = 4
 _ORDER: tuple[frozenset[str], ...] = (
@@ -641,7 +864,9 @@ ONE_OF: tuple[tuple[frozenset[str], str], ...] = (
 
 
 def order_modifiers(modifiers: Iterable[str]) -> tuple[str, ...]:
-    """Payment modifiers first, then equipment, sides, distinct service, repeats, information; duplicates dropped (A6)."""
+    """Payment modifiers first, then equipment, sides, distinct service, repeats, information;
+    duplicates dropped (A6).
+    """
 
     def rank(modifier: str) -> int:
         return next((n for n, group in enumerate(_ORDER) if modifier in group), len(_ORDER))
@@ -659,7 +884,9 @@ def modifier_findings(
     equipment: frozenset[str] | None = None,
     imaging: bool = True,
 ) -> list[Finding]:
-    """What is wrong with the modifiers of one line (A6). `equipment` is what the machine's record demands, if known."""
+    """What is wrong with the modifiers of one line (A6). `equipment` is what the machine's record
+    demands, if known.
+    """
     mods = tuple(modifiers)
     present = frozenset(mods)
     found: list[Finding] = []
@@ -671,45 +898,95 @@ def modifier_findings(
     if form is not None:
         found.append(form)
     if len(present) > MAX_MODIFIERS:
-        say("MODIFIERS_TOO_MANY", Severity.BLOCK, f"{code} has more than four modifiers.", "Keep the four that pay.")
+        say(
+            "MODIFIERS_TOO_MANY",
+            Severity.BLOCK,
+            f"{code} has more than four modifiers.",
+            "Keep the four that pay.",
+        )
     for group, sentence in ONE_OF:
         if len(present & group) > 1 and group != ONE_OF[0][0]:
-            say("MODIFIERS_EXCLUDE", Severity.BLOCK, f"{code}: {sentence}", "Remove the wrong one.", "4")
+            say(
+                "MODIFIERS_EXCLUDE",
+                Severity.BLOCK,
+                f"{code}: {sentence}",
+                "Remove the wrong one.",
+                "4",
+            )
     if "50" in present and present & {"RT", "LT"}:
-        say("SIDES_TWICE", Severity.BLOCK, f"{code} says both sides and one side.", "Use 50, or RT and LT lines.", "4")
+        say(
+            "SIDES_TWICE",
+            Severity.BLOCK,
+            f"{code} says both sides and one side.",
+            "Use 50, or RT and LT lines.",
+            "4",
+        )
     if "50" in present and bilateral in {"2", "9"}:
         why = "already covers both sides" if bilateral == "2" else "has no sides"
         say("BILATERAL_ILLEGAL", Severity.BLOCK, f"{code} {why}.", "Remove 50.", "4")
     elif "50" in present and bilateral == "0":
         say(
-            "BILATERAL_NO_EFFECT", Severity.WARN, f"{code} pays once with 50.", "Check whether a bilateral code exists."
+            "BILATERAL_NO_EFFECT",
+            Severity.WARN,
+            f"{code} pays once with 50.",
+            "Check whether a bilateral code exists.",
         )
     if "51" in present and imaging and medicare:
-        say("MODIFIER_51", Severity.BLOCK, f"{code}: Medicare ranks imaging itself.", "Remove 51.", "4")
+        say(
+            "MODIFIER_51",
+            Severity.BLOCK,
+            f"{code}: Medicare ranks imaging itself.",
+            "Remove 51.",
+            "4",
+        )
     if equipment is not None:
         on_line = present & {"CT", "FX", "FY"}
         wanted = frozenset() if "26" in present else equipment
         for modifier in sorted(wanted - on_line):
             say(
-                "EQUIPMENT_MODIFIER_MISSING", Severity.BLOCK,
-                f"The equipment record demands {modifier} on {code}.", f"Add {modifier}.", "237",
-            )  # fmt: skip
+                "EQUIPMENT_MODIFIER_MISSING",
+                Severity.BLOCK,
+                f"The equipment record demands {modifier} on {code}.",
+                f"Add {modifier}.",
+                "237",
+            )
         for modifier in sorted(on_line - wanted):
             say(
-                "EQUIPMENT_MODIFIER_UNSUPPORTED", Severity.BLOCK,
-                f"{modifier} on {code} is not what the equipment record says.", f"Remove {modifier}.", "4",
-            )  # fmt: skip
+                "EQUIPMENT_MODIFIER_UNSUPPORTED",
+                Severity.BLOCK,
+                f"{modifier} on {code} is not what the equipment record says.",
+                f"Remove {modifier}.",
+                "4",
+            )
     if mods != order_modifiers(mods):
         ordered = " ".join(order_modifiers(mods))
-        say("MODIFIER_ORDER", Severity.INFO, f"{code}: the usual order is {ordered}.", "Reorder the modifiers.")
+        say(
+            "MODIFIER_ORDER",
+            Severity.INFO,
+            f"{code}: the usual order is {ordered}.",
+            "Reorder the modifiers.",
+        )
     return found
 
 
-# --- Contrast, mammography, PET (A7) ------------------------------------------------------------------------------
+# --- Contrast, mammography, PET (A7) --------------------------------------------------------------
 
 CONTRAST_UNIT_ML: Mapping[str, Decimal] = {
     **{code: Decimal(1) for code in ("A9573", "A9576", "A9577", "A9578", "A9579", "A9581")},
-    **{code: Decimal(1) for code in ("Q9953", "Q9958", "Q9960", "Q9961", "Q9962", "Q9963", "Q9965", "Q9966", "Q9967")},
+    **{
+        code: Decimal(1)
+        for code in (
+            "Q9953",
+            "Q9958",
+            "Q9960",
+            "Q9961",
+            "Q9962",
+            "Q9963",
+            "Q9965",
+            "Q9966",
+            "Q9967",
+        )
+    },
     **{code: Decimal("0.1") for code in ("A9575", "A9585")},
     "Q9954": Decimal(100),
 }
@@ -724,7 +1001,8 @@ class SupplyLine:
 
 
 def contrast_units(code: str, millilitres: Decimal) -> int | None:
-    """Billing units of a volume, begun units counted whole; None when the code's unit is not known (A7).
+    """Billing units of a volume, begun units counted whole; None when the code's unit is not known
+    (A7).
 
     8 mL of gadobutrol (A9585, 0.1 mL a unit) are 80 units.
     """
@@ -735,19 +1013,31 @@ def contrast_units(code: str, millilitres: Decimal) -> int | None:
 
 
 def contrast_lines(
-    code: str, *, given: Decimal, discarded: Decimal | None, single_dose: bool | None, medicare: bool
+    code: str,
+    *,
+    given: Decimal,
+    discarded: Decimal | None,
+    single_dose: bool | None,
+    medicare: bool,
 ) -> tuple[tuple[SupplyLine, ...], tuple[Finding, ...]]:
-    """The lines of one agent: the amount given, and for a single-dose vial JZ or a JW line with the waste (A7)."""
+    """The lines of one agent: the amount given, and for a single-dose vial JZ or a JW line with the
+    waste (A7).
+    """
     units = contrast_units(code, given)
     if units is None:
-        return (), (_supply_hold("CONTRAST_UNIT_UNKNOWN", f"The billing unit of {code} is not known."),)
+        return (), (
+            _supply_hold("CONTRAST_UNIT_UNKNOWN", f"The billing unit of {code} is not known."),
+        )
     if units == 0:
         return (), ()
     if not medicare or single_dose is False:
         return (SupplyLine(code, units),), ()
     if single_dose is None or discarded is None:
         return (SupplyLine(code, units),), (
-            _supply_hold("WASTE_UNKNOWN", f"{code}: vial type and discarded amount are not recorded (JW or JZ)."),
+            _supply_hold(
+                "WASTE_UNKNOWN",
+                f"{code}: vial type and discarded amount are not recorded (JW or JZ).",
+            ),
         )
     wasted = contrast_units(code, discarded) or 0
     if wasted:
@@ -756,7 +1046,15 @@ def contrast_lines(
 
 
 def _supply_hold(code: str, sentence: str) -> Finding:
-    return Finding(code, Severity.HOLD, sentence, "contrast", "Complete the technologist's contrast record.", (), "A7")
+    return Finding(
+        code,
+        Severity.HOLD,
+        sentence,
+        "contrast",
+        "Complete the technologist's contrast record.",
+        (),
+        "A7",
+    )
 
 
 SCREENING_MAMMOGRAM, SCREENING_TOMO = "77067", "77063"
@@ -765,8 +1063,12 @@ DIAGNOSTIC_TOMO_MEDICARE = "G0279"
 DIAGNOSTIC_TOMO_OTHER = frozenset({"77061", "77062"})
 
 
-def mammography(lines: Sequence[SupplyLine], *, medicare: bool) -> tuple[tuple[SupplyLine, ...], tuple[Finding, ...]]:
-    """Same-day mammography: GG on the diagnostic line, and Medicare's own tomosynthesis code (A6, A7)."""
+def mammography(
+    lines: Sequence[SupplyLine], *, medicare: bool
+) -> tuple[tuple[SupplyLine, ...], tuple[Finding, ...]]:
+    """Same-day mammography: GG on the diagnostic line, and Medicare's own tomosynthesis code (A6,
+    A7).
+    """
     codes = {line.code for line in lines}
     screened = SCREENING_MAMMOGRAM in codes
     out: list[SupplyLine] = []
@@ -776,10 +1078,15 @@ def mammography(lines: Sequence[SupplyLine], *, medicare: bool) -> tuple[tuple[S
         if medicare and code in DIAGNOSTIC_TOMO_OTHER:
             found.append(
                 Finding(
-                    "TOMO_CODE_FOR_MEDICARE", Severity.INFO, f"Medicare does not accept {code}: {DIAGNOSTIC_TOMO_MEDICARE} is used.",
-                    "code", "No action: the code was changed.", ("181",), "A7",
+                    "TOMO_CODE_FOR_MEDICARE",
+                    Severity.INFO,
+                    f"Medicare does not accept {code}: {DIAGNOSTIC_TOMO_MEDICARE} is used.",
+                    "code",
+                    "No action: the code was changed.",
+                    ("181",),
+                    "A7",
                 )
-            )  # fmt: skip
+            )
             code = DIAGNOSTIC_TOMO_MEDICARE
             mods = tuple(m for m in mods if m not in {"RT", "LT", "50"})
         diagnostic = code in DIAGNOSTIC_MAMMOGRAMS or code == DIAGNOSTIC_TOMO_MEDICARE
@@ -788,16 +1095,24 @@ def mammography(lines: Sequence[SupplyLine], *, medicare: bool) -> tuple[tuple[S
         out.append(SupplyLine(code, line.units, mods))
     if SCREENING_TOMO in codes and not screened:
         found.append(_mammo_block(SCREENING_TOMO, SCREENING_MAMMOGRAM))
-    if DIAGNOSTIC_TOMO_MEDICARE in {line.code for line in out} and not codes & DIAGNOSTIC_MAMMOGRAMS:
+    if (
+        DIAGNOSTIC_TOMO_MEDICARE in {line.code for line in out}
+        and not codes & DIAGNOSTIC_MAMMOGRAMS
+    ):
         found.append(_mammo_block(DIAGNOSTIC_TOMO_MEDICARE, "77065 or 77066"))
     return tuple(out), tuple(found)
 
 
 def _mammo_block(addon: str, primary: str) -> Finding:
     return Finding(
-        "ADD_ON_ALONE", Severity.BLOCK, f"{addon} is billed only together with {primary}.", "code",
-        f"Add {primary}, or remove {addon}.", ("97",), "A7",
-    )  # fmt: skip
+        "ADD_ON_ALONE",
+        Severity.BLOCK,
+        f"{addon} is billed only together with {primary}.",
+        "code",
+        f"Add {primary}, or remove {addon}.",
+        ("97",),
+        "A7",
+    )
 
 
 ONCOLOGIC_PET = frozenset({"78608", "78811", "78812", "78813", "78814", "78815", "78816"})
@@ -808,21 +1123,30 @@ PET_SUBSEQUENT_LIMIT = 3
 def pet_modifiers(
     code: str, *, strategy: str | None, prior_subsequent: int | None, oncologic: bool
 ) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
-    """PI or PS for an oncologic FDG PET, KX from the fourth subsequent scan on (A6). `strategy`: initial or subsequent."""
+    """PI or PS for an oncologic FDG PET, KX from the fourth subsequent scan on (A6). `strategy`:
+    initial or subsequent.
+    """
     if code not in ONCOLOGIC_PET or not oncologic:
         return (), ()
     if strategy == "initial":
         return ("PI",), ()
     if strategy != "subsequent":
         return (), (
-            _pet_hold("PET_STRATEGY_UNKNOWN", f"{code}: initial or subsequent treatment strategy is not recorded."),
+            _pet_hold(
+                "PET_STRATEGY_UNKNOWN",
+                f"{code}: initial or subsequent treatment strategy is not recorded.",
+            ),
         )
     if prior_subsequent is None:
         return ("PS",), (
-            _pet_hold("PET_COUNT_UNKNOWN", f"{code}: the number of earlier subsequent scans is not known."),
+            _pet_hold(
+                "PET_COUNT_UNKNOWN", f"{code}: the number of earlier subsequent scans is not known."
+            ),
         )
     return ("PS", "KX") if prior_subsequent >= PET_SUBSEQUENT_LIMIT else ("PS",), ()
 
 
 def _pet_hold(code: str, sentence: str) -> Finding:
-    return Finding(code, Severity.HOLD, sentence, "modifiers", "Ask the ordering practice.", ("4", "50"), "A6")
+    return Finding(
+        code, Severity.HOLD, sentence, "modifiers", "Ask the ordering practice.", ("4", "50"), "A6"
+    )

@@ -1,4 +1,6 @@
-"""Modality Performed Procedure Steps as records (DOMAIN D2). Pure: facts of `rcm.exchange.dicom` in, one record for each accession out."""
+"""Modality Performed Procedure Steps as records (DOMAIN D2). Pure: facts of `rcm.exchange.dicom`
+in, one record for each accession out.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ STATUS = {IN_PROGRESS: "in_progress", COMPLETED: "completed", DISCONTINUED: "dis
 _CPT = re.compile(r"[0-9A-Z]\d{3}[0-9A-Z]")
 _CPT_SCHEMES = {"C4", "CPT", "CPT4", "C5", "HCPCS", "HPC"}
 _SAFETY = re.compile(r"\b(?:reaction|emergency|deteriorat\w+|unstable|safety|distress)\b", re.I)
-_NOT_SAFETY = re.compile(r"\b(?:refus\w+|declin\w+|equipment|malfunction|technical|cancel\w+|wrong|duplicate)\b", re.I)
+_NOT_SAFETY = re.compile(
+    r"\b(?:refus\w+|declin\w+|equipment|malfunction|technical|cancel\w+|wrong|duplicate)\b", re.I
+)
 
 
 def records(
@@ -25,14 +29,23 @@ def records(
     supply_kinds: Mapping[str, str],
     interchange_id: int | None = None,
 ) -> list[PerformedRecord]:
-    """What one N-CREATE or N-SET says of each accession. `accessions`: of the step's N-CREATE, for an N-SET that names none.
+    """What one N-CREATE or N-SET says of each accession. `accessions`: of the step's N-CREATE, for
+    an N-SET that names none.
 
-    Contrast is taken from the series: one with contrast and one without means before and after; no mention at all stays unknown, since
-    most modalities do not report it.
+    Contrast is taken from the series: one with contrast and one without means before and after; no
+    mention at all stays unknown, since most modalities do not report it.
     """
-    names = [a for a in facts.accessions if a] or list(accessions) or ([facts.accession] if facts.accession else [])
+    names = (
+        [a for a in facts.accessions if a]
+        or list(accessions)
+        or ([facts.accession] if facts.accession else [])
+    )
     supplies, addons = _supplies(facts.supplies, supply_kinds)
-    codes = [c for c in (_cpt(facts.procedures), _cpt(facts.protocols), _cpt(facts.scheduled_procedures)) if c]
+    codes = [
+        c
+        for c in (_cpt(facts.procedures), _cpt(facts.protocols), _cpt(facts.scheduled_procedures))
+        if c
+    ]
     found = []
     for position, accession in enumerate(names or [""]):
         found.append(
@@ -61,7 +74,12 @@ def records(
 
 def _cpt(codes: Iterable[Code]) -> str:
     return next(
-        (c.value.upper() for c in codes if c.scheme.upper() in _CPT_SCHEMES and _CPT.fullmatch(c.value.upper())), ""
+        (
+            c.value.upper()
+            for c in codes
+            if c.scheme.upper() in _CPT_SCHEMES and _CPT.fullmatch(c.value.upper())
+        ),
+        "",
     )
 
 
@@ -94,7 +112,11 @@ def _supplies(
     for supply in supplies:
         code = supply.item.value.upper()
         kind, units = kinds.get(code, ""), _number(supply.quantity)
-        if kind in ("contrast", "radiopharm") and units is not None and supply.unit.lower() not in ("ml", "cc"):
+        if (
+            kind in ("contrast", "radiopharm")
+            and units is not None
+            and supply.unit.lower() not in ("ml", "cc")
+        ):
             goods.append(SupplyGiven(code, units))
         elif kind in ("addon", "guidance"):
             addons.append(SupplyGiven(code, units or Decimal(1)))
@@ -110,7 +132,9 @@ def _number(text: str) -> Decimal | None:
 
 
 def _for_safety(reason: Code | None) -> bool | None:
-    """Whether a step was stopped for the patient's safety (53) or not; None when the reason does not say (DOMAIN A6)."""
+    """Whether a step was stopped for the patient's safety (53) or not; None when the reason does
+    not say (DOMAIN A6).
+    """
     if reason is None:
         return None
     words = f"{reason.meaning} {reason.value}"

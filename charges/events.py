@@ -1,4 +1,6 @@
-"""What the mid-cycle does when something happens: exams are evaluated in bulk, again when what they wait for has changed."""
+"""What the mid-cycle does when something happens: exams are evaluated in bulk, again when what they
+wait for has changed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from intake.models import Order
 from rcm.accounts.actor import Actor
 from rcm.exchange.services import Event
 
-WAITING = (ExamStatus.PERFORMED, ExamStatus.PRELIMINARY, ExamStatus.FINAL, ExamStatus.CODED, ExamStatus.DISCONTINUED)
+WAITING = (
+    ExamStatus.PERFORMED,
+    ExamStatus.PRELIMINARY,
+    ExamStatus.FINAL,
+    ExamStatus.CODED,
+    ExamStatus.DISCONTINUED,
+)
 
 
 def on_evaluate(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
@@ -23,13 +31,17 @@ def on_evaluate(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
 
 def _again(patient_ids: Iterable[int], *, actor: Actor, at: datetime) -> None:
     """Evaluate the held exams of these patients."""
-    rows = Exam.objects.filter(patient_id__in=set(patient_ids), status__in=WAITING).filter(~Q(holds=[]))
+    rows = Exam.objects.filter(patient_id__in=set(patient_ids), status__in=WAITING).filter(
+        ~Q(holds=[])
+    )
     exams_evaluate(exam_ids=rows.values_list("pk", flat=True), actor=actor, at=at)
 
 
 def on_patient_facts(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     """A coverage changed or was verified: what waited for it is looked at again."""
-    _again([e.payload["patient_id"] for e in events if e.payload.get("patient_id")], actor=actor, at=at)
+    _again(
+        [e.payload["patient_id"] for e in events if e.payload.get("patient_id")], actor=actor, at=at
+    )
 
 
 def on_authorization(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
@@ -38,9 +50,13 @@ def on_authorization(events: Sequence[Event], *, actor: Actor, at: datetime) -> 
 
 
 def on_order(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    """An order came or changed: results that waited for one may have found it, and the match is another."""
+    """An order came or changed: results that waited for one may have found it, and the match is
+    another.
+    """
     patients = set(
-        Order.objects.filter(pk__in=[e.payload["order_id"] for e in events]).values_list("patient_id", flat=True)
+        Order.objects.filter(pk__in=[e.payload["order_id"] for e in events]).values_list(
+            "patient_id", flat=True
+        )
     )
     unsolicited_retry(patient_ids=patients, actor=actor, at=at)
     _again(patients, actor=actor, at=at)

@@ -24,7 +24,9 @@ def readers_of(request: Any) -> QuerySet[Reader]:
 
 class _ReaderField(f.ModelMultipleChoiceFilter):
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(label="Reader", queryset=readers_of, widget=MenuMultiple("Reader"), **kwargs)
+        super().__init__(
+            label="Reader", queryset=readers_of, widget=MenuMultiple("Reader"), **kwargs
+        )
 
     @property
     def field(self) -> Any:
@@ -39,14 +41,21 @@ class ExamFilter(f.FilterSet):
         method="search",
         widget=forms.TextInput(attrs={"placeholder": "Patient, MRN, accession or code"}),
     )
-    status = f.MultipleChoiceFilter(label="Status", choices=ExamStatus.choices, widget=MenuMultiple("Status"))
+    status = f.MultipleChoiceFilter(
+        label="Status", choices=ExamStatus.choices, widget=MenuMultiple("Status")
+    )
     payer = f.ModelMultipleChoiceFilter(
-        label="Payer", field_name="coverage__payer", queryset=Payer.objects.all(), widget=MenuMultiple("Payer")
+        label="Payer",
+        field_name="coverage__payer",
+        queryset=Payer.objects.all(),
+        widget=MenuMultiple("Payer"),
     )
     site = f.ModelMultipleChoiceFilter(label="Site", queryset=sites_of, widget=MenuMultiple("Site"))
     reader = _ReaderField()
     modality = f.CharFilter(
-        label="Modality", lookup_expr="iexact", widget=forms.TextInput(attrs={"placeholder": "Modality", "size": 8})
+        label="Modality",
+        lookup_expr="iexact",
+        widget=forms.TextInput(attrs={"placeholder": "Modality", "size": 8}),
     )
     day = f.DateFilter(label="Day", field_name="service_date", widget=forms.HiddenInput)
 
@@ -68,10 +77,14 @@ class ExamFilter(f.FilterSet):
 
 class UnsolicitedFilter(f.FilterSet):
     q = f.CharFilter(
-        label="MRN or accession", method="search", widget=forms.TextInput(attrs={"placeholder": "MRN or accession"})
+        label="MRN or accession",
+        method="search",
+        widget=forms.TextInput(attrs={"placeholder": "MRN or accession"}),
     )
     kind = f.CharFilter(
-        label="Message", lookup_expr="iexact", widget=forms.TextInput(attrs={"placeholder": "Message", "size": 8})
+        label="Message",
+        lookup_expr="iexact",
+        widget=forms.TextInput(attrs={"placeholder": "Message", "size": 8}),
     )
 
     class Meta:
@@ -80,4 +93,6 @@ class UnsolicitedFilter(f.FilterSet):
 
     def search(self, rows: QuerySet[Unsolicited], name: str, value: str) -> QuerySet[Unsolicited]:
         word = value.strip()
-        return rows.filter(Q(mrn__iexact=word) | Q(accession__iexact=word) | Q(filler_number__iexact=word))
+        return rows.filter(
+            Q(mrn__iexact=word) | Q(accession__iexact=word) | Q(filler_number__iexact=word)
+        )

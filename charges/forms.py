@@ -1,4 +1,6 @@
-"""Forms of the mid-cycle: the coder's decisions, the technologist's record, and the rules of who scans and who reads."""
+"""Forms of the mid-cycle: the coder's decisions, the technologist's record, and the rules of who
+scans and who reads.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ from django.db.models import Model
 
 from authorizations.ordering import ChangeEvidence
 from charges.components import Force, Owner, ReaderRelation
-from charges.models import BillingArrangement, ContrastStock, Exam, Reader, ReadingGroup, ReleasePolicy, Scanner
+from charges.models import (
+    BillingArrangement,
+    ContrastStock,
+    Exam,
+    Reader,
+    ReadingGroup,
+    ReleasePolicy,
+    Scanner,
+)
 from charges.records import ContrastGiven, SupplyGiven
 from intake.filters import MODALITIES
 from rcm.accounts.actor import Actor
@@ -35,7 +45,10 @@ class CodeForm(house.VersionedMixin, house.HouseForm):
     """The coder's code over the suggestion. Empty takes an earlier decision back."""
 
     code = forms.CharField(
-        label="Code of the performed exam", max_length=5, required=False, widget=forms.TextInput(attrs=_CODE)
+        label="Code of the performed exam",
+        max_length=5,
+        required=False,
+        widget=forms.TextInput(attrs=_CODE),
     )
     modifiers = forms.CharField(
         label="Modifiers",
@@ -78,13 +91,19 @@ EVIDENCE_WORDS = {
 
 
 class OrderChangeForm(house.VersionedMixin, house.HouseForm):
-    """Why the exam may differ from its order (42 CFR 410.32): a new order, an obvious error, or every condition of the emergency rule."""
+    """Why the exam may differ from its order (42 CFR 410.32): a new order, an obvious error, or
+    every condition of the emergency rule.
+    """
 
-    new_order = forms.BooleanField(label="The ordering practitioner has sent a new order", required=False)
+    new_order = forms.BooleanField(
+        label="The ordering practitioner has sent a new order", required=False
+    )
     evidence = forms.MultipleChoiceField(
-        label="Or: what the chart shows", choices=[(k, EVIDENCE_WORDS[k]) for k in ChangeEvidence.__dataclass_fields__], required=False,
+        label="Or: what the chart shows",
+        choices=[(k, EVIDENCE_WORDS[k]) for k in ChangeEvidence.__dataclass_fields__],
+        required=False,
         widget=forms.CheckboxSelectMultiple,
-    )  # fmt: skip
+    )
     reason = _reason()
 
     def clean(self) -> dict[str, Any]:
@@ -95,11 +114,22 @@ class OrderChangeForm(house.VersionedMixin, house.HouseForm):
 
 
 ROUTES = (
-    ("", "Not recorded"), ("none", "No contrast"), ("iv", "Into a vein"), ("ia", "Into an artery"), ("intra_articular", "Into a joint"),
-    ("it", "Into the spinal canal"), ("oral", "By mouth"), ("rectal", "By rectum"),
-)  # fmt: skip
+    ("", "Not recorded"),
+    ("none", "No contrast"),
+    ("iv", "Into a vein"),
+    ("ia", "Into an artery"),
+    ("intra_articular", "Into a joint"),
+    ("it", "Into the spinal canal"),
+    ("oral", "By mouth"),
+    ("rectal", "By rectum"),
+)
 SIDES = (("", "No change"), ("RT", "Right"), ("LT", "Left"), ("50", "Both sides"))
-PHASES = (("", "No change"), ("pre", "Before only"), ("post", "After only"), ("both", "Before and after"))
+PHASES = (
+    ("", "No change"),
+    ("pre", "Before only"),
+    ("post", "After only"),
+    ("both", "Before and after"),
+)
 
 
 class CorrectForm(house.VersionedMixin, house.HouseForm):
@@ -108,7 +138,12 @@ class CorrectForm(house.VersionedMixin, house.HouseForm):
     route = forms.ChoiceField(label="Contrast", choices=ROUTES, required=False)
     agent = forms.CharField(label="Agent", max_length=60, required=False)
     given_ml = forms.DecimalField(
-        label="Given, mL", min_value=Decimal(0), max_value=Decimal(1000), max_digits=6, decimal_places=1, required=False
+        label="Given, mL",
+        min_value=Decimal(0),
+        max_value=Decimal(1000),
+        max_digits=6,
+        decimal_places=1,
+        required=False,
     )
     wasted_ml = forms.DecimalField(
         label="Discarded, mL",
@@ -122,7 +157,9 @@ class CorrectForm(house.VersionedMixin, house.HouseForm):
     views = forms.IntegerField(label="Views", min_value=1, max_value=40, required=False)
     laterality = forms.ChoiceField(label="Side", choices=SIDES, required=False)
     extent = forms.ChoiceField(
-        label="Study", choices=(("", "No change"), ("complete", "Complete"), ("limited", "Limited")), required=False
+        label="Study",
+        choices=(("", "No change"), ("complete", "Complete"), ("limited", "Limited")),
+        required=False,
     )
     addon = forms.CharField(
         label="Add-on code",
@@ -136,7 +173,9 @@ class CorrectForm(house.VersionedMixin, house.HouseForm):
         choices=(("", "No change"), ("initial", "Initial"), ("subsequent", "Subsequent")),
         required=False,
     )
-    pet_prior = forms.IntegerField(label="Earlier subsequent scans", min_value=0, max_value=50, required=False)
+    pet_prior = forms.IntegerField(
+        label="Earlier subsequent scans", min_value=0, max_value=50, required=False
+    )
     reason = _reason()
     sections = (
         ("Contrast", ("route", "agent", "given_ml", "wasted_ml", "phases")),
@@ -148,12 +187,18 @@ class CorrectForm(house.VersionedMixin, house.HouseForm):
     def facts(self) -> dict[str, Any]:
         data = self.cleaned_data
         contrast = None
-        if any(data[k] not in (None, "") for k in ("route", "agent", "given_ml", "wasted_ml", "phases")):
+        if any(
+            data[k] not in (None, "") for k in ("route", "agent", "given_ml", "wasted_ml", "phases")
+        ):
             phase = data["phases"]
             contrast = ContrastGiven(
-                route=data["route"], agent=data["agent"], given_ml=data["given_ml"], wasted_ml=data["wasted_ml"],
-                pre=None if not phase else phase in ("pre", "both"), post=None if not phase else phase in ("post", "both"),
-            )  # fmt: skip
+                route=data["route"],
+                agent=data["agent"],
+                given_ml=data["given_ml"],
+                wasted_ml=data["wasted_ml"],
+                pre=None if not phase else phase in ("pre", "both"),
+                post=None if not phase else phase in ("post", "both"),
+            )
         pet: dict[str, object] = {}
         if data["pet_strategy"]:
             pet["strategy"] = data["pet_strategy"]
@@ -180,7 +225,7 @@ class LinkForm(house.HouseForm):
         self.fields["ordered_exam"].choices = choices  # type: ignore[attr-defined]
 
 
-# --- rules -----------------------------------------------------------------------------------------------------------------------
+# --- rules ----------------------------------------------------------------------------------------
 
 
 class RuleForm(house.HouseModelForm):
@@ -219,7 +264,9 @@ class _Dates(RuleForm):
 
 
 class ArrangementForm(_Dates):
-    modality = forms.ChoiceField(label="Modality", choices=(("", "Any"), *MODALITIES), required=False)
+    modality = forms.ChoiceField(
+        label="Modality", choices=(("", "Any"), *MODALITIES), required=False
+    )
     equipment_owner = forms.ChoiceField(
         label="Scanner belongs to", choices=[(o.value, o.value.capitalize()) for o in Owner]
     )
@@ -227,11 +274,14 @@ class ArrangementForm(_Dates):
         label="Technologist works for", choices=[(o.value, o.value.capitalize()) for o in Owner]
     )
     reader_relation = forms.ChoiceField(
-        label="Reader is", choices=[(r.value, r.value.replace("_", " ").capitalize()) for r in ReaderRelation]
+        label="Reader is",
+        choices=[(r.value, r.value.replace("_", " ").capitalize()) for r in ReaderRelation],
     )
     force = forms.ChoiceField(
         label="Contract demands",
-        choices=[(f.value, f.value.replace("_", " ").capitalize() or "Nothing special") for f in Force],
+        choices=[
+            (f.value, f.value.replace("_", " ").capitalize() or "Nothing special") for f in Force
+        ],
         required=False,
     )
     anti_markup = forms.NullBooleanField(
@@ -242,17 +292,34 @@ class ArrangementForm(_Dates):
     purchase_price = house.MoneyField(label="Reader's net charge", required=False)
     sections = (
         ("Where", ("site", "modality", "group", "payer")),
-        ("Who does what", ("equipment_owner", "tech_employer", "reader_relation", "under_arrangement")),
+        (
+            "Who does what",
+            ("equipment_owner", "tech_employer", "reader_relation", "under_arrangement"),
+        ),
         ("Terms", ("force", "anti_markup", "purchase_price", "effective_from", "effective_to")),
     )
 
     class Meta:
         model = BillingArrangement
         fields = (
-            "site", "modality", "group", "payer", "equipment_owner", "tech_employer", "reader_relation", "under_arrangement", "force", "anti_markup",
-            "purchase_price", "effective_from", "effective_to",
-        )  # fmt: skip
-        labels = {"group": "Reading group", "under_arrangement": "Under arrangement with a hospital"}
+            "site",
+            "modality",
+            "group",
+            "payer",
+            "equipment_owner",
+            "tech_employer",
+            "reader_relation",
+            "under_arrangement",
+            "force",
+            "anti_markup",
+            "purchase_price",
+            "effective_from",
+            "effective_to",
+        )
+        labels = {
+            "group": "Reading group",
+            "under_arrangement": "Under arrangement with a hospital",
+        }
 
 
 class ScannerForm(_Dates):
@@ -285,12 +352,24 @@ class GroupForm(RuleForm):
     state = house.StateField(label="State", required=False)
     zip = house.ZipField(label="ZIP where the reading is done")
     relation = forms.ChoiceField(
-        label="Relation to us", choices=[(r.value, r.value.replace("_", " ").capitalize()) for r in ReaderRelation]
+        label="Relation to us",
+        choices=[(r.value, r.value.replace("_", " ").capitalize()) for r in ReaderRelation],
     )
 
     class Meta:
         model = ReadingGroup
-        fields = ("organization", "name", "npi", "tin", "relation", "address", "city", "state", "zip", "country")
+        fields = (
+            "organization",
+            "name",
+            "npi",
+            "tin",
+            "relation",
+            "address",
+            "city",
+            "state",
+            "zip",
+            "country",
+        )
         labels = {"tin": "Tax ID"}
         help_texts = {"zip": "Decides the payment locality of the reading"}
 
@@ -309,12 +388,22 @@ class StockForm(_Dates):
     single_dose = forms.NullBooleanField(
         label="Single-dose vials",
         required=False,
-        widget=forms.Select(choices=((None, "Not known"), (True, "Yes"), (False, "No, multi-dose"))),
+        widget=forms.Select(
+            choices=((None, "Not known"), (True, "Yes"), (False, "No, multi-dose"))
+        ),
     )
 
     class Meta:
         model = ContrastStock
-        fields = ("organization", "site", "agent", "code", "single_dose", "effective_from", "effective_to")
+        fields = (
+            "organization",
+            "site",
+            "agent",
+            "code",
+            "single_dose",
+            "effective_from",
+            "effective_to",
+        )
         labels = {"code": "Billing code"}
 
 
@@ -322,9 +411,17 @@ class PolicyForm(_Dates):
     class Meta:
         model = ReleasePolicy
         fields = (
-            "organization", "site", "warn_hours", "escalate_hours", "director_hours", "eligibility_days", "tc_without_report", "auto_release",
-            "effective_from", "effective_to",
-        )  # fmt: skip
+            "organization",
+            "site",
+            "warn_hours",
+            "escalate_hours",
+            "director_hours",
+            "eligibility_days",
+            "tc_without_report",
+            "auto_release",
+            "effective_from",
+            "effective_to",
+        )
         labels = {
             "warn_hours": "Warn after hours",
             "escalate_hours": "Escalate after hours",
@@ -338,10 +435,14 @@ class PolicyForm(_Dates):
         data = super().clean()
         hours = [data.get(n) for n in ("warn_hours", "escalate_hours", "director_hours")]
         if None not in hours and hours != sorted(hours):  # type: ignore[type-var]
-            self.add_error("escalate_hours", "The clocks must follow each other: warn, escalate, director.")
+            self.add_error(
+                "escalate_hours", "The clocks must follow each other: warn, escalate, director."
+            )
         return data
 
 
 def accept_words(exam: Exam) -> str:
     """What accepting the suggestion would bill."""
-    return " ".join([exam.suggestion.get("code", ""), *exam.suggestion.get("modifiers", [])]).strip()
+    return " ".join(
+        [exam.suggestion.get("code", ""), *exam.suggestion.get("modifiers", [])]
+    ).strip()

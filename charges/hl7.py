@@ -1,4 +1,6 @@
-"""HL7 v2 results and charges as records: ORU^R01 reports, DFT^P03 charges (DOMAIN D1). Pure reading; times stay as they were written."""
+"""HL7 v2 results and charges as records: ORU^R01 reports, DFT^P03 charges (DOMAIN D1). Pure
+reading; times stay as they were written.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,30 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
-from charges.records import CANCELLED, CORRECTED, FINAL, PRELIMINARY, Keys, PerformedRecord, ReportRecord, SupplyGiven
+from charges.records import (
+    CANCELLED,
+    CORRECTED,
+    FINAL,
+    PRELIMINARY,
+    Keys,
+    PerformedRecord,
+    ReportRecord,
+    SupplyGiven,
+)
 from charges.report_check import sections_of
 from intake.hl7 import MODALITIES
 from rcm.exchange import hl7
 from rcm.exchange.hl7 import Message, Segment
 from rcm.exchange.problems import ParseProblem
 
-STATUS = {"P": PRELIMINARY, "R": PRELIMINARY, "A": PRELIMINARY, "F": FINAL, "C": CORRECTED, "X": CANCELLED}
+STATUS = {
+    "P": PRELIMINARY,
+    "R": PRELIMINARY,
+    "A": PRELIMINARY,
+    "F": FINAL,
+    "C": CORRECTED,
+    "X": CANCELLED,
+}
 """OBR-25 to the version it makes; O, S and I say nothing about a report yet."""
 
 SECTIONS = {
@@ -31,10 +49,18 @@ SECTIONS = {
     "EXAM": "title",
 }
 _NAMES = (
-    ("indication", "indication"), ("history", "indication"), ("technique", "technique"), ("comparison", "comparison"),
-    ("finding", "findings"), ("impression", "impression"), ("conclusion", "impression"), ("signature", "signature"),
-    ("addendum", "addendum"), ("correction", "addendum"), ("title", "title"),
-)  # fmt: skip
+    ("indication", "indication"),
+    ("history", "indication"),
+    ("technique", "technique"),
+    ("comparison", "comparison"),
+    ("finding", "findings"),
+    ("impression", "impression"),
+    ("conclusion", "impression"),
+    ("signature", "signature"),
+    ("addendum", "addendum"),
+    ("correction", "addendum"),
+    ("title", "title"),
+)
 _TEXT = {"TX", "FT", "ST", "CWE", "CE", ""}
 _OFFSET = re.compile(r"[+-]\d{4}$")
 _SIGNED_AT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[ T](\d{2}):(\d{2}))?")
@@ -42,13 +68,19 @@ _CODE = re.compile(r"[0-9A-Z]\d{3}[0-9A-Z]")
 _DIAGNOSIS = re.compile(r"[A-Z]\d[0-9A-Z]{1,5}")
 
 
-def reports(message: Message, organization_id: int, *, interchange_id: int | None = None) -> list[ReportRecord]:
+def reports(
+    message: Message, organization_id: int, *, interchange_id: int | None = None
+) -> list[ReportRecord]:
     """Every report of an ORU, one for each OBR. ParseProblem when an OBR names no exam at all."""
     message.need("PID")
     mrn = hl7.identifier(message.first("PID"), 3)
     groups = message.groups("OBR")
     if not groups:
-        raise ParseProblem("The result names no exam: there is no OBR segment.", code="segment_missing", field="OBR")
+        raise ParseProblem(
+            "The result names no exam: there is no OBR segment.",
+            code="segment_missing",
+            field="OBR",
+        )
     orders = message.all("ORC")
     found: list[ReportRecord] = []
     for position, group in enumerate(groups):
@@ -58,13 +90,19 @@ def reports(message: Message, organization_id: int, *, interchange_id: int | Non
         if status is None:
             if obr.value(25).upper() in {"O", "S", "I", "Y", "Z", "N"}:
                 continue
-            raise ParseProblem("OBR-25 does not say what kind of result this is.", code="result_status", field="OBR-25")
+            raise ParseProblem(
+                "OBR-25 does not say what kind of result this is.",
+                code="result_status",
+                field="OBR-25",
+            )
         sections = _sections(group)
         reader = hl7.provider(obr, 32)
         reported = _moment(obr.value(22), "OBR-22") or _moment(message.value("MSH-7"), "MSH-7")
         if reported is None:
             raise ParseProblem(
-                "Neither OBR-22 nor MSH-7 says when the result was made.", code="bad_time", field="OBR-22"
+                "Neither OBR-22 nor MSH-7 says when the result was made.",
+                code="bad_time",
+                field="OBR-22",
             )
         found.append(
             ReportRecord(
@@ -89,15 +127,23 @@ def reports(message: Message, organization_id: int, *, interchange_id: int | Non
 
 
 def charges(
-    message: Message, organization_id: int, *, supply_kinds: dict[str, str], interchange_id: int | None = None
+    message: Message,
+    organization_id: int,
+    *,
+    supply_kinds: dict[str, str],
+    interchange_id: int | None = None,
 ) -> list[PerformedRecord]:
-    """Every exam of a DFT: FT1 rows of one transaction id together. `supply_kinds`: code → kind of the procedure catalog; codes of the kinds
-    contrast and radiopharm are supplies, of the kind addon or guidance add-ons, all others the exam itself."""
+    """Every exam of a DFT: FT1 rows of one transaction id together. `supply_kinds`: code → kind of
+    the procedure catalog; codes of the kinds contrast and radiopharm are supplies, of the kind
+    addon or guidance add-ons, all others the exam itself.
+    """
     message.need("PID")
     mrn = hl7.identifier(message.first("PID"), 3)
     rows = message.all("FT1")
     if not rows:
-        raise ParseProblem("The charge message holds no FT1 segment.", code="segment_missing", field="FT1")
+        raise ParseProblem(
+            "The charge message holds no FT1 segment.", code="segment_missing", field="FT1"
+        )
     groups: dict[str, list[Segment]] = {}
     for row in rows:
         groups.setdefault(row.value(2) or row.value(23), []).append(row)
@@ -109,7 +155,9 @@ def charges(
         for line in lines:
             code = _code(line.value(25)) or _code(line.value(7))
             modifiers = tuple(m[0] for m in line.repeats(26) if m and m[0])
-            item = SupplyGiven(code, _units(line.value(10)), modifiers, credit=line.value(6).upper() == "CD")
+            item = SupplyGiven(
+                code, _units(line.value(10)), modifiers, credit=line.value(6).upper() == "CD"
+            )
             kind = supply_kinds.get(code, "")
             if kind in ("contrast", "radiopharm"):
                 supplies.append(item)
@@ -124,7 +172,12 @@ def charges(
             PerformedRecord(
                 organization_id=organization_id,
                 source="dft",
-                keys=Keys(accession=key, filler_number=first.value(23), placer_number=first.value(23), mrn=mrn),
+                keys=Keys(
+                    accession=key,
+                    filler_number=first.value(23),
+                    placer_number=first.value(23),
+                    mrn=mrn,
+                ),
                 performed_at=moments[0] if moments else None,
                 site_code=_site(message) or first.value(16, 4) or first.value(16, 1),
                 code=exam_code,
@@ -149,7 +202,9 @@ def _keys(obr: Segment, orc: Segment | None, mrn: str) -> Keys:
 
 
 def _sections(group: Sequence[Segment]) -> dict[str, str]:
-    """Sectioned text of the OBX of one report: by code, by the code's name, else by the headings of the text itself."""
+    """Sectioned text of the OBX of one report: by code, by the code's name, else by the headings of
+    the text itself.
+    """
     parts: dict[str, list[str]] = {}
     loose: list[str] = []
     for obx in group:
@@ -185,7 +240,9 @@ def _code(text: str) -> str:
 
 
 def _laterality(obr: Segment) -> str:
-    """RT, LT or 50 from the procedure code's modifiers (OBR-45 of later versions) or the body site (OBR-15)."""
+    """RT, LT or 50 from the procedure code's modifiers (OBR-45 of later versions) or the body site
+    (OBR-15).
+    """
     for parts in obr.repeats(45) + obr.repeats(44):
         if parts and parts[0].upper() in ("RT", "LT", "50"):
             return parts[0].upper()
@@ -216,7 +273,9 @@ def _units(text: str) -> Decimal:
 
 
 def _moment(text: str, field: str) -> datetime | None:
-    """A time with its own offset is aware; without one it stays the wall clock of a site not yet known."""
+    """A time with its own offset is aware; without one it stays the wall clock of a site not yet
+    known.
+    """
     found = hl7.timestamp(text, UTC, field=field)
     return found if found is None or _OFFSET.search(text) else found.replace(tzinfo=None)
 

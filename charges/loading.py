@@ -46,7 +46,9 @@ _DATA = Path(__file__).with_name("data")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """When charges may leave a site and when a missing report alarms; hours from the exam (DOMAIN D5)."""
+    """When charges may leave a site and when a missing report alarms; hours from the exam (DOMAIN
+    D5).
+    """
 
     warn_hours: int
     escalate_hours: int
@@ -60,7 +62,9 @@ class Policy:
     organization_id: int | None = None
 
     def holds_on(self, day: dt.date) -> bool:
-        return self.effective_from <= day and (self.effective_to is None or day <= self.effective_to)
+        return self.effective_from <= day and (
+            self.effective_to is None or day <= self.effective_to
+        )
 
 
 @cache
@@ -69,34 +73,54 @@ def shipped_policies() -> tuple[Policy, ...]:
     with (_DATA / "release_policy.csv").open(newline="") as handle:
         return tuple(
             Policy(
-                int(r["warn_hours"]), int(r["escalate_hours"]), int(r["director_hours"]), int(r["eligibility_days"]) if r["eligibility_days"] else None,
-                r["tc_without_report"] == "Y", r["auto_release"] == "Y", dt.date.fromisoformat(r["effective_from"]),
+                int(r["warn_hours"]),
+                int(r["escalate_hours"]),
+                int(r["director_hours"]),
+                int(r["eligibility_days"]) if r["eligibility_days"] else None,
+                r["tc_without_report"] == "Y",
+                r["auto_release"] == "Y",
+                dt.date.fromisoformat(r["effective_from"]),
                 dt.date.fromisoformat(r["effective_to"]) if r["effective_to"] else None,
             )
             for r in csv.DictReader(handle)
-        )  # fmt: skip
+        )
 
 
 class Policies:
-    """Release policies by site and day: the site's own row, the organization's, else the shipped default."""
+    """Release policies by site and day: the site's own row, the organization's, else the shipped
+    default.
+    """
 
     def __init__(self, organizations: Iterable[int]) -> None:
         own = [
             Policy(
-                p.warn_hours, p.escalate_hours, p.director_hours, p.eligibility_days, p.tc_without_report, p.auto_release, p.effective_from,
-                p.effective_to, p.site_id, p.organization_id,
+                p.warn_hours,
+                p.escalate_hours,
+                p.director_hours,
+                p.eligibility_days,
+                p.tc_without_report,
+                p.auto_release,
+                p.effective_from,
+                p.effective_to,
+                p.site_id,
+                p.organization_id,
             )
             for p in ReleasePolicy.objects.filter(organization_id__in=list(organizations))
-        ]  # fmt: skip
+        ]
         self._rows = (*own, *shipped_policies())
 
     def of(self, site: Site, day: dt.date) -> Policy:
         fitting = [
             p
             for p in self._rows
-            if p.holds_on(day) and p.site_id in (None, site.pk) and p.organization_id in (None, site.organization_id)
+            if p.holds_on(day)
+            and p.site_id in (None, site.pk)
+            and p.organization_id in (None, site.organization_id)
         ]
-        return max(fitting, key=lambda p: (p.site_id is not None, p.organization_id is not None, p.effective_from))
+        return max(
+            fitting,
+            key=lambda p: (p.site_id is not None, p.organization_id is not None, p.effective_from),
+        )
 
 
 @cache
@@ -106,18 +130,23 @@ def shipped_agents() -> tuple[tuple[StockFacts, dt.date, dt.date | None], ...]:
         return tuple(
             (
                 StockFacts(
-                    r["agent"], r["code"], None, int(r["strength_from"]) if r["strength_from"] else None,
+                    r["agent"],
+                    r["code"],
+                    None,
+                    int(r["strength_from"]) if r["strength_from"] else None,
                     int(r["strength_to"]) if r["strength_to"] else None,
                 ),
                 dt.date.fromisoformat(r["effective_from"]),
                 dt.date.fromisoformat(r["effective_to"]) if r["effective_to"] else None,
             )
             for r in csv.DictReader(handle)
-        )  # fmt: skip
+        )
 
 
 class Codes:
-    """Procedure catalog and fee schedule indicators of one day, as `charges.assembly` asks for them."""
+    """Procedure catalog and fee schedule indicators of one day, as `charges.assembly` asks for
+    them.
+    """
 
     def __init__(self, tables: MemoryTables, on: dt.date) -> None:
         self._tables, self._on = tables, on
@@ -133,12 +162,24 @@ class Codes:
             found = ((code, current(versions, self._on)) for code, versions in self._book.items())
             self._rows = [
                 FamilyRow(
-                    code, r.family, r.modality, "" if r.contrast == "any" and r.modality not in ("CT", "MR", "CTA", "MRA") else r.contrast,
-                    r.views_min, r.views_max, r.extent, self._bilateral(code, r), r.effective_from, r.effective_to,
+                    code,
+                    r.family,
+                    r.modality,
+                    (
+                        ""
+                        if r.contrast == "any" and r.modality not in ("CT", "MR", "CTA", "MRA")
+                        else r.contrast
+                    ),
+                    r.views_min,
+                    r.views_max,
+                    r.extent,
+                    self._bilateral(code, r),
+                    r.effective_from,
+                    r.effective_to,
                 )
                 for code, r in found
                 if r is not None and r.family
-            ]  # fmt: skip
+            ]
         return self._rows
 
     def row(self, code: str) -> CodeRow | None:
@@ -146,9 +187,20 @@ class Codes:
         if r is None:
             return None
         return CodeRow(
-            code, r.name, r.family, r.modality, r.body_part, r.kind, "" if r.contrast == "any" else r.contrast, r.extent, r.views_min, r.views_max,
-            r.laterality == "required", r.laterality == "bilateral", self._bilateral(code, r),
-        )  # fmt: skip
+            code,
+            r.name,
+            r.family,
+            r.modality,
+            r.body_part,
+            r.kind,
+            "" if r.contrast == "any" else r.contrast,
+            r.extent,
+            r.views_min,
+            r.views_max,
+            r.laterality == "required",
+            r.laterality == "bilateral",
+            self._bilateral(code, r),
+        )
 
     def pctc(self, code: str, on: dt.date) -> str:
         fee = self._tables.rvu(code, Component.GLOBAL, on)
@@ -160,25 +212,45 @@ class Codes:
 
 def last_reports(exam_ids: Iterable[int]) -> dict[int, Report]:
     """The last version of each exam's report. One query."""
-    rows = Report.objects.filter(exam_id__in=list(exam_ids)).order_by("exam_id", "-version").distinct("exam_id")
+    rows = (
+        Report.objects.filter(exam_id__in=list(exam_ids))
+        .order_by("exam_id", "-version")
+        .distinct("exam_id")
+    )
     return {r.exam_id: r for r in rows}
 
 
 def credentialed(reader: Reader, exam: Exam) -> bool:
     """Whether a reader's credentials cover the day of the exam."""
     day = exam.service_date
-    return reader.credentialed_from <= day and (reader.credentialed_to is None or day <= reader.credentialed_to)
+    return reader.credentialed_from <= day and (
+        reader.credentialed_to is None or day <= reader.credentialed_to
+    )
 
 
 def with_rows(rows: Iterable[int] | Q) -> list[Exam]:
-    """Exams with everything of their thread that one join can bring. One query; locks the exam rows."""
+    """Exams with everything of their thread that one join can bring. One query; locks the exam
+    rows.
+    """
     chosen = rows if isinstance(rows, Q) else Q(pk__in=list(rows))
     return list(
-        Exam.objects.select_for_update(of=("self",)).filter(chosen).select_related(
-            "patient", "site__organization", "coverage__payer", "coverage__plan", "reader__group", "reader__provider", "authorization",
-            "ordered_exam__patient", "ordered_exam__appointment", "ordered_exam__order__ordering", "ordered_exam__order__site",
-        ).order_by("pk")
-    )  # fmt: skip
+        Exam.objects.select_for_update(of=("self",))
+        .filter(chosen)
+        .select_related(
+            "patient",
+            "site__organization",
+            "coverage__payer",
+            "coverage__plan",
+            "reader__group",
+            "reader__provider",
+            "authorization",
+            "ordered_exam__patient",
+            "ordered_exam__appointment",
+            "ordered_exam__order__ordering",
+            "ordered_exam__order__site",
+        )
+        .order_by("pk")
+    )
 
 
 class Facts:
@@ -194,17 +266,21 @@ class Facts:
         self.tables, self.book = tables_for(organizations)
         self._codes: dict[dt.date, Codes] = {}
         self._coverages: dict[int, list[Coverage]] = {}
-        covers = Coverage.objects.filter(patient_id__in={e.patient_id for e in exams}, active=True).select_related(
-            "payer", "plan"
-        )
+        covers = Coverage.objects.filter(
+            patient_id__in={e.patient_id for e in exams}, active=True
+        ).select_related("payer", "plan")
         for c in covers.order_by("rank", "id"):
             self._coverages.setdefault(c.patient_id, []).append(c)
         self.checks = self._checks()
         self._arrangements = list(
-            BillingArrangement.objects.filter(organization_id__in=organizations).select_related("group")
+            BillingArrangement.objects.filter(organization_id__in=organizations).select_related(
+                "group"
+            )
         )
         self._facts = [(_arrangement(a), a) for a in self._arrangements]
-        self._scanners = list(Scanner.objects.filter(organization_id__in=organizations).order_by("effective_from"))
+        self._scanners = list(
+            Scanner.objects.filter(organization_id__in=organizations).order_by("effective_from")
+        )
         self._stock = list(ContrastStock.objects.filter(organization_id__in=organizations))
         self._waived: dict[int, set[tuple[str, int]]] = {}
         for exam_id, code, version in FindingWaiver.objects.filter(exam_id__in=ids).values_list(
@@ -233,7 +309,8 @@ class Facts:
         fitting = [
             c
             for c in self._coverages.get(exam.patient_id, ())
-            if (c.starts_on is None or c.starts_on <= day) and (c.ends_on is None or day <= c.ends_on)
+            if (c.starts_on is None or c.starts_on <= day)
+            and (c.ends_on is None or day <= c.ends_on)
         ]
         refused = (CoverageStatus.INACTIVE, CoverageStatus.REJECTED)
         return min(fitting, key=lambda c: (c.status in refused, c.rank), default=None)
@@ -247,17 +324,29 @@ class Facts:
             return Benefits()
         sharing = sharing_of(check, modality, coverage.payer.service_types)
         return Benefits(
-            sharing.deductible_remaining, sharing.coinsurance, sharing.copay, sharing.out_of_pocket_remaining
+            sharing.deductible_remaining,
+            sharing.coinsurance,
+            sharing.copay,
+            sharing.out_of_pocket_remaining,
         )
 
     def verified_days(self, exam: Exam, coverage: Coverage) -> int | None:
         """Days between the last active answer and the exam; None when it was never verified."""
         if coverage.verified_at is None or coverage.status == CoverageStatus.UNVERIFIED:
             return None
-        return abs((coverage.verified_at.astimezone(ZoneInfo(exam.site.time_zone)).date() - exam.service_date).days)
+        return abs(
+            (
+                coverage.verified_at.astimezone(ZoneInfo(exam.site.time_zone)).date()
+                - exam.service_date
+            ).days
+        )
 
-    def arrangement(self, exam: Exam, coverage: Coverage | None) -> tuple[Arrangement, BillingArrangement] | None:
-        """The row in force. While nobody has read the exam, the site's row of any reading group stands in, so that dollars can be shown."""
+    def arrangement(
+        self, exam: Exam, coverage: Coverage | None
+    ) -> tuple[Arrangement, BillingArrangement] | None:
+        """The row in force. While nobody has read the exam, the site's row of any reading group
+        stands in, so that dollars can be shown.
+        """
         wanted = {
             "site": str(exam.site_id),
             "modality": exam.modality,
@@ -269,12 +358,18 @@ class Facts:
         found = resolve_arrangement(facts, group=group, **wanted)  # type: ignore[arg-type]
         if found is None and not group:
             groups = {f.group for f in facts}
-            options = [r for g in sorted(groups) if (r := resolve_arrangement(facts, group=g, **wanted)) is not None]  # type: ignore[arg-type]
+            options = [
+                r
+                for g in sorted(groups)
+                if (r := resolve_arrangement(facts, group=g, **wanted)) is not None
+            ]  # type: ignore[arg-type]
             found = options[0] if options else None
         return next(((f, row) for f, row in self._facts if f is found), None) if found else None
 
     def equipment(self, exam: Exam) -> Equipment:
-        """The asset record of the machine; a site's only machine of the modality when the message names none we know."""
+        """The asset record of the machine; a site's only machine of the modality when the message
+        names none we know.
+        """
         day = exam.service_date
         live = [
             s
@@ -300,7 +395,11 @@ class Facts:
             and s.effective_from <= day
             and (s.effective_to is None or day <= s.effective_to)
         ]
-        shipped = [s for s, first, last in shipped_agents() if first <= day and (last is None or day <= last)]
+        shipped = [
+            s
+            for s, first, last in shipped_agents()
+            if first <= day and (last is None or day <= last)
+        ]
         return (*own, *shipped)
 
     def locality(self, zip_code: str) -> Locality | None:
@@ -317,14 +416,22 @@ class Facts:
         return ExamFacts(
             key=exam.pk,
             on=exam.service_date,
-            code=said.get("code") or exam.code or (exam.ordered_exam.code if exam.ordered_exam else ""),
+            code=said.get("code")
+            or exam.code
+            or (exam.ordered_exam.code if exam.ordered_exam else ""),
             modality=exam.modality,
-            said=said
-            if said.get("laterality") or not exam.ordered_exam
-            else {**said, "laterality": exam.ordered_exam.laterality},
+            said=(
+                said
+                if said.get("laterality") or not exam.ordered_exam
+                else {**said, "laterality": exam.ordered_exam.laterality}
+            ),
             pos=exam.site.pos,
             pos_setting=self.tables.pos_setting(exam.site.pos),
-            report=ReportFacts(report.status, report.version, report.sections, report.reader_npi) if report else None,
+            report=(
+                ReportFacts(report.status, report.version, report.sections, report.reader_npi)
+                if report
+                else None
+            ),
             reader_known=exam.reader is not None,
             reader_credentialed=exam.reader is not None and credentialed(exam.reader, exam),
             session=str(exam.ordered_exam.appointment_id or "") if exam.ordered_exam else "",
@@ -351,7 +458,9 @@ class Facts:
     def load_prices(self, wanted: Iterable[tuple[int, str]]) -> None:
         """The list prices of (organization, code). One query."""
         pairs = set(wanted)
-        rows = ListPrice.objects.filter(organization_id__in={o for o, _ in pairs}, code__in={c for _, c in pairs})
+        rows = ListPrice.objects.filter(
+            organization_id__in={o for o, _ in pairs}, code__in={c for _, c in pairs}
+        )
         for row in rows.order_by("effective_from"):
             self._prices.setdefault((row.organization_id, row.code, row.mod), []).append(row)
 
@@ -381,6 +490,12 @@ def _arrangement(row: BillingArrangement) -> Arrangement:
 
 
 def filing_deadline(exam: Exam, coverage: Coverage | None) -> dt.date:
-    """The last day to file: the payer's limit from the service, the shortest usual one when unknown."""
-    days = coverage.payer.filing_days if coverage and coverage.payer.filing_days else DEFAULT_FILING_DAYS
+    """The last day to file: the payer's limit from the service, the shortest usual one when
+    unknown.
+    """
+    days = (
+        coverage.payer.filing_days
+        if coverage and coverage.payer.filing_days
+        else DEFAULT_FILING_DAYS
+    )
     return exam.service_date + dt.timedelta(days=days)

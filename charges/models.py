@@ -1,4 +1,6 @@
-"""Mid-cycle: performed exams, reports, charges, and who owns the scanner and who reads (DOMAIN A3, D)."""
+"""Mid-cycle: performed exams, reports, charges, and who owns the scanner and who reads (DOMAIN A3,
+D).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from rcm.accounts.tenancy import TenantModel
 
 
 class ReadingGroup(TenantModel):
-    """A group of readers and its relation to us: employee, reassigned, independent, purchased, ours_elsewhere."""
+    """A group of readers and its relation to us: employee, reassigned, independent, purchased,
+    ours_elsewhere.
+    """
 
     name = models.CharField(max_length=80)
     npi = models.CharField(max_length=10)
@@ -21,13 +25,17 @@ class ReadingGroup(TenantModel):
     address = models.CharField(max_length=100, blank=True)
     city = models.CharField(max_length=60, blank=True)
     state = models.CharField(max_length=2, blank=True)
-    zip = models.CharField(max_length=9, blank=True, help_text="Where the reading is done: decides the PC locality")
+    zip = models.CharField(
+        max_length=9, blank=True, help_text="Where the reading is done: decides the PC locality"
+    )
     country = models.CharField(
         max_length=2, default="US", help_text="Medicare pays no reading done abroad (DOMAIN A2.5)"
     )
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "npi"], name="one_group_npi")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "npi"], name="one_group_npi")
+        ]
 
 
 class Reader(TenantModel):
@@ -39,21 +47,33 @@ class Reader(TenantModel):
     credentialed_to = models.DateField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "group", "provider"], name="one_reader")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "group", "provider"], name="one_reader")
+        ]
 
 
 class BillingArrangement(TenantModel):
-    """Site × modality × reading group × payer × date ⇒ inputs of the component decision (DOMAIN A3). Null means any."""
+    """Site × modality × reading group × payer × date ⇒ inputs of the component decision (DOMAIN
+    A3). Null means any.
+    """
 
     site = models.ForeignKey("accounts.Site", on_delete=models.PROTECT, related_name="+")
     modality = models.CharField(max_length=6, blank=True)
     group = models.ForeignKey(ReadingGroup, on_delete=models.PROTECT, null=True, related_name="+")
-    payer = models.ForeignKey("reference.Payer", on_delete=models.PROTECT, null=True, related_name="+")
-    equipment_owner = models.CharField(max_length=10, default="ours", help_text="ours, hospital, other")
+    payer = models.ForeignKey(
+        "reference.Payer", on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    equipment_owner = models.CharField(
+        max_length=10, default="ours", help_text="ours, hospital, other"
+    )
     tech_employer = models.CharField(max_length=10, default="ours")
-    reader_relation = models.CharField(max_length=14, help_text="employee, reassigned, independent, purchased")
+    reader_relation = models.CharField(
+        max_length=14, help_text="employee, reassigned, independent, purchased"
+    )
     force = models.CharField(
-        max_length=24, blank=True, help_text="global_only, split_required, pc_bundled_to_hospital, capitated"
+        max_length=24,
+        blank=True,
+        help_text="global_only, split_required, pc_bundled_to_hospital, capitated",
     )
     under_arrangement = models.BooleanField(default=False)
     anti_markup = models.BooleanField(
@@ -66,14 +86,20 @@ class BillingArrangement(TenantModel):
     effective_to = models.DateField(null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["organization", "site", "effective_from"], name="arrangement_site")]
+        indexes = [
+            models.Index(fields=["organization", "site", "effective_from"], name="arrangement_site")
+        ]
 
 
 class ContrastStock(TenantModel):
-    """How a site buys a contrast agent: its billing code and whether it comes in single-dose vials (JZ or JW, DOMAIN A7). Null site: all."""
+    """How a site buys a contrast agent: its billing code and whether it comes in single-dose vials
+    (JZ or JW, DOMAIN A7). Null site: all.
+    """
 
     site = models.ForeignKey("accounts.Site", on_delete=models.PROTECT, null=True, related_name="+")
-    agent = models.CharField(max_length=40, help_text="As the technologist writes it: gadobutrol, Omnipaque 350")
+    agent = models.CharField(
+        max_length=40, help_text="As the technologist writes it: gadobutrol, Omnipaque 350"
+    )
     code = models.CharField(max_length=5)
     single_dose = models.BooleanField(null=True)
     effective_from = models.DateField()
@@ -82,14 +108,17 @@ class ContrastStock(TenantModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "site", "agent", "effective_from"], nulls_distinct=False, name="one_stock"
+                fields=["organization", "site", "agent", "effective_from"],
+                nulls_distinct=False,
+                name="one_stock",
             )
         ]
 
 
 class ReleasePolicy(TenantModel):
-    """When charges may leave and when a missing report alarms (DOMAIN D5), by site and date. Null site: all. Without a row the shipped
-    defaults hold (charges/data/release_policy.csv)."""
+    """When charges may leave and when a missing report alarms (DOMAIN D5), by site and date. Null
+    site: all. Without a row the shipped defaults hold (charges/data/release_policy.csv).
+    """
 
     site = models.ForeignKey("accounts.Site", on_delete=models.PROTECT, null=True, related_name="+")
     warn_hours = models.IntegerField()
@@ -98,7 +127,9 @@ class ReleasePolicy(TenantModel):
     eligibility_days = models.IntegerField(
         null=True, help_text="Verified at most so many days from the service; null not demanded"
     )
-    tc_without_report = models.BooleanField(help_text="A technical part may leave before the report")
+    tc_without_report = models.BooleanField(
+        help_text="A technical part may leave before the report"
+    )
     auto_release = models.BooleanField(help_text="Clean exams release by themselves")
     effective_from = models.DateField()
     effective_to = models.DateField(null=True)
@@ -106,7 +137,9 @@ class ReleasePolicy(TenantModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "site", "effective_from"], nulls_distinct=False, name="one_policy"
+                fields=["organization", "site", "effective_from"],
+                nulls_distinct=False,
+                name="one_policy",
             )
         ]
 
@@ -126,7 +159,9 @@ class Scanner(TenantModel):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["organization", "station", "effective_from"], name="one_station")
+            models.UniqueConstraint(
+                fields=["organization", "station", "effective_from"], name="one_station"
+            )
         ]
 
 
@@ -142,7 +177,12 @@ class ExamStatus(models.TextChoices):
 
 
 EXAM_MOVES: dict[str, set[str]] = {
-    ExamStatus.IN_PROGRESS: {ExamStatus.PERFORMED, ExamStatus.DISCONTINUED, ExamStatus.PRELIMINARY, ExamStatus.FINAL},
+    ExamStatus.IN_PROGRESS: {
+        ExamStatus.PERFORMED,
+        ExamStatus.DISCONTINUED,
+        ExamStatus.PRELIMINARY,
+        ExamStatus.FINAL,
+    },
     ExamStatus.PERFORMED: {
         ExamStatus.PRELIMINARY,
         ExamStatus.FINAL,
@@ -151,16 +191,33 @@ EXAM_MOVES: dict[str, set[str]] = {
         ExamStatus.CODED,
     },
     ExamStatus.PRELIMINARY: {ExamStatus.FINAL, ExamStatus.PERFORMED, ExamStatus.NO_BILL},
-    ExamStatus.FINAL: {ExamStatus.CODED, ExamStatus.RELEASED, ExamStatus.NO_BILL, ExamStatus.PERFORMED},
-    ExamStatus.CODED: {ExamStatus.RELEASED, ExamStatus.NO_BILL, ExamStatus.FINAL, ExamStatus.PERFORMED},
-    ExamStatus.RELEASED: {ExamStatus.CODED, ExamStatus.FINAL, ExamStatus.NO_BILL, ExamStatus.PERFORMED},
+    ExamStatus.FINAL: {
+        ExamStatus.CODED,
+        ExamStatus.RELEASED,
+        ExamStatus.NO_BILL,
+        ExamStatus.PERFORMED,
+    },
+    ExamStatus.CODED: {
+        ExamStatus.RELEASED,
+        ExamStatus.NO_BILL,
+        ExamStatus.FINAL,
+        ExamStatus.PERFORMED,
+    },
+    ExamStatus.RELEASED: {
+        ExamStatus.CODED,
+        ExamStatus.FINAL,
+        ExamStatus.NO_BILL,
+        ExamStatus.PERFORMED,
+    },
     ExamStatus.NO_BILL: {ExamStatus.FINAL, ExamStatus.CODED, ExamStatus.PERFORMED},
     ExamStatus.DISCONTINUED: {ExamStatus.PERFORMED, ExamStatus.NO_BILL, ExamStatus.CODED},
 }
 
 
 class Exam(TenantModel):
-    """A performed exam, by accession. `performed` keeps what the modality and the report header said was done."""
+    """A performed exam, by accession. `performed` keeps what the modality and the report header
+    said was done.
+    """
 
     site_path = "site_id"
 
@@ -169,39 +226,61 @@ class Exam(TenantModel):
         "intake.OrderedExam", on_delete=models.PROTECT, null=True, related_name="performed"
     )
     site = models.ForeignKey("accounts.Site", on_delete=models.PROTECT, related_name="+")
-    coverage = models.ForeignKey("intake.Coverage", on_delete=models.PROTECT, null=True, related_name="+")
+    coverage = models.ForeignKey(
+        "intake.Coverage", on_delete=models.PROTECT, null=True, related_name="+"
+    )
     authorization = models.ForeignKey(
         "authorizations.Authorization", on_delete=models.PROTECT, null=True, related_name="exams"
     )
     accession = models.CharField(max_length=40)
     study_uid = models.CharField(max_length=64, blank=True)
     modality = models.CharField(max_length=6)
-    code = models.CharField(max_length=5, blank=True, help_text="Performed code; blank until resolved")
+    code = models.CharField(
+        max_length=5, blank=True, help_text="Performed code; blank until resolved"
+    )
     laterality = models.CharField(max_length=2, blank=True)
     performed_at = models.DateTimeField()
     service_date = models.DateField(help_text="In the site's time zone")
     station = models.CharField(max_length=40, blank=True)
-    performed = models.JSONField(default=dict, help_text="contrast {route, agent, volume_ml}, views, extent, sources")
-    diagnoses = models.JSONField(default=list, help_text="As coded from charge message or report; empty: the order's")
-    suggestion = models.JSONField(default=dict, help_text="Capture's own answer: code, modifiers, why")
+    performed = models.JSONField(
+        default=dict, help_text="contrast {route, agent, volume_ml}, views, extent, sources"
+    )
+    diagnoses = models.JSONField(
+        default=list, help_text="As coded from charge message or report; empty: the order's"
+    )
+    suggestion = models.JSONField(
+        default=dict, help_text="Capture's own answer: code, modifiers, why"
+    )
     decision = models.JSONField(
-        default=dict, help_text="Coder's decision that stands over it: code, modifiers, reason, by, at"
+        default=dict,
+        help_text="Coder's decision that stands over it: code, modifiers, reason, by, at",
     )
     findings = models.JSONField(
-        default=list, help_text="Report check against the charge, last version: code, sentence, section, span"
+        default=list,
+        help_text="Report check against the charge, last version: code, sentence, section, span",
     )
     order_change = models.JSONField(
         default=dict, help_text="What is documented about a change against the order (DOMAIN B5)"
     )
-    status = models.CharField(max_length=12, choices=ExamStatus.choices, default=ExamStatus.PERFORMED)
+    status = models.CharField(
+        max_length=12, choices=ExamStatus.choices, default=ExamStatus.PERFORMED
+    )
     reader = models.ForeignKey(Reader, on_delete=models.PROTECT, null=True, related_name="+")
-    match = models.JSONField(default=dict, help_text="Last four-way match: verdict, code, cell, owner, grid")
-    holds = models.JSONField(default=list, help_text="What stops release: code, sentence, fix, owner")
+    match = models.JSONField(
+        default=dict, help_text="Last four-way match: verdict, code, cell, owner, grid"
+    )
+    holds = models.JSONField(
+        default=list, help_text="What stops release: code, sentence, fix, owner"
+    )
     no_bill_reason = models.CharField(max_length=200, blank=True)
     no_bill_by = models.CharField(
-        max_length=120, blank=True, help_text="Who decided; an automatic one is undone when its cause is gone"
+        max_length=120,
+        blank=True,
+        help_text="Who decided; an automatic one is undone when its cause is gone",
     )
-    form = models.JSONField(default=dict, help_text="Billing form decided: form, rule, words, others, invoice")
+    form = models.JSONField(
+        default=dict, help_text="Billing form decided: form, rule, words, others, invoice"
+    )
     expected = models.DecimalField(
         max_digits=12, decimal_places=2, null=True, help_text="Expected payment of the whole exam"
     )
@@ -209,9 +288,13 @@ class Exam(TenantModel):
     version = models.IntegerField(default=0)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "accession"], name="one_accession")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "accession"], name="one_accession")
+        ]
         indexes = [
-            models.Index(fields=["organization", "status", "service_date", "id"], name="exam_status"),
+            models.Index(
+                fields=["organization", "status", "service_date", "id"], name="exam_status"
+            ),
             models.Index(fields=["patient", "service_date"], name="exam_patient"),
             models.Index(fields=["organization", "service_date", "site"], name="exam_day"),
         ]
@@ -230,7 +313,9 @@ class ReportStatus(models.TextChoices):
 
 
 class Report(TenantModel):
-    """One version of a report (OBR-25). Only F or C can release; never P, R, A, I (DOMAIN D1, D5). Text is never edited."""
+    """One version of a report (OBR-25). Only F or C can release; never P, R, A, I (DOMAIN D1, D5).
+    Text is never edited.
+    """
 
     append_only = True
 
@@ -238,38 +323,48 @@ class Report(TenantModel):
     version = models.SmallIntegerField()
     status = models.CharField(max_length=1, choices=ReportStatus.choices)
     sections = models.JSONField(
-        default=dict, help_text="indication, technique, comparison, findings, impression, signature, addendum …"
+        default=dict,
+        help_text="indication, technique, comparison, findings, impression, signature, addendum …",
     )
     reader_npi = models.CharField(max_length=10, blank=True)
     reader_name = models.CharField(max_length=80, blank=True)
     signed_at = models.DateTimeField(null=True)
     reported_at = models.DateTimeField()
-    findings = models.JSONField(default=list, help_text="Report check: code, sentence, section, span")
+    findings = models.JSONField(
+        default=list, help_text="Report check: code, sentence, section, span"
+    )
     interchange_id = models.BigIntegerField(null=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["exam", "version"], name="one_report_version"),
             models.CheckConstraint(
-                condition=~Q(status__in=["F", "C"]) | Q(signed_at__isnull=False), name="final_is_signed"
+                condition=~Q(status__in=["F", "C"]) | Q(signed_at__isnull=False),
+                name="final_is_signed",
             ),
         ]
 
 
 class FindingWaiver(TenantModel):
-    """A coder's reasoned "this finding does not stop the charge", for the report version it was seen on."""
+    """A coder's reasoned "this finding does not stop the charge", for the report version it was
+    seen on.
+    """
 
     append_only = True
 
     exam = models.ForeignKey(Exam, on_delete=models.PROTECT, related_name="waivers")
     code = models.CharField(max_length=40)
-    report_version = models.SmallIntegerField(default=0, help_text="A later version asks again; 0: before any report")
+    report_version = models.SmallIntegerField(
+        default=0, help_text="A later version asks again; 0: before any report"
+    )
     reason = models.CharField(max_length=200)
     actor_name = models.CharField(max_length=120)
     at = models.DateTimeField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["exam", "code", "report_version"], name="one_waiver")]
+        constraints = [
+            models.UniqueConstraint(fields=["exam", "code", "report_version"], name="one_waiver")
+        ]
 
 
 class UnsolicitedStatus(models.TextChoices):
@@ -286,7 +381,9 @@ UNSOLICITED_MOVES: dict[str, set[str]] = {
 
 
 class Unsolicited(TenantModel):
-    """A result or charge message that no order explains; it never becomes a charge by itself (DOMAIN D1)."""
+    """A result or charge message that no order explains; it never becomes a charge by itself
+    (DOMAIN D1).
+    """
 
     interchange_id = models.BigIntegerField()
     position = models.SmallIntegerField(default=0, help_text="Which record of the message")
@@ -295,20 +392,32 @@ class Unsolicited(TenantModel):
     filler_number = models.CharField(max_length=40, blank=True)
     placer_number = models.CharField(max_length=40, blank=True)
     mrn = models.CharField(max_length=30, blank=True)
-    patient = models.ForeignKey("intake.Patient", on_delete=models.PROTECT, null=True, related_name="+")
+    patient = models.ForeignKey(
+        "intake.Patient", on_delete=models.PROTECT, null=True, related_name="+"
+    )
     code = models.CharField(max_length=5, blank=True)
     modality = models.CharField(max_length=6, blank=True)
     why = models.CharField(max_length=200)
-    status = models.CharField(max_length=10, choices=UnsolicitedStatus.choices, default=UnsolicitedStatus.WAITING)
-    ordered_exam = models.ForeignKey("intake.OrderedExam", on_delete=models.PROTECT, null=True, related_name="+")
+    status = models.CharField(
+        max_length=10, choices=UnsolicitedStatus.choices, default=UnsolicitedStatus.WAITING
+    )
+    ordered_exam = models.ForeignKey(
+        "intake.OrderedExam", on_delete=models.PROTECT, null=True, related_name="+"
+    )
     exam = models.ForeignKey(Exam, on_delete=models.PROTECT, null=True, related_name="+")
     reason = models.CharField(max_length=200, blank=True)
     received_at = models.DateTimeField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["interchange_id", "position"], name="one_unsolicited")]
+        constraints = [
+            models.UniqueConstraint(fields=["interchange_id", "position"], name="one_unsolicited")
+        ]
         indexes = [
-            models.Index(fields=["organization", "accession"], name="unsolicited_open", condition=Q(status="waiting"))
+            models.Index(
+                fields=["organization", "accession"],
+                name="unsolicited_open",
+                condition=Q(status="waiting"),
+            )
         ]
 
 
@@ -322,7 +431,12 @@ class ChargeStatus(models.TextChoices):
 
 CHARGE_MOVES: dict[str, set[str]] = {
     ChargeStatus.HELD: {ChargeStatus.RELEASED, ChargeStatus.VOID, ChargeStatus.SELF_PAY},
-    ChargeStatus.RELEASED: {ChargeStatus.BILLED, ChargeStatus.HELD, ChargeStatus.VOID, ChargeStatus.SELF_PAY},
+    ChargeStatus.RELEASED: {
+        ChargeStatus.BILLED,
+        ChargeStatus.HELD,
+        ChargeStatus.VOID,
+        ChargeStatus.SELF_PAY,
+    },
     ChargeStatus.BILLED: {ChargeStatus.RELEASED, ChargeStatus.VOID, ChargeStatus.HELD},
     ChargeStatus.SELF_PAY: {ChargeStatus.VOID, ChargeStatus.RELEASED},
     ChargeStatus.VOID: set(),
@@ -330,7 +444,9 @@ CHARGE_MOVES: dict[str, set[str]] = {
 
 
 class Charge(TenantModel):
-    """One billable line of an exam: code, component, modifiers, units, price and expected payment with its derivation."""
+    """One billable line of an exam: code, component, modifiers, units, price and expected payment
+    with its derivation.
+    """
 
     exam = models.ForeignKey(Exam, on_delete=models.PROTECT, related_name="charges")
     patient = models.ForeignKey("intake.Patient", on_delete=models.PROTECT, related_name="charges")
@@ -346,9 +462,14 @@ class Charge(TenantModel):
     expected_patient = models.DecimalField(max_digits=12, decimal_places=2, null=True)
     derivation = models.JSONField(default=list)
     rendering_npi = models.CharField(max_length=10, blank=True)
-    bill_as = models.CharField(max_length=10, default="ours", help_text="ours, or who else bills it")
+    bill_as = models.CharField(
+        max_length=10, default="ours", help_text="ours, or who else bills it"
+    )
     purchased_price = models.DecimalField(
-        max_digits=12, decimal_places=2, null=True, help_text="Net charge of a purchased reading (PS1)"
+        max_digits=12,
+        decimal_places=2,
+        null=True,
+        help_text="Net charge of a purchased reading (PS1)",
     )
     replaces = models.ForeignKey(
         "self",
@@ -369,13 +490,17 @@ class Charge(TenantModel):
             models.CheckConstraint(condition=Q(amount__gte=0), name="charge_not_negative"),
         ]
         indexes = [
-            models.Index(fields=["organization", "status", "service_date", "id"], name="charge_status"),
+            models.Index(
+                fields=["organization", "status", "service_date", "id"], name="charge_status"
+            ),
             models.Index(fields=["exam", "status"], name="charge_exam"),
         ]
 
 
 class AccessionProof(TenantModel):
-    """The accession control total of one site and day as it stood when it was proven (FEATURES C7)."""
+    """The accession control total of one site and day as it stood when it was proven (FEATURES
+    C7).
+    """
 
     append_only = True
 

@@ -1,6 +1,8 @@
-"""What was performed, told by several sources: kept by source, merged by rank, read as the facts of capture (DOMAIN D2, D3).
+"""What was performed, told by several sources: kept by source, merged by rank, read as the facts of
+capture (DOMAIN D2, D3).
 
-Pure. A source never loses what it said when it says something else later; what a higher source says stands over the lower ones.
+Pure. A source never loses what it said when it says something else later; what a higher source says
+stands over the lower ones.
 """
 
 from __future__ import annotations
@@ -59,12 +61,16 @@ def told(record: PerformedRecord) -> dict[str, Any]:
         out["contrast"] = {k: v for k, v in out["contrast"].items() if v not in (None, "")}
     for name, items in (("supplies", record.supplies), ("addons", record.addons)):
         if items:
-            out[name] = {"-".join((i.code, *i.modifiers)): None if i.credit else _supply(i) for i in items}
+            out[name] = {
+                "-".join((i.code, *i.modifiers)): None if i.credit else _supply(i) for i in items
+            }
     return {k: v for k, v in out.items() if v not in (None, "")}
 
 
 def merged(by: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Everything said, the stronger source over the weaker, contrast field by field, supplies code by code."""
+    """Everything said, the stronger source over the weaker, contrast field by field, supplies code
+    by code.
+    """
     out: dict[str, Any] = {}
     for source in sorted(by, key=lambda s: RANK.index(s) if s in RANK else -1):
         for key, value in by[source].items():
@@ -95,7 +101,9 @@ def side_of(laterality: str) -> Side | None:
     return _SIDES.get(laterality)
 
 
-def facts(said: Mapping[str, Any], *, family: str, modality: str, on: dt.date, session: str = "") -> Performed:
+def facts(
+    said: Mapping[str, Any], *, family: str, modality: str, on: dt.date, session: str = ""
+) -> Performed:
     """The technologist's record as capture reads it; what was not recorded stays None."""
     contrast = said.get("contrast", {})
     route = _ROUTES.get(contrast.get("route", ""))
@@ -113,7 +121,9 @@ def facts(said: Mapping[str, Any], *, family: str, modality: str, on: dt.date, s
     )
 
 
-def reported(reading: ReportReading, *, family: str, modality: str, on: dt.date, session: str = "") -> Performed:
+def reported(
+    reading: ReportReading, *, family: str, modality: str, on: dt.date, session: str = ""
+) -> Performed:
     """What the report says was done, as capture reads it."""
     routes, pre, post = None, None, None
     if reading.contrast is Contrast.WITHOUT:
@@ -134,7 +144,9 @@ def reported(reading: ReportReading, *, family: str, modality: str, on: dt.date,
 
 
 def as_coded(contrast: str) -> tuple[frozenset[Route] | None, bool | None, bool | None]:
-    """Routes and phases that a code's own contrast level stands for: the weakest evidence, used when nobody else spoke."""
+    """Routes and phases that a code's own contrast level stands for: the weakest evidence, used
+    when nobody else spoke.
+    """
     if contrast == Contrast.WITHOUT:
         return frozenset({Route.NONE}), None, None
     if contrast in (Contrast.WITH, Contrast.BOTH):

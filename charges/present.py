@@ -1,4 +1,6 @@
-"""Facts of the mid-cycle as the components draw them: evidence grid, blockers, the report with its sentences, the derivation of a payment."""
+"""Facts of the mid-cycle as the components draw them: evidence grid, blockers, the report with its
+sentences, the derivation of a payment.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +21,48 @@ from rcm.web import format as fmt
 from rcm.web import parts
 
 TONES = {
-    ExamStatus.IN_PROGRESS: "info", ExamStatus.PERFORMED: "warn", ExamStatus.PRELIMINARY: "warn", ExamStatus.FINAL: "info", ExamStatus.CODED: "info",
-    ExamStatus.RELEASED: "good", ExamStatus.NO_BILL: "", ExamStatus.DISCONTINUED: "bad",
-}  # fmt: skip
+    ExamStatus.IN_PROGRESS: "info",
+    ExamStatus.PERFORMED: "warn",
+    ExamStatus.PRELIMINARY: "warn",
+    ExamStatus.FINAL: "info",
+    ExamStatus.CODED: "info",
+    ExamStatus.RELEASED: "good",
+    ExamStatus.NO_BILL: "",
+    ExamStatus.DISCONTINUED: "bad",
+}
 NOT_REQUIRED = "not required"
-LABELS = {"order": "Ordered", "authorization": "Authorized", "performed": "Performed", "claim": "Billed"}
+LABELS = {
+    "order": "Ordered",
+    "authorization": "Authorized",
+    "performed": "Performed",
+    "claim": "Billed",
+}
 FIELD_WORDS = {
-    "code": "code", "units": "units", "laterality": "side", "body_part": "body part", "service_date": "date", "patient": "patient", "payer": "payer",
-    "member": "member ID", "site": "site NPI", "ordering": "ordering NPI", "rendering": "reader NPI", "number": "number", "status": "status",
+    "code": "code",
+    "units": "units",
+    "laterality": "side",
+    "body_part": "body part",
+    "service_date": "date",
+    "patient": "patient",
+    "payer": "payer",
+    "member": "member ID",
+    "site": "site NPI",
+    "ordering": "ordering NPI",
+    "rendering": "reader NPI",
+    "number": "number",
+    "status": "status",
     "requested": "requested",
-}  # fmt: skip
-SECTION_ORDER = ("title", "indication", "technique", "comparison", "findings", "impression", "addendum", "signature")
+}
+SECTION_ORDER = (
+    "title",
+    "indication",
+    "technique",
+    "comparison",
+    "findings",
+    "impression",
+    "addendum",
+    "signature",
+)
 SOURCES = {
     "mpps": "Modality",
     "oru": "Report message",
@@ -45,7 +78,9 @@ def _rows(exam: Exam) -> dict[str, dict[str, Mapping[str, Any]]]:
 
 
 def evidence(exam: Exam) -> list[parts.Evidence]:
-    """Ordered, authorized, performed, billed as four rows; the row that differs says in which field."""
+    """Ordered, authorized, performed, billed as four rows; the row that differs says in which
+    field.
+    """
     rows = _rows(exam)
     if not rows:
         ordered = exam.ordered_exam
@@ -87,9 +122,19 @@ def _text(row: str, given: Mapping[str, str]) -> str:
     side = {"RT": "right", "LT": "left", "50": "both sides"}.get(given.get("laterality", ""), "")
     days = " to ".join(fmt.mdy(_day(d)) or d for d in given.get("service_date", "").split(" to "))
     if row == "authorization":
-        words = [given.get("number", ""), given.get("status", "").replace("_", " "), days, given.get("units", ""), side]
+        words = [
+            given.get("number", ""),
+            given.get("status", "").replace("_", " "),
+            days,
+            given.get("units", ""),
+            side,
+        ]
     elif row == "claim":
-        words = [{"26": "reading", "TC": "technical part"}.get(given.get("status", ""), "whole test"), days, side]
+        words = [
+            {"26": "reading", "TC": "technical part"}.get(given.get("status", ""), "whole test"),
+            days,
+            side,
+        ]
     else:
         words = [days, side]
     return ", ".join(w for w in words if w)
@@ -127,10 +172,16 @@ def _reverse(name: str, public_id: Any) -> str:
 def full_grid(exam: Exam) -> dict[str, Any]:
     """All fields of the match side by side, those that nobody gave left out."""
     rows = _rows(exam)
-    fields = [f for f in exam.match.get("grid", {}).get("fields", ()) if any(rows[r][f]["value"] for r in rows)]
+    fields = [
+        f
+        for f in exam.match.get("grid", {}).get("fields", ())
+        if any(rows[r][f]["value"] for r in rows)
+    ]
     return {
         "fields": [FIELD_WORDS.get(f, f) for f in fields],
-        "rows": [{"label": LABELS[r], "cells": [rows[r][f] for f in fields]} for r in LABELS if r in rows],
+        "rows": [
+            {"label": LABELS[r], "cells": [rows[r][f] for f in fields]} for r in LABELS if r in rows
+        ],
     }
 
 
@@ -167,7 +218,12 @@ def fix_url(exam: Exam, hold: Mapping[str, Any]) -> str:
     }.get(hold["code"])
     if name:
         return _reverse(name, exam.public_id)
-    if hold["code"] in ("ARRANGEMENT_UNKNOWN", "LOCALITY_UNKNOWN", "ANTI_MARKUP_UNKNOWN", "PURCHASE_PRICE_MISSING"):
+    if hold["code"] in (
+        "ARRANGEMENT_UNKNOWN",
+        "LOCALITY_UNKNOWN",
+        "ANTI_MARKUP_UNKNOWN",
+        "PURCHASE_PRICE_MISSING",
+    ):
         return reverse("charges:rules", args=["arrangements"])
     if hold["code"] == "EQUIPMENT_UNKNOWN":
         return reverse("charges:rules", args=["scanners"])
@@ -197,7 +253,7 @@ def blockers(exam: Exam) -> list[parts.Blocker]:
     ]
 
 
-# --- the report ------------------------------------------------------------------------------------------------------------------
+# --- the report -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,15 +275,26 @@ class Part:
 
 
 def report_parts(report: Report, findings: Sequence[Mapping[str, Any]]) -> list[Part]:
-    """The signed text in reading order, the sentences that findings point at cut out for highlighting."""
+    """The signed text in reading order, the sentences that findings point at cut out for
+    highlighting.
+    """
     out = []
-    names = [n for n in SECTION_ORDER if n in report.sections] + [n for n in report.sections if n not in SECTION_ORDER]
+    names = [n for n in SECTION_ORDER if n in report.sections] + [
+        n for n in report.sections if n not in SECTION_ORDER
+    ]
     for name in names:
         text = report.sections[name]
         marks = sorted(
-            (f["start"], f["end"], f["sentence"], "bad" if f["severity"] in ("block", "hold") else "warn")
+            (
+                f["start"],
+                f["end"],
+                f["sentence"],
+                "bad" if f["severity"] in ("block", "hold") else "warn",
+            )
             for f in findings
-            if f["section"] == name and f["start"] is not None and 0 <= f["start"] < f["end"] <= len(text)
+            if f["section"] == name
+            and f["start"] is not None
+            and 0 <= f["start"] < f["end"] <= len(text)
         )
         part, at = Part(name, name.capitalize()), 0
         for start, end, sentence, tone in marks:
@@ -235,7 +302,9 @@ def report_parts(report: Report, findings: Sequence[Mapping[str, Any]]) -> list[
                 if part.pieces and end <= at:
                     last = part.pieces[-1]
                     part.pieces[-1] = Piece(
-                        last.text, (*last.findings, sentence), "bad" if "bad" in (tone, last.tone) else tone
+                        last.text,
+                        (*last.findings, sentence),
+                        "bad" if "bad" in (tone, last.tone) else tone,
                     )
                 continue
             if start > at:
@@ -250,12 +319,18 @@ def report_parts(report: Report, findings: Sequence[Mapping[str, Any]]) -> list[
 
 def report_status(report: Report) -> tuple[str, str]:
     """Words and tone of a version."""
-    return report.get_status_display(), {
-        ReportStatus.PRELIMINARY: "warn", ReportStatus.FINAL: "good", ReportStatus.CORRECTED: "info", ReportStatus.CANCELLED: "bad",
-    }[ReportStatus(report.status)]  # fmt: skip
+    return (
+        report.get_status_display(),
+        {
+            ReportStatus.PRELIMINARY: "warn",
+            ReportStatus.FINAL: "good",
+            ReportStatus.CORRECTED: "info",
+            ReportStatus.CANCELLED: "bad",
+        }[ReportStatus(report.status)],
+    )
 
 
-# --- charges and what was performed ------------------------------------------------------------------------------------------------
+# --- charges and what was performed ---------------------------------------------------------------
 
 
 def totals(charges: Sequence[Charge]) -> dict[str, Decimal | None]:
@@ -279,10 +354,21 @@ def told(exam: Exam) -> list[dict[str, str]]:
         if contrast:
             amount = f"{contrast['given_ml']} mL" if contrast.get("given_ml") else ""
             words.append(
-                " ".join(p for p in ("contrast", contrast.get("route", ""), amount, contrast.get("agent", "")) if p)
+                " ".join(
+                    p
+                    for p in (
+                        "contrast",
+                        contrast.get("route", ""),
+                        amount,
+                        contrast.get("agent", ""),
+                    )
+                    if p
+                )
             )
         words += [
-            f"{line} × {item['units']}" for name in ("supplies", "addons") for line, item in said.get(name, {}).items()
+            f"{line} × {item['units']}"
+            for name in ("supplies", "addons")
+            for line, item in said.get(name, {}).items()
         ]
         found.append(
             {
@@ -299,14 +385,20 @@ _ITEM_STEPS = ("work.opened", "work.closed")
 
 
 def timeline(exam: Exam, actor: Actor, *, limit: int = 80) -> list[parts.Event]:
-    """Everything that happened to this exam, its order, coverage, authorization and claims, newest first. Two queries."""
+    """Everything that happened to this exam, its order, coverage, authorization and claims, newest
+    first. Two queries.
+    """
     rows = Event.objects.filter(organization_id=exam.organization_id)
-    claims = set(rows.filter(exam_id=exam.pk, claim_id__isnull=False).values_list("claim_id", flat=True))
+    claims = set(
+        rows.filter(exam_id=exam.pk, claim_id__isnull=False).values_list("claim_id", flat=True)
+    )
     wanted = Q(exam_id=exam.pk)
     if exam.ordered_exam is not None:
         wanted |= Q(ordered_exam_id=exam.ordered_exam_id)
         wanted |= Q(
-            patient_id=exam.patient_id, verb__startswith="eligibility.", at__gte=exam.ordered_exam.order.ordered_at
+            patient_id=exam.patient_id,
+            verb__startswith="eligibility.",
+            at__gte=exam.ordered_exam.order.ordered_at,
         )
     if exam.authorization_id:
         wanted |= Q(authorization_id=exam.authorization_id)
@@ -319,8 +411,13 @@ def timeline(exam: Exam, actor: Actor, *, limit: int = 80) -> list[parts.Event]:
     }
     return [
         parts.Event(
-            e.at, e.sentence, e.who, kind=e.verb.partition(".")[0], machine=e.by_machine, detail=e.reason,
+            e.at,
+            e.sentence,
+            e.who,
+            kind=e.verb.partition(".")[0],
+            machine=e.by_machine,
+            detail=e.reason,
             tone="bad" if e.verb in ("exam.held", "denial.opened") else "",
         )
         for e in told.values()
-    ]  # fmt: skip
+    ]

@@ -1,4 +1,6 @@
-"""The mid-cycle's work queues. What the authorization phase must repair is in its own queue ("auth_update")."""
+"""The mid-cycle's work queues. What the authorization phase must repair is in its own queue
+("auth_update").
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,11 @@ def exam_panel(item: Any, actor: Actor) -> Panel:
     holds = {h["code"]: h for h in exam.holds}
     hold = holds.get(item.cause, {})
     fixes = []
-    if exam.suggestion.get("code") and item.queue in (REVIEW, CONFLICT) and actor.can("charge.review"):
+    if (
+        exam.suggestion.get("code")
+        and item.queue in (REVIEW, CONFLICT)
+        and actor.can("charge.review")
+    ):
         words = " ".join([exam.suggestion["code"], *exam.suggestion.get("modifiers", [])])
         fixes.append(
             Fix(
@@ -44,7 +50,13 @@ def exam_panel(item: Any, actor: Actor) -> Panel:
                 primary=True,
             )
         )
-        fixes.append(Fix("Change the code", reverse("charges:code", args=[exam.public_id]), permission="charge.review"))
+        fixes.append(
+            Fix(
+                "Change the code",
+                reverse("charges:code", args=[exam.public_id]),
+                permission="charge.review",
+            )
+        )
     url = present.fix_url(exam, hold) if hold else ""
     if url:
         fixes.append(Fix(hold["fix"].rstrip("."), url, primary=not fixes))
@@ -65,10 +77,20 @@ def exam_panel(item: Any, actor: Actor) -> Panel:
                 primary=not fixes,
             )
         )
-    fixes.append(Fix("No bill", reverse("charges:no_bill", args=[exam.public_id]), permission="charge.review"))
-    links = [("Exam", page), ("Patient chart", reverse("intake:patient", args=[exam.patient.public_id]))]
+    fixes.append(
+        Fix(
+            "No bill", reverse("charges:no_bill", args=[exam.public_id]), permission="charge.review"
+        )
+    )
+    links = [
+        ("Exam", page),
+        ("Patient chart", reverse("intake:patient", args=[exam.patient.public_id])),
+    ]
     others = [h["sentence"] for code, h in holds.items() if code != item.cause]
-    extra: dict[str, Any] = {"others": others, "quotes": _quotes(exam, item.cause) if actor.can("report.view") else []}
+    extra: dict[str, Any] = {
+        "others": others,
+        "quotes": _quotes(exam, item.cause) if actor.can("report.view") else [],
+    }
     return Panel(
         why=item.title,
         grid=present.panel_grid(exam),
@@ -81,12 +103,21 @@ def exam_panel(item: Any, actor: Actor) -> Panel:
 
 
 def _quotes(exam: Exam, cause: str) -> list[dict[str, str]]:
-    return [{"section": f["section"], "quote": f["quote"]} for f in exam.findings if f["code"] == cause and f["quote"]]
+    return [
+        {"section": f["section"], "quote": f["quote"]}
+        for f in exam.findings
+        if f["code"] == cause and f["quote"]
+    ]
 
 
 def unsolicited_panel(item: Any, actor: Actor) -> Panel:
     """What the message says, and the orders it may belong to."""
-    row = Unsolicited.objects.visible_to(actor).select_related("patient").filter(pk=item.subject_id).first()
+    row = (
+        Unsolicited.objects.visible_to(actor)
+        .select_related("patient")
+        .filter(pk=item.subject_id)
+        .first()
+    )
     if row is None:
         return Panel(why=item.title)
     page = reverse("charges:unsolicited_row", args=[row.public_id])
@@ -128,26 +159,87 @@ FACTS = (("exam", "Exam"), ("accession", "Accession"), ("reader", "Reader"))
 
 register(
     Queue(
-        UNSOLICITED, "Results without order", "Charges", "exam.view", 30, "Every result belongs to an order.", deadline_word="Since",
-        facts=(("kind", "Message"), ("accession", "Accession"), ("code", "Exam")), panel=unsolicited_panel,
+        UNSOLICITED,
+        "Results without order",
+        "Charges",
+        "exam.view",
+        30,
+        "Every result belongs to an order.",
+        deadline_word="Since",
+        facts=(("kind", "Message"), ("accession", "Accession"), ("code", "Exam")),
+        panel=unsolicited_panel,
     ),
     Queue(
-        MISMATCH, "Order and authorization mismatch", "Charges", "exam.view", 32, "Every exam fits its order and authorization.",
-        deadline_word="Settle by", facts=FACTS, panel=exam_panel, views=(("Order changed", "cause=ORDER_CHANGE"),),
+        MISMATCH,
+        "Order and authorization mismatch",
+        "Charges",
+        "exam.view",
+        32,
+        "Every exam fits its order and authorization.",
+        deadline_word="Settle by",
+        facts=FACTS,
+        panel=exam_panel,
+        views=(("Order changed", "cause=ORDER_CHANGE"),),
     ),
-    Queue(CONFLICT, "Report to reader", "Charges", "report.view", 34, "No report waits for an addendum.", deadline_word="File by", facts=FACTS, panel=exam_panel),
-    Queue(REVIEW, "Charge review", "Charges", "charge.view", 36, "Every charge is coded.", deadline_word="File by", facts=FACTS, panel=exam_panel),
-    Queue(LATE, "Changed after release", "Charges", "charge.view", 38, "No released charge waits for a correction.", deadline_word="File by", facts=FACTS, panel=exam_panel),
-    Queue(UNSIGNED, "Unsigned reports", "Charges", "exam.view", 40, "Every exam older than a day is signed.", deadline_word="File by", facts=FACTS, panel=exam_panel),
-)  # fmt: skip
+    Queue(
+        CONFLICT,
+        "Report to reader",
+        "Charges",
+        "report.view",
+        34,
+        "No report waits for an addendum.",
+        deadline_word="File by",
+        facts=FACTS,
+        panel=exam_panel,
+    ),
+    Queue(
+        REVIEW,
+        "Charge review",
+        "Charges",
+        "charge.view",
+        36,
+        "Every charge is coded.",
+        deadline_word="File by",
+        facts=FACTS,
+        panel=exam_panel,
+    ),
+    Queue(
+        LATE,
+        "Changed after release",
+        "Charges",
+        "charge.view",
+        38,
+        "No released charge waits for a correction.",
+        deadline_word="File by",
+        facts=FACTS,
+        panel=exam_panel,
+    ),
+    Queue(
+        UNSIGNED,
+        "Unsigned reports",
+        "Charges",
+        "exam.view",
+        40,
+        "Every exam older than a day is signed.",
+        deadline_word="File by",
+        facts=FACTS,
+        panel=exam_panel,
+    ),
+)
 
 
 def unsigned_count(actor: Actor) -> int:
     """Exams that wait for a final report, for the rail."""
-    return Exam.objects.visible_to(actor).filter(status__in=[ExamStatus.PERFORMED, ExamStatus.PRELIMINARY]).count()
+    return (
+        Exam.objects.visible_to(actor)
+        .filter(status__in=[ExamStatus.PERFORMED, ExamStatus.PRELIMINARY])
+        .count()
+    )
 
 
 def review_count(actor: Actor) -> int:
     """Exams a coder must look at, for the rail."""
-    rows = WorkItem.objects.visible_to(actor).filter(queue__in=[REVIEW, CONFLICT, LATE], status=ItemStatus.OPEN)
+    rows = WorkItem.objects.visible_to(actor).filter(
+        queue__in=[REVIEW, CONFLICT, LATE], status=ItemStatus.OPEN
+    )
     return rows.count()

@@ -1,7 +1,8 @@
-"""What modalities, information systems, partners and people tell us about an exam: plain facts, before any row exists.
+"""What modalities, information systems, partners and people tell us about an exam: plain facts,
+before any row exists.
 
-The HL7, DICOM and REST doors build these; `charges.services` records them. None or blank means "not said", which never erases what
-another source said before.
+The HL7, DICOM and REST doors build these; `charges.services` records them. None or blank means "not
+said", which never erases what another source said before.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ PRELIMINARY, FINAL, CORRECTED, CANCELLED = "P", "F", "C", "X"
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What names an exam, in the order in which it is looked for: accession, filler number, placer number with MRN (DOMAIN D1)."""
+    """What names an exam, in the order in which it is looked for: accession, filler number, placer
+    number with MRN (DOMAIN D1).
+    """
 
     accession: str = ""
     filler_number: str = ""
@@ -26,7 +29,9 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class ContrastGiven:
-    """Contrast as the technologist recorded it. `pre`/`post` say which series were acquired; amounts are millilitres."""
+    """Contrast as the technologist recorded it. `pre`/`post` say which series were acquired;
+    amounts are millilitres.
+    """
 
     route: str = ""
     agent: str = ""
@@ -50,8 +55,9 @@ class SupplyGiven:
 class PerformedRecord:
     """One message about an exam that was (or is being) performed.
 
-    `source` is mpps, oru, dft, api or screen. `status` is in_progress, completed or discontinued. `performed_at` is aware, or the site's
-    wall clock when naive. `purchased`: net charge of a purchased reading. `pet`: {"strategy": initial|subsequent, "oncologic": bool,
+    `source` is mpps, oru, dft, api or screen. `status` is in_progress, completed or discontinued.
+    `performed_at` is aware, or the site's wall clock when naive. `purchased`: net charge of a
+    purchased reading. `pet`: {"strategy": initial|subsequent, "oncologic": bool,
     "prior_subsequent": n}.
     """
 
@@ -81,7 +87,8 @@ class PerformedRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReportRecord:
-    """One version of a report as it arrived. `status` is P, F, C or X (OBR-25); `sections` by the names of `charges.report_check`.
+    """One version of a report as it arrived. `status` is P, F, C or X (OBR-25); `sections` by the
+    names of `charges.report_check`.
 
     Times are aware, or the site's wall clock when naive.
     """
@@ -107,7 +114,9 @@ class ReportRecord:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of one record. `exam_id` None: nothing matched, and `unsolicited_id` names what waits for a person instead."""
+    """What became of one record. `exam_id` None: nothing matched, and `unsolicited_id` names what
+    waits for a person instead.
+    """
 
     exam_id: int | None
     new: bool = False

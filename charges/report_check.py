@@ -1,8 +1,9 @@
 """Reads a signed report and holds it against the charge (DOMAIN D4, FEATURES C8).
 
-Works on sectioned text: indication, technique, comparison, findings, impression, signature, and addendum where there is
-one. Every finding names the section and the characters to highlight. Reading is by rules a coder can follow: what the
-text does not say is None, and None is asked for, never guessed.
+Works on sectioned text: indication, technique, comparison, findings, impression, signature, and
+addendum where there is one. Every finding names the section and the characters to highlight.
+Reading is by rules a coder can follow: what the text does not say is None, and None is asked for,
+never guessed.
 """
 
 from __future__ import annotations
@@ -16,19 +17,48 @@ from rcm.pricing.forms import Severity
 
 from .capture import Contrast, Side
 
-SECTIONS = ("title", "indication", "technique", "comparison", "findings", "impression", "signature", "addendum")
+SECTIONS = (
+    "title",
+    "indication",
+    "technique",
+    "comparison",
+    "findings",
+    "impression",
+    "signature",
+    "addendum",
+)
 _HEADINGS = {
-    "exam": "title", "examination": "title", "procedure": "title", "study": "title", "title": "title",
-    "indication": "indication", "clinical indication": "indication", "clinical history": "indication",
-    "history": "indication", "reason for exam": "indication", "reason for examination": "indication",
-    "technique": "technique", "protocol": "technique", "procedure details": "technique",
-    "comparison": "comparison", "comparisons": "comparison", "prior studies": "comparison",
-    "findings": "findings", "impression": "impression", "conclusion": "impression",
-    "signature": "signature", "signed by": "signature", "electronically signed by": "signature",
-    "addendum": "addendum", "correction": "addendum",
-}  # fmt: skip
+    "exam": "title",
+    "examination": "title",
+    "procedure": "title",
+    "study": "title",
+    "title": "title",
+    "indication": "indication",
+    "clinical indication": "indication",
+    "clinical history": "indication",
+    "history": "indication",
+    "reason for exam": "indication",
+    "reason for examination": "indication",
+    "technique": "technique",
+    "protocol": "technique",
+    "procedure details": "technique",
+    "comparison": "comparison",
+    "comparisons": "comparison",
+    "prior studies": "comparison",
+    "findings": "findings",
+    "impression": "impression",
+    "conclusion": "impression",
+    "signature": "signature",
+    "signed by": "signature",
+    "electronically signed by": "signature",
+    "addendum": "addendum",
+    "correction": "addendum",
+}
 _HEADING = re.compile(
-    r"^[ \t]*(" + "|".join(sorted(map(re.escape, _HEADINGS), key=len, reverse=True)) + r")[ \t]*:[ \t]*", re.I | re.M
+    r"^[ \t]*("
+    + "|".join(sorted(map(re.escape, _HEADINGS), key=len, reverse=True))
+    + r")[ \t]*:[ \t]*",
+    re.I | re.M,
 )
 
 
@@ -44,7 +74,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class ReportFinding:
-    """What the report lacks or contradicts. `span` is what to highlight; None means the text is absent."""
+    """What the report lacks or contradicts. `span` is what to highlight; None means the text is
+    absent.
+    """
 
     code: str
     severity: Severity
@@ -57,11 +89,13 @@ class ReportFinding:
 
 @dataclass(frozen=True, slots=True)
 class ReportedExam:
-    """The charge side of the comparison: what is about to be billed. None or blank is not known or does not apply.
+    """The charge side of the comparison: what is about to be billed. None or blank is not known or
+    does not apply.
 
-    `contrast` is the level the code stands for; `views_min`/`views_max` its range; `lower_code` what to bill when a
-    complete study is not documented; `doppler`, `angiographic`, `guidance` say what the code demands of the text.
-    `signed` is a signature already known from the message header.
+    `contrast` is the level the code stands for; `views_min`/`views_max` its range; `lower_code`
+    what to bill when a complete study is not documented; `doppler`, `angiographic`, `guidance` say
+    what the code demands of the text. `signed` is a signature already known from the message
+    header.
     """
 
     code: str
@@ -111,7 +145,7 @@ def sections_of(text: str) -> dict[str, str]:
     return out
 
 
-# --- Reading ------------------------------------------------------------------------------------------------------
+# --- Reading --------------------------------------------------------------------------------------
 
 _SENTENCE = re.compile(r"[^.!?;\n]+(?:[.](?=\d)[^.!?;\n]+)*[.!?;]?")
 _AGENT = (
@@ -119,12 +153,15 @@ _AGENT = (
     r"prohance|gadoxet\w+|eovist|gadolinium|iohexol|omnipaque|iopamidol|isovue|iodixanol|visipaque|ioversol|optiray|"
     r"iopromide|ultravist"
 )
-_ENTERAL = re.compile(r"\b(?:oral|rectal|enteric)(?:\s+(?:and|or)\s+(?:oral|rectal))?\s+contrast\b[^.,;]{0,200}", re.I)
+_ENTERAL = re.compile(
+    r"\b(?:oral|rectal|enteric)(?:\s+(?:and|or)\s+(?:oral|rectal))?\s+contrast\b[^.,;]{0,200}", re.I
+)
 _BOTH = re.compile(
-    r"\b(?:without and with|with and without|w/?o?\s*(?:and|&)\s*w/?o?|before and (?:after|following)|prior to and (?:after|following)|"
+    r"\b(?:without and with|with and without|w/?o?\s*(?:and|&)\s*w/?o?|before and"
+    r" (?:after|following)|prior to and (?:after|following)|"
     r"pre-? ?and post-? ?contrast|pre-? ?contrast and post-? ?contrast|pre/post-? ?contrast)\b",
     re.I,
-)  # fmt: skip
+)
 _BESIDE_ENTERAL = re.compile(
     r"(?<=\s)(?:and|or)\s+(?:oral|rectal|enteric)(?=\s+contrast)|"
     r"\b(?:oral|rectal|enteric)\s+(?:and|or)(?=\s+(?:iv|intravenous)\b)",
@@ -157,12 +194,26 @@ _GIVEN = re.compile(
     re.I,
 )
 _NOT_GIVEN_AGENT = re.compile(rf"\b(?:no|without)\s+(?:{_AGENT})\b", re.I)
-_VOLUME = re.compile(rf"\b(\d+(?:\.\d+)?)\s*(?:ml|cc)\b(?=[^.;]{{0,200}}\b(?:contrast|{_AGENT}))|(?:{_AGENT})[^.;\d]{{0,40}}(\d+(?:\.\d+)?)\s*(?:ml|cc)\b", re.I)  # fmt: skip
+_VOLUME = re.compile(
+    rf"\b(\d+(?:\.\d+)?)\s*(?:ml|cc)\b(?=[^.;]{{0,200}}\b(?:contrast|{_AGENT}))|(?:{_AGENT})[^.;\d]{{0,40}}(\d+(?:\.\d+)?)\s*(?:ml|cc)\b",
+    re.I,
+)
 _NUMBERS = {
-    "one": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
+    "one": 1,
+    "single": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
     "ten": 10,
-}  # fmt: skip
-_VIEW_COUNT = re.compile(rf"\b(\d{{1,2}}|{'|'.join(_NUMBERS)})[ -]+(?:\w+[ -]+){{0,2}}?(?:views?|projections?)\b", re.I)
+}
+_VIEW_COUNT = re.compile(
+    rf"\b(\d{{1,2}}|{'|'.join(_NUMBERS)})[ -]+(?:\w+[ -]+){{0,2}}?(?:views?|projections?)\b", re.I
+)
 _VIEW_NAMES: tuple[tuple[re.Pattern[str], int], ...] = tuple(
     (re.compile(rf"\b(?:{pattern})\b", re.I), count)
     for pattern, count in (
@@ -212,7 +263,9 @@ def _sentence_at(sections: Mapping[str, str], section: str, position: int) -> Sp
     return _span(sections, section, 0, len(text))
 
 
-def _search(sections: Mapping[str, str], names: Iterable[str], pattern: re.Pattern[str]) -> Span | None:
+def _search(
+    sections: Mapping[str, str], names: Iterable[str], pattern: re.Pattern[str]
+) -> Span | None:
     for name in names:
         match = pattern.search(sections.get(name, ""))
         if match is not None:
@@ -221,18 +274,23 @@ def _search(sections: Mapping[str, str], names: Iterable[str], pattern: re.Patte
 
 
 def read_report(sections: Mapping[str, str]) -> ReportReading:
-    """What the report says about contrast, volume, views and side. An addendum outranks what it corrects."""
+    """What the report says about contrast, volume, views and side. An addendum outranks what it
+    corrects.
+    """
     contrast, contrast_span = _read_contrast(sections)
     volume, volume_span = _read_volume(sections)
     views, views_span = _read_views(sections)
     side, side_span = _read_side(sections, ("title", "technique", "findings", "impression"))
-    return ReportReading(contrast, contrast_span, volume, volume_span, views, views_span, side, side_span)
+    return ReportReading(
+        contrast, contrast_span, volume, volume_span, views, views_span, side, side_span
+    )
 
 
 def _read_contrast(sections: Mapping[str, str]) -> tuple[Contrast | None, Span | None]:
     for name in ("addendum", "technique", "title"):
         text = sections.get(name, "")
-        # Contrast by mouth or rectum does not make a study "with" (A7): blank it out, keep the positions.
+        # Contrast by mouth or rectum does not make a study "with" (A7): blank it out, keep the
+        # positions.
         for enteral in (_BESIDE_ENTERAL, _ENTERAL):
             text = enteral.sub(lambda m: " " * len(m.group()), text)
         both = _BOTH.search(text)
@@ -269,7 +327,10 @@ def _read_views(sections: Mapping[str, str]) -> tuple[int | None, Span | None]:
         match = _VIEW_COUNT.search(sections.get(name, ""))
         if match is not None:
             word = match[1].lower()
-            counted = (_NUMBERS[word] if word in _NUMBERS else int(word), _sentence_at(sections, name, match.start()))
+            counted = (
+                _NUMBERS[word] if word in _NUMBERS else int(word),
+                _sentence_at(sections, name, match.start()),
+            )
             break
     if counted is not None:
         return counted
@@ -287,8 +348,12 @@ def _named_views(sections: Mapping[str, str]) -> tuple[int, Span] | None:
     return None
 
 
-def _read_side(sections: Mapping[str, str], names: Iterable[str]) -> tuple[Side | None, Span | None]:
-    """The side of the exam: the first section that names one decides; both named there means both."""
+def _read_side(
+    sections: Mapping[str, str], names: Iterable[str]
+) -> tuple[Side | None, Span | None]:
+    """The side of the exam: the first section that names one decides; both named there means
+    both.
+    """
     for name in names:
         text = sections.get(name, "")
         hits = list(_SIDE.finditer(text))
@@ -302,7 +367,7 @@ def _read_side(sections: Mapping[str, str], names: Iterable[str]) -> tuple[Side 
     return None, None
 
 
-# --- Completeness (D4) --------------------------------------------------------------------------------------------
+# --- Completeness (D4) ----------------------------------------------------------------------------
 
 _REQUIRED = {
     "indication": ("the clinical indication", "Add why the exam was ordered."),
@@ -312,7 +377,9 @@ _REQUIRED = {
     "impression": ("an impression", "Add the conclusion."),
 }
 _VAGUE = re.compile(
-    r"^\W*(?:pain|eval(?:uate|uation)?|none|rule out|r/o|screening\?|n/?a|see order|follow[- ]?up|\.)?\W*$", re.I
+    r"^\W*(?:pain|eval(?:uate|uation)?|none|rule out|r/o|screening\?|n/?a|see order|follow[-"
+    r" ]?up|\.)?\W*$",
+    re.I,
 )
 _SIGNED = re.compile(r"\b(?:signed|authenticated|attested|verified|finali[sz]ed)\b", re.I)
 _DATED = re.compile(r"\b\d{4}-\d{2}-\d{2}|\b\d{1,2}/\d{1,2}/\d{2,4}|\b\d{8}\b")
@@ -325,16 +392,26 @@ def completeness(sections: Mapping[str, str], exam: ReportedExam) -> list[Report
     for name, (words, fix) in _REQUIRED.items():
         if not sections.get(name, "").strip():
             found.append(
-                ReportFinding(f"MISSING_{name.upper()}", Severity.HOLD, f"The report lacks {words}.", name, fix)
+                ReportFinding(
+                    f"MISSING_{name.upper()}",
+                    Severity.HOLD,
+                    f"The report lacks {words}.",
+                    name,
+                    fix,
+                )
             )
     indication = sections.get("indication", "")
     if indication.strip() and _VAGUE.match(indication):
         found.append(
             ReportFinding(
-                "INDICATION_VAGUE", Severity.WARN, "The indication does not say why the exam was needed.", "indication",
-                "Ask the ordering practice for the sign or symptom.", _span(sections, "indication", 0, len(indication)),
+                "INDICATION_VAGUE",
+                Severity.WARN,
+                "The indication does not say why the exam was needed.",
+                "indication",
+                "Ask the ordering practice for the sign or symptom.",
+                _span(sections, "indication", 0, len(indication)),
             )
-        )  # fmt: skip
+        )
     if not (sections.get("title") or exam.title).strip():
         found.append(
             ReportFinding(
@@ -349,23 +426,30 @@ def completeness(sections: Mapping[str, str], exam: ReportedExam) -> list[Report
     if not exam.signed and not (_SIGNED.search(signature) and _DATED.search(signature)):
         found.append(
             ReportFinding(
-                "MISSING_SIGNATURE", Severity.BLOCK, "The report has no dated signature of the interpreting physician.",
-                "signature", "Have the reader sign.",
+                "MISSING_SIGNATURE",
+                Severity.BLOCK,
+                "The report has no dated signature of the interpreting physician.",
+                "signature",
+                "Have the reader sign.",
                 _span(sections, "signature", 0, len(signature)) if signature else None,
             )
-        )  # fmt: skip
+        )
     preliminary = _search(sections, SECTIONS, _PRELIMINARY)
     if preliminary is not None and not exam.signed:
         found.append(
             ReportFinding(
-                "PRELIMINARY", Severity.BLOCK, "The text calls itself preliminary.", preliminary.section,
-                "Wait for the final report.", preliminary,
+                "PRELIMINARY",
+                Severity.BLOCK,
+                "The text calls itself preliminary.",
+                preliminary.section,
+                "Wait for the final report.",
+                preliminary,
             )
-        )  # fmt: skip
+        )
     return found
 
 
-# --- Report against charge ----------------------------------------------------------------------------------------
+# --- Report against charge ------------------------------------------------------------------------
 
 
 def check_report(sections: Mapping[str, str], exam: ReportedExam) -> list[ReportFinding]:
@@ -398,61 +482,105 @@ def _contrast_findings(
     if reading.contrast is None:
         technique = sections.get("technique", "")
         yield ReportFinding(
-            "CONTRAST_NOT_STATED", Severity.HOLD, "The technique does not say whether contrast was given.", "technique",
+            "CONTRAST_NOT_STATED",
+            Severity.HOLD,
+            "The technique does not say whether contrast was given.",
+            "technique",
             "Have the reader state contrast: none, or route, agent and volume.",
             _span(sections, "technique", 0, len(technique)) if technique else None,
-        )  # fmt: skip
+        )
     elif billed is not Contrast.ANY and reading.contrast is not billed:
         yield ReportFinding(
-            "CONTRAST_CONFLICT", Severity.HOLD,
-            f"{exam.code} is {_LEVEL_WORDS[billed]}; the report says {_LEVEL_WORDS[reading.contrast]}.", "contrast",
-            "Bill what was performed and documented, or send it to the reader for an addendum.", reading.contrast_span,
-        )  # fmt: skip
+            "CONTRAST_CONFLICT",
+            Severity.HOLD,
+            f"{exam.code} is {_LEVEL_WORDS[billed]}; the report says"
+            f" {_LEVEL_WORDS[reading.contrast]}.",
+            "contrast",
+            "Bill what was performed and documented, or send it to the reader for an addendum.",
+            reading.contrast_span,
+        )
     elif billed is Contrast.WITHOUT:
         seen = _ENHANCES.search(sections.get("findings", ""))
         if seen is not None and not seen.group().lower().startswith("non"):
             yield ReportFinding(
-                "ENHANCEMENT_WITHOUT_CONTRAST", Severity.WARN,
-                "The findings speak of enhancement, but the exam was without contrast.", "findings",
-                "Ask the reader.", _sentence_at(sections, "findings", seen.start()),
-            )  # fmt: skip
+                "ENHANCEMENT_WITHOUT_CONTRAST",
+                Severity.WARN,
+                "The findings speak of enhancement, but the exam was without contrast.",
+                "findings",
+                "Ask the reader.",
+                _sentence_at(sections, "findings", seen.start()),
+            )
     if reading.contrast in {Contrast.WITH, Contrast.BOTH} and exam.contrast_ml is not None:
         if reading.volume_ml is None:
             yield ReportFinding(
-                "CONTRAST_VOLUME_NOT_STATED", Severity.WARN, "Contrast is billed, but the report gives no volume.",
-                "technique", "Have the reader state the volume given.", reading.contrast_span,
-            )  # fmt: skip
+                "CONTRAST_VOLUME_NOT_STATED",
+                Severity.WARN,
+                "Contrast is billed, but the report gives no volume.",
+                "technique",
+                "Have the reader state the volume given.",
+                reading.contrast_span,
+            )
         elif reading.volume_ml != exam.contrast_ml:
             yield ReportFinding(
-                "CONTRAST_VOLUME_CONFLICT", Severity.HOLD,
-                f"{exam.contrast_ml} mL of contrast are billed; the report says {reading.volume_ml} mL.", "contrast",
-                "Compare with the technologist's record.", reading.volume_span,
-            )  # fmt: skip
+                "CONTRAST_VOLUME_CONFLICT",
+                Severity.HOLD,
+                f"{exam.contrast_ml} mL of contrast are billed; the report says"
+                f" {reading.volume_ml} mL.",
+                "contrast",
+                "Compare with the technologist's record.",
+                reading.volume_span,
+            )
 
 
-def _view_findings(sections: Mapping[str, str], exam: ReportedExam, reading: ReportReading) -> Iterable[ReportFinding]:
+def _view_findings(
+    sections: Mapping[str, str], exam: ReportedExam, reading: ReportReading
+) -> Iterable[ReportFinding]:
     if exam.views_min is None:
         return
-    wanted = f"{exam.views_min}" if exam.views_max == exam.views_min else f"{exam.views_min} to {exam.views_max}"
+    wanted = (
+        f"{exam.views_min}"
+        if exam.views_max == exam.views_min
+        else f"{exam.views_min} to {exam.views_max}"
+    )
     if exam.views_max is None:
         wanted = f"at least {exam.views_min}"
     if reading.views is None:
         yield ReportFinding(
-            "VIEWS_NOT_STATED", Severity.HOLD, f"{exam.code} means {wanted} views; the report gives no number.", "technique",
-            "Have the reader name the views, or bill the code of the fewest views.", None, exam.lower_code,
-        )  # fmt: skip
-    elif reading.views < exam.views_min or (exam.views_max is not None and reading.views > exam.views_max):
+            "VIEWS_NOT_STATED",
+            Severity.HOLD,
+            f"{exam.code} means {wanted} views; the report gives no number.",
+            "technique",
+            "Have the reader name the views, or bill the code of the fewest views.",
+            None,
+            exam.lower_code,
+        )
+    elif reading.views < exam.views_min or (
+        exam.views_max is not None and reading.views > exam.views_max
+    ):
         yield ReportFinding(
-            "VIEWS_CONFLICT", Severity.HOLD, f"{exam.code} means {wanted} views; the report says {reading.views}.", "views",
-            "Bill the code of the documented views.", reading.views_span,
+            "VIEWS_CONFLICT",
+            Severity.HOLD,
+            f"{exam.code} means {wanted} views; the report says {reading.views}.",
+            "views",
+            "Bill the code of the documented views.",
+            reading.views_span,
             exam.lower_code if reading.views < exam.views_min else "",
-        )  # fmt: skip
+        )
     named = _named_views(sections)
-    if reading.views is not None and named is not None and reading.views_span is not None and named[0] > reading.views:
+    if (
+        reading.views is not None
+        and named is not None
+        and reading.views_span is not None
+        and named[0] > reading.views
+    ):
         yield ReportFinding(
-            "VIEWS_INCONSISTENT", Severity.WARN,
-            f"The report counts {reading.views} views but names {named[0]}.", "views", "Ask the reader.", named[1],
-        )  # fmt: skip
+            "VIEWS_INCONSISTENT",
+            Severity.WARN,
+            f"The report counts {reading.views} views but names {named[0]}.",
+            "views",
+            "Ask the reader.",
+            named[1],
+        )
 
 
 def _side_findings(sections: Mapping[str, str], exam: ReportedExam) -> Iterable[ReportFinding]:
@@ -466,19 +594,25 @@ def _side_findings(sections: Mapping[str, str], exam: ReportedExam) -> Iterable[
             stated[name] = (side, span)
     if not stated:
         yield ReportFinding(
-            "SIDE_NOT_STATED", Severity.HOLD, f"{names[exam.side].capitalize()} is billed; the report names no side.",
-            "laterality", "Have the reader state the side.",
-        )  # fmt: skip
+            "SIDE_NOT_STATED",
+            Severity.HOLD,
+            f"{names[exam.side].capitalize()} is billed; the report names no side.",
+            "laterality",
+            "Have the reader state the side.",
+        )
         return
     for name, (side, span) in stated.items():
         exact = name in {"title", "technique"}
         wrong = side is not exam.side if exact else {side, exam.side} == {Side.RIGHT, Side.LEFT}
         if wrong:
             yield ReportFinding(
-                "LATERALITY_CONFLICT", Severity.HOLD,
-                f"{names[exam.side].capitalize()} is billed; the {name} says {names[side]}.", "laterality",
-                "Send it to the reader for an addendum, or correct the side.", span,
-            )  # fmt: skip
+                "LATERALITY_CONFLICT",
+                Severity.HOLD,
+                f"{names[exam.side].capitalize()} is billed; the {name} says {names[side]}.",
+                "laterality",
+                "Send it to the reader for an addendum, or correct the side.",
+                span,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -488,7 +622,10 @@ class _Element:
 
 
 def _elements(**patterns: str) -> tuple[_Element, ...]:
-    return tuple(_Element(name.replace("_", " "), re.compile(rf"\b(?:{p})\b", re.I)) for name, p in patterns.items())
+    return tuple(
+        _Element(name.replace("_", " "), re.compile(rf"\b(?:{p})\b", re.I))
+        for name, p in patterns.items()
+    )
 
 
 _KIDNEYS = r"kidneys|(?:right|left) kidney|renal"
@@ -508,7 +645,10 @@ COMPLETE_STUDIES: Mapping[str, tuple[tuple[_Element, ...], ...]] = {
     ),
     "retroperitoneum": (
         _elements(
-            kidneys=_KIDNEYS, aorta=r"aorta", common_iliac_origins=r"(?:common )?iliac", inferior_vena_cava=r"ivc|inferior vena cava"
+            kidneys=_KIDNEYS,
+            aorta=r"aorta",
+            common_iliac_origins=r"(?:common )?iliac",
+            inferior_vena_cava=r"ivc|inferior vena cava",
         ),
         _elements(kidneys=_KIDNEYS, bladder=r"bladder"),
     ),
@@ -519,7 +659,11 @@ COMPLETE_STUDIES: Mapping[str, tuple[tuple[_Element, ...], ...]] = {
             endometrium=r"endometri\w+|hysterectomy",
             bladder=r"bladder",
         ),
-        _elements(bladder=r"bladder", prostate=r"prostate|prostatectomy", seminal_vesicles=r"seminal vesicles?"),
+        _elements(
+            bladder=r"bladder",
+            prostate=r"prostate|prostatectomy",
+            seminal_vesicles=r"seminal vesicles?",
+        ),
     ),
     "breast": (
         _elements(
@@ -527,14 +671,19 @@ COMPLETE_STUDIES: Mapping[str, tuple[tuple[_Element, ...], ...]] = {
             retroareolar_region=r"retro-?areolar|subareolar",
         ),
     ),
-}  # fmt: skip
-"""Elements of complete ultrasound studies; alternatives where a study may be complete in two ways (D4)."""
+}
+"""Elements of complete ultrasound studies; alternatives where a study may be complete in two ways
+(D4).
+"""
 
 _NOT_SEEN = re.compile(
-    r"\bnot (?:well )?(?:seen|visuali[sz]ed|evaluated|identified|imaged)\b|\bnon-?visuali[sz]ed\b|\bobscured\b", re.I
+    r"\bnot (?:well"
+    r" )?(?:seen|visuali[sz]ed|evaluated|identified|imaged)\b|\bnon-?visuali[sz]ed\b|\bobscured\b",
+    re.I,
 )
 _WHY = re.compile(
-    r"\b(?:due to|because|secondary to|obscured by|by (?:overlying )?bowel gas|surgically|status post|removed|absent|habitus|prior)\b",
+    r"\b(?:due to|because|secondary to|obscured by|by (?:overlying )?bowel gas|surgically|status"
+    r" post|removed|absent|habitus|prior)\b",
     re.I,
 )
 
@@ -549,35 +698,48 @@ def _organ_findings(sections: Mapping[str, str], exam: ReportedExam) -> Iterable
         names = ", ".join(element.name for element in best)
         lower = f" or bill {exam.lower_code}" if exam.lower_code else ""
         yield ReportFinding(
-            "COMPLETE_NOT_DOCUMENTED", Severity.HOLD, f"{exam.code} is a complete study; the report does not describe: {names}.",
-            "findings", f"Have the reader describe them or say why not seen{lower}.",
-            _span(sections, "findings", 0, len(text)) if text else None, exam.lower_code,
-        )  # fmt: skip
+            "COMPLETE_NOT_DOCUMENTED",
+            Severity.HOLD,
+            f"{exam.code} is a complete study; the report does not describe: {names}.",
+            "findings",
+            f"Have the reader describe them or say why not seen{lower}.",
+            _span(sections, "findings", 0, len(text)) if text else None,
+            exam.lower_code,
+        )
         return
     way = next(w for w in ways if all(e.pattern.search(text) for e in w))
     for element in way:
         told = [s for s in sentences(text) if element.pattern.search(s[2])]
         if told and all(_NOT_SEEN.search(s[2]) and not _WHY.search(s[2]) for s in told):
             yield ReportFinding(
-                "NOT_SEEN_WITHOUT_REASON", Severity.HOLD, f"{element.name.capitalize()} was not seen, and the report does not say why.",
-                "findings", "Have the reader add why it was not seen.", _span(sections, "findings", told[0][0], told[0][1]),
+                "NOT_SEEN_WITHOUT_REASON",
+                Severity.HOLD,
+                f"{element.name.capitalize()} was not seen, and the report does not say why.",
+                "findings",
+                "Have the reader add why it was not seen.",
+                _span(sections, "findings", told[0][0], told[0][1]),
                 exam.lower_code,
-            )  # fmt: skip
+            )
 
 
-_SPECTRAL = re.compile(r"\bspectral|\bwaveforms?\b|\bvelocit(?:y|ies)\b|\bpulsed[ -]wave\b|\bresistive ind", re.I)
+_SPECTRAL = re.compile(
+    r"\bspectral|\bwaveforms?\b|\bvelocit(?:y|ies)\b|\bpulsed[ -]wave\b|\bresistive ind", re.I
+)
 _COLOR = re.compile(r"\bcolou?r\b|\bcolou?r[ -]flow\b|\bduplex\b", re.I)
 _POST_PROCESSING = re.compile(
-    r"\b3-?d\b|\bthree[ -]dimensional\b|\bmips?\b|\bmaximum[ -]intensity\b|\bvolume[ -]render\w*|\bshaded surface\b",
+    r"\b3-?d\b|\bthree[ -]dimensional\b|\bmips?\b|\bmaximum[ -]intensity\b|\bvolume["
+    r" -]render\w*|\bshaded surface\b",
     re.I,
 )
 _RECORDED = re.compile(
-    r"\b(?:images?|documentation)\b[^.;]{0,200}\b(?:recorded|stored|saved|archived|retained|documented|obtained for the record)\b|"
+    r"\b(?:images?|documentation)\b[^.;]{0,200}\b(?:recorded|stored|saved|archived|retained|documented|obtained"
+    r" for the record)\b|"
     r"\b(?:recorded|stored|saved|archived)\b[^.;]{0,200}\bimages?\b",
     re.I,
 )
 _GUIDED = re.compile(
-    r"\b(?:ultrasound|sonographic|ct|mr|mri|fluoroscop\w+)[ -]*(?:guidance|guided)\b|\bunder\b[^.;]{0,200}\bguidance\b",
+    r"\b(?:ultrasound|sonographic|ct|mr|mri|fluoroscop\w+)["
+    r" -]*(?:guidance|guided)\b|\bunder\b[^.;]{0,200}\bguidance\b",
     re.I,
 )
 _BIRADS = re.compile(r"\bbi-?rads\b[^.;\n]{0,30}?\b[0-6][abc]?\b", re.I)
@@ -599,21 +761,37 @@ def _content_findings(sections: Mapping[str, str], exam: ReportedExam) -> Iterab
         return _search(sections, names, pattern) is None
 
     def ask(
-        code: str, sentence: str, fix: str, severity: Severity = Severity.HOLD, field: str = "findings"
+        code: str,
+        sentence: str,
+        fix: str,
+        severity: Severity = Severity.HOLD,
+        field: str = "findings",
     ) -> ReportFinding:
         return ReportFinding(code, severity, sentence, field, fix, None, exam.lower_code)
 
     if exam.doppler:
-        missing = [w for w, p in (("spectral waveforms", _SPECTRAL), ("colour flow", _COLOR)) if lacks(p)]
+        missing = [
+            w for w, p in (("spectral waveforms", _SPECTRAL), ("colour flow", _COLOR)) if lacks(p)
+        ]
         if missing:
-            words = f"{exam.code} needs Doppler: the report does not mention {' or '.join(missing)}."
+            words = (
+                f"{exam.code} needs Doppler: the report does not mention {' or '.join(missing)}."
+            )
             yield ask(
-                "DOPPLER_NOT_DOCUMENTED", words, "Have the reader document them, or bill the study without Doppler."
+                "DOPPLER_NOT_DOCUMENTED",
+                words,
+                "Have the reader document them, or bill the study without Doppler.",
             )
     if exam.angiographic and lacks(_POST_PROCESSING):
-        words = f"{exam.code} is angiography: the report mentions no 3D or maximum-intensity post-processing."
+        words = (
+            f"{exam.code} is angiography: the report mentions no 3D or maximum-intensity"
+            " post-processing."
+        )
         yield ask(
-            "POST_PROCESSING_NOT_STATED", words, "Have the reader state it, or bill the plain study.", field="technique"
+            "POST_PROCESSING_NOT_STATED",
+            words,
+            "Have the reader state it, or bill the plain study.",
+            field="technique",
         )
     if exam.guidance:
         if lacks(_GUIDED):
@@ -629,18 +807,40 @@ def _content_findings(sections: Mapping[str, str], exam: ReportedExam) -> Iterab
                 "Have the kept image stated.",
             )
     elif exam.modality == "US" and lacks(_RECORDED):
-        yield ask("IMAGES_NOT_STATED", "The report does not say that images were stored.", "Add the statement.", Severity.INFO, "technique")  # fmt: skip
+        yield ask(
+            "IMAGES_NOT_STATED",
+            "The report does not say that images were stored.",
+            "Add the statement.",
+            Severity.INFO,
+            "technique",
+        )
     if exam.screening_ct:
         missing = [words for words, pattern in _LDCT if lacks(pattern)]
         if missing:
             words = f"Lung screening needs: {', '.join(missing)}."
-            yield ask("LUNG_SCREENING_INCOMPLETE", words, "Complete it from the order.", field="indication")
+            yield ask(
+                "LUNG_SCREENING_INCOMPLETE",
+                words,
+                "Complete it from the order.",
+                field="indication",
+            )
     if exam.modality == "MG" and lacks(_BIRADS):
-        yield ask("BIRADS_MISSING", "The mammogram has no BI-RADS category.", "Add the category.", field="impression")
+        yield ask(
+            "BIRADS_MISSING",
+            "The mammogram has no BI-RADS category.",
+            "Add the category.",
+            field="impression",
+        )
     if exam.modality == "BMD":
-        missing = [w for w, p in (("T-scores", _T_SCORE), ("the sites measured", _DXA_SITE)) if lacks(p)]
+        missing = [
+            w for w, p in (("T-scores", _T_SCORE), ("the sites measured", _DXA_SITE)) if lacks(p)
+        ]
         if missing:
-            yield ask("DXA_INCOMPLETE", f"The bone density report lacks {' and '.join(missing)}.", "Add them.")
+            yield ask(
+                "DXA_INCOMPLETE",
+                f"The bone density report lacks {' and '.join(missing)}.",
+                "Add them.",
+            )
 
 
 def demands(code: str, modality: str, region: str, extent: str) -> dict[str, object]:
@@ -648,7 +848,11 @@ def demands(code: str, modality: str, region: str, extent: str) -> dict[str, obj
     found: dict[str, object] = {}
     if modality == "US" and extent == "complete" and region in COMPLETE_STUDIES:
         found["complete"] = region
-    if (modality == "US" and region.endswith(("vessels", "arteries", "veins"))) or code in {"93306", "93978", "93979"}:
+    if (modality == "US" and region.endswith(("vessels", "arteries", "veins"))) or code in {
+        "93306",
+        "93978",
+        "93979",
+    }:
         found["doppler"] = True
     if modality in {"CTA", "MRA"}:
         found["angiographic"] = True

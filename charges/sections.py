@@ -1,4 +1,5 @@
-"""Parts that later phases add to the exam page: its claims, its payments. Same form as `intake.sections`.
+"""Parts that later phases add to the exam page: its claims, its payments. Same form as
+`intake.sections`.
 
 sections.register("exam", claims_of_exam, order=40)
 """

@@ -1,4 +1,6 @@
-"""What beat wakes in the mid-cycle: late reports, exams that were missed, results that wait, the daily control total."""
+"""What beat wakes in the mid-cycle: late reports, exams that were missed, results that wait, the
+daily control total.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def unsigned(*, actor: Actor) -> None:
 def evaluate(*, actor: Actor) -> None:
     """Read exams that nothing holds and nobody released: what an event lost is found here."""
     stuck = Exam.objects.filter(
-        organization_id__in=actor.organizations, status__in=[ExamStatus.FINAL, ExamStatus.CODED], holds=[]
+        organization_id__in=actor.organizations,
+        status__in=[ExamStatus.FINAL, ExamStatus.CODED],
+        holds=[],
     )
     exams_evaluate(exam_ids=stuck.values_list("pk", flat=True)[:2000], actor=actor)
 

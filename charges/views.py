@@ -1,4 +1,6 @@
-"""Screens of the mid-cycle: the exam as one thread, unsigned reports, charge review, results without order, control totals, rules."""
+"""Screens of the mid-cycle: the exam as one thread, unsigned reports, charge review, results
+without order, control totals, rules.
+"""
 
 from __future__ import annotations
 
@@ -48,9 +50,15 @@ from rcm.web.lists import Column, ListPage, Order, Tab, panel_html
 from rcm.web.views import safe_path
 
 THREAD = (
-    "patient", "site__organization", "coverage__payer", "coverage__plan", "authorization", "reader__provider", "reader__group",
+    "patient",
+    "site__organization",
+    "coverage__payer",
+    "coverage__plan",
+    "authorization",
+    "reader__provider",
+    "reader__group",
     "ordered_exam__order__ordering",
-)  # fmt: skip
+)
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -61,7 +69,7 @@ def _rows(request: HttpRequest) -> QuerySet[Exam]:
     return Exam.objects.visible_to(actor_of(request)).select_related(*THREAD)
 
 
-# --- lists -----------------------------------------------------------------------------------------------------------------------
+# --- lists ----------------------------------------------------------------------------------------
 
 
 def _first_hold(exam: Exam) -> str:
@@ -78,7 +86,9 @@ PATIENT = Column(
     second=lambda e: f"{fmt.mdy(e.patient.born_on)} {e.patient.mrn}",
     second_kind="code",
 )
-EXAM = Column("exam", "Exam", "code", kind="code", width="acc", second="accession", second_kind="code")
+EXAM = Column(
+    "exam", "Exam", "code", kind="code", width="acc", second="accession", second_kind="code"
+)
 PAYER = Column(
     "payer",
     "Payer",
@@ -88,10 +98,16 @@ PAYER = Column(
     second="site.name",
 )
 STATUS = Column(
-    "status", "Status", lambda e: (e.get_status_display(), present.TONES[ExamStatus(e.status)]), kind="tag", width="tag"
+    "status",
+    "Status",
+    lambda e: (e.get_status_display(), present.TONES[ExamStatus(e.status)]),
+    kind="tag",
+    width="tag",
 )
 EXPECTED = Column("expected", "Expected", "expected", kind="money", width="money", order="expected")
-LIMIT = Column("limit", "File by", "filing_deadline", kind="deadline", width="moment", order="deadline")
+LIMIT = Column(
+    "limit", "File by", "filing_deadline", kind="deadline", width="moment", order="deadline"
+)
 ORDERS = (
     Order("deadline", "filing limit", (Key("filing_deadline", nulls="last"), "pk")),
     Order("day", "newest exam first", ("-service_date", "-pk")),
@@ -110,7 +126,15 @@ EXAMS = ListPage(
     columns=(
         PATIENT,
         EXAM,
-        Column("day", "Performed", "service_date", kind="day", width="date", second="modality", order="day"),
+        Column(
+            "day",
+            "Performed",
+            "service_date",
+            kind="day",
+            width="date",
+            second="modality",
+            order="day",
+        ),
         PAYER,
         STATUS,
         EXPECTED,
@@ -125,7 +149,12 @@ EXAMS = ListPage(
             Q(status__in=[*WAITING, ExamStatus.FINAL, ExamStatus.CODED, ExamStatus.DISCONTINUED]),
             order="deadline",
         ),
-        Tab("held", "Read and held", Q(status__in=[ExamStatus.FINAL, ExamStatus.CODED]), order="deadline"),
+        Tab(
+            "held",
+            "Read and held",
+            Q(status__in=[ExamStatus.FINAL, ExamStatus.CODED]),
+            order="deadline",
+        ),
         Tab("released", "Released", Q(status=ExamStatus.RELEASED)),
         Tab("no_bill", "No bill", Q(status=ExamStatus.NO_BILL)),
         Tab("all", "All"),
@@ -176,7 +205,14 @@ def _unsigned_list(policies: Policies) -> ListPage:
                 second=lambda e: e.get_status_display(),
             ),
             PAYER,
-            Column("age", "Age", _age, width="date", second=lambda e: fmt.short_day(e.service_date), order="age"),
+            Column(
+                "age",
+                "Age",
+                _age,
+                width="date",
+                second=lambda e: fmt.short_day(e.service_date),
+                order="age",
+            ),
             Column("level", "Clock", lambda e: _level(e, policies), kind="tag", width="tag"),
             EXPECTED,
             LIMIT,
@@ -194,16 +230,23 @@ def _unsigned_list(policies: Policies) -> ListPage:
 def _unsigned_line(request: HttpRequest, rows: QuerySet[Exam]) -> str:
     total = rows.order_by().aggregate(n=Count("pk"), dollars=Sum("expected"))
     near = rows.filter(filing_deadline__lte=timezone.localdate() + dt.timedelta(days=15)).count()
-    words = f"{fmt.plural(total['n'], 'exam')} without a final report, {fmt.money(total['dollars'] or 0, cents=False)} expected"
+    words = (
+        f"{fmt.plural(total['n'], 'exam')} without a final report,"
+        f" {fmt.money(total['dollars'] or 0, cents=False)} expected"
+    )
     return words + (f", {near} within 15 days of the filing limit." if near else ".")
 
 
 @require_GET
 @may("exam.view")
 def unsigned(request: HttpRequest) -> HttpResponseBase:
-    """Completed exams without a final report by radiologist and payer, in dollars and days left (FEATURES C6)."""
+    """Completed exams without a final report by radiologist and payer, in dollars and days left
+    (FEATURES C6).
+    """
     rows = _rows(request).filter(status__in=WAITING)
-    return _unsigned_list(Policies(actor_of(request).organizations)).respond(request, rows, chart=_unsigned_chart(rows))
+    return _unsigned_list(Policies(actor_of(request).organizations)).respond(
+        request, rows, chart=_unsigned_chart(rows)
+    )
 
 
 def _unsigned_chart(rows: QuerySet[Exam]) -> Any:
@@ -216,14 +259,21 @@ def _unsigned_chart(rows: QuerySet[Exam]) -> Any:
     )
     if not found:
         return None
-    readers = list(dict.fromkeys(r["reader__provider__last_name"] or "Not named yet" for r in found))[:12]
+    readers = list(
+        dict.fromkeys(r["reader__provider__last_name"] or "Not named yet" for r in found)
+    )[:12]
     payers = list(dict.fromkeys(r["coverage__payer__name"] or "No coverage" for r in found))
     amounts = {
-        (r["reader__provider__last_name"] or "Not named yet", r["coverage__payer__name"] or "No coverage"): r["dollars"]
-        or Decimal(0)
+        (
+            r["reader__provider__last_name"] or "Not named yet",
+            r["coverage__payer__name"] or "No coverage",
+        ): (r["dollars"] or Decimal(0))
         for r in found
     }
-    series = [(payer, [amounts.get((reader, payer), Decimal(0)) for reader in readers]) for payer in payers[:8]]
+    series = [
+        (payer, [amounts.get((reader, payer), Decimal(0)) for reader in readers])
+        for payer in payers[:8]
+    ]
     return charts.stacked(
         "Expected dollars without a signature, by reader and payer",
         readers,
@@ -240,7 +290,11 @@ REVIEWS = ListPage(
         PATIENT,
         EXAM,
         Column(
-            "suggested", "Suggested", forms.accept_words, kind="code", second=lambda e: e.suggestion.get("why", "")[:60]
+            "suggested",
+            "Suggested",
+            forms.accept_words,
+            kind="code",
+            second=lambda e: e.suggestion.get("why", "")[:60],
         ),
         PAYER,
         Column("why", "Why it stopped", _first_hold),
@@ -264,9 +318,13 @@ REVIEWS = ListPage(
 @require_GET
 @may("charge.view")
 def review(request: HttpRequest) -> HttpResponseBase:
-    """Exams a coder must look at: suggestion, evidence, accept or change in one key (FEATURES C9)."""
+    """Exams a coder must look at: suggestion, evidence, accept or change in one key (FEATURES
+    C9).
+    """
     wanted = Q(holds__contains=[{"queue": REVIEW}]) | Q(holds__contains=[{"queue": CONFLICT}])
-    return REVIEWS.respond(request, _rows(request).filter(wanted).exclude(status__in=[*WAITING, ExamStatus.NO_BILL]))
+    return REVIEWS.respond(
+        request, _rows(request).filter(wanted).exclude(status__in=[*WAITING, ExamStatus.NO_BILL])
+    )
 
 
 def review_panel(request: HttpRequest, pk: str) -> str | None:
@@ -291,7 +349,7 @@ def review_panel(request: HttpRequest, pk: str) -> str | None:
     )
 
 
-# --- the exam --------------------------------------------------------------------------------------------------------------------
+# --- the exam -------------------------------------------------------------------------------------
 
 
 def _exam(request: HttpRequest, public_id: str) -> Exam:
@@ -312,33 +370,48 @@ def _actions(exam: Exam, actor: Actor) -> list[parts.Action]:
         reason = exam.holds[0]["sentence"] if exam.holds else ""
         actions.append(
             parts.Action(
-                "Release", url("release"), "post", primary=True, key="r", disabled_reason=reason, fields=version
+                "Release",
+                url("release"),
+                "post",
+                primary=True,
+                key="r",
+                disabled_reason=reason,
+                fields=version,
             )
         )
     doubt = any(h["queue"] in (REVIEW, CONFLICT) for h in exam.holds)
     if exam.suggestion.get("code") and doubt and exam.status != ExamStatus.RELEASED:
         actions.append(
-            parts.Action(f"Accept {forms.accept_words(exam)}", url("accept"), "post", key="a", fields=version)
+            parts.Action(
+                f"Accept {forms.accept_words(exam)}", url("accept"), "post", key="a", fields=version
+            )
         )
     actions.append(parts.Action("Change code", url("code"), key="c"))
     actions.append(parts.Action("Diagnoses", url("diagnoses")))
     actions.append(parts.Action("Correct record", url("correct")))
     actions.append(parts.Action("Evaluate again", url("evaluate"), "post"))
-    actions.append(parts.Action("No bill", url("no_bill"), danger=exam.status == ExamStatus.RELEASED))
+    actions.append(
+        parts.Action("No bill", url("no_bill"), danger=exam.status == ExamStatus.RELEASED)
+    )
     return actions
 
 
 @require_GET
 @may("exam.view")
 def exam(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    """The thread of one exam: what was ordered, authorized, performed and billed, what stops it, and everything that happened."""
+    """The thread of one exam: what was ordered, authorized, performed and billed, what stops it,
+    and everything that happened.
+    """
     row = _exam(request, public_id)
     actor = actor_of(request)
     front.chart_read(request, [row.patient], "exam")
     charges = list(row.charges.order_by("id")) if actor.can("charge.view") else []
     live = [c for c in charges if c.status != "void"]
     reports = list(row.reports.order_by("-version")) if actor.can("report.view") else []
-    chosen = next((r for r in reports if str(r.version) == request.GET.get("report")), reports[0] if reports else None)
+    chosen = next(
+        (r for r in reports if str(r.version) == request.GET.get("report")),
+        reports[0] if reports else None,
+    )
     last = bool(reports) and chosen is reports[0]
     waivable = [h for h in row.holds if h.get("waive") and actor.can(h["waive"])]
     return render(
@@ -432,7 +505,9 @@ def accept(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return _posted(
         request,
         public_id,
-        lambda row, version: services.exam_accept(exam=row, actor=actor_of(request), version=version),
+        lambda row, version: services.exam_accept(
+            exam=row, actor=actor_of(request), version=version
+        ),
         "Suggestion accepted.",
     )
 
@@ -457,20 +532,34 @@ def _act(
         try:
             verb(row, form)
         except Refused as refusal:
-            form.add_error(refusal.field if refusal.field in form.fields else None, f"{refusal} {refusal.fix}".strip())
+            form.add_error(
+                refusal.field if refusal.field in form.fields else None,
+                f"{refusal} {refusal.fix}".strip(),
+            )
             status = 409 if isinstance(refusal, Conflict) else 422
         else:
             messages.success(request, "Saved.")
             return redirect(back)
     context = {
-        "title": title, "text": text, "form": form, "verb": button, "back_url": back, "exam": row, "patient": front.banner(row.patient),
-        "evidence": present.evidence(row), "blockers": present.blockers(row), "crumbs": [parts.Crumb(f"Exam {row.accession}", back)],
-    }  # fmt: skip
+        "title": title,
+        "text": text,
+        "form": form,
+        "verb": button,
+        "back_url": back,
+        "exam": row,
+        "patient": front.banner(row.patient),
+        "evidence": present.evidence(row),
+        "blockers": present.blockers(row),
+        "crumbs": [parts.Crumb(f"Exam {row.accession}", back)],
+    }
     return render(request, "charges/act.html", context, status=status)
 
 
 def _start(request: HttpRequest, row: Exam, **more: Any) -> dict[str, Any]:
-    return {"data": request.POST if request.method == "POST" else None, "initial": {"version": row.version, **more}}
+    return {
+        "data": request.POST if request.method == "POST" else None,
+        "initial": {"version": row.version, **more},
+    }
 
 
 @require_http_methods(["GET", "POST"])
@@ -479,17 +568,29 @@ def code(request: HttpRequest, public_id: str) -> HttpResponseBase:
     def make(row: Exam) -> forms.CodeForm:
         chosen = row.decision or row.suggestion
         return forms.CodeForm(
-            **_start(request, row, code=chosen.get("code", row.code), modifiers=" ".join(chosen.get("modifiers", ())))
+            **_start(
+                request,
+                row,
+                code=chosen.get("code", row.code),
+                modifiers=" ".join(chosen.get("modifiers", ())),
+            )
         )
 
     return _act(
-        request, public_id, "Code of the exam", make,
+        request,
+        public_id,
+        "Code of the exam",
+        make,
         lambda row, form: services.exam_code(
-            exam=row, code=form.cleaned_data["code"], modifiers_=form.own_modifiers(), reason=form.cleaned_data["reason"], actor=actor_of(request),
+            exam=row,
+            code=form.cleaned_data["code"],
+            modifiers_=form.own_modifiers(),
+            reason=form.cleaned_data["reason"],
+            actor=actor_of(request),
             version=form.cleaned_data["version"],
         ),
         text="Bill what was performed and documented. The suggestion and your reason are kept.",
-    )  # fmt: skip
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -500,22 +601,40 @@ def diagnoses(request: HttpRequest, public_id: str) -> HttpResponseBase:
         return forms.DiagnosesForm(**_start(request, row, codes=" ".join(codes)))
 
     return _act(
-        request, public_id, "Diagnoses", make,
+        request,
+        public_id,
+        "Diagnoses",
+        make,
         lambda row, form: services.diagnoses_set(
-            exam=row, codes=form.listed(), reason=form.cleaned_data["reason"], actor=actor_of(request), version=form.cleaned_data["version"]
+            exam=row,
+            codes=form.listed(),
+            reason=form.cleaned_data["reason"],
+            actor=actor_of(request),
+            version=form.cleaned_data["version"],
         ),
-        text="Code the confirmed finding of the signed report; when normal or uncertain, the sign or symptom of the order.",
-    )  # fmt: skip
+        text=(
+            "Code the confirmed finding of the signed report; when normal or uncertain, the sign or"
+            " symptom of the order."
+        ),
+    )
 
 
 @require_http_methods(["GET", "POST"])
 @may("charge.review")
 def correct(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return _act(
-        request, public_id, "Technologist's record", lambda row: forms.CorrectForm(**_start(request, row)),
-        lambda row, form: services.exam_correct(exam=row, actor=actor_of(request), version=form.cleaned_data["version"], **form.facts()),
-        text="What the technologist did. What is left empty stays as it was told; nothing that was said is lost.",
-    )  # fmt: skip
+        request,
+        public_id,
+        "Technologist's record",
+        lambda row: forms.CorrectForm(**_start(request, row)),
+        lambda row, form: services.exam_correct(
+            exam=row, actor=actor_of(request), version=form.cleaned_data["version"], **form.facts()
+        ),
+        text=(
+            "What the technologist did. What is left empty stays as it was told; nothing that was"
+            " said is lost."
+        ),
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -537,9 +656,16 @@ def order_change(request: HttpRequest, public_id: str) -> HttpResponseBase:
         )
 
     return _act(
-        request, public_id, "Performed differently than ordered", lambda row: forms.OrderChangeForm(**_start(request, row)), verb,
-        text="A testing facility may not change a test without a new order, except in what the order left open (42 CFR 410.32).",
-    )  # fmt: skip
+        request,
+        public_id,
+        "Performed differently than ordered",
+        lambda row: forms.OrderChangeForm(**_start(request, row)),
+        verb,
+        text=(
+            "A testing facility may not change a test without a new order, except in what the order"
+            " left open (42 CFR 410.32)."
+        ),
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -551,39 +677,66 @@ def waive(request: HttpRequest, public_id: str, hold: str) -> HttpResponseBase:
         raise Http404
     actor_of(request).require(one["waive"] or "charge.review")
     return _act(
-        request, public_id, "Waive with a reason", lambda exam: forms.ReasonForm(**_start(request, exam)),
+        request,
+        public_id,
+        "Waive with a reason",
+        lambda exam: forms.ReasonForm(**_start(request, exam)),
         lambda exam, form: services.finding_waive(
-            exam=exam, code=hold, reason=form.cleaned_data["reason"], actor=actor_of(request), version=form.cleaned_data["version"]
+            exam=exam,
+            code=hold,
+            reason=form.cleaned_data["reason"],
+            actor=actor_of(request),
+            version=form.cleaned_data["version"],
         ),
-        text=f"{one['sentence']} It will not stop the charge for this report version; a later version asks again.", button="Waive",
-    )  # fmt: skip
+        text=(
+            f"{one['sentence']} It will not stop the charge for this report version; a later"
+            " version asks again."
+        ),
+        button="Waive",
+    )
 
 
 @require_http_methods(["GET", "POST"])
 @may("charge.review")
 def no_bill(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return _act(
-        request, public_id, "No bill", lambda row: forms.ReasonForm(**_start(request, row)),
+        request,
+        public_id,
+        "No bill",
+        lambda row: forms.ReasonForm(**_start(request, row)),
         lambda row, form: services.exam_no_bill(
-            exam=row, reason=form.cleaned_data["reason"], actor=actor_of(request), version=form.cleaned_data["version"]
+            exam=row,
+            reason=form.cleaned_data["reason"],
+            actor=actor_of(request),
+            version=form.cleaned_data["version"],
         ),
-        text="The exam ends without a charge. Released charges become void, and their claims are voided.", button="Mark no-bill",
-    )  # fmt: skip
+        text=(
+            "The exam ends without a charge. Released charges become void, and their claims are"
+            " voided."
+        ),
+        button="Mark no-bill",
+    )
 
 
 @require_http_methods(["GET", "POST"])
 @may("charge.review")
 def bill_again(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return _act(
-        request, public_id, "Bill it after all", lambda row: forms.ReasonForm(**_start(request, row)),
+        request,
+        public_id,
+        "Bill it after all",
+        lambda row: forms.ReasonForm(**_start(request, row)),
         lambda row, form: services.exam_bill_again(
-            exam=row, reason=form.cleaned_data["reason"], actor=actor_of(request), version=form.cleaned_data["version"]
+            exam=row,
+            reason=form.cleaned_data["reason"],
+            actor=actor_of(request),
+            version=form.cleaned_data["version"],
         ),
         button="Take the no-bill back",
-    )  # fmt: skip
+    )
 
 
-# --- results without order -------------------------------------------------------------------------------------------------------
+# --- results without order ------------------------------------------------------------------------
 
 UNSOLICITED = ListPage(
     name="unsolicited",
@@ -627,7 +780,9 @@ UNSOLICITED = ListPage(
 @require_GET
 @may("exam.view")
 def unsolicited(request: HttpRequest) -> HttpResponseBase:
-    return UNSOLICITED.respond(request, Unsolicited.objects.visible_to(actor_of(request)).select_related("patient"))
+    return UNSOLICITED.respond(
+        request, Unsolicited.objects.visible_to(actor_of(request)).select_related("patient")
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -635,7 +790,9 @@ def unsolicited(request: HttpRequest) -> HttpResponseBase:
 def unsolicited_row(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One result without order: link it to an ordered exam of its patient, or dismiss it."""
     actor = actor_of(request)
-    row = found(Unsolicited.objects.visible_to(actor).select_related("patient", "exam"), public_id=public_id)
+    row = found(
+        Unsolicited.objects.visible_to(actor).select_related("patient", "exam"), public_id=public_id
+    )
     if row.patient is not None:
         front.chart_read(request, [row.patient], "result without order")
     near = (
@@ -651,7 +808,10 @@ def unsolicited_row(request: HttpRequest, public_id: str) -> HttpResponseBase:
     choices = [
         (
             str(o.public_id),
-            f"{o.code} {o.description}, ordered {fmt.short_day(o.order.ordered_at)}, accession {o.accession or 'none'}",
+            (
+                f"{o.code} {o.description}, ordered {fmt.short_day(o.order.ordered_at)}, accession"
+                f" {o.accession or 'none'}"
+            ),
         )
         for o in near
     ]
@@ -667,25 +827,38 @@ def unsolicited_row(request: HttpRequest, public_id: str) -> HttpResponseBase:
         if form.is_valid():
             try:
                 if dismissing:
-                    services.unsolicited_dismiss(unsolicited=row, reason=form.cleaned_data["reason"], actor=actor)
+                    services.unsolicited_dismiss(
+                        unsolicited=row, reason=form.cleaned_data["reason"], actor=actor
+                    )
                 else:
-                    chosen = next(o for o in near if str(o.public_id) == form.cleaned_data["ordered_exam"])
+                    chosen = next(
+                        o for o in near if str(o.public_id) == form.cleaned_data["ordered_exam"]
+                    )
                     services.unsolicited_link(unsolicited=row, ordered_exam=chosen, actor=actor)
             except Refused as refusal:
                 form.add_error(
-                    refusal.field if refusal.field in form.fields else None, f"{refusal} {refusal.fix}".strip()
+                    refusal.field if refusal.field in form.fields else None,
+                    f"{refusal} {refusal.fix}".strip(),
                 )
             else:
                 messages.success(request, "Saved.")
                 return redirect("charges:unsolicited")
     context = {
-        "row": row, "patient": front.banner(row.patient) if row.patient else None, "form": form, "link": link, "dismiss": dismiss, "choices": choices,
-        "may_act": may_act and row.status == UnsolicitedStatus.WAITING, "crumbs": [parts.Crumb("Results without order", reverse("charges:unsolicited"))],
-    }  # fmt: skip
-    return render(request, "charges/unsolicited_row.html", context, status=422 if form.errors else 200)
+        "row": row,
+        "patient": front.banner(row.patient) if row.patient else None,
+        "form": form,
+        "link": link,
+        "dismiss": dismiss,
+        "choices": choices,
+        "may_act": may_act and row.status == UnsolicitedStatus.WAITING,
+        "crumbs": [parts.Crumb("Results without order", reverse("charges:unsolicited"))],
+    }
+    return render(
+        request, "charges/unsolicited_row.html", context, status=422 if form.errors else 200
+    )
 
 
-# --- control totals --------------------------------------------------------------------------------------------------------------
+# --- control totals -------------------------------------------------------------------------------
 
 CONTROL_DAYS = 14
 
@@ -693,7 +866,9 @@ CONTROL_DAYS = 14
 @require_GET
 @may("exam.view")
 def control(request: HttpRequest) -> HttpResponseBase:
-    """The accession control total: every completed exam ends as claim, self-pay or reasoned no-bill; the rest is named (FEATURES C7)."""
+    """The accession control total: every completed exam ends as claim, self-pay or reasoned
+    no-bill; the rest is named (FEATURES C7).
+    """
     actor = actor_of(request)
     last = timezone.localdate()
     try:
@@ -705,13 +880,17 @@ def control(request: HttpRequest) -> HttpResponseBase:
     rows = services.accession_control(actor=actor, first=first, last=last)
     proofs = {
         (p["site_id"], p["day"]): p["at"]
-        for p in AccessionProof.objects.visible_to(actor)
-        .filter(day__range=(first, last))
-        .values("site_id", "day")
-        .annotate(at=Max("proven_at"))
+        for p in (
+            AccessionProof.objects.visible_to(actor)
+            .filter(day__range=(first, last))
+            .values("site_id", "day")
+            .annotate(at=Max("proven_at"))
+        )
     }
     stray = explained(
-        _rows(request).filter(service_date__range=(first, last)).exclude(status=ExamStatus.IN_PROGRESS)
+        _rows(request)
+        .filter(service_date__range=(first, last))
+        .exclude(status=ExamStatus.IN_PROGRESS)
     ).filter(UNEXPLAINED)[:50]
     names = ("performed", "claimed", "self_pay", "no_bill", "waiting", "held", "unexplained")
     total = {name: sum(getattr(r, name) for r in rows) for name in names}
@@ -720,19 +899,28 @@ def control(request: HttpRequest) -> HttpResponseBase:
         "charges/control.html",
         {
             "rows": [
-                {"control": r, "site": sites.get(r.site_id), "proven": proofs.get((r.site_id, r.day))} for r in rows
+                {
+                    "control": r,
+                    "site": sites.get(r.site_id),
+                    "proven": proofs.get((r.site_id, r.day)),
+                }
+                for r in rows
             ],
             "total": total,
             "stray": stray,
             "first": first,
             "last": last,
             "earlier": (first - dt.timedelta(days=1)).isoformat(),
-            "later": (last + dt.timedelta(days=CONTROL_DAYS)).isoformat() if last < timezone.localdate() else "",
+            "later": (
+                (last + dt.timedelta(days=CONTROL_DAYS)).isoformat()
+                if last < timezone.localdate()
+                else ""
+            ),
         },
     )
 
 
-# --- rules -----------------------------------------------------------------------------------------------------------------------
+# --- rules ----------------------------------------------------------------------------------------
 
 
 def _span(row: Any) -> str:
@@ -749,7 +937,11 @@ def _machine_words(scanner: Scanner) -> str:
 
 
 def _rule_list(
-    name: str, title: str, noun: tuple[str, str], columns: tuple[Column, ...], order: tuple[str, ...]
+    name: str,
+    title: str,
+    noun: tuple[str, str],
+    columns: tuple[Column, ...],
+    order: tuple[str, ...],
 ) -> ListPage:
     return ListPage(
         name=name,
@@ -769,21 +961,34 @@ def _rule_list(
     )
 
 
-SITE = Column("site", "Site", lambda r: r.site.name if r.site else "All sites", kind="strong", link=True)
+SITE = Column(
+    "site", "Site", lambda r: r.site.name if r.site else "All sites", kind="strong", link=True
+)
 SPAN = Column("span", "In force", _span)
 RULES: dict[str, tuple[type, type[forms.RuleForm], ListPage, tuple[str, ...]]] = {
     "arrangements": (
         BillingArrangement,
         forms.ArrangementForm,
         _rule_list(
-            "arrangements", "Billing arrangements", ("arrangement", "arrangements"),
+            "arrangements",
+            "Billing arrangements",
+            ("arrangement", "arrangements"),
             (
                 SITE,
                 Column("modality", "Modality", lambda r: r.modality or "any", kind="code"),
                 Column("group", "Reading group", lambda r: r.group.name if r.group else "any"),
                 Column("payer", "Payer", lambda r: r.payer.name if r.payer else "any"),
-                Column("machine", "Scanner and technologist", lambda r: f"{r.equipment_owner}, {r.tech_employer}"),
-                Column("reader", "Reader", lambda r: r.reader_relation.replace("_", " "), second=lambda r: r.force.replace("_", " ")),
+                Column(
+                    "machine",
+                    "Scanner and technologist",
+                    lambda r: f"{r.equipment_owner}, {r.tech_employer}",
+                ),
+                Column(
+                    "reader",
+                    "Reader",
+                    lambda r: r.reader_relation.replace("_", " "),
+                    second=lambda r: r.force.replace("_", " "),
+                ),
                 SPAN,
             ),
             ("site__name", "modality", "pk"),
@@ -794,7 +999,9 @@ RULES: dict[str, tuple[type, type[forms.RuleForm], ListPage, tuple[str, ...]]] =
         Scanner,
         forms.ScannerForm,
         _rule_list(
-            "scanners", "Scanners", ("scanner", "scanners"),
+            "scanners",
+            "Scanners",
+            ("scanner", "scanners"),
             (
                 SITE,
                 Column("name", "Name", "name", second="station", second_kind="code"),
@@ -810,11 +1017,26 @@ RULES: dict[str, tuple[type, type[forms.RuleForm], ListPage, tuple[str, ...]]] =
         ReadingGroup,
         forms.GroupForm,
         _rule_list(
-            "groups", "Reading groups", ("reading group", "reading groups"),
+            "groups",
+            "Reading groups",
+            ("reading group", "reading groups"),
             (
-                Column("name", "Name", "name", kind="strong", link=True, second="npi", second_kind="code"),
+                Column(
+                    "name",
+                    "Name",
+                    "name",
+                    kind="strong",
+                    link=True,
+                    second="npi",
+                    second_kind="code",
+                ),
                 Column("relation", "Relation", lambda g: g.relation.replace("_", " ")),
-                Column("where", "Reads in", lambda g: f"{g.city} {g.state} {g.zip}".strip(), second="country"),
+                Column(
+                    "where",
+                    "Reads in",
+                    lambda g: f"{g.city} {g.state} {g.zip}".strip(),
+                    second="country",
+                ),
             ),
             ("name", "pk"),
         ),
@@ -824,11 +1046,27 @@ RULES: dict[str, tuple[type, type[forms.RuleForm], ListPage, tuple[str, ...]]] =
         Reader,
         forms.ReaderForm,
         _rule_list(
-            "readers", "Readers", ("reader", "readers"),
+            "readers",
+            "Readers",
+            ("reader", "readers"),
             (
-                Column("name", "Physician", lambda r: str(r.provider), kind="strong", link=True, second="provider.npi", second_kind="code"),
+                Column(
+                    "name",
+                    "Physician",
+                    lambda r: str(r.provider),
+                    kind="strong",
+                    link=True,
+                    second="provider.npi",
+                    second_kind="code",
+                ),
                 Column("group", "Reading group", "group.name"),
-                Column("span", "Credentialed", lambda r: f"{fmt.mdy(r.credentialed_from)} to {fmt.mdy(r.credentialed_to) or 'open'}"),
+                Column(
+                    "span",
+                    "Credentialed",
+                    lambda r: (
+                        f"{fmt.mdy(r.credentialed_from)} to {fmt.mdy(r.credentialed_to) or 'open'}"
+                    ),
+                ),
             ),
             ("provider__last_name", "pk"),
         ),
@@ -838,12 +1076,20 @@ RULES: dict[str, tuple[type, type[forms.RuleForm], ListPage, tuple[str, ...]]] =
         ContrastStock,
         forms.StockForm,
         _rule_list(
-            "stock", "Contrast stock", ("agent", "agents"),
+            "stock",
+            "Contrast stock",
+            ("agent", "agents"),
             (
                 SITE,
                 Column("agent", "Agent", "agent"),
                 Column("code", "Billing code", "code", kind="code"),
-                Column("packed", "Single-dose", lambda s: {None: "not known", True: "yes, JZ or JW", False: "no"}[s.single_dose]),
+                Column(
+                    "packed",
+                    "Single-dose",
+                    lambda s: {None: "not known", True: "yes, JZ or JW", False: "no"}[
+                        s.single_dose
+                    ],
+                ),
                 SPAN,
             ),
             ("agent", "pk"),
@@ -854,11 +1100,23 @@ RULES: dict[str, tuple[type, type[forms.RuleForm], ListPage, tuple[str, ...]]] =
         ReleasePolicy,
         forms.PolicyForm,
         _rule_list(
-            "policies", "Release policies", ("policy", "policies"),
+            "policies",
+            "Release policies",
+            ("policy", "policies"),
             (
                 SITE,
-                Column("clocks", "Report clocks", lambda p: f"{p.warn_hours} h, {p.escalate_hours} h, {p.director_hours} h"),
-                Column("eligibility", "Eligibility within", lambda p: f"{p.eligibility_days} days" if p.eligibility_days else "not demanded"),
+                Column(
+                    "clocks",
+                    "Report clocks",
+                    lambda p: f"{p.warn_hours} h, {p.escalate_hours} h, {p.director_hours} h",
+                ),
+                Column(
+                    "eligibility",
+                    "Eligibility within",
+                    lambda p: (
+                        f"{p.eligibility_days} days" if p.eligibility_days else "not demanded"
+                    ),
+                ),
                 Column("tc", "TC before report", "tc_without_report", kind="yes"),
                 Column("auto", "Automatic release", "auto_release", kind="yes"),
                 SPAN,
@@ -867,7 +1125,7 @@ RULES: dict[str, tuple[type, type[forms.RuleForm], ListPage, tuple[str, ...]]] =
         ),
         ("site",),
     ),
-}  # fmt: skip
+}
 
 
 def _rule(kind: str) -> tuple[type, type[forms.RuleForm], ListPage, tuple[str, ...]]:
@@ -887,7 +1145,10 @@ def arrangements(request: HttpRequest) -> HttpResponseBase:
 def rules(request: HttpRequest, kind: str) -> HttpResponseBase:
     model, _, page, joined = _rule(kind)
     rows = model.objects.visible_to(actor_of(request)).select_related(*joined)  # type: ignore[attr-defined]
-    kinds = [{"name": name, "title": entry[2].title, "current": name == kind} for name, entry in RULES.items()]
+    kinds = [
+        {"name": name, "title": entry[2].title, "current": name == kind}
+        for name, entry in RULES.items()
+    ]
     return page.respond(request, rows, kinds=kinds)
 
 
@@ -901,7 +1162,9 @@ def rule_new(request: HttpRequest, kind: str) -> HttpResponseBase:
 @may("rules.edit")
 def rule(request: HttpRequest, kind: str, public_id: str) -> HttpResponseBase:
     model, _, _, _ = _rule(kind)
-    return _rule_page(request, kind, found(model.objects.visible_to(actor_of(request)), public_id=public_id))  # type: ignore[attr-defined]
+    return _rule_page(
+        request, kind, found(model.objects.visible_to(actor_of(request)), public_id=public_id)
+    )  # type: ignore[attr-defined]
 
 
 def _rule_page(request: HttpRequest, kind: str, row: Any) -> HttpResponseBase:
@@ -913,10 +1176,18 @@ def _rule_page(request: HttpRequest, kind: str, row: Any) -> HttpResponseBase:
         try:
             services.rule_save(row=form.save(commit=False), actor=actor)
         except Refused as refusal:
-            form.add_error(refusal.field if refusal.field in form.fields else None, f"{refusal} {refusal.fix}".strip())
+            form.add_error(
+                refusal.field if refusal.field in form.fields else None,
+                f"{refusal} {refusal.fix}".strip(),
+            )
         else:
             messages.success(request, "Saved. Held exams are evaluated again.")
             return redirect(back)
     title = f"{'Change' if row else 'Add'} {page.noun[0]}"
-    context = {"title": title, "form": form, "back_url": back, "crumbs": [parts.Crumb(page.title, back)]}
+    context = {
+        "title": title,
+        "form": form,
+        "back_url": back,
+        "crumbs": [parts.Crumb(page.title, back)],
+    }
     return render(request, "components/form_page.html", context, status=422 if form.errors else 200)

@@ -1,4 +1,6 @@
-"""REST of claims: claims with lines and acknowledgements, scrub, submit, correct, void; edits. The same services as the screens."""
+"""REST of claims: claims with lines and acknowledgements, scrub, submit, correct, void; edits. The
+same services as the screens.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,19 @@ class LineOut(serializers.ModelSerializer):
     class Meta:
         model = ClaimLine
         fields: ClassVar[list[str]] = [
-            "id", "number", "control", "code", "modifiers", "units", "amount", "expected", "pointers", "service_date", "exam", "accession",
-        ]  # fmt: skip
+            "id",
+            "number",
+            "control",
+            "code",
+            "modifiers",
+            "units",
+            "amount",
+            "expected",
+            "pointers",
+            "service_date",
+            "exam",
+            "accession",
+        ]
 
 
 class FindingOut(serializers.ModelSerializer):
@@ -48,8 +61,19 @@ class FindingOut(serializers.ModelSerializer):
     class Meta:
         model = ScrubFinding
         fields: ClassVar[list[str]] = [
-            "id", "edit", "severity", "sentence", "field", "fix", "owner", "source", "line", "found_at", "overridden_by", "override_reason",
-        ]  # fmt: skip
+            "id",
+            "edit",
+            "severity",
+            "sentence",
+            "field",
+            "fix",
+            "owner",
+            "source",
+            "line",
+            "found_at",
+            "overridden_by",
+            "override_reason",
+        ]
 
 
 class AcknowledgementOut(serializers.ModelSerializer):
@@ -59,8 +83,18 @@ class AcknowledgementOut(serializers.ModelSerializer):
     class Meta:
         model = Acknowledgement
         fields: ClassVar[list[str]] = [
-            "id", "kind", "accepted", "category", "status_code", "entity", "sentence", "field", "payer_control_number", "file", "received_at",
-        ]  # fmt: skip
+            "id",
+            "kind",
+            "accepted",
+            "category",
+            "status_code",
+            "entity",
+            "sentence",
+            "field",
+            "payer_control_number",
+            "file",
+            "received_at",
+        ]
 
 
 class ClaimOut(serializers.ModelSerializer):
@@ -74,10 +108,32 @@ class ClaimOut(serializers.ModelSerializer):
     class Meta:
         model = Claim
         fields: ClassVar[list[str]] = [
-            "id", "number", "patient", "mrn", "payer", "site", "rank", "form", "frequency", "replaces", "status", "pos", "service_date", "diagnoses",
-            "total", "expected", "authorization_number", "payer_control_number", "filing_deadline", "corrected_deadline", "first_submitted_at",
-            "last_submitted_at", "accepted_at", "decided_on", "version",
-        ]  # fmt: skip
+            "id",
+            "number",
+            "patient",
+            "mrn",
+            "payer",
+            "site",
+            "rank",
+            "form",
+            "frequency",
+            "replaces",
+            "status",
+            "pos",
+            "service_date",
+            "diagnoses",
+            "total",
+            "expected",
+            "authorization_number",
+            "payer_control_number",
+            "filing_deadline",
+            "corrected_deadline",
+            "first_submitted_at",
+            "last_submitted_at",
+            "accepted_at",
+            "decided_on",
+            "version",
+        ]
 
 
 class ClaimDetailOut(ClaimOut):
@@ -98,7 +154,14 @@ class ClaimFilter(filters.FilterSet):
 
     class Meta:
         model = Claim
-        fields: ClassVar[list[str]] = ["status", "number", "payer", "mrn", "accession", "service_date"]
+        fields: ClassVar[list[str]] = [
+            "status",
+            "number",
+            "payer",
+            "mrn",
+            "accession",
+            "service_date",
+        ]
 
 
 class ReasonIn(serializers.Serializer):
@@ -107,7 +170,9 @@ class ReasonIn(serializers.Serializer):
 
 class LineChangeIn(serializers.Serializer):
     number = serializers.IntegerField(min_value=1, max_value=50)
-    modifiers = serializers.ListField(child=serializers.RegexField("^[0-9A-Za-z]{2}$"), required=False, max_length=4)
+    modifiers = serializers.ListField(
+        child=serializers.RegexField("^[0-9A-Za-z]{2}$"), required=False, max_length=4
+    )
     pointers = serializers.ListField(
         child=serializers.IntegerField(min_value=1, max_value=12), required=False, max_length=4
     )
@@ -120,7 +185,10 @@ class CorrectIn(ReasonIn):
     authorization_number = serializers.CharField(max_length=50, required=False, allow_blank=True)
     referring_npi = serializers.RegexField("^[12][0-9]{9}$", required=False)
     diagnoses = serializers.ListField(
-        child=serializers.RegexField(r"^[A-Za-z][0-9][0-9A-Za-z.]{1,6}$"), required=False, min_length=1, max_length=12
+        child=serializers.RegexField(r"^[A-Za-z][0-9][0-9A-Za-z.]{1,6}$"),
+        required=False,
+        min_length=1,
+        max_length=12,
     )
     note = serializers.CharField(max_length=80, required=False, allow_blank=True)
     attachment_control = serializers.CharField(max_length=50, required=False, allow_blank=True)
@@ -129,8 +197,18 @@ class CorrectIn(ReasonIn):
 
     def changes(self) -> Changes:
         data = self.validated_data
-        lines = {row["number"]: {k: v for k, v in row.items() if k != "number"} for row in data.get("lines", ())}
-        names = ("authorization_number", "referring_npi", "diagnoses", "note", "attachment_control", "referral_number")
+        lines = {
+            row["number"]: {k: v for k, v in row.items() if k != "number"}
+            for row in data.get("lines", ())
+        }
+        names = (
+            "authorization_number",
+            "referring_npi",
+            "diagnoses",
+            "note",
+            "attachment_control",
+            "referral_number",
+        )
         return Changes(lines=lines, **{name: data.get(name) for name in names})
 
 
@@ -145,13 +223,19 @@ class SubmittedOut(serializers.Serializer):
 
 
 class CorrectionOut(serializers.Serializer):
-    route = serializers.CharField(help_text="edited, replacement, void, new_claim, reopening, waiting")
+    route = serializers.CharField(
+        help_text="edited, replacement, void, new_claim, reopening, waiting"
+    )
     claim = serializers.UUIDField(allow_null=True)
     sentence = serializers.CharField()
 
 
-class ClaimView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
-    """Claims. An action with If-Match is refused (412) when the claim has moved on since it was read."""
+class ClaimView(
+    ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
+    """Claims. An action with If-Match is refused (412) when the claim has moved on since it was
+    read.
+    """
 
     scopes: ClassVar[dict[str, str]] = {"GET": "claims:read", "POST": "claims:write"}
     serializer_class = ClaimOut
@@ -197,7 +281,9 @@ class ClaimView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
     @action(detail=True, pagination_class=None, filterset_class=None)
     def lines(self, request: Request, public_id: str) -> Response:
         row = self._found(request)
-        return Response(LineOut(row.lines.select_related("charge__exam").order_by("number"), many=True).data)
+        return Response(
+            LineOut(row.lines.select_related("charge__exam").order_by("number"), many=True).data
+        )
 
     @extend_schema(responses=AcknowledgementOut(many=True))
     @action(detail=True, pagination_class=None, filterset_class=None)
@@ -224,13 +310,18 @@ class ClaimView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
             "submission__number", flat=True
         )
         return Response(
-            {"files": list(numbers), "held": [{"number": h.number, "sentence": h.sentence} for h in result.held]}
+            {
+                "files": list(numbers),
+                "held": [{"number": h.number, "sentence": h.sentence} for h in result.held],
+            }
         )
 
     @extend_schema(request=CorrectIn, responses=CorrectionOut)
     @action(detail=True, methods=["post"])
     def correct(self, request: Request, public_id: str) -> Response:
-        """Correct it the way its payer takes it: in place, frequency 7, a new claim, or a reopening."""
+        """Correct it the way its payer takes it: in place, frequency 7, a new claim, or a
+        reopening.
+        """
         form = CorrectIn(data=request.data)
         form.is_valid(raise_exception=True)
         row = self._found(request)
@@ -249,16 +340,30 @@ class ClaimView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
         form = ReasonIn(data=request.data)
         form.is_valid(raise_exception=True)
         return self._correction(
-            services.claim_void(claim=self._found(request), reason=form.validated_data["reason"], actor=self.actor)
+            services.claim_void(
+                claim=self._found(request), reason=form.validated_data["reason"], actor=self.actor
+            )
         )
 
     def _correction(self, made: Any) -> Response:
-        row = Claim.objects.visible_to(self.actor).filter(pk=made.claim_id).first() if made.claim_id else None
-        return Response({"route": made.route.value, "claim": row.public_id if row else None, "sentence": made.sentence})
+        row = (
+            Claim.objects.visible_to(self.actor).filter(pk=made.claim_id).first()
+            if made.claim_id
+            else None
+        )
+        return Response(
+            {
+                "route": made.route.value,
+                "claim": row.public_id if row else None,
+                "sentence": made.sentence,
+            }
+        )
 
 
 class ScrubView(PartnerView, APIView):
-    """Judge claims that come as JSON and are not kept, by the same edits, tables and rules (issue of the engines, section 5)."""
+    """Judge claims that come as JSON and are not kept, by the same edits, tables and rules (issue
+    of the engines, section 5).
+    """
 
     scopes: ClassVar[dict[str, str]] = {"POST": "rules:read"}
 

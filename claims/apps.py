@@ -35,7 +35,15 @@ class ClaimsConfig(AppConfig):
         kinds.register(RUN_KIND, start_run)
         exam_sections.register("exam", sections.claims_of_exam, order=40)
         nav.register(
-            nav.Entry("Claims", "Claims", "claims:claims", "claim.view", jump="l", order=10, words="837 bill submit"),
+            nav.Entry(
+                "Claims",
+                "Claims",
+                "claims:claims",
+                "claim.view",
+                jump="l",
+                order=10,
+                words="837 bill submit",
+            ),
             nav.Entry(
                 "Claims",
                 "Scrub edits",
@@ -66,8 +74,29 @@ class ClaimsConfig(AppConfig):
                 order=40,
                 words="file 837 999 277CA control proof missing",
             ),
-            nav.Entry("Claims", "Scrub runs", "claims:scrub_runs", "claim.view", order=70, words="batch edits"),
-            nav.Entry("Manage", "Edits", "claims:edits", "edit.view", order=30, words="catalogue scrub NCCI MUE"),
-            nav.Entry("Manage", "Payer rules", "claims:rules", "rules.view", order=35, words="user rules back-test"),
+            nav.Entry(
+                "Claims",
+                "Scrub runs",
+                "claims:scrub_runs",
+                "claim.view",
+                order=70,
+                words="batch edits",
+            ),
+            nav.Entry(
+                "Manage",
+                "Edits",
+                "claims:edits",
+                "edit.view",
+                order=30,
+                words="catalogue scrub NCCI MUE",
+            ),
+            nav.Entry(
+                "Manage",
+                "Payer rules",
+                "claims:rules",
+                "rules.view",
+                order=35,
+                words="user rules back-test",
+            ),
         )
         nav.register_palette(search.palette)

@@ -1,4 +1,5 @@
-"""The CMS-1500 (02/12) of a claim as PDF (FEATURES F3): the same sheet as the 837P, drawn on plain pages with short labels of our own.
+"""The CMS-1500 (02/12) of a claim as PDF (FEATURES F3): the same sheet as the 837P, drawn on plain
+pages with short labels of our own.
 
 Six lines stand on a page; a claim with more continues, the total stands on the last.
 """
@@ -24,9 +25,16 @@ LETTERS = "ABCDEFGHIJKL"
 SEX = {"M": "M", "F": "F"}
 RELATION = {"18": "Self", "01": "Spouse", "19": "Child"}
 KINDS = {
-    "medicare_b": "Medicare", "medicaid_ffs": "Medicaid", "medicaid_mco": "Medicaid", "tricare": "TRICARE", "workers_comp": "Other",
-    "auto": "Other", "commercial": "Group health plan", "erisa": "Group health plan", "medicare_advantage": "Other",
-}  # fmt: skip
+    "medicare_b": "Medicare",
+    "medicaid_ffs": "Medicaid",
+    "medicaid_mco": "Medicaid",
+    "tricare": "TRICARE",
+    "workers_comp": "Other",
+    "auto": "Other",
+    "commercial": "Group health plan",
+    "erisa": "Group health plan",
+    "medicare_advantage": "Other",
+}
 
 
 def render(sheet: Sheet) -> bytes:
@@ -62,11 +70,15 @@ class _Boxes:
             self.canvas.drawString(x + 3, self.y + height - 7, label[: int(width / 2.4)])
             self.canvas.setFont("Courier", 9)
             for n, text in enumerate(value.split("\n")):
-                self.canvas.drawString(x + 3, self.y + height - 17 - 10 * n, text[: max(1, int(width / 5.5))])
+                self.canvas.drawString(
+                    x + 3, self.y + height - 17 - 10 * n, text[: max(1, int(width / 5.5))]
+                )
             x += width
 
 
-def _page(canvas: Canvas, sheet: Sheet, lines: Sequence[LineFacts], number: int, pages: int) -> None:
+def _page(
+    canvas: Canvas, sheet: Sheet, lines: Sequence[LineFacts], number: int, pages: int
+) -> None:
     f, row = sheet.facts, sheet.claim
     canvas.setLineWidth(0.5)
     canvas.setFont("Helvetica-Bold", 9)
@@ -76,7 +88,10 @@ def _page(canvas: Canvas, sheet: Sheet, lines: Sequence[LineFacts], number: int,
     boxes = _Boxes(canvas)
     other = sheet.others[0] if sheet.others else None
     place = f"{f.patient_address.city} {f.patient_address.state} {f.patient_address.zip}"
-    boxes.row(("1 Kind of coverage", KINDS.get(f.product, "Other"), 5), ("1a Insured's ID", f.member_id, 3))
+    boxes.row(
+        ("1 Kind of coverage", KINDS.get(f.product, "Other"), 5),
+        ("1a Insured's ID", f.member_id, 3),
+    )
     boxes.row(
         ("2 Patient", f"{f.patient_last}, {f.patient_first}", 3.4),
         ("3 Born, sex", f"{_mdy(f.patient_dob)}  {SEX.get(f.patient_sex, '')}", 1.8),
@@ -87,7 +102,9 @@ def _page(canvas: Canvas, sheet: Sheet, lines: Sequence[LineFacts], number: int,
         ("6 Relationship", RELATION.get(f.relationship, "Other"), 1.8),
         ("7 Insured's address", f.subscriber_address.line1, 2.8),
     )
-    boxes.row(("City, state, ZIP", place, 3.4), ("8 Reserved", "", 1.8), ("City, state, ZIP", place, 2.8))
+    boxes.row(
+        ("City, state, ZIP", place, 3.4), ("8 Reserved", "", 1.8), ("City, state, ZIP", place, 2.8)
+    )
     boxes.row(
         ("9 Other insured", f"{other.payer.name}" if other else "", 3.4),
         ("10 Related to: employment, auto, other", _causes(f.related_cause, f.accident_state), 1.8),
@@ -96,7 +113,11 @@ def _page(canvas: Canvas, sheet: Sheet, lines: Sequence[LineFacts], number: int,
     boxes.row(
         ("9a Other policy", other.member_id if other else "", 3.4),
         ("10d Claim codes", "", 1.8),
-        ("11a Insured's birth date, sex", f"{_mdy(f.subscriber_dob)}  {SEX.get(f.subscriber_sex, '')}", 1.8),
+        (
+            "11a Insured's birth date, sex",
+            f"{_mdy(f.subscriber_dob)}  {SEX.get(f.subscriber_sex, '')}",
+            1.8,
+        ),
         ("11d Other plan", "Yes" if other else "No", 1.0),
     )
     boxes.row(
@@ -120,10 +141,22 @@ def _page(canvas: Canvas, sheet: Sheet, lines: Sequence[LineFacts], number: int,
     )
     codes = [f"{LETTERS[n]} {code}" for n, code in enumerate(f.diagnoses[:12])]
     boxes.row(
-        ("21 Diagnoses, ICD indicator 0", "\n".join("  ".join(c.ljust(10) for c in codes[n : n + 4]) for n in (0, 4, 8) if codes[n : n + 4]), 5.2),
-        ("22 Resubmission code, original number", f"{f.frequency if f.frequency != '1' else ''} {f.payer_icn}\n23 {f.prior_auth_number}".strip(), 2.8),
+        (
+            "21 Diagnoses, ICD indicator 0",
+            "\n".join(
+                "  ".join(c.ljust(10) for c in codes[n : n + 4])
+                for n in (0, 4, 8)
+                if codes[n : n + 4]
+            ),
+            5.2,
+        ),
+        (
+            "22 Resubmission code, original number",
+            f"{f.frequency if f.frequency != '1' else ''} {f.payer_icn}\n23 {f.prior_auth_number}".strip(),
+            2.8,
+        ),
         height=ROW * 1.7,
-    )  # fmt: skip
+    )
     _lines(canvas, boxes, sheet, lines)
     last = number == pages
     boxes.row(
@@ -152,9 +185,16 @@ def _page(canvas: Canvas, sheet: Sheet, lines: Sequence[LineFacts], number: int,
 def _lines(canvas: Canvas, boxes: _Boxes, sheet: Sheet, lines: Sequence[LineFacts]) -> None:
     f = sheet.facts
     heads = (
-        ("24A From, to", 1.9), ("B Place", 0.5), ("C", 0.3), ("D Code, modifiers", 2.0), ("E Dx", 0.6), ("F Charge", 1.0), ("G Units", 0.6), ("I", 0.3),
+        ("24A From, to", 1.9),
+        ("B Place", 0.5),
+        ("C", 0.3),
+        ("D Code, modifiers", 2.0),
+        ("E Dx", 0.6),
+        ("F Charge", 1.0),
+        ("G Units", 0.6),
+        ("I", 0.3),
         ("J Rendering NPI", 1.3),
-    )  # fmt: skip
+    )
     boxes.row(*((head, "", share) for head, share in heads), height=10)
     for n in range(LINES):
         line = lines[n] if n < len(lines) else None
@@ -163,11 +203,20 @@ def _lines(canvas: Canvas, boxes: _Boxes, sheet: Sheet, lines: Sequence[LineFact
             continue
         day = _mdy(line.service_date)
         values = (
-            f"{day} {_mdy(line.service_date_to) or day}", line.pos or f.pos, "", " ".join([line.code, *line.modifiers]),
-            "".join(LETTERS[p - 1] for p in line.pointers if 1 <= p <= 12), _money(line.charge), f"{line.units.normalize():f}", "",
+            f"{day} {_mdy(line.service_date_to) or day}",
+            line.pos or f.pos,
+            "",
+            " ".join([line.code, *line.modifiers]),
+            "".join(LETTERS[p - 1] for p in line.pointers if 1 <= p <= 12),
+            _money(line.charge),
+            f"{line.units.normalize():f}",
+            "",
             line.rendering_npi or f.rendering_npi or f.billing_npi,
-        )  # fmt: skip
-        boxes.row(*(("", value, share) for value, (_, share) in zip(values, heads, strict=True)), height=ROW * 0.8)
+        )
+        boxes.row(
+            *(("", value, share) for value, (_, share) in zip(values, heads, strict=True)),
+            height=ROW * 0.8,
+        )
     canvas.setFont("Courier", 9)
 
 
@@ -180,7 +229,9 @@ def _money(amount: Decimal) -> str:
 
 
 def _paid(sheet: Sheet) -> Decimal:
-    return sum((Decimal(str(told["paid"])) for told in sheet.claim.extra.get("cob", ())), Decimal("0.00"))
+    return sum(
+        (Decimal(str(told["paid"])) for told in sheet.claim.extra.get("cob", ())), Decimal("0.00")
+    )
 
 
 def _causes(cause: str, state: str) -> str:

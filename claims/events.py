@@ -1,4 +1,6 @@
-"""What other phases tell claims (rcm.exchange.outbox): released and changed charges, answers that let a correction go on."""
+"""What other phases tell claims (rcm.exchange.outbox): released and changed charges, answers that
+let a correction go on.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,12 @@ def on_charges_changed(events: Sequence[Event], *, actor: Actor, at: datetime) -
     """One change after the other: the second change of an exam stands on the first."""
     for event in events:
         told = event.payload
-        change = services.ChargesChanged(int(told["exam_id"]), told["old"], told["new"], str(told.get("reason", "")))
-        services.charges_changed(organization_id=event.organization_id, changes=[change], actor=actor, at=at)
+        change = services.ChargesChanged(
+            int(told["exam_id"]), told["old"], told["new"], str(told.get("reason", ""))
+        )
+        services.charges_changed(
+            organization_id=event.organization_id, changes=[change], actor=actor, at=at
+        )
 
 
 def on_answer(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:

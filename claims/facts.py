@@ -1,8 +1,9 @@
-"""Claims as the edits and the 837 see them, loaded in bulk: a fixed number of queries, whatever the number of claims.
+"""Claims as the edits and the 837 see them, loaded in bulk: a fixed number of queries, whatever the
+number of claims.
 
-`load_sheets` makes one `Sheet` for each claim: its rows, its facts with format repairs applied, and the people they name.
-`load_reference` makes the tables for a batch. What is not loaded stays None, so that the engine says so (ARCHITECTURE: absent is
-"unknown: hold for review").
+`load_sheets` makes one `Sheet` for each claim: its rows, its facts with format repairs applied, and
+the people they name. `load_reference` makes the tables for a batch. What is not loaded stays None,
+so that the engine says so (ARCHITECTURE: absent is "unknown: hold for review").
 """
 
 from __future__ import annotations
@@ -40,7 +41,17 @@ from intake.models import CheckStatus, Coverage, CoverageStatus, EligibilityChec
 from rcm.pricing.db_tables import reference_tables
 from rcm.pricing.models import FeeRow
 from rcm.reference import facts as reference
-from rcm.reference.models import AddOn, Diagnosis, MueEdit, Payer, PayerKind, Plan, Provider, PtpEdit, StateRule
+from rcm.reference.models import (
+    AddOn,
+    Diagnosis,
+    MueEdit,
+    Payer,
+    PayerKind,
+    Plan,
+    Provider,
+    PtpEdit,
+    StateRule,
+)
 from rcm.reference.models import CoverageRow as CoverageList
 
 PRODUCTS: Mapping[str, str] = {
@@ -68,15 +79,26 @@ HISTORY: Mapping[str, str] = {
     ClaimStatus.REPLACED: "void",
     ClaimStatus.VOID: "void",
 }
-FORMS: Mapping[str, str] = {"global": "global", "split": "split", "TC": "tc_only", "26": "pc_only", "hold": "unknown"}
-ELIGIBILITY: Mapping[str, str] = {CoverageStatus.ACTIVE: "active", CoverageStatus.INACTIVE: "inactive"}
+FORMS: Mapping[str, str] = {
+    "global": "global",
+    "split": "split",
+    "TC": "tc_only",
+    "26": "pc_only",
+    "hold": "unknown",
+}
+ELIGIBILITY: Mapping[str, str] = {
+    CoverageStatus.ACTIVE: "active",
+    CoverageStatus.INACTIVE: "inactive",
+}
 VESSEL = frozenset({"iv", "ia", "it", "intra_articular"})
 """Routes that make an exam one with contrast (DOMAIN A7)."""
 
 
 @dataclass(slots=True)
 class Sheet:
-    """One claim ready to be judged and written: rows, facts as they are to be written, and who is named."""
+    """One claim ready to be judged and written: rows, facts as they are to be written, and who is
+    named.
+    """
 
     claim: Claim
     lines: list[ClaimLine]
@@ -97,7 +119,7 @@ def product_of(payer: Payer, plan: Plan | None) -> str:
     return PRODUCTS.get(plan.kind if plan is not None else payer.kind, "")
 
 
-# --- claims ----------------------------------------------------------------------------------------------------------
+# --- claims ---------------------------------------------------------------------------------------
 
 
 def load_sheets(claim_ids: Iterable[int]) -> list[Sheet]:
@@ -105,7 +127,13 @@ def load_sheets(claim_ids: Iterable[int]) -> list[Sheet]:
     claims = list(
         Claim.objects.filter(pk__in=list(claim_ids))
         .select_related(
-            "patient", "coverage__plan", "payer", "site", "organization", "primary_claim__payer", "replaces"
+            "patient",
+            "coverage__plan",
+            "payer",
+            "site",
+            "organization",
+            "primary_claim__payer",
+            "replaces",
         )
         .order_by("id")
     )
@@ -131,10 +159,12 @@ class _World:
         exams = {line.charge.exam_id for line in every}
         self.reports = {
             r.exam_id: r
-            for r in Report.objects.filter(exam_id__in=exams)
-            .order_by("exam_id", "-version")
-            .distinct("exam_id")
-            .defer("sections", "findings")
+            for r in (
+                Report.objects.filter(exam_id__in=exams)
+                .order_by("exam_id", "-version")
+                .distinct("exam_id")
+                .defer("sections", "findings")
+            )
         }
         self.coverages: dict[int, list[Coverage]] = defaultdict(list)
         for coverage in (
@@ -144,8 +174,12 @@ class _World:
         ):
             self.coverages[coverage.patient_id].append(coverage)
         answered = (CheckStatus.ACTIVE, CheckStatus.INACTIVE)
-        checks = EligibilityCheck.objects.filter(coverage_id__in={c.coverage_id for c in claims}, status__in=answered)
-        self.checks = {c.coverage_id: c for c in checks.order_by("coverage_id", "-id").distinct("coverage_id")}
+        checks = EligibilityCheck.objects.filter(
+            coverage_id__in={c.coverage_id for c in claims}, status__in=answered
+        )
+        self.checks = {
+            c.coverage_id: c for c in checks.order_by("coverage_id", "-id").distinct("coverage_id")
+        }
         npis = {n for c in claims for n in (c.rendering_npi, c.ordering_npi, c.referring_npi) if n}
         npis |= {line.charge.rendering_npi for line in every if line.charge.rendering_npi}
         self.providers = {p.npi: p for p in Provider.objects.filter(npi__in=npis)}
@@ -168,17 +202,37 @@ class _World:
             for c in self.coverages[claim.patient_id]
             if c.pk != claim.coverage_id and _in_force(c, claim.service_date)
         ]
-        return Sheet(claim, lines, facts, repairs, self.providers, place[0] if place else claim.site.name, others)
+        return Sheet(
+            claim,
+            lines,
+            facts,
+            repairs,
+            self.providers,
+            place[0] if place else claim.site.name,
+            others,
+        )
 
-    def _facts(self, claim: Claim, lines: Sequence[ClaimLine], place: tuple[str, str, Address] | None) -> ClaimFacts:
-        patient, coverage, payer, site, org = claim.patient, claim.coverage, claim.payer, claim.site, claim.organization
+    def _facts(
+        self, claim: Claim, lines: Sequence[ClaimLine], place: tuple[str, str, Address] | None
+    ) -> ClaimFacts:
+        patient, coverage, payer, site, org = (
+            claim.patient,
+            claim.coverage,
+            claim.payer,
+            claim.site,
+            claim.organization,
+        )
         extra: Mapping[str, Any] = claim.extra
         home = Address(patient.address, "", patient.city, patient.state, patient.zip)
         own = coverage.relationship == "18"
         check = self.checks.get(coverage.pk)
         product = product_of(payer, coverage.plan)
         if place is None and (site.npi, site.address, site.zip) != (org.npi, org.address, org.zip):
-            place = (site.name, site.npi, Address(site.address, "", site.city, site.state, site.zip))
+            place = (
+                site.name,
+                site.npi,
+                Address(site.address, "", site.city, site.state, site.zip),
+            )
         state = self.states.get(site.state)
         reader = self.providers.get(claim.rendering_npi)
         orderer = self.providers.get(claim.ordering_npi)
@@ -200,7 +254,9 @@ class _World:
             coverage_rank=claim.rank,
             other_coverages=self._others(claim),
             eligibility=ELIGIBILITY.get(coverage.status, "unknown"),
-            eligibility_checked_on=_local_day(coverage.verified_at or (check.answered_at if check else None)),
+            eligibility_checked_on=_local_day(
+                coverage.verified_at or (check.answered_at if check else None)
+            ),
             coverage_from=coverage.starts_on or (check.covered_from if check else None),
             coverage_to=coverage.ends_on or (check.covered_to if check else None),
             msp_type=str(extra.get("msp_type", "")),
@@ -234,7 +290,9 @@ class _World:
             facility_state=site.state,
             prior_auth_number=claim.authorization_number,
             referral_number=str(extra.get("referral_number", "")),
-            mammography_certificate=site.mqsa if any(self._modality(x) == "MG" for x in lines) else "",
+            mammography_certificate=(
+                site.mqsa if any(self._modality(x) == "MG" for x in lines) else ""
+            ),
             related_cause=str(extra.get("related_cause", "")),
             accident_date=_day(extra.get("accident_date")),
             accident_state=str(extra.get("accident_state", "")),
@@ -244,7 +302,8 @@ class _World:
             first_filed_on=_local_day(claim.first_submitted_at),
             filing_proof=f"277CA of {_local_day(claim.accepted_at)}" if claim.accepted_at else "",
             primary_eob_on=max(
-                filter(None, (_day(told.get("paid_on")) for told in extra.get("cob", ()))), default=None
+                filter(None, (_day(told.get("paid_on")) for told in extra.get("cob", ()))),
+                default=None,
             ),
             adjudicated_on=claim.replaces.decided_on if corrects and claim.replaces else None,
             history=self._prior(claim, lines),
@@ -284,27 +343,41 @@ class _World:
             purchased_npi=reader.group.npi if reader and charge.purchased_price is not None else "",
             service_zip=charge.service_zip,
             accession=exam.accession,
-            performed_code=exam.code if main and exam.code and (line.code == exam.code or not sibling_has_it) else "",
+            performed_code=(
+                exam.code
+                if main and exam.code and (line.code == exam.code or not sibling_has_it)
+                else ""
+            ),
             performed_side=exam.laterality if main else "",
-            contrast_given=("yes" if contrast.get("route") in VESSEL else "no")
-            if main and contrast.get("route")
-            else "",
+            contrast_given=(
+                ("yes" if contrast.get("route") in VESSEL else "no")
+                if main and contrast.get("route")
+                else ""
+            ),
             session=f"{exam.site_id}:{line.service_date}",
             equipment=_equipment(scanner),
-            vial=""
-            if stock is None or stock.single_dose is None
-            else ("single_dose" if stock.single_dose else "multi_dose"),
-            report_status="X" if exam.status == ExamStatus.DISCONTINUED else report.status if report else "",
+            vial=(
+                ""
+                if stock is None or stock.single_dose is None
+                else ("single_dose" if stock.single_dose else "multi_dose")
+            ),
+            report_status=(
+                "X" if exam.status == ExamStatus.DISCONTINUED else report.status if report else ""
+            ),
             report_signed_on=_local_day(report.signed_at) if report else None,
-            reader_credentialed="" if reader is None else _yes(_credentialed(reader, line.service_date)),
+            reader_credentialed=(
+                "" if reader is None else _yes(_credentialed(reader, line.service_date))
+            ),
             read_outside_us="" if reader is None else _yes(reader.group.country not in ("", "US")),
             arrangement=FORMS.get(str(exam.form.get("form", "")), "") if main else "",
             anti_markup=charge.purchased_price is not None,
             same_locality=self._same_locality(exam, charge.service_zip, claim.site.zip),
             expected_allowed=line.expected,
-            auth_requirement=("unknown" if not code else "not_required" if code == NOT_REQUIRED else "required")
-            if main
-            else "",
+            auth_requirement=(
+                ("unknown" if not code else "not_required" if code == NOT_REQUIRED else "required")
+                if main
+                else ""
+            ),
             auth_verdict=code if main else "",
             auth_sentence="" if code in PASSING else str(exam.match.get("sentence", "")),
             abn=str(line.extra.get("abn", "")),
@@ -322,12 +395,16 @@ class _World:
         fits = [
             s
             for s in self.stock
-            if s.code == line.code and s.site_id in (None, exam.site_id) and _covers(s, line.service_date)
+            if s.code == line.code
+            and s.site_id in (None, exam.site_id)
+            and _covers(s, line.service_date)
         ]
         return max(fits, key=lambda s: s.site_id is not None, default=None)
 
     def _same_locality(self, exam: Exam, service_zip: str, site_zip: str) -> str:
-        """Whether machine and reader stand in one payment locality; blank when that is not known."""
+        """Whether machine and reader stand in one payment locality; blank when that is not
+        known.
+        """
         read_zip = service_zip or (exam.reader.group.zip if exam.reader else "")
         if not read_zip:
             return ""
@@ -336,8 +413,12 @@ class _World:
             return "yes" if read_zip[:5] == site_zip[:5] else ""
         return _yes(one == two)
 
-    def _reading_place(self, claim: Claim, lines: Sequence[ClaimLine]) -> tuple[str, str, Address] | None:
-        """Name, NPI and address of where the lines were furnished when that is not the site: a reading elsewhere (DOMAIN A3)."""
+    def _reading_place(
+        self, claim: Claim, lines: Sequence[ClaimLine]
+    ) -> tuple[str, str, Address] | None:
+        """Name, NPI and address of where the lines were furnished when that is not the site: a
+        reading elsewhere (DOMAIN A3).
+        """
         zips = {line.charge.service_zip[:5] for line in lines}
         if len(zips) != 1 or zips <= {"", claim.site.zip[:5]}:
             return None
@@ -371,7 +452,9 @@ class _World:
 
     def _prior(self, claim: Claim, lines: Sequence[ClaimLine]) -> tuple[PriorLine, ...]:
         charges = {line.charge_id for line in lines}
-        return tuple(h.fact for h in self.history.get(claim.patient_id, ()) if h.concerns(claim, charges))
+        return tuple(
+            h.fact for h in self.history.get(claim.patient_id, ()) if h.concerns(claim, charges)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +472,8 @@ class _Past:
         if self.claim_id == claim.pk or self.rank != claim.rank or self.replaces_id == claim.pk:
             return False
         if self.claim_id == claim.replaces_id:
-            # the original of a replacement is known to the edits by its number; a new claim in place of it repeats nothing
+            # the original of a replacement is known to the edits by its number; a new claim in
+            # place of it repeats nothing
             return claim.frequency != "1"
         # of two claims that wait, the later one repeats the earlier
         return not (self.fact.status == "pending" and self.claim_id > claim.pk)
@@ -403,22 +487,66 @@ def _history(claims: Sequence[Claim], lines: Sequence[ClaimLine]) -> dict[int, l
     wanted = Q(service_date__in=days)
     if codes:
         wanted |= Q(code__in=codes)
-    rows = ClaimLine.objects.filter(wanted, claim__patient_id__in={c.patient_id for c in claims}).values_list(
-        "claim__patient_id", "claim_id", "charge_id", "claim__rank", "claim__status", "claim__replaces_id", "code", "service_date",
-        "modifiers", "units", "claim__payer__code", "claim__organization__npi", "claim__rendering_npi", "claim__number",
-        "charge__exam__accession", "charge__exam__site_id", "claim__payer_control_number", "claim__frequency",
-    )  # fmt: skip
+    rows = ClaimLine.objects.filter(
+        wanted, claim__patient_id__in={c.patient_id for c in claims}
+    ).values_list(
+        "claim__patient_id",
+        "claim_id",
+        "charge_id",
+        "claim__rank",
+        "claim__status",
+        "claim__replaces_id",
+        "code",
+        "service_date",
+        "modifiers",
+        "units",
+        "claim__payer__code",
+        "claim__organization__npi",
+        "claim__rendering_npi",
+        "claim__number",
+        "charge__exam__accession",
+        "charge__exam__site_id",
+        "claim__payer_control_number",
+        "claim__frequency",
+    )
     found: dict[int, list[_Past]] = defaultdict(list)
     for (
-        patient, claim_id, charge_id, rank, status, replaces, code, day, modifiers, units, payer, billing, rendering, number,
-        accession, site, icn, frequency,
-    ) in rows:  # fmt: skip
+        patient,
+        claim_id,
+        charge_id,
+        rank,
+        status,
+        replaces,
+        code,
+        day,
+        modifiers,
+        units,
+        payer,
+        billing,
+        rendering,
+        number,
+        accession,
+        site,
+        icn,
+        frequency,
+    ) in rows:
         if frequency == "8":
             continue
         fact = PriorLine(
-            code, day, tuple(modifiers), units, payer, billing, rendering, number, accession, f"{site}:{day}",
-            HISTORY[status], "ours", icn,
-        )  # fmt: skip
+            code,
+            day,
+            tuple(modifiers),
+            units,
+            payer,
+            billing,
+            rendering,
+            number,
+            accession,
+            f"{site}:{day}",
+            HISTORY[status],
+            "ours",
+            icn,
+        )
         found[patient].append(_Past(claim_id, charge_id, rank, status, replaces, fact))
     return found
 
@@ -438,7 +566,9 @@ def _covers(row: Scanner | ContrastStock, day: date) -> bool:
 
 
 def _credentialed(reader: Any, day: date) -> bool:
-    return reader.credentialed_from <= day and (reader.credentialed_to is None or day <= reader.credentialed_to)
+    return reader.credentialed_from <= day and (
+        reader.credentialed_to is None or day <= reader.credentialed_to
+    )
 
 
 def _equipment(scanner: Scanner | None) -> str:
@@ -463,13 +593,16 @@ def _local_day(moment: Any) -> date | None:
     return timezone.localdate(moment) if moment is not None else None
 
 
-# --- reference -------------------------------------------------------------------------------------------------------
+# --- reference ------------------------------------------------------------------------------------
 
 
 def load_reference(sheets: Sequence[Sheet]) -> ReferenceFacts:
-    """The tables for a batch. Whole small tables are kept per process; pairs, limits, add-ons and coverage come for the codes at hand."""
+    """The tables for a batch. Whole small tables are kept per process; pairs, limits, add-ons and
+    coverage come for the codes at hand.
+    """
     return reference_for(
-        codes={line.code for s in sheets for line in s.facts.lines} | {p.code for s in sheets for p in s.facts.history},
+        codes={line.code for s in sheets for line in s.facts.lines}
+        | {p.code for s in sheets for p in s.facts.history},
         days=[line.service_date for s in sheets for line in s.facts.lines if line.service_date],
         npis={n for s in sheets for n in (s.facts.billing_npi, s.facts.rendering_npi)},
         payers={s.claim.payer.code: payer_row(s.claim.payer, s.facts.product) for s in sheets},
@@ -478,7 +611,9 @@ def load_reference(sheets: Sequence[Sheet]) -> ReferenceFacts:
 
 
 def reference_of_payload(payload: object) -> ReferenceFacts:
-    """The tables for claims that came as JSON and are not read yet: only their codes, days, providers and payers are looked at."""
+    """The tables for claims that came as JSON and are not read yet: only their codes, days,
+    providers and payers are looked at.
+    """
     claims = payload.get("claims") if isinstance(payload, Mapping) else None
     rows = [c for c in claims if isinstance(c, Mapping)] if isinstance(claims, list) else []
     lines = [
@@ -512,9 +647,16 @@ def reference_of_payload(payload: object) -> ReferenceFacts:
 
 
 def reference_for(
-    *, codes: set[str], days: Sequence[date], npis: set[str], payers: Mapping[str, PayerRow], certificates: set[str]
+    *,
+    codes: set[str],
+    days: Sequence[date],
+    npis: set[str],
+    payers: Mapping[str, PayerRow],
+    certificates: set[str],
 ) -> ReferenceFacts:
-    """The tables for these codes, service days, providers and payers. What is dated comes with every version of those days."""
+    """The tables for these codes, service days, providers and payers. What is dated comes with
+    every version of those days.
+    """
     first, last = min(days, default=timezone.localdate()), max(days, default=timezone.localdate())
     loaded = reference.keep("edit tables", ("ptp", "mue", "addons", "coverage"), _loaded_tables)
     return ReferenceFacts(
@@ -526,17 +668,22 @@ def reference_for(
         addons=_addons(codes, first, last) if "addons" in loaded else None,
         icd=icd_releases(),
         pos={c: "F" if p.facility else "NF" for c, p in reference.places().items()} or None,
-        modifiers=(frozenset(reference.modifiers()) | seed.groups().get("ncci_bypass", frozenset())) or None,
+        modifiers=(frozenset(reference.modifiers()) | seed.groups().get("ncci_bypass", frozenset()))
+        or None,
         taxonomies=reference.taxonomies() or None,
         drugs=drug_rows() or None,
         coverage=_coverage(codes, first, last) if "coverage" in loaded else None,
         payers=payers,
         enrollments=_enrollments(npis),
-        mammography_certificates={number: (Span(date.min),) for number in certificates} if certificates else None,
+        mammography_certificates=(
+            {number: (Span(date.min),) for number in certificates} if certificates else None
+        ),
     )
 
 
-def _limits(codes: set[str], first: date, last: date, program: str) -> dict[str, tuple[MueRow, ...]]:
+def _limits(
+    codes: set[str], first: date, last: date, program: str
+) -> dict[str, tuple[MueRow, ...]]:
     return {
         code: tuple(MueRow(t.rows[-1][0], t.rows[-1][1] or "3", t.since, t.until) for t in told)
         for code, told in reference.unit_limits(codes, first, last, program).items()
@@ -545,7 +692,9 @@ def _limits(codes: set[str], first: date, last: date, program: str) -> dict[str,
 
 def _addons(codes: set[str], first: date, last: date) -> dict[str, tuple[AddOnRow, ...]]:
     return {
-        code: tuple(AddOnRow(t.rows[-1][0], frozenset(p for _, p in t.rows), t.since, t.until) for t in told)
+        code: tuple(
+            AddOnRow(t.rows[-1][0], frozenset(p for _, p in t.rows), t.since, t.until) for t in told
+        )
         for code, told in reference.addon_primaries(codes, first, last).items()
     }
 
@@ -633,12 +782,18 @@ def drug_rows() -> Mapping[str, str]:
 
 
 def icd_releases() -> tuple[IcdRelease, ...] | None:
-    """The whole diagnosis lists that are loaded, by the service dates they are for; None when there is none."""
+    """The whole diagnosis lists that are loaded, by the service dates they are for; None when there
+    is none.
+    """
 
     def build() -> tuple[IcdRelease, ...] | None:
         releases = []
         for first, last in reference.diagnosis_lists():
-            rows = dict(Diagnosis.objects.filter(reference.in_force(first, last)).values_list("code", "name"))
+            rows = dict(
+                Diagnosis.objects.filter(reference.in_force(first, last)).values_list(
+                    "code", "name"
+                )
+            )
             sides = {code: side for code, name in rows.items() if (side := side_of(name))}
             releases.append(IcdRelease(first, last, frozenset(rows), sides))
         return tuple(releases) or None
@@ -672,7 +827,9 @@ def _coverage(codes: set[str], first: date, last: date) -> dict[str, tuple[Cover
 
 def _enrollments(npis: set[str]) -> dict[tuple[str, str], tuple[Span, ...]] | None:
     """Enrollment spans of these providers; None when no enrollment is kept at all."""
-    rows = Enrollment.objects.filter(npi__in=npis).values_list("npi", "payer__code", "starts_on", "ends_on")
+    rows = Enrollment.objects.filter(npi__in=npis).values_list(
+        "npi", "payer__code", "starts_on", "ends_on"
+    )
     found: dict[tuple[str, str], list[Span]] = defaultdict(list)
     for npi, payer, starts, ends in rows:
         found[(npi, payer)].append(Span(starts, ends))

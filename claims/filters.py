@@ -18,11 +18,17 @@ class ClaimFilter(f.FilterSet):
         method="search",
         widget=forms.TextInput(attrs={"placeholder": "Claim, patient or MRN"}),
     )
-    status = f.MultipleChoiceFilter(label="Status", choices=ClaimStatus.choices, widget=MenuMultiple("Status"))
-    payer = f.ModelMultipleChoiceFilter(label="Payer", queryset=Payer.objects.all(), widget=MenuMultiple("Payer"))
+    status = f.MultipleChoiceFilter(
+        label="Status", choices=ClaimStatus.choices, widget=MenuMultiple("Status")
+    )
+    payer = f.ModelMultipleChoiceFilter(
+        label="Payer", queryset=Payer.objects.all(), widget=MenuMultiple("Payer")
+    )
     site = f.ModelMultipleChoiceFilter(label="Site", queryset=sites_of, widget=MenuMultiple("Site"))
     frequency = f.MultipleChoiceFilter(
-        label="Kind", choices=[("1", "Original"), ("7", "Replacement"), ("8", "Void")], widget=MenuMultiple("Kind")
+        label="Kind",
+        choices=[("1", "Original"), ("7", "Replacement"), ("8", "Void")],
+        widget=MenuMultiple("Kind"),
     )
     edit = f.CharFilter(label="Edit", method="by_edit", widget=forms.HiddenInput)
 
@@ -44,8 +50,12 @@ class ClaimFilter(f.FilterSet):
 
 
 class SubmissionFilter(f.FilterSet):
-    status = f.MultipleChoiceFilter(label="Status", choices=SubmissionStatus.choices, widget=MenuMultiple("Status"))
-    day = f.DateFilter(label="Day", field_name="built_at", lookup_expr="date", widget=forms.HiddenInput)
+    status = f.MultipleChoiceFilter(
+        label="Status", choices=SubmissionStatus.choices, widget=MenuMultiple("Status")
+    )
+    day = f.DateFilter(
+        label="Day", field_name="built_at", lookup_expr="date", widget=forms.HiddenInput
+    )
 
     class Meta:
         model = Submission

@@ -20,9 +20,17 @@ from rcm.web import forms as house
 CONDITIONS = 6
 _CODE = {"class": "code", "autocomplete": "off", "spellcheck": "false"}
 OPERATOR_WORDS = {
-    "eq": "is", "ne": "is not", "in": "is one of", "not_in": "is none of", "starts_with": "starts with", "lt": "is below", "gt": "is above",
-    "between": "is between", "present": "is given", "absent": "is not given",
-}  # fmt: skip
+    "eq": "is",
+    "ne": "is not",
+    "in": "is one of",
+    "not_in": "is none of",
+    "starts_with": "starts with",
+    "lt": "is below",
+    "gt": "is above",
+    "between": "is between",
+    "present": "is given",
+    "absent": "is not given",
+}
 
 
 def _reason() -> forms.CharField:
@@ -36,14 +44,22 @@ class ReasonForm(house.VersionedMixin, house.HouseForm):
 
 
 class ChangeForm(house.VersionedMixin, house.HouseForm):
-    """What a biller may change on a claim; codes, units and charges follow the exam and are changed there."""
+    """What a biller may change on a claim; codes, units and charges follow the exam and are changed
+    there.
+    """
 
     sections: Sequence[tuple[str, Sequence[str]]] = (
-        ("Claim", ("authorization_number", "referral_number", "referring_npi", "diagnoses", "note")),
+        (
+            "Claim",
+            ("authorization_number", "referral_number", "referring_npi", "diagnoses", "note"),
+        ),
         ("When the payer asks", ("attachment_control", "delay_reason")),
     )
     authorization_number = forms.CharField(
-        label="Authorization number", max_length=50, required=False, widget=forms.TextInput(attrs=_CODE)
+        label="Authorization number",
+        max_length=50,
+        required=False,
+        widget=forms.TextInput(attrs=_CODE),
     )
     referral_number = forms.CharField(
         label="Referral number", max_length=50, required=False, widget=forms.TextInput(attrs=_CODE)
@@ -57,16 +73,24 @@ class ChangeForm(house.VersionedMixin, house.HouseForm):
     )
     note = forms.CharField(label="Claim note", max_length=80, required=False)
     attachment_control = forms.CharField(
-        label="Attachment control number", max_length=50, required=False, widget=forms.TextInput(attrs=_CODE)
+        label="Attachment control number",
+        max_length=50,
+        required=False,
+        widget=forms.TextInput(attrs=_CODE),
     )
     delay_reason = forms.ChoiceField(
         label="Delay reason",
         required=False,
         choices=[
-            ("", "None"), ("1", "Proof of eligibility was not known"), ("3", "Authorization was delayed"), ("4", "The payer delayed"),
-            ("7", "Another payer had to decide first"), ("8", "Eligibility was granted later"), ("11", "Other"),
+            ("", "None"),
+            ("1", "Proof of eligibility was not known"),
+            ("3", "Authorization was delayed"),
+            ("4", "The payer delayed"),
+            ("7", "Another payer had to decide first"),
+            ("8", "Eligibility was granted later"),
+            ("11", "Other"),
         ],
-    )  # fmt: skip
+    )
     reason = _reason()
 
     def __init__(self, claim: Claim, lines: Sequence[ClaimLine], *args: Any, **kwargs: Any) -> None:
@@ -77,7 +101,10 @@ class ChangeForm(house.VersionedMixin, house.HouseForm):
             "diagnoses": " ".join(claim.diagnoses),
             "note": claim.note,
             "version": claim.version,
-            **{name: claim.extra.get(name, "") for name in ("referral_number", "attachment_control", "delay_reason")},
+            **{
+                name: claim.extra.get(name, "")
+                for name in ("referral_number", "attachment_control", "delay_reason")
+            },
         }
         names = []
         for line in lines:
@@ -160,43 +187,64 @@ class RuleForm(house.HouseForm):
 
     sections = (
         ("Rule", ("name", "organization", "payer", "effective_from", "effective_to")),
-        ("Conditions", ("join", *(f"c{n}_{part}" for n in range(CONDITIONS) for part in ("field", "op", "value")))),
+        (
+            "Conditions",
+            (
+                "join",
+                *(f"c{n}_{part}" for n in range(CONDITIONS) for part in ("field", "op", "value")),
+            ),
+        ),
         ("What happens", ("action", "sentence", "fix", "owner")),
     )
     name = forms.CharField(label="Name", max_length=80)
-    organization = forms.ModelChoiceField(label="Organization", queryset=Organization.objects.none())
+    organization = forms.ModelChoiceField(
+        label="Organization", queryset=Organization.objects.none()
+    )
     payer = forms.ModelChoiceField(
         label="Payer", queryset=Payer.objects.all(), required=False, empty_label="Every payer"
     )
     effective_from = house.DateField(label="For services from", required=False)
     effective_to = house.DateField(label="For services until", required=False)
     join = forms.ChoiceField(
-        label="The rule fires when", choices=[("all", "all conditions hold"), ("any", "any condition holds")]
+        label="The rule fires when",
+        choices=[("all", "all conditions hold"), ("any", "any condition holds")],
     )
     action = forms.ChoiceField(label="Then", choices=[("hold", "hold the claim"), ("warn", "warn")])
     sentence = forms.CharField(label="Sentence for the biller", max_length=200)
     fix = forms.CharField(label="What to do", max_length=200, required=False)
     owner = forms.ChoiceField(
-        label="Who", choices=[(o.value, OWNERS.get(o.value, o.value)) for o in Owner], initial="biller"
+        label="Who",
+        choices=[(o.value, OWNERS.get(o.value, o.value)) for o in Owner],
+        initial="biller",
     )
 
-    def __init__(self, actor: Actor, *args: Any, organization: Organization | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, actor: Actor, *args: Any, organization: Organization | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         mine = Organization.objects.filter(pk__in=actor.organizations)
         choice = self.fields["organization"]
         choice.queryset = mine if organization is None else mine.filter(pk=organization.pk)  # type: ignore[attr-defined]
         if organization is not None or len(actor.organizations) == 1:
             choice.widget = forms.HiddenInput()
-            self.initial["organization"] = organization.pk if organization else min(actor.organizations)
+            self.initial["organization"] = (
+                organization.pk if organization else min(actor.organizations)
+            )
 
     def definition(self) -> dict[str, Any]:
-        """The conditions as the engine's JSON. Conditions on lines stand together: one line must meet them all."""
+        """The conditions as the engine's JSON. Conditions on lines stand together: one line must
+        meet them all.
+        """
         told = self.cleaned_data
         claim: list[dict[str, Any]] = []
         line: list[dict[str, Any]] = []
         self._places: dict[tuple[str, int], int] = {}
         for n in range(CONDITIONS):
-            name, op, value = told.get(f"c{n}_field"), told.get(f"c{n}_op"), told.get(f"c{n}_value", "").strip()
+            name, op, value = (
+                told.get(f"c{n}_field"),
+                told.get(f"c{n}_op"),
+                told.get(f"c{n}_value", "").strip(),
+            )
             if not name:
                 continue
             of_line = name in FIELDS and FIELDS[name].of_line
@@ -231,17 +279,25 @@ class RuleForm(house.HouseForm):
         if not path.startswith("when"):
             return None
         in_line = ".any_line." in path
-        numbers = [int(part.split("]")[0]) for part in path.split("[")[1:] if part.split("]")[0].isdecimal()]
+        numbers = [
+            int(part.split("]")[0])
+            for part in path.split("[")[1:]
+            if part.split("]")[0].isdecimal()
+        ]
         part = path.rpartition(".")[2].split("[")[0]
         if not numbers:
             return "c0_field"
         index = numbers[1] if in_line and len(numbers) > 1 else numbers[0]
         n = self._places.get(("line" if in_line else "claim", index))
-        return None if n is None else f"c{n}_{part if part in ('field', 'op', 'value') else 'field'}"
+        return (
+            None if n is None else f"c{n}_{part if part in ('field', 'op', 'value') else 'field'}"
+        )
 
     @staticmethod
     def initial_of(definition: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The form's values for a stored definition; None when it is of a form that this editor does not draw."""
+        """The form's values for a stored definition; None when it is of a form that this editor
+        does not draw.
+        """
         when, then = definition.get("when", {}), definition.get("then", {})
         if len(when) != 1 or next(iter(when)) not in ("all", "any"):
             return None
@@ -256,13 +312,18 @@ class RuleForm(house.HouseForm):
                 return None
         if len(flat) > CONDITIONS or not all("field" in node for node in flat):
             return None
-        found: dict[str, Any] = {"join": word, **{k: then.get(k, "") for k in ("action", "sentence", "fix", "owner")}}
+        found: dict[str, Any] = {
+            "join": word,
+            **{k: then.get(k, "") for k in ("action", "sentence", "fix", "owner")},
+        }
         for n, node in enumerate(flat):
             value = node.get("value", "")
             found |= {
                 f"c{n}_field": node["field"],
                 f"c{n}_op": node["op"],
-                f"c{n}_value": ", ".join(map(str, value)) if isinstance(value, list) else str(value),
+                f"c{n}_value": (
+                    ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+                ),
             }
         for key in ("effective_from", "effective_to"):
             found[key] = definition.get(key)
@@ -282,7 +343,9 @@ for _n in range(CONDITIONS):
         label=f"Condition {_n + 1}", choices=list(_field_choices()), required=False
     )
     RuleForm.base_fields[f"c{_n}_op"] = forms.ChoiceField(
-        label=f"Comparison {_n + 1}", choices=[(op, OPERATOR_WORDS[op]) for op in OPERATORS], required=False
+        label=f"Comparison {_n + 1}",
+        choices=[(op, OPERATOR_WORDS[op]) for op in OPERATORS],
+        required=False,
     )
     RuleForm.base_fields[f"c{_n}_value"] = forms.CharField(
         label=f"Value {_n + 1}",

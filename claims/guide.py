@@ -1,4 +1,6 @@
-"""Sheets as one 837 file, and the independent guide check of it (FEATURES E11): what fails is named by claim, and never leaves."""
+"""Sheets as one 837 file, and the independent guide check of it (FEATURES E11): what fails is named
+by claim, and never leaves.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,11 @@ def as_claim(sheet: Sheet) -> Claim:
 
 
 def write(
-    sheets: Sequence[Sheet], envelope: Envelope, *, connection: Connection | None, reference: str = ""
+    sheets: Sequence[Sheet],
+    envelope: Envelope,
+    *,
+    connection: Connection | None,
+    reference: str = "",
 ) -> Written:
     """One interchange of these sheets: one organization, one form, one transaction set."""
     organization = sheets[0].claim.organization
@@ -33,7 +39,14 @@ def write(
     receiver = Party("40", name, id_qualifier="46", id=envelope.receiver)
     make = write_837i if sheets[0].claim.form == "837I" else write_837p
     claims = [as_claim(sheet) for sheet in sheets]
-    return make(envelope, claims, submitter=sender, receiver=receiver, reference=reference, claims_per_set=len(claims))
+    return make(
+        envelope,
+        claims,
+        submitter=sender,
+        receiver=receiver,
+        reference=reference,
+        claims_per_set=len(claims),
+    )
 
 
 def check(
@@ -41,8 +54,8 @@ def check(
 ) -> dict[int, list[Finding]]:
     """What the guide forbids, by claim id; empty when the file may leave.
 
-    A fault above the claims (subscriber, provider) is found by checking each claim in a file of its own. What belongs to no claim
-    stands under 0.
+    A fault above the claims (subscriber, provider) is found by checking each claim in a file of its
+    own. What belongs to no claim stands under 0.
     """
     result = x12_guide.check(written.data)
     if result.valid:
@@ -69,7 +82,9 @@ def check(
 
 def findings_of(sheet: Sheet, envelope: Envelope) -> list[Finding]:
     """What the guide forbids in one claim."""
-    return check(write([sheet], envelope, connection=None), [sheet], envelope, connection=None).get(sheet.claim.pk, [])
+    return check(write([sheet], envelope, connection=None), [sheet], envelope, connection=None).get(
+        sheet.claim.pk, []
+    )
 
 
 def finding_of(one: GuideFinding) -> Finding:

@@ -1,4 +1,6 @@
-"""Claims: built from released charges, scrubbed, sent in batches, acknowledged, corrected (DOMAIN E)."""
+"""Claims: built from released charges, scrubbed, sent in batches, acknowledged, corrected (DOMAIN
+E).
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ CLAIM_MOVES: dict[str, set[str]] = {
 
 
 class Claim(TenantModel):
-    """One claim to one payer. `number` is CLM01. A correction is a new claim (frequency 7) that `replaces` the old one."""
+    """One claim to one payer. `number` is CLM01. A correction is a new claim (frequency 7) that
+    `replaces` the old one.
+    """
 
     site_path = "site_id"
 
@@ -55,8 +59,12 @@ class Claim(TenantModel):
     rank = models.SmallIntegerField(default=1, help_text="1 primary, 2 secondary, 3 tertiary")
     form = models.CharField(max_length=5, default="837P")
     frequency = models.CharField(max_length=1, default="1")
-    replaces = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="replacements")
-    primary_claim = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="later_claims")
+    replaces = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, related_name="replacements"
+    )
+    primary_claim = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, related_name="later_claims"
+    )
     status = models.CharField(max_length=12, choices=ClaimStatus.choices, default=ClaimStatus.DRAFT)
     pos = models.CharField(max_length=2)
     service_date = models.DateField(help_text="First date of service")
@@ -72,7 +80,8 @@ class Claim(TenantModel):
     rendering_npi = models.CharField(max_length=10, blank=True)
     note = models.CharField(max_length=80, blank=True)
     extra = models.JSONField(
-        default=dict, help_text="Purchased service, mammography number, attachment control, COB figures"
+        default=dict,
+        help_text="Purchased service, mammography number, attachment control, COB figures",
     )
     filing_deadline = models.DateField(null=True)
     corrected_deadline = models.DateField(null=True)
@@ -83,18 +92,26 @@ class Claim(TenantModel):
     decided_on = models.DateField(
         null=True, help_text="Day of the payer's last decision: starts the corrected-claim window"
     )
-    clean_first_pass = models.BooleanField(null=True, help_text="First scrub without a block, no rejection: KPI CL-1")
+    clean_first_pass = models.BooleanField(
+        null=True, help_text="First scrub without a block, no rejection: KPI CL-1"
+    )
     scrubbed_at = models.DateTimeField(null=True)
     version = models.IntegerField(default=0)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "number"], name="one_claim_number")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "number"], name="one_claim_number")
+        ]
         indexes = [
-            models.Index(fields=["organization", "status", "service_date", "id"], name="claim_status"),
+            models.Index(
+                fields=["organization", "status", "service_date", "id"], name="claim_status"
+            ),
             models.Index(fields=["patient", "service_date"], name="claim_patient"),
             models.Index(fields=["organization", "payer", "status"], name="claim_payer"),
             models.Index(
-                fields=["organization", "payer_control_number"], name="claim_icn", condition=~Q(payer_control_number="")
+                fields=["organization", "payer_control_number"],
+                name="claim_icn",
+                condition=~Q(payer_control_number=""),
             ),
             models.Index(fields=["organization", "filing_deadline", "id"], name="claim_deadline"),
         ]
@@ -107,7 +124,9 @@ class ClaimLine(TenantModel):
     """One service line. `control` is REF*6R, which comes back in the 835."""
 
     claim = models.ForeignKey(Claim, on_delete=models.PROTECT, related_name="lines")
-    charge = models.ForeignKey("charges.Charge", on_delete=models.PROTECT, related_name="claim_lines")
+    charge = models.ForeignKey(
+        "charges.Charge", on_delete=models.PROTECT, related_name="claim_lines"
+    )
     number = models.SmallIntegerField()
     control = models.CharField(max_length=30)
     code = models.CharField(max_length=5)
@@ -115,7 +134,9 @@ class ClaimLine(TenantModel):
     units = models.DecimalField(max_digits=8, decimal_places=2)
     amount = models.DecimalField(max_digits=12, decimal_places=2)
     expected = models.DecimalField(max_digits=12, decimal_places=2, null=True)
-    pointers = models.JSONField(default=list, help_text="1-based positions in the claim's diagnoses")
+    pointers = models.JSONField(
+        default=list, help_text="1-based positions in the claim's diagnoses"
+    )
     service_date = models.DateField()
     extra = models.JSONField(default=dict, help_text="Line facility, purchased price, NDC")
 
@@ -128,12 +149,16 @@ class ClaimLine(TenantModel):
 
 
 class ScrubFinding(TenantModel):
-    """One edit that fired on a claim at its last scrub; kept with its fate for hit and prevention rates."""
+    """One edit that fired on a claim at its last scrub; kept with its fate for hit and prevention
+    rates.
+    """
 
     audited = False
 
     claim = models.ForeignKey(Claim, on_delete=models.CASCADE, related_name="findings")
-    line = models.ForeignKey(ClaimLine, on_delete=models.CASCADE, null=True, related_name="findings")
+    line = models.ForeignKey(
+        ClaimLine, on_delete=models.CASCADE, null=True, related_name="findings"
+    )
     edit = models.CharField(max_length=40)
     severity = models.CharField(max_length=1, help_text="B block, W warn")
     sentence = models.CharField(max_length=300)
@@ -154,12 +179,16 @@ class ScrubFinding(TenantModel):
 
 
 class PayerRule(TenantModel):
-    """A user's own rule: conditions and action on documented claim fields, versioned, fail-closed (FEATURES E6)."""
+    """A user's own rule: conditions and action on documented claim fields, versioned, fail-closed
+    (FEATURES E6).
+    """
 
     name = models.CharField(max_length=80)
     number = models.IntegerField(help_text="Same rule over its versions")
     rule_version = models.IntegerField(default=1)
-    payer = models.ForeignKey("reference.Payer", on_delete=models.PROTECT, null=True, related_name="+")
+    payer = models.ForeignKey(
+        "reference.Payer", on_delete=models.PROTECT, null=True, related_name="+"
+    )
     severity = models.CharField(max_length=1, default="B")
     sentence = models.CharField(max_length=200)
     fix = models.CharField(max_length=200, blank=True)
@@ -172,9 +201,13 @@ class PayerRule(TenantModel):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["organization", "number", "rule_version"], name="one_rule_version"),
             models.UniqueConstraint(
-                fields=["organization", "number"], condition=Q(active=True), name="one_active_version"
+                fields=["organization", "number", "rule_version"], name="one_rule_version"
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "number"],
+                condition=Q(active=True),
+                name="one_active_version",
             ),
         ]
 
@@ -184,12 +217,16 @@ class Enrollment(QuietModel):
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     npi = models.CharField(max_length=10)
-    payer = models.ForeignKey("reference.Payer", on_delete=models.CASCADE, related_name="enrollments")
+    payer = models.ForeignKey(
+        "reference.Payer", on_delete=models.CASCADE, related_name="enrollments"
+    )
     starts_on = models.DateField()
     ends_on = models.DateField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["npi", "payer", "starts_on"], name="one_enrollment")]
+        constraints = [
+            models.UniqueConstraint(fields=["npi", "payer", "starts_on"], name="one_enrollment")
+        ]
 
 
 class SubmissionStatus(models.TextChoices):
@@ -201,27 +238,40 @@ class SubmissionStatus(models.TextChoices):
 
 
 class ClaimPolicy(TenantModel):
-    """When claims leave by themselves and when silence alarms, by date. Without a row the shipped defaults hold
-    (claims/data/claim_policy.csv)."""
+    """When claims leave by themselves and when silence alarms, by date. Without a row the shipped
+    defaults hold (claims/data/claim_policy.csv).
+    """
 
     auto_submit = models.BooleanField(help_text="Clean claims leave without a person")
-    missing_after_hours = models.IntegerField(help_text="A claim without any acknowledgement counts as missing")
+    missing_after_hours = models.IntegerField(
+        help_text="A claim without any acknowledgement counts as missing"
+    )
     work_hours = models.IntegerField(help_text="Time to work a blocked or rejected claim")
-    filing_alert_days = models.IntegerField(help_text="Unsent claims this near their filing limit stand in a queue")
+    filing_alert_days = models.IntegerField(
+        help_text="Unsent claims this near their filing limit stand in a queue"
+    )
     effective_from = models.DateField()
     effective_to = models.DateField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "effective_from"], name="one_claim_policy")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "effective_from"], name="one_claim_policy"
+            )
+        ]
 
 
 class Submission(TenantModel):
     """One 837 file: claims out = accepted + rejected + missing (FEATURES F6)."""
 
     number = models.CharField(max_length=20)
-    interchange = models.OneToOneField("exchange.Interchange", on_delete=models.PROTECT, related_name="+")
+    interchange = models.OneToOneField(
+        "exchange.Interchange", on_delete=models.PROTECT, related_name="+"
+    )
     form = models.CharField(max_length=5, default="837P")
-    status = models.CharField(max_length=10, choices=SubmissionStatus.choices, default=SubmissionStatus.BUILT)
+    status = models.CharField(
+        max_length=10, choices=SubmissionStatus.choices, default=SubmissionStatus.BUILT
+    )
     group_control = models.CharField(max_length=9)
     claims_count = models.IntegerField()
     total = models.DecimalField(max_digits=14, decimal_places=2)
@@ -230,7 +280,9 @@ class Submission(TenantModel):
     acknowledged_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "number"], name="one_submission_number")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "number"], name="one_submission_number")
+        ]
         indexes = [
             models.Index(fields=["organization", "group_control"], name="submission_group"),
             models.Index(fields=["organization", "-id"], name="submission_recent"),
@@ -248,24 +300,32 @@ class SubmissionState(models.TextChoices):
 
 
 class SubmissionClaim(TenantModel):
-    """A claim in a file and what became of it: waiting, accepted, rejected, missing. `sent` keeps what it said, so that the
-    next submission can show what changed."""
+    """A claim in a file and what became of it: waiting, accepted, rejected, missing. `sent` keeps
+    what it said, so that the next submission can show what changed.
+    """
 
     audited = False
 
     submission = models.ForeignKey(Submission, on_delete=models.PROTECT, related_name="claims")
     claim = models.ForeignKey(Claim, on_delete=models.PROTECT, related_name="submissions")
-    state = models.CharField(max_length=10, choices=SubmissionState.choices, default=SubmissionState.WAITING)
+    state = models.CharField(
+        max_length=10, choices=SubmissionState.choices, default=SubmissionState.WAITING
+    )
     sent = models.JSONField(
-        default=dict, help_text="The claim's own fields as they left: frequency, total, numbers, lines"
+        default=dict,
+        help_text="The claim's own fields as they left: frequency, total, numbers, lines",
     )
     answered_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["submission", "claim"], name="claim_once_per_file")]
+        constraints = [
+            models.UniqueConstraint(fields=["submission", "claim"], name="claim_once_per_file")
+        ]
         indexes = [
             models.Index(
-                fields=["organization", "state", "id"], name="sent_open", condition=Q(state__in=["waiting", "missing"])
+                fields=["organization", "state", "id"],
+                name="sent_open",
+                condition=Q(state__in=["waiting", "missing"]),
             ),
         ]
 
@@ -276,9 +336,15 @@ class Acknowledgement(TenantModel):
     append_only = True
 
     kind = models.CharField(max_length=6)
-    interchange = models.ForeignKey("exchange.Interchange", on_delete=models.PROTECT, related_name="+")
-    submission = models.ForeignKey(Submission, on_delete=models.PROTECT, null=True, related_name="acknowledgements")
-    claim = models.ForeignKey(Claim, on_delete=models.PROTECT, null=True, related_name="acknowledgements")
+    interchange = models.ForeignKey(
+        "exchange.Interchange", on_delete=models.PROTECT, related_name="+"
+    )
+    submission = models.ForeignKey(
+        Submission, on_delete=models.PROTECT, null=True, related_name="acknowledgements"
+    )
+    claim = models.ForeignKey(
+        Claim, on_delete=models.PROTECT, null=True, related_name="acknowledgements"
+    )
     accepted = models.BooleanField(null=True, help_text="null: for information (status)")
     category = models.CharField(max_length=4, blank=True)
     status_code = models.CharField(max_length=6, blank=True)
@@ -297,9 +363,13 @@ class StatusInquiry(TenantModel):
 
     claim = models.ForeignKey(Claim, on_delete=models.PROTECT, related_name="inquiries")
     trace = models.CharField(max_length=50)
-    request = models.ForeignKey("exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+")
+    request = models.ForeignKey(
+        "exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+"
+    )
     asked_at = models.DateTimeField()
     answered_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "trace"], name="one_276_trace")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "trace"], name="one_276_trace")
+        ]

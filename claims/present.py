@@ -1,4 +1,6 @@
-"""A claim as its pages show it: blockers, lines with money and edits, evidence, the timeline, versions, edits with their examples."""
+"""A claim as its pages show it: blockers, lines with money and edits, evidence, the timeline,
+versions, edits with their examples.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,14 @@ from django.urls import reverse
 from charges import present as charge_present
 from charges.models import Exam, Report
 from claims.edits import Edit, catalogue, examples
-from claims.models import Acknowledgement, Claim, ClaimLine, ClaimStatus, ScrubFinding, SubmissionClaim
+from claims.models import (
+    Acknowledgement,
+    Claim,
+    ClaimLine,
+    ClaimStatus,
+    ScrubFinding,
+    SubmissionClaim,
+)
 from claims.services.scrubbing import may_override
 from claims.services.submitting import differences
 from rcm.accounts.actor import Actor
@@ -26,13 +35,30 @@ from rcm.web import parts
 
 S = ClaimStatus
 TONES: Mapping[str, str] = {
-    S.DRAFT: "", S.BLOCKED: "bad", S.READY: "info", S.SUBMITTED: "info", S.ACKNOWLEDGED: "info", S.ACCEPTED: "info", S.REJECTED: "bad",
-    S.DENIED: "bad", S.PARTIAL: "warn", S.PAID: "good", S.CLOSED: "good", S.REPLACED: "", S.VOID: "",
-}  # fmt: skip
+    S.DRAFT: "",
+    S.BLOCKED: "bad",
+    S.READY: "info",
+    S.SUBMITTED: "info",
+    S.ACKNOWLEDGED: "info",
+    S.ACCEPTED: "info",
+    S.REJECTED: "bad",
+    S.DENIED: "bad",
+    S.PARTIAL: "warn",
+    S.PAID: "good",
+    S.CLOSED: "good",
+    S.REPLACED: "",
+    S.VOID: "",
+}
 OWNERS = {
-    "front_desk": "Front desk", "authorization": "Authorization", "coder": "Coder", "biller": "Biller", "manager": "Manager",
-    "compliance": "Compliance", "credentialing": "Credentialing", "admin": "Administrator",
-}  # fmt: skip
+    "front_desk": "Front desk",
+    "authorization": "Authorization",
+    "coder": "Coder",
+    "biller": "Biller",
+    "manager": "Manager",
+    "compliance": "Compliance",
+    "credentialing": "Credentialing",
+    "admin": "Administrator",
+}
 CHIPS = (
     ("all", "Everything"),
     ("status", "Status"),
@@ -42,15 +68,21 @@ CHIPS = (
 )
 ADJUSTED = (Account.CONTRACTUAL, Account.SEQUESTRATION)
 WRITTEN_OFF = (
-    Account.DENIAL_WRITEOFF, Account.BAD_DEBT, Account.SMALL_BALANCE, Account.CHARITY, Account.OTHER_ADJUSTMENT,
-)  # fmt: skip
+    Account.DENIAL_WRITEOFF,
+    Account.BAD_DEBT,
+    Account.SMALL_BALANCE,
+    Account.CHARITY,
+    Account.OTHER_ADJUSTMENT,
+)
 
 
-# --- what stops it ---------------------------------------------------------------------------------------------------
+# --- what stops it --------------------------------------------------------------------------------
 
 
 def blockers(claim: Claim, findings: Sequence[ScrubFinding], actor: Actor) -> list[parts.Blocker]:
-    """What clearinghouse or payer rejected, then findings that stop the claim, then those that only warn."""
+    """What clearinghouse or payer rejected, then findings that stop the claim, then those that only
+    warn.
+    """
     found = []
     if claim.status == S.REJECTED:
         last = claim.acknowledgements.filter(accepted=False).order_by("-id").first()
@@ -91,11 +123,20 @@ def fix_url(claim: Claim, finding: ScrubFinding, actor: Actor) -> str:
     """The page where the cause of a finding is put right."""
     name = finding.field.split(".")[-1]
     chart = reverse("intake:patient", args=[claim.patient.public_id])
-    if finding.owner == "front_desk" or name.startswith(("member", "subscriber", "patient", "eligibility", "coverage")):
+    if finding.owner == "front_desk" or name.startswith(
+        ("member", "subscriber", "patient", "eligibility", "coverage")
+    ):
         return chart if actor.can("patient.view") else ""
     if (
         name
-        in ("report_status", "report_signed_on", "performed_code", "contrast_given", "auth_verdict", "auth_requirement")
+        in (
+            "report_status",
+            "report_signed_on",
+            "performed_code",
+            "contrast_given",
+            "auth_verdict",
+            "auth_requirement",
+        )
         and finding.line
     ):
         return reverse("charges:exam", args=[finding.line.charge.exam.public_id])
@@ -104,7 +145,7 @@ def fix_url(claim: Claim, finding: ScrubFinding, actor: Actor) -> str:
     return ""
 
 
-# --- lines -----------------------------------------------------------------------------------------------------------
+# --- lines ----------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -134,7 +175,8 @@ class LineView:
 def line_views(lines: Sequence[ClaimLine], findings: Sequence[ScrubFinding]) -> list[LineView]:
     """The lines with what was paid and adjusted and what is open by the ledger. One query.
 
-    Cash is posted for the claim, so what was paid for a line is what its receivable lost otherwise than by adjustments.
+    Cash is posted for the claim, so what was paid for a line is what its receivable lost otherwise
+    than by adjustments.
     """
     money = balance_by_account("charge_id", [line.charge_id for line in lines])
     by_line: dict[int, list[ScrubFinding]] = defaultdict(list)
@@ -144,12 +186,24 @@ def line_views(lines: Sequence[ClaimLine], findings: Sequence[ScrubFinding]) -> 
     views = []
     zero = Decimal("0.00")
     for line in lines:
-        own = {account: amount for (charge, account), amount in money.items() if charge == line.charge_id}
+        own = {
+            account: amount
+            for (charge, account), amount in money.items()
+            if charge == line.charge_id
+        }
         adjusted = sum((own.get(a, zero) for a in ADJUSTED), zero)
         gone = adjusted + sum((own.get(a, zero) for a in WRITTEN_OFF), zero)
         balance = own.get(Account.AR_INSURANCE, zero) + own.get(Account.AR_PATIENT, zero)
         paid = -own.get(Account.REVENUE, zero) - gone - balance
-        views.append(LineView(line, paid or (zero if adjusted else None), adjusted or None, balance, by_line[line.pk]))
+        views.append(
+            LineView(
+                line,
+                paid or (zero if adjusted else None),
+                adjusted or None,
+                balance,
+                by_line[line.pk],
+            )
+        )
     return views
 
 
@@ -162,18 +216,22 @@ def totals(views: Sequence[LineView]) -> dict[str, Any]:
     }
 
 
-# --- beside it -------------------------------------------------------------------------------------------------------
+# --- beside it ------------------------------------------------------------------------------------
 
 
 def exams_of(lines: Iterable[ClaimLine]) -> list[Exam]:
     return list({line.charge.exam_id: line.charge.exam for line in lines}.values())
 
 
-def evidence(exams: Sequence[Exam], lines: Sequence[ClaimLine]) -> list[tuple[Exam, list[parts.Evidence]]]:
+def evidence(
+    exams: Sequence[Exam], lines: Sequence[ClaimLine]
+) -> list[tuple[Exam, list[parts.Evidence]]]:
     """For each exam: ordered, authorized, performed, and what this claim bills of it."""
     out = []
     for exam in exams:
-        rows = [r for r in charge_present.evidence(exam) if r.label != charge_present.LABELS["claim"]]
+        rows = [
+            r for r in charge_present.evidence(exam) if r.label != charge_present.LABELS["claim"]
+        ]
         own = [line for line in lines if line.charge.exam_id == exam.pk]
         codes = ", ".join(" ".join([line.code, *line.modifiers]) for line in own)
         off = bool(exam.code) and all(line.code != exam.code for line in own)
@@ -195,21 +253,34 @@ def last_reports(exams: Sequence[Exam]) -> dict[int, Report]:
 def _kind(event: Event) -> str:
     if event.remittance_id or event.verb.startswith(("remittance", "payment", "ledger", "denial")):
         return "money"
-    if event.interchange_id or event.verb in ("claim.answered", "claim.status_asked", "claim.status_answered"):
+    if event.interchange_id or event.verb in (
+        "claim.answered",
+        "claim.status_asked",
+        "claim.status_answered",
+    ):
         return "answers"
     if event.actor_kind == "person" or event.verb.startswith("work."):
         return "people"
     return "status"
 
 
-def timeline(claim: Claim, actor: Actor, show: str = "all", *, limit: int = 120) -> list[parts.Event]:
-    """Everything that happened on this claim, human and machine, newest first; `show` is one of the chips. Two queries."""
+def timeline(
+    claim: Claim, actor: Actor, show: str = "all", *, limit: int = 120
+) -> list[parts.Event]:
+    """Everything that happened on this claim, human and machine, newest first; `show` is one of the
+    chips. Two queries.
+    """
     rows = list(
-        Event.objects.filter(organization_id=claim.organization_id, claim_id=claim.pk).order_by("-at", "-id")[:limit]
+        Event.objects.filter(organization_id=claim.organization_id, claim_id=claim.pk).order_by(
+            "-at", "-id"
+        )[:limit]
     )
     if show != "all":
         rows = [
-            e for e in rows if _kind(e) == show or (show == "status" and e.new_status and e.old_status != e.new_status)
+            e
+            for e in rows
+            if _kind(e) == show
+            or (show == "status" and e.new_status and e.old_status != e.new_status)
         ]
     raw: dict[int, str] = {}
     if actor.can("exchange.view"):
@@ -234,35 +305,51 @@ def timeline(claim: Claim, actor: Actor, show: str = "all", *, limit: int = 120)
         )
         out.append(
             parts.Event(
-                e.at, e.sentence, e.who, kind=_kind(e), tone=tone, machine=e.by_machine,
-                detail="" if e.reason in e.sentence else e.reason, url=raw.get(e.interchange_id or 0, ""),
+                e.at,
+                e.sentence,
+                e.who,
+                kind=_kind(e),
+                tone=tone,
+                machine=e.by_machine,
+                detail="" if e.reason in e.sentence else e.reason,
+                url=raw.get(e.interchange_id or 0, ""),
             )
-        )  # fmt: skip
+        )
     return out
 
 
 def answers(claim: Claim, *, limit: int = 20) -> list[Acknowledgement]:
-    """What clearinghouse and payer said of the claim, and of the files it travelled in, newest first."""
+    """What clearinghouse and payer said of the claim, and of the files it travelled in, newest
+    first.
+    """
     files = SubmissionClaim.objects.filter(claim=claim).values("submission")
     rows = Acknowledgement.objects.filter(Q(claim=claim) | Q(claim=None, submission__in=files))
-    return list(rows.select_related("interchange").defer("interchange__content").order_by("-id")[:limit])
+    return list(
+        rows.select_related("interchange").defer("interchange__content").order_by("-id")[:limit]
+    )
 
 
 def versions(claim: Claim) -> list[SubmissionClaim]:
     """What was sent, oldest first."""
-    return list(SubmissionClaim.objects.filter(claim=claim).select_related("submission").order_by("id"))
+    return list(
+        SubmissionClaim.objects.filter(claim=claim).select_related("submission").order_by("id")
+    )
 
 
 def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[parts.Change]:
-    return [parts.Change(d.label, d.before, d.after) for d in differences(dict(before), dict(after))]
+    return [
+        parts.Change(d.label, d.before, d.after) for d in differences(dict(before), dict(after))
+    ]
 
 
-# --- the catalogue of edits ------------------------------------------------------------------------------------------
+# --- the catalogue of edits -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class EditView:
-    """An edit with how it did: claims it fired on, how many were put right before they left, how many a person accepted."""
+    """An edit with how it did: claims it fired on, how many were put right before they left, how
+    many a person accepted.
+    """
 
     edit: Edit
     hits: int = 0
@@ -272,7 +359,9 @@ class EditView:
 
     @property
     def prevention(self) -> Decimal | None:
-        """Share of its hits that were put right before the claim left; None while nothing is decided."""
+        """Share of its hits that were put right before the claim left; None while nothing is
+        decided.
+        """
         decided = self.hits - self.open
         return None if decided <= 0 else Decimal(self.corrected) / decided
 
@@ -300,9 +389,13 @@ def edit_views(actor: Actor, text: str = "") -> list[EditView]:
         .values("edit")
         .annotate(
             hits=Count("claim_id", distinct=True),
-            corrected=Count("claim_id", distinct=True, filter=Q(cleared_at__isnull=False, overridden_by="")),
+            corrected=Count(
+                "claim_id", distinct=True, filter=Q(cleared_at__isnull=False, overridden_by="")
+            ),
             accepted=Count("claim_id", distinct=True, filter=~Q(overridden_by="")),
-            open=Count("claim_id", distinct=True, filter=Q(cleared_at__isnull=True, overridden_by="")),
+            open=Count(
+                "claim_id", distinct=True, filter=Q(cleared_at__isnull=True, overridden_by="")
+            ),
         )
         .order_by()
     )
@@ -311,22 +404,35 @@ def edit_views(actor: Actor, text: str = "") -> list[EditView]:
     views = []
     for item in catalogue().values():
         words = (
-            f"{item.edit_id} {item.family} {item.sentence} {item.fix} {item.source} {' '.join(item.carc)}".casefold()
+            f"{item.edit_id} {item.family} {item.sentence} {item.fix} {item.source}"
+            f" {' '.join(item.carc)}".casefold()
         )
         if all(w in words for w in wanted):
             row = found.get(item.edit_id)
-            counts = (row["hits"], row["corrected"], row["accepted"], row["open"]) if row else (0, 0, 0, 0)
+            counts = (
+                (row["hits"], row["corrected"], row["accepted"], row["open"])
+                if row
+                else (0, 0, 0, 0)
+            )
             views.append(EditView(item, *counts))
     return views
 
 
 @cache
 def example_of(edit_id: str) -> list[parts.Change]:
-    """The edit's own example, as the fields in which the claim it stops differs from a clean one: the nearest of the clean claims."""
+    """The edit's own example, as the fields in which the claim it stops differs from a clean one:
+    the nearest of the clean claims.
+    """
     item = catalogue()[edit_id]
     stopped = item.example.fails()
     told: list[list[parts.Change]] = []
-    for clean in (item.example.passes, examples.claim, examples.medicare, examples.mammogram, examples.secondary):
+    for clean in (
+        item.example.passes,
+        examples.claim,
+        examples.medicare,
+        examples.mammogram,
+        examples.secondary,
+    ):
         found: list[parts.Change] = []
         _differ(clean(), stopped, "", found)
         if found:
@@ -341,7 +447,11 @@ def _differ(one: Any, two: Any, name: str, found: list[parts.Change]) -> None:
         for f in fields(one):
             label = f"{name} {_words(f.name)}".strip()
             _differ(getattr(one, f.name), getattr(two, f.name), label, found)
-    elif isinstance(one, tuple) and isinstance(two, tuple) and any(is_dataclass(x) for x in (*one, *two)):
+    elif (
+        isinstance(one, tuple)
+        and isinstance(two, tuple)
+        and any(is_dataclass(x) for x in (*one, *two))
+    ):
         for n in range(max(len(one), len(two))):
             a, b = one[n] if n < len(one) else None, two[n] if n < len(two) else None
             label = f"{name.removesuffix('s')} {n + 1}"
@@ -354,14 +464,19 @@ def _differ(one: Any, two: Any, name: str, found: list[parts.Change]) -> None:
 
 
 def _words(name: str) -> str:
-    return " ".join(w.upper() if w in ("npi", "pos", "icn", "zip", "id", "ndc", "tin") else w for w in name.split("_"))
+    return " ".join(
+        w.upper() if w in ("npi", "pos", "icn", "zip", "id", "ndc", "tin") else w
+        for w in name.split("_")
+    )
 
 
 def _short(value: Any) -> str:
     if value is None or value == "" or value == ():
         return "none"
     if is_dataclass(value):
-        return " ".join([getattr(value, "code", type(value).__name__), *getattr(value, "modifiers", ())])
+        return " ".join(
+            [getattr(value, "code", type(value).__name__), *getattr(value, "modifiers", ())]
+        )
     if isinstance(value, tuple):
         return " ".join(map(str, value))
     return str(value)

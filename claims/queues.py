@@ -1,4 +1,6 @@
-"""The queues of the claim phase: edits, rejections, corrections, missing acknowledgements, silent payers, filing limits."""
+"""The queues of the claim phase: edits, rejections, corrections, missing acknowledgements, silent
+payers, filing limits.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,15 @@ from django.urls import reverse
 
 from charges import present
 from claims.models import Acknowledgement, Claim, ClaimLine, ScrubFinding, Submission
-from claims.services.steps import CORRECTIONS, EDITS, FILING, MISSING, REJECTIONS, SILENT, SUBMISSION
+from claims.services.steps import (
+    CORRECTIONS,
+    EDITS,
+    FILING,
+    MISSING,
+    REJECTIONS,
+    SILENT,
+    SUBMISSION,
+)
 from claims.services.submitting import proofs
 from rcm.accounts.actor import Actor
 from rcm.worklist.models import ItemStatus, WorkItem
@@ -16,10 +26,16 @@ from rcm.worklist.registry import Fix, Panel, Queue, register
 
 
 def claim_grid(claim: Claim) -> list[dict[str, Any]]:
-    """The exams behind a claim as ordered, authorized, performed, and the lines as they stand on the claim."""
+    """The exams behind a claim as ordered, authorized, performed, and the lines as they stand on
+    the claim.
+    """
     lines = list(
         ClaimLine.objects.filter(claim=claim)
-        .select_related("charge__exam__ordered_exam__order", "charge__exam__authorization", "charge__exam__patient")
+        .select_related(
+            "charge__exam__ordered_exam__order",
+            "charge__exam__authorization",
+            "charge__exam__patient",
+        )
         .order_by("number")
     )
     grid: list[dict[str, Any]] = []
@@ -42,7 +58,12 @@ def claim_grid(claim: Claim) -> list[dict[str, Any]]:
 def _claim(item: Any, actor: Actor) -> Claim | None:
     if item.claim_id is None:
         return None
-    return Claim.objects.visible_to(actor).filter(pk=item.claim_id).select_related("patient", "payer").first()
+    return (
+        Claim.objects.visible_to(actor)
+        .filter(pk=item.claim_id)
+        .select_related("patient", "payer")
+        .first()
+    )
 
 
 def _links(claim: Claim) -> list[tuple[str, str]]:
@@ -68,8 +89,14 @@ def edits_panel(item: Any, actor: Actor) -> Panel:
         grid=claim_grid(claim),
         fixes=[
             Fix("Open the claim", page, permission="claim.view", primary=True),
-            Fix("Scrub again", reverse("claims:scrub", args=[claim.public_id]), "post", "claim.edit"),
-            Fix("Change the claim", reverse("claims:edit", args=[claim.public_id]), permission="claim.edit"),
+            Fix(
+                "Scrub again", reverse("claims:scrub", args=[claim.public_id]), "post", "claim.edit"
+            ),
+            Fix(
+                "Change the claim",
+                reverse("claims:edit", args=[claim.public_id]),
+                permission="claim.edit",
+            ),
         ],
         links=_links(claim),
         event_keys={"claim_id": claim.pk},
@@ -106,8 +133,14 @@ def rejection_panel(item: Any, actor: Actor) -> Panel:
                 permission="claim.edit",
                 primary=True,
             ),
-            Fix("Scrub again", reverse("claims:scrub", args=[claim.public_id]), "post", "claim.edit"),
-            Fix("Open the claim", reverse("claims:claim", args=[claim.public_id]), permission="claim.view"),
+            Fix(
+                "Scrub again", reverse("claims:scrub", args=[claim.public_id]), "post", "claim.edit"
+            ),
+            Fix(
+                "Open the claim",
+                reverse("claims:claim", args=[claim.public_id]),
+                permission="claim.view",
+            ),
         ],
         links=_links(claim),
         event_keys={"claim_id": claim.pk},
@@ -154,15 +187,31 @@ def silent_panel(item: Any, actor: Actor) -> Panel:
         return Panel(why=item.title)
     said = Acknowledgement.objects.filter(claim=claim).order_by("-id")[:5]
     grid = [
-        {"cell": a.kind, "code": a.category, "text": a.sentence, "more": a.payer_control_number, "differs": False}
+        {
+            "cell": a.kind,
+            "code": a.category,
+            "text": a.sentence,
+            "more": a.payer_control_number,
+            "differs": False,
+        }
         for a in said
     ]
     return Panel(
         why=item.title,
         grid=grid or claim_grid(claim),
         fixes=[
-            Fix("Ask again (276)", reverse("claims:ask", args=[claim.public_id]), "post", "claim.submit", primary=True),
-            Fix("Open the claim", reverse("claims:claim", args=[claim.public_id]), permission="claim.view"),
+            Fix(
+                "Ask again (276)",
+                reverse("claims:ask", args=[claim.public_id]),
+                "post",
+                "claim.submit",
+                primary=True,
+            ),
+            Fix(
+                "Open the claim",
+                reverse("claims:claim", args=[claim.public_id]),
+                permission="claim.view",
+            ),
         ],
         links=_links(claim),
         event_keys={"claim_id": claim.pk},
@@ -248,7 +297,9 @@ register(
 
 
 def _open(actor: Actor, *queues: str) -> int:
-    return WorkItem.objects.visible_to(actor).filter(queue__in=queues, status=ItemStatus.OPEN).count()
+    return (
+        WorkItem.objects.visible_to(actor).filter(queue__in=queues, status=ItemStatus.OPEN).count()
+    )
 
 
 def open_edits(actor: Actor) -> int:

@@ -1,4 +1,5 @@
-"""What remittance, charges and people tell about claims: plain facts that `claims.services` takes and gives back.
+"""What remittance, charges and people tell about claims: plain facts that `claims.services` takes
+and gives back.
 
 Money is Decimal dollars, days are dates; ids are internal keys. Nothing here touches the database.
 """
@@ -15,11 +16,13 @@ from typing import Any
 ZERO = Decimal("0.00")
 
 
-# --- what a payer decided (told by remittance) -----------------------------------------------------------------------
+# --- what a payer decided (told by remittance) ----------------------------------------------------
 
 
 class Outcome(StrEnum):
-    """What became of a claim. CLOSED is zero balance by any way; REVERSED takes an earlier payment back and moves nothing."""
+    """What became of a claim. CLOSED is zero balance by any way; REVERSED takes an earlier payment
+    back and moves nothing.
+    """
 
     PAID = "paid"
     PARTIAL = "partial"
@@ -30,7 +33,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Adjudicated:
-    """One payer decision on one claim. `sentence` is for the timeline: words and dollars, no clinical detail."""
+    """One payer decision on one claim. `sentence` is for the timeline: words and dollars, no
+    clinical detail.
+    """
 
     claim_id: int
     outcome: Outcome
@@ -45,7 +50,9 @@ class Adjudicated:
 
 @dataclass(frozen=True, slots=True)
 class LineDecision:
-    """What the earlier payer decided on one line; `adjustments` are (group, reason, amount) as in its CAS."""
+    """What the earlier payer decided on one line; `adjustments` are (group, reason, amount) as in
+    its CAS.
+    """
 
     line_id: int
     paid: Decimal
@@ -57,7 +64,9 @@ class LineDecision:
 
 @dataclass(frozen=True, slots=True)
 class PayerDecision:
-    """An earlier payer's whole decision: what the next payer is told in loops 2320, 2330 and 2430 (DOMAIN E1)."""
+    """An earlier payer's whole decision: what the next payer is told in loops 2320, 2330 and 2430
+    (DOMAIN E1).
+    """
 
     claim_id: int
     paid_on: date
@@ -67,7 +76,7 @@ class PayerDecision:
     payer_control_number: str = ""
 
 
-# --- corrections -----------------------------------------------------------------------------------------------------
+# --- corrections ----------------------------------------------------------------------------------
 
 
 class Route(StrEnum):
@@ -83,7 +92,9 @@ class Route(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What a correction came to. `claim_id` is the claim to work on now; None when the way leads outside (reopening)."""
+    """What a correction came to. `claim_id` is the claim to work on now; None when the way leads
+    outside (reopening).
+    """
 
     route: Route
     claim_id: int | None
@@ -92,7 +103,9 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a person changes on a claim. None leaves as it is. `lines` maps a line number to modifiers and pointers."""
+    """What a person changes on a claim. None leaves as it is. `lines` maps a line number to
+    modifiers and pointers.
+    """
 
     authorization_number: str | None = None
     referring_npi: str | None = None
@@ -118,7 +131,7 @@ class Changes:
         )
 
 
-# --- results of the batches ------------------------------------------------------------------------------------------
+# --- results of the batches -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

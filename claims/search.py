@@ -20,12 +20,18 @@ def palette(request: HttpRequest, text: str) -> Iterable[Hit]:
     if not actor.can("claim.view") or len(word) < 4:
         return []
     wanted = Q(number__startswith=word) | Q(payer_control_number=word)
-    rows = Claim.objects.visible_to(actor).filter(wanted).select_related("patient", "payer").order_by("-id")[:6]
+    rows = (
+        Claim.objects.visible_to(actor)
+        .filter(wanted)
+        .select_related("patient", "payer")
+        .order_by("-id")[:6]
+    )
     return [
         Hit(
             f"Claim {c.number}",
             reverse("claims:claim", args=[c.public_id]),
-            f"{c.patient.name}, {c.payer.name}, {mdy(c.service_date)}, {c.get_status_display().lower()}",
+            f"{c.patient.name}, {c.payer.name}, {mdy(c.service_date)},"
+            f" {c.get_status_display().lower()}",
             "Claims",
         )
         for c in rows

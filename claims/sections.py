@@ -1,4 +1,5 @@
-"""Parts that later phases add to the claim page: payments, denials, the balance. Same form as `intake.sections`.
+"""Parts that later phases add to the claim page: payments, denials, the balance. Same form as
+`intake.sections`.
 
     sections.register("claim", denials_of_claim, order=20)
 

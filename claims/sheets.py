@@ -1,4 +1,6 @@
-"""The phase's own small tables: policy, clocks, words of status codes, revenue codes. Shipped as CSV with their source."""
+"""The phase's own small tables: policy, clocks, words of status codes, revenue codes. Shipped as
+CSV with their source.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Policy:
     filing_alert: timedelta
 
     def work_due(self, at: datetime, deadline: date | None = None) -> datetime:
-        """When somebody must have acted: the usual time to work, or now when the filing limit comes before it."""
+        """When somebody must have acted: the usual time to work, or now when the filing limit comes
+        before it.
+        """
         due = at + self.work_time
         return at if deadline is not None and deadline <= due.date() else due
 
@@ -40,7 +44,9 @@ def policies(organization_ids: Iterable[int], on: date) -> dict[int, Policy]:
     """The policy of each organization on a day; without a row the shipped default."""
     wanted = set(organization_ids)
     found: dict[int, Policy] = dict.fromkeys(wanted, default_policy())
-    rows = ClaimPolicy.objects.filter(organization_id__in=wanted, effective_from__lte=on).order_by("effective_from")
+    rows = ClaimPolicy.objects.filter(organization_id__in=wanted, effective_from__lte=on).order_by(
+        "effective_from"
+    )
     for row in rows:
         if row.effective_to is None or row.effective_to >= on:
             found[row.organization_id] = Policy(

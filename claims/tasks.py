@@ -49,13 +49,17 @@ def scrub(run_id: int, *, actor: Actor) -> None:
 
 @shared_task(name="claims.tasks.pick_up_runs")
 def pick_up_runs() -> None:
-    """Runs whose wake-up call was lost, or whose worker died, are called again; a finished one is not."""
+    """Runs whose wake-up call was lost, or whose worker died, are called again; a finished one is
+    not.
+    """
     for pk in Organization.objects.filter(active=True).values_list("id", flat=True):
         with scope(Actor.system("scrub", [pk])):
             waiting = JobRun.objects.filter(
                 organization_id=pk, kind=RUN_KIND, status__in=[JobStatus.QUEUED, JobStatus.RUNNING]
             )
-            runs = list(waiting.exclude(lease_until__gte=timezone.now()).values_list("id", flat=True))
+            runs = list(
+                waiting.exclude(lease_until__gte=timezone.now()).values_list("id", flat=True)
+            )
         for run_id in runs:
             scrub.delay(pk, run_id)
 
@@ -70,14 +74,22 @@ def _each(name: str, work: Callable[[int, Actor], object]) -> None:
 @shared_task(name="claims.tasks.submit_ready")
 def submit_ready() -> None:
     """Clean claims leave by themselves where the policy says so."""
-    _each("submission", lambda pk, actor: services.claims_submit_ready(organization_id=pk, actor=actor))
+    _each(
+        "submission",
+        lambda pk, actor: services.claims_submit_ready(organization_id=pk, actor=actor),
+    )
 
 
 @shared_task(name="claims.tasks.refresh_files")
 def refresh_files() -> None:
     """Sent? answered? Claims without an answer past their time stand in a queue (FEATURES F6)."""
-    _each("control proof", lambda pk, actor: services.submissions_refresh(organization_id=pk, actor=actor))
-    _each("corrections", lambda pk, actor: services.corrections_due(organization_id=pk, actor=actor))
+    _each(
+        "control proof",
+        lambda pk, actor: services.submissions_refresh(organization_id=pk, actor=actor),
+    )
+    _each(
+        "corrections", lambda pk, actor: services.corrections_due(organization_id=pk, actor=actor)
+    )
 
 
 @shared_task(name="claims.tasks.refresh_clocks")

@@ -22,8 +22,14 @@ urlpatterns = [
     path("claims/<uuid:public_id>/ask/", views.ask, name="ask"),
     path("claims/<uuid:public_id>/compare/", views.compare, name="compare"),
     path("claims/<uuid:public_id>/print/", views.print_claim, name="print"),
-    path("claims/<uuid:public_id>/findings/<uuid:finding_id>/accept/", views.override, name="override"),
-    path("claims/<uuid:public_id>/findings/<uuid:finding_id>/restore/", views.restore, name="restore"),
+    path(
+        "claims/<uuid:public_id>/findings/<uuid:finding_id>/accept/",
+        views.override,
+        name="override",
+    ),
+    path(
+        "claims/<uuid:public_id>/findings/<uuid:finding_id>/restore/", views.restore, name="restore"
+    ),
     path("claims/scrub-edits/", views.edits_queue, name="edits_queue"),
     path("claims/rejections/", views.rejections, name="rejections"),
     path("batches/", views.batches, name="batches"),

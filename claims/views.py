@@ -22,7 +22,15 @@ from claims import cms1500, forms, present, sections, services
 from claims.edits import catalogue
 from claims.facts import load_sheets
 from claims.filters import ClaimFilter, SubmissionFilter
-from claims.models import Acknowledgement, Claim, ClaimStatus, PayerRule, ScrubFinding, Submission, SubmissionClaim
+from claims.models import (
+    Acknowledgement,
+    Claim,
+    ClaimStatus,
+    PayerRule,
+    ScrubFinding,
+    Submission,
+    SubmissionClaim,
+)
 from claims.records import Correction
 from claims.services.correcting import EDITABLE
 from claims.services.scrubbing import RUN_KIND, may_override
@@ -60,7 +68,7 @@ def _claim(request: HttpRequest, public_id: str) -> Claim:
     return found(_rows(request), public_id=public_id)
 
 
-# --- list ------------------------------------------------------------------------------------------------------------
+# --- list -----------------------------------------------------------------------------------------
 
 
 def _kind(claim: Claim) -> str:
@@ -74,7 +82,10 @@ def _summary(request: HttpRequest, rows: QuerySet[Claim]) -> str:
         ready=Count("pk", filter=Q(status=ClaimStatus.READY)),
         dollars=Sum("total", filter=Q(status__in=[ClaimStatus.BLOCKED, ClaimStatus.REJECTED])),
     )
-    return f"{fmt.plural(found_['ready'], 'claim')} ready, {fmt.number(found_['stopped'])} stopped with {fmt.money(found_['dollars'] or 0, cents=False)}."
+    return (
+        f"{fmt.plural(found_['ready'], 'claim')} ready, {fmt.number(found_['stopped'])} stopped"
+        f" with {fmt.money(found_['dollars'] or 0, cents=False)}."
+    )
 
 
 CLAIMS = ListPage(
@@ -101,7 +112,11 @@ CLAIMS = ListPage(
         ),
         Column("payer", "Payer", "payer.name", width="payer", fold=True, second=_kind),
         Column(
-            "status", "Status", lambda c: (c.get_status_display(), present.TONES[c.status]), kind="tag", width="tag"
+            "status",
+            "Status",
+            lambda c: (c.get_status_display(), present.TONES[c.status]),
+            kind="tag",
+            width="tag",
         ),
         Column("total", "Charge", "total", kind="money", width="money", order="total"),
         Column("expected", "Expected", "expected", kind="money", width="money"),
@@ -124,7 +139,14 @@ CLAIMS = ListPage(
         Tab(
             "open",
             "Not sent",
-            Q(status__in=[ClaimStatus.DRAFT, ClaimStatus.BLOCKED, ClaimStatus.READY, ClaimStatus.REJECTED]),
+            Q(
+                status__in=[
+                    ClaimStatus.DRAFT,
+                    ClaimStatus.BLOCKED,
+                    ClaimStatus.READY,
+                    ClaimStatus.REJECTED,
+                ]
+            ),
             order="deadline",
         ),
         Tab("blocked", "Blocked", Q(status=ClaimStatus.BLOCKED), order="deadline"),
@@ -132,7 +154,11 @@ CLAIMS = ListPage(
         Tab("rejected", "Rejected", Q(status=ClaimStatus.REJECTED), order="deadline"),
         Tab("sent", "With the payer", Q(status__in=OPEN)),
         Tab("denied", "Denied", Q(status=ClaimStatus.DENIED)),
-        Tab("paid", "Paid", Q(status__in=[ClaimStatus.PAID, ClaimStatus.PARTIAL, ClaimStatus.CLOSED])),
+        Tab(
+            "paid",
+            "Paid",
+            Q(status__in=[ClaimStatus.PAID, ClaimStatus.PARTIAL, ClaimStatus.CLOSED]),
+        ),
         Tab("all", "All"),
     ),
     filterset=ClaimFilter,
@@ -163,7 +189,7 @@ def claims(request: HttpRequest) -> HttpResponseBase:
     return CLAIMS.respond(request, _rows(request))
 
 
-# --- one claim -------------------------------------------------------------------------------------------------------
+# --- one claim ------------------------------------------------------------------------------------
 
 
 def _actions(claim: Claim, actor: Actor, blocking: int) -> list[parts.Action]:
@@ -177,11 +203,15 @@ def _actions(claim: Claim, actor: Actor, blocking: int) -> list[parts.Action]:
             why = (
                 ""
                 if claim.status == ClaimStatus.READY
-                else f"{fmt.plural(blocking, 'edit')} {'stops' if blocking == 1 else 'stop'} it."
-                if blocking
-                else "Scrub it first."
+                else (
+                    f"{fmt.plural(blocking, 'edit')} {'stops' if blocking == 1 else 'stop'} it."
+                    if blocking
+                    else "Scrub it first."
+                )
             )
-            out.append(parts.Action("Submit", url("submit"), primary=True, key="s", disabled_reason=why))
+            out.append(
+                parts.Action("Submit", url("submit"), primary=True, key="s", disabled_reason=why)
+            )
         if actor.can("claim.edit"):
             out += [
                 parts.Action("Scrub", url("scrub"), "post", key="c", fields=version),
@@ -189,7 +219,11 @@ def _actions(claim: Claim, actor: Actor, blocking: int) -> list[parts.Action]:
                 parts.Action("Void", url("void"), danger=True),
             ]
     elif actor.can("claim.edit") and claim.status not in (ClaimStatus.VOID, ClaimStatus.REPLACED):
-        out.append(parts.Action("Correct and replace", url("correct"), primary=claim.status == ClaimStatus.DENIED))
+        out.append(
+            parts.Action(
+                "Correct and replace", url("correct"), primary=claim.status == ClaimStatus.DENIED
+            )
+        )
         out.append(parts.Action("Void", url("void"), danger=True))
     if claim.status in OPEN and actor.can("claim.submit"):
         out.append(parts.Action("Ask the payer (276)", url("ask"), "post"))
@@ -199,14 +233,18 @@ def _actions(claim: Claim, actor: Actor, blocking: int) -> list[parts.Action]:
 
 def _ready_words(claim: Claim) -> str:
     if claim.status in EDITABLE:
-        return "Ready to submit." if claim.status == ClaimStatus.READY else "Not judged yet: scrub it."
+        return (
+            "Ready to submit." if claim.status == ClaimStatus.READY else "Not judged yet: scrub it."
+        )
     return f"It is {claim.get_status_display().lower()}; nothing stops it here."
 
 
 @require_GET
 @may("claim.view")
 def claim(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    """The claim: what stops it, its lines with money and edits, the evidence, everything that happened."""
+    """The claim: what stops it, its lines with money and edits, the evidence, everything that
+    happened.
+    """
     row = _claim(request, public_id)
     actor = actor_of(request)
     front.chart_read(request, [row.patient], "claim")
@@ -231,7 +269,11 @@ def claim(request: HttpRequest, public_id: str) -> HttpResponseBase:
     blocking = [f for f in findings if f.severity == "B" and not f.overridden_by]
     related = (
         _rows(request)
-        .filter(Q(pk__in=[row.replaces_id, row.primary_claim_id]) | Q(replaces=row) | Q(primary_claim=row))
+        .filter(
+            Q(pk__in=[row.replaces_id, row.primary_claim_id])
+            | Q(replaces=row)
+            | Q(primary_claim=row)
+        )
         .order_by("id")
     )
     return render(
@@ -244,7 +286,9 @@ def claim(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "patient": front.banner(row.patient),
             "blockers": present.blockers(row, findings, actor),
             "accepted": [f for f in findings if f.overridden_by],
-            "may_accept": [f for f in blocking if may_override(f.edit)] if actor.can("claim.override") else [],
+            "may_accept": (
+                [f for f in blocking if may_override(f.edit)] if actor.can("claim.override") else []
+            ),
             "may_restore": actor.can("claim.override"),
             "lines": views,
             "totals": present.totals(views),
@@ -295,7 +339,9 @@ def compare(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "before": known[one][0],
             "after": known[two][0],
             "changes": present.compare(known[one][1], known[two][1]),
-            "crumbs": [parts.Crumb(f"Claim {row.number}", reverse("claims:claim", args=[row.public_id]))],
+            "crumbs": [
+                parts.Crumb(f"Claim {row.number}", reverse("claims:claim", args=[row.public_id]))
+            ],
         },
     )
 
@@ -345,8 +391,10 @@ def ask(request: HttpRequest, public_id: str) -> HttpResponseBase:
     except Refused as refusal:
         _say(request, refusal)
     else:
-        messages.success(request, "The payer is asked; the answer lands here.") if asked else messages.error(
-            request, "It is not with the payer."
+        (
+            messages.success(request, "The payer is asked; the answer lands here.")
+            if asked
+            else messages.error(request, "It is not with the payer.")
         )
     return redirect(_back(row))
 
@@ -361,16 +409,22 @@ def submit(request: HttpRequest, public_id: str) -> HttpResponseBase:
         return _submitted(request, [row.pk], _back(row))
     (preview,) = services.submit_preview([row.pk])
     text = f"To {row.payer.name} over {preview.connection}." if preview.connection else ""
-    text += " It has not been sent before." if not preview.sent_before else " What changed since it was last sent:"
+    text += (
+        " It has not been sent before."
+        if not preview.sent_before
+        else " What changed since it was last sent:"
+    )
     return render(
         request,
         "components/confirm.html",
         {
             "title": f"Submit claim {row.number}, {fmt.money(row.total)}",
             "text": text,
-            "changes": [parts.Change(d.label, d.before, d.after) for d in preview.differences]
-            if preview.sent_before
-            else [],
+            "changes": (
+                [parts.Change(d.label, d.before, d.after) for d in preview.differences]
+                if preview.sent_before
+                else []
+            ),
             "verb": "Submit",
             "back_url": _back(row),
             "disabled_reason": preview.stops,
@@ -383,7 +437,9 @@ def _submitted(request: HttpRequest, claim_ids: Sequence[int], back: str) -> Htt
     result = services.claims_submit(claim_ids=claim_ids, actor=actor_of(request))
     if result.claim_ids:
         count = fmt.plural(len(result.claim_ids), "claim")
-        messages.success(request, f"{count} submitted in {fmt.plural(len(result.submission_ids), 'file')}.")
+        messages.success(
+            request, f"{count} submitted in {fmt.plural(len(result.submission_ids), 'file')}."
+        )
     for held in result.held[:5]:
         messages.error(request, f"Claim {held.number} stayed here: {held.sentence}")
     if len(result.held) > 5:
@@ -392,16 +448,29 @@ def _submitted(request: HttpRequest, claim_ids: Sequence[int], back: str) -> Htt
 
 
 def _picked(request: HttpRequest) -> list[int]:
-    """Ids of the picked rows that the actor sees and that nobody has changed since the page was drawn."""
+    """Ids of the picked rows that the actor sees and that nobody has changed since the page was
+    drawn.
+    """
     wanted: dict[int, int | None] = {}
     for pick in request.POST.getlist("pick")[:1000]:
         pk, _, version = pick.partition(":")
         if pk.isdecimal():
             wanted[int(pk)] = int(version) if version.isdecimal() else None
-    rows = dict(Claim.objects.visible_to(actor_of(request)).filter(pk__in=wanted).values_list("id", "version"))
-    moved = [pk for pk, version in wanted.items() if pk in rows and version is not None and rows[pk] != version]
+    rows = dict(
+        Claim.objects.visible_to(actor_of(request))
+        .filter(pk__in=wanted)
+        .values_list("id", "version")
+    )
+    moved = [
+        pk
+        for pk, version in wanted.items()
+        if pk in rows and version is not None and rows[pk] != version
+    ]
     if moved:
-        messages.error(request, f"{fmt.plural(len(moved), 'claim')} changed in the meantime and stayed as they are.")
+        messages.error(
+            request,
+            f"{fmt.plural(len(moved), 'claim')} changed in the meantime and stayed as they are.",
+        )
     return [pk for pk in wanted if pk in rows and pk not in moved]
 
 
@@ -411,7 +480,10 @@ def scrub_many(request: HttpRequest) -> HttpResponseBase:
     ids = _picked(request)
     if ids:
         result = services.claims_scrub(claim_ids=ids, actor=actor_of(request))
-        messages.success(request, f"{fmt.plural(result.ready, 'claim')} ready, {fmt.number(result.blocked)} blocked.")
+        messages.success(
+            request,
+            f"{fmt.plural(result.ready, 'claim')} ready, {fmt.number(result.blocked)} blocked.",
+        )
     return redirect("claims:claims")
 
 
@@ -436,14 +508,21 @@ def submit_ready(request: HttpRequest) -> HttpResponseBase:
     return _confirm(request, ids, reverse("claims:submit_ready"), [])
 
 
-def _confirm(request: HttpRequest, ids: Sequence[int], url: str, hidden: list[tuple[str, str]]) -> HttpResponseBase:
-    rows = list(Claim.objects.visible_to(actor_of(request)).filter(pk__in=ids).select_related("payer"))
+def _confirm(
+    request: HttpRequest, ids: Sequence[int], url: str, hidden: list[tuple[str, str]]
+) -> HttpResponseBase:
+    rows = list(
+        Claim.objects.visible_to(actor_of(request)).filter(pk__in=ids).select_related("payer")
+    )
     by_payer: dict[str, list[Claim]] = defaultdict(list)
     for row in rows:
         by_payer[row.payer.name].append(row)
     changes = [
         parts.Change(
-            name, "", f"{fmt.plural(len(group), 'claim')}, {fmt.money(sum((c.total for c in group), Decimal(0)))}"
+            name,
+            "",
+            f"{fmt.plural(len(group), 'claim')},"
+            f" {fmt.money(sum((c.total for c in group), Decimal(0)))}",
         )
         for name, group in sorted(by_payer.items())
     ]
@@ -453,9 +532,11 @@ def _confirm(request: HttpRequest, ids: Sequence[int], url: str, hidden: list[tu
         "components/confirm.html",
         {
             "title": f"Submit {fmt.plural(len(rows), 'claim')}",
-            "text": f"{fmt.plural(len(stopped), 'claim')} of these is not ready and stays here."
-            if stopped
-            else "Each file passes the guide check before it leaves.",
+            "text": (
+                f"{fmt.plural(len(stopped), 'claim')} of these is not ready and stays here."
+                if stopped
+                else "Each file passes the guide check before it leaves."
+            ),
             "changes": changes,
             "what": "Payer",
             "before": "",
@@ -469,7 +550,7 @@ def _confirm(request: HttpRequest, ids: Sequence[int], url: str, hidden: list[tu
     )
 
 
-# --- changes ---------------------------------------------------------------------------------------------------------
+# --- changes --------------------------------------------------------------------------------------
 
 
 @require_http_methods(["GET", "POST"])
@@ -500,19 +581,32 @@ def correct(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
     def verb(form: Any) -> str:
         made = services.claim_correct(
-            claim=row, reason=form.cleaned_data["reason"], changes=form.changes(), actor=actor_of(request)
+            claim=row,
+            reason=form.cleaned_data["reason"],
+            changes=form.changes(),
+            actor=actor_of(request),
         )
         goes_to.append(made)
         return made.sentence
 
     takes = row.payer.accepts_replacement and row.payer.kind != "medicare"
     text = (
-        f"{row.payer.name} takes a replacement (frequency 7) with its number {row.payer_control_number or 'which is not known yet'}."
+        f"{row.payer.name} takes a replacement (frequency 7) with its number"
+        f" {row.payer_control_number or 'which is not known yet'}."
         if takes
-        else f"{row.payer.name} takes no replacement: a clerical error is reopened by telephone or portal."
+        else (
+            f"{row.payer.name} takes no replacement: a clerical error is reopened by telephone or"
+            " portal."
+        )
     )
     return _change_page(
-        request, row, f"Correct claim {row.number}", "Make the correction", verb, text=text, goes_to=goes_to
+        request,
+        row,
+        f"Correct claim {row.number}",
+        "Make the correction",
+        verb,
+        text=text,
+        goes_to=goes_to,
     )
 
 
@@ -528,7 +622,9 @@ def _change_page(
 ) -> HttpResponseBase:
     front.chart_read(request, [row.patient], "claim change")
     lines = list(row.lines.order_by("number"))
-    form = forms.ChangeForm.for_claim(row, lines, request.POST if request.method == "POST" else None)
+    form = forms.ChangeForm.for_claim(
+        row, lines, request.POST if request.method == "POST" else None
+    )
     status = 200
     if request.method == "POST":
         status = 422
@@ -538,16 +634,23 @@ def _change_page(
                     said = verb(form)
             except Refused as refusal:
                 form.add_error(
-                    refusal.field if refusal.field in form.fields else None, f"{refusal} {refusal.fix}".strip()
+                    refusal.field if refusal.field in form.fields else None,
+                    f"{refusal} {refusal.fix}".strip(),
                 )
                 status = 409 if isinstance(refusal, Conflict) else 422
             else:
                 messages.success(request, said)
                 made = goes_to[0].claim_id if goes_to else None
-                target = Claim.objects.visible_to(actor_of(request)).filter(pk=made).first() if made else row
+                target = (
+                    Claim.objects.visible_to(actor_of(request)).filter(pk=made).first()
+                    if made
+                    else row
+                )
                 return redirect(_back(target or row))
     findings = list(
-        row.findings.filter(cleared_at__isnull=True).select_related("line__charge__exam").order_by("severity", "edit")
+        row.findings.filter(cleared_at__isnull=True)
+        .select_related("line__charge__exam")
+        .order_by("severity", "edit")
     )
     return render(
         request,
@@ -585,7 +688,9 @@ def void(request: HttpRequest, public_id: str) -> HttpResponseBase:
         f"Void claim {row.number}",
         text,
         "Void",
-        lambda reason: services.claim_void(claim=row, reason=reason, actor=actor_of(request)).sentence,
+        lambda reason: (
+            services.claim_void(claim=row, reason=reason, actor=actor_of(request)).sentence
+        ),
         danger=True,
     )
 
@@ -595,7 +700,9 @@ def void(request: HttpRequest, public_id: str) -> HttpResponseBase:
 def override(request: HttpRequest, public_id: str, finding_id: str) -> HttpResponseBase:
     """Accept one finding with a reason (FEATURES E10)."""
     row = _claim(request, public_id)
-    finding = found(ScrubFinding.objects.visible_to(actor_of(request)).filter(claim=row), public_id=finding_id)
+    finding = found(
+        ScrubFinding.objects.visible_to(actor_of(request)).filter(claim=row), public_id=finding_id
+    )
 
     def verb(reason: str) -> str:
         services.finding_override(finding=finding, reason=reason, actor=actor_of(request))
@@ -608,7 +715,9 @@ def override(request: HttpRequest, public_id: str, finding_id: str) -> HttpRespo
 @may("claim.override")
 def restore(request: HttpRequest, public_id: str, finding_id: str) -> HttpResponseBase:
     row = _claim(request, public_id)
-    finding = found(ScrubFinding.objects.visible_to(actor_of(request)).filter(claim=row), public_id=finding_id)
+    finding = found(
+        ScrubFinding.objects.visible_to(actor_of(request)).filter(claim=row), public_id=finding_id
+    )
     try:
         with transaction.atomic():
             services.finding_restore(finding=finding, actor=actor_of(request))
@@ -638,7 +747,10 @@ def _reason_page(
                 with transaction.atomic():
                     said = verb(form.cleaned_data["reason"])
             except Refused as refusal:
-                form.add_error("reason" if refusal.field == "reason" else None, f"{refusal} {refusal.fix}".strip())
+                form.add_error(
+                    "reason" if refusal.field == "reason" else None,
+                    f"{refusal} {refusal.fix}".strip(),
+                )
                 status = 409 if isinstance(refusal, Conflict) else 422
             else:
                 messages.success(request, said)
@@ -659,7 +771,7 @@ def _reason_page(
     )
 
 
-# --- scrub runs ------------------------------------------------------------------------------------------------------
+# --- scrub runs -----------------------------------------------------------------------------------
 
 
 @require_POST
@@ -672,13 +784,17 @@ def scrub_all(request: HttpRequest) -> HttpResponseBase:
         start_run(run)
         runs.append(run)
     return (
-        redirect("claims:scrub_run", public_id=runs[-1].public_id) if len(runs) == 1 else redirect("claims:scrub_runs")
+        redirect("claims:scrub_run", public_id=runs[-1].public_id)
+        if len(runs) == 1
+        else redirect("claims:scrub_runs")
     )
 
 
 def start_run(run: JobRun) -> None:
     """Send a scrub to the workers on commit; a lost call is found by the beat."""
-    transaction.on_commit(lambda: scrub_task.apply_async((run.organization_id, run.pk), retry=False), robust=True)
+    transaction.on_commit(
+        lambda: scrub_task.apply_async((run.organization_id, run.pk), retry=False), robust=True
+    )
 
 
 @require_GET
@@ -696,7 +812,9 @@ def scrub_runs(request: HttpRequest) -> HttpResponseBase:
 @may("claim.view")
 def scrub_run(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One run with its progress; htmx asks again every two seconds until it has ended."""
-    run = found(JobRun.objects.visible_to(actor_of(request)).filter(kind=RUN_KIND), public_id=public_id)
+    run = found(
+        JobRun.objects.visible_to(actor_of(request)).filter(kind=RUN_KIND), public_id=public_id
+    )
     ended = run.status in (JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED)
     result = run.result
     words = (
@@ -729,7 +847,12 @@ def scrub_run(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "run": run,
             "job": job,
             "hits": [
-                (h["edit"], h["n"], catalogue()[h["edit"]].sentence if h["edit"] in catalogue() else "") for h in hits
+                (
+                    h["edit"],
+                    h["n"],
+                    catalogue()[h["edit"]].sentence if h["edit"] in catalogue() else "",
+                )
+                for h in hits
             ],
             "not_loaded": result.get("not_loaded", []),
             "crumbs": [parts.Crumb("Scrub runs", reverse("claims:scrub_runs"))],
@@ -737,7 +860,7 @@ def scrub_run(request: HttpRequest, public_id: str) -> HttpResponseBase:
     )
 
 
-# --- queues by name --------------------------------------------------------------------------------------------------
+# --- queues by name -------------------------------------------------------------------------------
 
 
 @require_GET
@@ -754,14 +877,16 @@ def rejections(request: HttpRequest) -> HttpResponseBase:
     return redirect("worklist:queue", code=REJECTIONS)
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 
 FILE_TONES = {"built": "", "sent": "info", "accepted": "good", "rejected": "bad", "failed": "bad"}
 
 
 def _file_columns() -> tuple[Column, ...]:
     return (
-        Column("file", "File", "number", kind="code", width="id", link=True, second=lambda s: s.form),
+        Column(
+            "file", "File", "number", kind="code", width="id", link=True, second=lambda s: s.form
+        ),
         Column(
             "built",
             "Built",
@@ -770,7 +895,13 @@ def _file_columns() -> tuple[Column, ...]:
             width="moment",
             second=lambda s: f"sent {fmt.moment(s.sent_at)}" if s.sent_at else "not sent",
         ),
-        Column("status", "Status", lambda s: (s.get_status_display(), FILE_TONES[s.status]), kind="tag", width="tag"),
+        Column(
+            "status",
+            "Status",
+            lambda s: (s.get_status_display(), FILE_TONES[s.status]),
+            kind="tag",
+            width="tag",
+        ),
         Column("out", "Out", "out", kind="number", width="num"),
         Column("accepted", "Accepted", "accepted_count", kind="number", width="num"),
         Column("rejected", "Rejected", "rejected_count", kind="number", width="num"),
@@ -820,20 +951,28 @@ def _counted(rows: QuerySet[Submission]) -> QuerySet[Submission]:
 @require_GET
 @may("claim.view")
 def batches(request: HttpRequest) -> HttpResponseBase:
-    """Files with the control proof of each and of each day: out = accepted + rejected + missing + waiting (FEATURES F6)."""
+    """Files with the control proof of each and of each day: out = accepted + rejected + missing +
+    waiting (FEATURES F6).
+    """
     rows = Submission.objects.visible_to(actor_of(request))
     return BATCHES.respond(request, _counted(rows), days=_days(rows))
 
 
 def _days(rows: QuerySet[Submission]) -> list[dict[str, Any]]:
     """The proof of the last fourteen days on which files were built."""
-    claims_ = SubmissionClaim.objects.filter(submission__in=rows, submission__built_at__gte=timezone.now() - DAYS_BACK)
+    claims_ = SubmissionClaim.objects.filter(
+        submission__in=rows, submission__built_at__gte=timezone.now() - DAYS_BACK
+    )
     by_day: dict[Any, dict[str, Any]] = {}
     for built_at, state, n in (
-        claims_.values_list("submission__built_at", "state").annotate(n=Count("id")).order_by("-submission__built_at")
+        claims_.values_list("submission__built_at", "state")
+        .annotate(n=Count("id"))
+        .order_by("-submission__built_at")
     ):
         day = timezone.localdate(built_at)
-        entry = by_day.setdefault(day, {"day": day, "out": 0, "accepted": 0, "rejected": 0, "missing": 0, "waiting": 0})
+        entry = by_day.setdefault(
+            day, {"day": day, "out": 0, "accepted": 0, "rejected": 0, "missing": 0, "waiting": 0}
+        )
         entry["out"] += n
         entry[state] += n
     return list(by_day.values())[:14]
@@ -845,11 +984,15 @@ def submission(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One file: its proof, what was answered, its claims, the raw file."""
     actor = actor_of(request)
     row = found(
-        Submission.objects.visible_to(actor).select_related("interchange__connection").defer("interchange__content"),
+        Submission.objects.visible_to(actor)
+        .select_related("interchange__connection")
+        .defer("interchange__content"),
         public_id=public_id,
     )
     proof = services.proofs([row.pk]).get(row.pk)
-    inside = SubmissionClaim.objects.filter(submission=row).select_related("claim__patient", "claim__payer")
+    inside = SubmissionClaim.objects.filter(submission=row).select_related(
+        "claim__patient", "claim__payer"
+    )
     state = request.GET.get("state", "")
     if state in ("waiting", "accepted", "rejected", "missing"):
         inside = inside.filter(state=state)
@@ -867,7 +1010,11 @@ def submission(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "proof": proof,
             "page": page,
             "state": state,
-            "said": list(Acknowledgement.objects.filter(submission=row, claim__isnull=True).order_by("-id")[:30]),
+            "said": list(
+                Acknowledgement.objects.filter(submission=row, claim__isnull=True).order_by("-id")[
+                    :30
+                ]
+            ),
             "answers": list(answers.defer("content").order_by("id")),
             "may_raw": actor.can("exchange.view"),
             "crumbs": [parts.Crumb("Batches", reverse("claims:batches"))],
@@ -875,26 +1022,34 @@ def submission(request: HttpRequest, public_id: str) -> HttpResponseBase:
     )
 
 
-# --- the catalogue of edits ------------------------------------------------------------------------------------------
+# --- the catalogue of edits -----------------------------------------------------------------------
 
 
 @require_GET
 @may("edit.view")
 def edits(request: HttpRequest) -> HttpResponseBase:
-    """Every edit with id, sentence, severity, source, example, hits and prevention rate (FEATURES E1)."""
+    """Every edit with id, sentence, severity, source, example, hits and prevention rate (FEATURES
+    E1).
+    """
     text = request.GET.get("q", "")[:80]
     views = present.edit_views(actor_of(request), text)
     families: dict[str, list[present.EditView]] = defaultdict(list)
     for view in views:
         families[view.edit.family].append(view)
-    return render(request, "claims/edits.html", {"families": list(families.items()), "count": len(views), "q": text})
+    return render(
+        request,
+        "claims/edits.html",
+        {"families": list(families.items()), "count": len(views), "q": text},
+    )
 
 
 @require_GET
 @may("edit.view")
 def edit_page(request: HttpRequest, edit_id: str) -> HttpResponseBase:
     """One edit: what it says, its example, the claims it stops now."""
-    view = next((v for v in present.edit_views(actor_of(request)) if v.edit.edit_id == edit_id), None)
+    view = next(
+        (v for v in present.edit_views(actor_of(request)) if v.edit.edit_id == edit_id), None
+    )
     if view is None:
         raise Http404
     actor = actor_of(request)
@@ -920,7 +1075,7 @@ def edit_page(request: HttpRequest, edit_id: str) -> HttpResponseBase:
     )
 
 
-# --- payer rules -----------------------------------------------------------------------------------------------------
+# --- payer rules ----------------------------------------------------------------------------------
 
 
 @require_GET
@@ -941,7 +1096,10 @@ def rules(request: HttpRequest) -> HttpResponseBase:
     return render(
         request,
         "claims/rules.html",
-        {"rules": [(row, on.get(key)) for key, row in newest.items()], "may_edit": actor_of(request).can("rules.edit")},
+        {
+            "rules": [(row, on.get(key)) for key, row in newest.items()],
+            "may_edit": actor_of(request).can("rules.edit"),
+        },
     )
 
 
@@ -958,7 +1116,8 @@ def rule_edit(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return _rule_form(
         request,
         found(
-            PayerRule.objects.visible_to(actor_of(request)).select_related("payer", "organization"), public_id=public_id
+            PayerRule.objects.visible_to(actor_of(request)).select_related("payer", "organization"),
+            public_id=public_id,
         ),
     )
 
@@ -969,12 +1128,18 @@ def _rule_form(request: HttpRequest, rule: PayerRule | None) -> HttpResponseBase
     if rule is not None:
         initial = forms.RuleForm.initial_of(rule.definition)
         if initial is None:
-            messages.error(request, "This rule is nested deeper than this page can draw; change it through the API.")
+            messages.error(
+                request,
+                "This rule is nested deeper than this page can draw; change it through the API.",
+            )
             return redirect("claims:rule", public_id=rule.public_id)
         initial |= {"name": rule.name, "payer": rule.payer_id}
     organization = rule.organization if rule else None
     form = forms.RuleForm(
-        actor, request.POST if request.method == "POST" else None, initial=initial, organization=organization
+        actor,
+        request.POST if request.method == "POST" else None,
+        initial=initial,
+        organization=organization,
     )
     status = 200
     if request.method == "POST":
@@ -984,26 +1149,39 @@ def _rule_form(request: HttpRequest, rule: PayerRule | None) -> HttpResponseBase
             try:
                 with transaction.atomic():
                     made = services.rule_save(
-                        organization_id=told["organization"].pk, name=told["name"], definition=form.definition(), payer=told["payer"],
-                        number=rule.number if rule else None, actor=actor,
-                    )  # fmt: skip
+                        organization_id=told["organization"].pk,
+                        name=told["name"],
+                        definition=form.definition(),
+                        payer=told["payer"],
+                        number=rule.number if rule else None,
+                        actor=actor,
+                    )
             except services.RuleProblems as wrong:
                 for entry in wrong.problems:
                     form.add_error(form.place_of(entry["field"]), entry["message"])
             except Refused as refusal:
-                form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
+                form.add_error(
+                    refusal.field if refusal.field in form.fields else None, str(refusal)
+                )
             else:
-                messages.success(request, "Kept, switched off. Test it on past claims, then switch it on.")
+                messages.success(
+                    request, "Kept, switched off. Test it on past claims, then switch it on."
+                )
                 return redirect("claims:rule", public_id=made.public_id)
     return render(
         request,
         "claims/rule_form.html",
         {
             "title": f"Rule {rule.number}: next version" if rule else "New payer rule",
-            "text": "A rule that cannot be judged holds the claim. A version is never changed; this makes the next one.",
+            "text": (
+                "A rule that cannot be judged holds the claim. A version is never changed; this"
+                " makes the next one."
+            ),
             "form": form,
             "verb": "Keep",
-            "back_url": reverse("claims:rule", args=[rule.public_id]) if rule else reverse("claims:rules"),
+            "back_url": (
+                reverse("claims:rule", args=[rule.public_id]) if rule else reverse("claims:rules")
+            ),
             "crumbs": [parts.Crumb("Payer rules", reverse("claims:rules"))],
         },
         status=status,
@@ -1015,7 +1193,10 @@ def _rule_form(request: HttpRequest, rule: PayerRule | None) -> HttpResponseBase
 def rule(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One version of a rule: its words, its test on past claims, its other versions."""
     actor = actor_of(request)
-    row = found(PayerRule.objects.visible_to(actor).select_related("payer", "organization"), public_id=public_id)
+    row = found(
+        PayerRule.objects.visible_to(actor).select_related("payer", "organization"),
+        public_id=public_id,
+    )
     others = list(
         PayerRule.objects.visible_to(actor)
         .filter(organization=row.organization, number=row.number)
@@ -1044,7 +1225,10 @@ def rule(request: HttpRequest, public_id: str) -> HttpResponseBase:
         if row.active:
             actions.append(
                 parts.Action(
-                    "Switch off", reverse("claims:rule_switch", args=[row.public_id]), "post", fields=(("on", ""),)
+                    "Switch off",
+                    reverse("claims:rule_switch", args=[row.public_id]),
+                    "post",
+                    fields=(("on", ""),),
                 )
             )
         else:
@@ -1059,7 +1243,9 @@ def rule(request: HttpRequest, public_id: str) -> HttpResponseBase:
                     fields=(("on", "1"),),
                 )
             )
-        actions.append(parts.Action("Next version", reverse("claims:rule_edit", args=[row.public_id])))
+        actions.append(
+            parts.Action("Next version", reverse("claims:rule_edit", args=[row.public_id]))
+        )
     return render(
         request,
         "claims/rule.html",
@@ -1083,7 +1269,11 @@ def _rule_words(node: Any, depth: int = 0) -> Any:
     if "field" in node:
         value = node.get("value", "")
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        yield depth, f"{node['field']} {forms.OPERATOR_WORDS.get(str(node.get('op')), node.get('op'))} {shown}".strip()
+        yield (
+            depth,
+            f"{node['field']} {forms.OPERATOR_WORDS.get(str(node.get('op')), node.get('op'))}"
+            f" {shown}".strip(),
+        )
         return
     labels = {
         "all": "all of these",
@@ -1103,7 +1293,9 @@ def _rule_words(node: Any, depth: int = 0) -> Any:
 def rule_backtest(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = found(PayerRule.objects.visible_to(actor_of(request)), public_id=public_id)
     result = services.rule_backtest(rule=row, actor=actor_of(request))
-    messages.success(request, f"It would have stopped {result['stopped']:,} of {result['claims']:,} claims.")
+    messages.success(
+        request, f"It would have stopped {result['stopped']:,} of {result['claims']:,} claims."
+    )
     return redirect("claims:rule", public_id=row.public_id)
 
 

@@ -1,4 +1,6 @@
-"""Claim ↔ 276 005010X212: the question that is asked when a payer is silent (FEATURES F7). What the 277 says is read by `x12_277ca`."""
+"""Claim ↔ 276 005010X212: the question that is asked when a payer is silent (FEATURES F7). What the
+277 says is read by `x12_277ca`.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,22 @@ def request_of(sheet: Sheet, trace: str, *, submitter: str) -> StatusRequest:
     facts = sheet.facts
     dependent = facts.relationship != "18"
     insured = Party(
-        "IL", facts.subscriber_last, facts.subscriber_first, person=True, id_qualifier="MI", id=facts.member_id,
-        birth_date=None if dependent else facts.subscriber_dob, sex="" if dependent else facts.subscriber_sex,
-    )  # fmt: skip
+        "IL",
+        facts.subscriber_last,
+        facts.subscriber_first,
+        person=True,
+        id_qualifier="MI",
+        id=facts.member_id,
+        birth_date=None if dependent else facts.subscriber_dob,
+        sex="" if dependent else facts.subscriber_sex,
+    )
     patient = Party(
-        "QC", facts.patient_last, facts.patient_first, person=True, birth_date=facts.patient_dob, sex=facts.patient_sex
+        "QC",
+        facts.patient_last,
+        facts.patient_first,
+        person=True,
+        birth_date=facts.patient_dob,
+        sex=facts.patient_sex,
     )
     days = [line.service_date for line in facts.lines if line.service_date]
     payer = payer_party(sheet.claim.payer)

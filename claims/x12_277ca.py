@@ -1,4 +1,5 @@
-"""277CA and 277 ↔ a claim's status: what the answer means for us, in plain words with the field to fix (FEATURES F4; DOMAIN E3).
+"""277CA and 277 ↔ a claim's status: what the answer means for us, in plain words with the field to
+fix (FEATURES F4; DOMAIN E3).
 
 No database. The words of the status codes are our own (claims/data/status_codes.csv).
 """
@@ -25,9 +26,15 @@ _LOOKS_ELSEWHERE = frozenset({"21", "122"})
 """Status codes that only say "see the other reasons"."""
 
 ENTITY_FIELDS = {
-    "85": "billing_npi", "82": "rendering_npi", "DN": "referring_npi", "DK": "referring_npi", "77": "facility_npi",
-    "IL": "member_id", "QC": "patient", "PR": "payer",
-}  # fmt: skip
+    "85": "billing_npi",
+    "82": "rendering_npi",
+    "DN": "referring_npi",
+    "DK": "referring_npi",
+    "77": "facility_npi",
+    "IL": "member_id",
+    "QC": "patient",
+    "PR": "payer",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
-"""Claim ↔ 837I 005010X223A2: the institutional claim of a hospital outpatient department (FEATURES F2).
+"""Claim ↔ 837I 005010X223A2: the institutional claim of a hospital outpatient department (FEATURES
+F2).
 
-The professional mapping with what differs: bill type, statement dates, priority and discharge codes, revenue codes, attending provider.
+The professional mapping with what differs: bill type, statement dates, priority and discharge
+codes, revenue codes, attending provider.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ def claim_of(sheet: Sheet) -> Claim:
         admission=(ELECTIVE, FROM_HOME, DISCHARGED_HOME),
         diagnoses=(*claim.diagnoses, *reason),
         lines=tuple(
-            replace(line, revenue_code=code_of(line.procedure.code), pos="", pointers=()) for line in claim.lines
+            replace(line, revenue_code=code_of(line.procedure.code), pos="", pointers=())
+            for line in claim.lines
         ),
         attending=person_party(sheet, sheet.facts.ordering_npi, "71"),
         referring=None,

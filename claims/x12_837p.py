@@ -1,4 +1,5 @@
-"""Claim ↔ 837P 005010X222A1: one `Sheet` as it was judged, as the claim the writer takes (FEATURES F1; DOMAIN E1).
+"""Claim ↔ 837P 005010X222A1: one `Sheet` as it was judged, as the claim the writer takes (FEATURES
+F1; DOMAIN E1).
 
 No database: what stands on the wire is what the edits have seen.
 """
@@ -51,7 +52,9 @@ def claim_of(sheet: Sheet) -> Claim:
         subscriber=subscriber_party(facts, dependent=dependent),
         payer=payer_party(row.payer),
         lines=tuple(line_of(sheet, line) for line in facts.lines),
-        diagnoses=tuple(Diagnosis(code, "ABK" if n == 0 else "ABF") for n, code in enumerate(facts.diagnoses)),
+        diagnoses=tuple(
+            Diagnosis(code, "ABK" if n == 0 else "ABF") for n, code in enumerate(facts.diagnoses)
+        ),
         pos=facts.pos,
         frequency=facts.frequency,
         patient=patient_party(facts) if dependent else None,
@@ -72,9 +75,11 @@ def claim_of(sheet: Sheet) -> Claim:
         referral=facts.referral_number,
         payer_control=facts.payer_icn if facts.frequency in ("7", "8") else "",
         mammography_certification=facts.mammography_certificate,
-        attachments=(Attachment(RADIOLOGY_REPORT, BY_MAIL, facts.attachment_control),)
-        if facts.attachment_control
-        else (),
+        attachments=(
+            (Attachment(RADIOLOGY_REPORT, BY_MAIL, facts.attachment_control),)
+            if facts.attachment_control
+            else ()
+        ),
         notes=(Note(facts.note),) if facts.note else (),
         referring=person_party(sheet, facts.ordering_npi, "DN"),
         rendering=rendering_party(sheet),
@@ -94,14 +99,22 @@ def line_of(sheet: Sheet, line: LineFacts) -> ServiceLine:
         pos=line.pos,
         pointers=line.pointers,
         authorization="" if line.auth_number == sheet.facts.prior_auth_number else line.auth_number,
-        purchased=PurchasedService(line.purchased_npi, line.purchased_price or Decimal(0)) if bought else None,
+        purchased=(
+            PurchasedService(line.purchased_npi, line.purchased_price or Decimal(0))
+            if bought
+            else None
+        ),
         purchased_from=Party("QB", id_qualifier="XX", id=line.purchased_npi) if bought else None,
-        drug=Drug(line.ndc, line.ndc_quantity or Decimal(1), line.ndc_unit or "ML") if line.ndc else None,
+        drug=(
+            Drug(line.ndc, line.ndc_quantity or Decimal(1), line.ndc_unit or "ML")
+            if line.ndc
+            else None
+        ),
         adjudications=adjudications(sheet, line),
     )
 
 
-# --- people and places -----------------------------------------------------------------------------------------------
+# --- people and places ----------------------------------------------------------------------------
 
 
 def place_of(place: Place) -> Address:
@@ -149,12 +162,20 @@ def patient_party(facts: ClaimFacts) -> Party:
 
 def payer_party(payer: Payer) -> Party:
     complete = payer.address and payer.city and payer.state and payer.zip
-    where = Address(plain_text(payer.address), "", plain_text(payer.city), payer.state, payer.zip) if complete else None
-    return Party("PR", plain_text(payer.name)[:60], id_qualifier="PI", id=payer.edi_id, address=where)
+    where = (
+        Address(plain_text(payer.address), "", plain_text(payer.city), payer.state, payer.zip)
+        if complete
+        else None
+    )
+    return Party(
+        "PR", plain_text(payer.name)[:60], id_qualifier="PI", id=payer.edi_id, address=where
+    )
 
 
 def person_party(sheet: Sheet, npi: str, entity: str) -> Party | None:
-    """A physician by NPI. One whom the register does not know has no name, and the guide check holds the claim."""
+    """A physician by NPI. One whom the register does not know has no name, and the guide check
+    holds the claim.
+    """
     if not npi:
         return None
     known = sheet.provider(npi)
@@ -170,7 +191,13 @@ def rendering_party(sheet: Sheet) -> Party | None:
     known = sheet.provider(facts.rendering_npi)
     last, first = (plain_text(known.last_name), plain_text(known.first_name)) if known else ("", "")
     return Party(
-        "82", last, first, person=True, id_qualifier="XX", id=facts.rendering_npi, taxonomy=facts.rendering_taxonomy
+        "82",
+        last,
+        first,
+        person=True,
+        id_qualifier="XX",
+        id=facts.rendering_npi,
+        taxonomy=facts.rendering_taxonomy,
     )
 
 
@@ -179,18 +206,27 @@ def facility_party(sheet: Sheet) -> Party | None:
     if not facts.facility_npi:
         return None
     name = plain_text(sheet.facility_name)[:60]
-    return Party("77", name, id_qualifier="XX", id=facts.facility_npi, address=place_of(facts.facility_address))
+    return Party(
+        "77",
+        name,
+        id_qualifier="XX",
+        id=facts.facility_npi,
+        address=place_of(facts.facility_address),
+    )
 
 
 def submitter(organization: Organization, name: str) -> Party:
     """NM1*41 with its contact: who sends the file, as the receiver knows it."""
     contact = Contact(
-        plain_text(organization.contact or "BILLING OFFICE"), (("TE", organization.phone or "0000000000"),)
+        plain_text(organization.contact or "BILLING OFFICE"),
+        (("TE", organization.phone or "0000000000"),),
     )
-    return Party("41", plain_text(organization.name)[:60], id_qualifier="46", id=name, contacts=(contact,))
+    return Party(
+        "41", plain_text(organization.name)[:60], id_qualifier="46", id=name, contacts=(contact,)
+    )
 
 
-# --- earlier payers --------------------------------------------------------------------------------------------------
+# --- earlier payers -------------------------------------------------------------------------------
 
 
 def other_payers(sheet: Sheet) -> tuple[OtherPayer, ...]:
@@ -241,7 +277,8 @@ def adjudications(sheet: Sheet, line: LineFacts) -> tuple[LineAdjudication, ...]
                 payer_id=coverage.payer.edi_id,
                 paid=Decimal(str(decided["paid"])),
                 procedure=Procedure(
-                    decided.get("code") or line.code, tuple(decided.get("modifiers") or line.modifiers)
+                    decided.get("code") or line.code,
+                    tuple(decided.get("modifiers") or line.modifiers),
                 ),
                 units=Decimal(str(decided.get("units", line.units))),
                 adjustments=adjustments(decided.get("adjustments", ())),

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""A partner system's first day with the Isocenter API, from sign-in to the work that came of it. Needs Python 3.9 and nothing else.
+"""A partner system's first day with the Isocenter API, from sign-in to the work that came of it.
+Needs Python 3.9 and nothing else.
 
-    python docs/partner_quickstart.py http://127.0.0.1:8000 demo-partner demo-partner-secret-for-play-only
+    python docs/partner_quickstart.py http://127.0.0.1:8000 demo-partner
+    demo-partner-secret-for-play-only
 
-The third argument may stand in the variable ISOCENTER_SECRET instead. Every patient here is invented.
+The third argument may stand in the variable ISOCENTER_SECRET instead. Every patient here is
+invented.
 """
 
 import base64
@@ -18,7 +21,11 @@ import uuid
 
 BASE = (sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000").rstrip("/") + "/api/v1"
 CLIENT = sys.argv[2] if len(sys.argv) > 2 else "demo-partner"
-SECRET = sys.argv[3] if len(sys.argv) > 3 else os.environ.get("ISOCENTER_SECRET", "demo-partner-secret-for-play-only")
+SECRET = (
+    sys.argv[3]
+    if len(sys.argv) > 3
+    else os.environ.get("ISOCENTER_SECRET", "demo-partner-secret-for-play-only")
+)
 TODAY = dt.date.today()
 
 
@@ -27,7 +34,9 @@ def call(method, path, body=None, *, form=False, **headers):
     data = None
     if body is not None:
         data = (urllib.parse.urlencode(body) if form else json.dumps(body)).encode()
-        headers["Content-Type"] = "application/x-www-form-urlencoded" if form else "application/json"
+        headers["Content-Type"] = (
+            "application/x-www-form-urlencoded" if form else "application/json"
+        )
     request = urllib.request.Request(BASE + path, data=data, method=method, headers=headers)
     try:
         answer = urllib.request.urlopen(request, timeout=60)
@@ -51,7 +60,10 @@ status, token, _ = call(
         "grant_type": "client_credentials",
         "client_id": CLIENT,
         "client_secret": SECRET,
-        "scope": "orders:read orders:write exams:read rules:read remittances:read remittances:write work:read",
+        "scope": (
+            "orders:read orders:write exams:read rules:read remittances:read remittances:write"
+            " work:read"
+        ),
     },
     form=True,
 )
@@ -59,7 +71,8 @@ expect(status, token, 200)
 ME = {"Authorization": f"Bearer {token['access_token']}"}
 print(f"1. Signed in for {token['expires_in']} s with {len(token['scope'].split())} scopes")
 
-# 2. Place an order, its patient and coverage in one write. The Idempotency-Key makes a repeat harmless: send the same key and body
+# 2. Place an order, its patient and coverage in one write. The Idempotency-Key makes a repeat
+# harmless: send the same key and body
 #    again after a timeout and you get the first answer.
 number = uuid.uuid4().hex[:10].upper()
 order = {
@@ -109,10 +122,14 @@ print(f"4. {quote['payer']} pays {quote['totals']['allowed']} for both; of the f
 for step in quote["lines"][0]["derivation"][:3]:
     print(f"   {step['text']}")
 
-# 5. Send an 835. It is kept byte for byte, must balance to the cent, and the same file again changes nothing.
+# 5. Send an 835. It is kept byte for byte, must balance to the cent, and the same file again
+# changes nothing.
 day = TODAY.strftime("%Y%m%d")
 segments = [
-    f"ISA*00*          *00*          *ZZ*QUICKPAYER     *ZZ*QUICKSTART     *{day[2:]}*0800*^*00501*{int(number, 16) % 10**9:09d}*0*T*:",
+    (
+        "ISA*00*          *00*          *ZZ*QUICKPAYER     *ZZ*QUICKSTART    "
+        f" *{day[2:]}*0800*^*00501*{int(number, 16) % 10**9:09d}*0*T*:"
+    ),
     f"GS*HP*QUICKPAYER*QUICKSTART*{day}*0800*1*X*005010X221A1",
     "ST*835*0001",
     f"BPR*I*80*C*ACH*CCP*01*011000015*DA*0001*1512345678**01*071000013*DA*9988*{day}",
@@ -133,11 +150,16 @@ segments = [
     "AMT*B6*80",
 ]
 segments += [f"SE*{len(segments) - 1}*0001", "GE*1*1", f"IEA*1*{int(number, 16) % 10**9:09d}"]
-file = {"content": base64.b64encode(("~".join(segments) + "~").encode()).decode(), "file_name": f"{number}.835"}
+file = {
+    "content": base64.b64encode(("~".join(segments) + "~").encode()).decode(),
+    "file_name": f"{number}.835",
+}
 status, received, _ = call("POST", "/remittances", file, **ME)
 expect(status, received, 201, 202)
 for remittance in received["remittances"]:
-    print(f"5. Remittance {remittance['trace']} of {remittance['amount']} is {remittance['status']}")
+    print(
+        f"5. Remittance {remittance['trace']} of {remittance['amount']} is {remittance['status']}"
+    )
 status, repeated, _ = call("POST", "/remittances", file, **ME)
 assert expect(status, repeated, 200)["repeated"] is True
 
@@ -156,7 +178,8 @@ status, later, _ = call("GET", f"/events?after={last}&page_size=3" if last else 
 expect(status, later, 200)
 print(f"7. Events: first page of {len(events['results'])}, and on from {last or 'the start'}")
 
-# 8. A refusal is problem+json: a title in plain words, a code for programs, and the fields with what to do.
+# 8. A refusal is problem+json: a title in plain words, a code for programs, and the fields with
+# what to do.
 status, refusal, headers = call("POST", "/orders", {"placer_number": "QS-WRONG"}, **ME)
 expect(status, refusal, 400)
 print(f"8. Refused as it should be: {refusal['title']} {[e['field'] for e in refusal['errors']]}")

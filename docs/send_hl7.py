@@ -4,8 +4,9 @@
     python docs/send_hl7.py docs/samples/01_register.hl7 docs/samples/02_order.hl7
     python docs/send_hl7.py --port 2575 --as-written my_message.hl7
 
-The samples tell of an exam on September 8, 2026. So that it happens today, all days of a message are moved by the same number of days;
---as-written sends the bytes as they are. Sent twice on one day a message has the same bytes: the second time changes nothing.
+The samples tell of an exam on September 8, 2026. So that it happens today, all days of a message
+are moved by the same number of days; --as-written sends the bytes as they are. Sent twice on one
+day a message has the same bytes: the second time changes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ START, END = b"\x0b", b"\x1c\r"
 
 
 def moved(message: bytes, days: int) -> bytes:
-    """The message with every time (YYYYMMDDHHMMSS or YYYY-MM-DD of 2026) moved by whole days. Birth dates have no time and stay."""
+    """The message with every time (YYYYMMDDHHMMSS or YYYY-MM-DD of 2026) moved by whole days. Birth
+    dates have no time and stay.
+    """
 
     def move(found: re.Match[bytes]) -> bytes:
         digits = found.group(0).replace(b"-", b"").decode()
@@ -65,15 +68,23 @@ def main() -> int:
             for path in options.files:
                 content = path.read_bytes().replace(b"\r\n", b"\r").replace(b"\n", b"\r")
                 lines = ask(connection, moved(content, days)).split("\r")
-                code = next((line.split("|")[1] for line in lines if line.startswith("MSA|")), "no MSA")
+                code = next(
+                    (line.split("|")[1] for line in lines if line.startswith("MSA|")), "no MSA"
+                )
                 why = next(
-                    (line.split("|")[8] for line in lines if line.startswith("ERR|") and line.count("|") >= 8), ""
+                    (
+                        line.split("|")[8]
+                        for line in lines
+                        if line.startswith("ERR|") and line.count("|") >= 8
+                    ),
+                    "",
                 )
                 refused += code != "AA"
                 print(f"{path.name}: {code}{f' {why}' if why else ''}")
     except OSError as error:
         print(
-            f"Nobody answers at {options.host}:{options.port} ({error}). Does `make run` run? It prints the port.",
+            f"Nobody answers at {options.host}:{options.port} ({error}). Does `make run` run? It"
+            " prints the port.",
             file=sys.stderr,
         )
         return 2

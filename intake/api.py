@@ -1,4 +1,6 @@
-"""REST of the front end: patients, orders, appointments, eligibility checks. The same services as the screens."""
+"""REST of the front end: patients, orders, appointments, eligibility checks. The same services as
+the screens.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class ChartReads(ByPublicId):
         if ids:
             organization = min(self.actor.organizations)
             purpose = f"api {self.basename}"  # type: ignore[attr-defined]
-            record_access(organization_id=organization, patient_ids=ids, actor=self.actor, purpose=purpose)
+            record_access(
+                organization_id=organization, patient_ids=ids, actor=self.actor, purpose=purpose
+            )
 
     def paginate_queryset(self, queryset: Any) -> Any:
         rows = super().paginate_queryset(queryset)  # type: ignore[misc]
@@ -61,7 +65,7 @@ class ChartReads(ByPublicId):
         return response
 
 
-# --- patients --------------------------------------------------------------------------------------------------------
+# --- patients -------------------------------------------------------------------------------------
 
 
 class CoverageOut(serializers.ModelSerializer):
@@ -93,12 +97,26 @@ class PatientOut(serializers.ModelSerializer):
     class Meta:
         model = Patient
         fields: ClassVar[list[str]] = [
-            "id", "mrn", "last_name", "first_name", "middle_name", "born_on", "sex", "address", "city", "state", "zip", "phone", "coverages"
-        ]  # fmt: skip
+            "id",
+            "mrn",
+            "last_name",
+            "first_name",
+            "middle_name",
+            "born_on",
+            "sex",
+            "address",
+            "city",
+            "state",
+            "zip",
+            "phone",
+            "coverages",
+        ]
 
 
 class PatientIn(serializers.Serializer):
-    """A patient as a partner sends it: found by MRN, opened when new, brought up to date when known."""
+    """A patient as a partner sends it: found by MRN, opened when new, brought up to date when
+    known.
+    """
 
     mrn = serializers.CharField(max_length=30)
     last_name = serializers.CharField(max_length=60)
@@ -136,8 +154,12 @@ class PatientFilter(filters.FilterSet):
         fields: ClassVar[list[str]] = ["mrn", "born_on", "last_name"]
 
 
-class PatientView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
-    """Patients of the organization with their coverages; charts that were merged lead nowhere here."""
+class PatientView(
+    ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
+    """Patients of the organization with their coverages; charts that were merged lead nowhere
+    here.
+    """
 
     scopes: ClassVar[dict[str, str]] = {"GET": "orders:read"}
     serializer_class = PatientOut
@@ -146,18 +168,22 @@ class PatientView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, 
     queryset = Patient.objects.filter(merged_into__isnull=True).prefetch_related(
         Prefetch(
             "coverages",
-            queryset=Coverage.objects.filter(active=True).select_related("payer", "plan").order_by("rank"),
+            queryset=Coverage.objects.filter(active=True)
+            .select_related("payer", "plan")
+            .order_by("rank"),
             to_attr="active_coverages",
         )
     )
 
 
-# --- orders ----------------------------------------------------------------------------------------------------------
+# --- orders ---------------------------------------------------------------------------------------
 
 
 class ExamOut(serializers.ModelSerializer):
     id = serializers.UUIDField(source="public_id", read_only=True)
-    appointment = serializers.UUIDField(source="appointment.public_id", read_only=True, default=None)
+    appointment = serializers.UUIDField(
+        source="appointment.public_id", read_only=True, default=None
+    )
 
     class Meta:
         model = OrderedExam
@@ -185,8 +211,20 @@ class OrderOut(serializers.ModelSerializer):
     class Meta:
         model = Order
         fields: ClassVar[list[str]] = [
-            "id", "placer_number", "patient", "mrn", "ordering_npi", "site", "ordered_at", "signed", "indication", "diagnoses", "status", "source", "exams"
-        ]  # fmt: skip
+            "id",
+            "placer_number",
+            "patient",
+            "mrn",
+            "ordering_npi",
+            "site",
+            "ordered_at",
+            "signed",
+            "indication",
+            "diagnoses",
+            "status",
+            "source",
+            "exams",
+        ]
 
 
 class ExamIn(serializers.Serializer):
@@ -198,7 +236,9 @@ class ExamIn(serializers.Serializer):
 
 
 class OrderIn(serializers.Serializer):
-    """An order with its patient, coverages and exams in one write. The same placer number again changes the order that stands."""
+    """An order with its patient, coverages and exams in one write. The same placer number again
+    changes the order that stands.
+    """
 
     placer_number = serializers.CharField(max_length=40)
     patient = PatientIn()
@@ -211,7 +251,9 @@ class OrderIn(serializers.Serializer):
     ordered_at = serializers.DateTimeField(required=False)
     signed = serializers.BooleanField(default=False)
     indication = serializers.CharField(max_length=300, required=False, allow_blank=True)
-    diagnoses = serializers.ListField(child=serializers.CharField(max_length=8), required=False, max_length=12)
+    diagnoses = serializers.ListField(
+        child=serializers.CharField(max_length=8), required=False, max_length=12
+    )
 
     def validate_ordering_npi(self, value: str) -> str:
         if value and not is_npi(value):
@@ -230,8 +272,12 @@ class OrderFilter(filters.FilterSet):
         fields: ClassVar[list[str]] = ["placer_number", "status", "mrn"]
 
 
-class OrderView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
-    """Orders. POST places one; with an Idempotency-Key a repeated POST is answered like the first."""
+class OrderView(
+    ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
+    """Orders. POST places one; with an Idempotency-Key a repeated POST is answered like the
+    first.
+    """
 
     scopes: ClassVar[dict[str, str]] = {"GET": "orders:read", "POST": "orders:write"}
     serializer_class = OrderOut
@@ -252,10 +298,14 @@ class OrderView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
         organization_id = min(self.actor.organizations)
         patient = self._patient(organization_id, data["patient"])
         for given in data.get("coverages", ()):
-            payer = payer_book().find(code=given["payer"], edi_id=given["payer"], name=given["payer"])
+            payer = payer_book().find(
+                code=given["payer"], edi_id=given["payer"], name=given["payer"]
+            )
             if payer is None:
                 raise Refused(
-                    "There is no payer of this code, EDI id or name.", code="payer_unknown", field="coverages.payer"
+                    "There is no payer of this code, EDI id or name.",
+                    code="payer_unknown",
+                    field="coverages.payer",
                 )
             values = {k: v for k, v in given.items() if k not in ("payer", "member_id", "rank")}
             services.coverage_add(
@@ -303,9 +353,13 @@ class OrderView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
             .first()
         )
         if known is None:
-            return services.patient_create(organization_id=organization_id, actor=self.actor, **values)
+            return services.patient_create(
+                organization_id=organization_id, actor=self.actor, **values
+            )
         given = {k: v for k, v in values.items() if v and k != "mrn"}
-        return services.patient_update(patient=known.merged_into or known, actor=self.actor, **given)
+        return services.patient_update(
+            patient=known.merged_into or known, actor=self.actor, **given
+        )
 
     def _provider(self, data: dict[str, Any]) -> Provider | None:
         npi = data.get("ordering_npi")
@@ -320,7 +374,9 @@ class OrderView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
                     field="ordering_last_name",
                 )
             row = Provider.objects.create(
-                npi=npi, last_name=data["ordering_last_name"], first_name=data.get("ordering_first_name", "")
+                npi=npi,
+                last_name=data["ordering_last_name"],
+                first_name=data.get("ordering_first_name", ""),
             )
         return row
 
@@ -330,11 +386,13 @@ class OrderView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
         """Cancel an order that was not carried out; `reason` in the body."""
         row = self.get_object()
         reason = str(request.data.get("reason", "") if isinstance(request.data, dict) else "")[:200]
-        services.order_cancel(order=row, reason=reason or "Cancelled by the partner", actor=self.actor)
+        services.order_cancel(
+            order=row, reason=reason or "Cancelled by the partner", actor=self.actor
+        )
         return Response(OrderOut(self.get_object()).data)
 
 
-# --- appointments ----------------------------------------------------------------------------------------------------
+# --- appointments ---------------------------------------------------------------------------------
 
 
 class AppointmentOut(serializers.ModelSerializer):
@@ -346,8 +404,20 @@ class AppointmentOut(serializers.ModelSerializer):
     class Meta:
         model = Appointment
         fields: ClassVar[list[str]] = [
-            "id", "number", "patient", "site", "starts_at", "minutes", "resource", "modality", "status", "clearance", "gates", "version", "exams"
-        ]  # fmt: skip
+            "id",
+            "number",
+            "patient",
+            "site",
+            "starts_at",
+            "minutes",
+            "resource",
+            "modality",
+            "status",
+            "clearance",
+            "gates",
+            "version",
+            "exams",
+        ]
 
 
 class AppointmentIn(serializers.Serializer):
@@ -357,14 +427,19 @@ class AppointmentIn(serializers.Serializer):
     minutes = serializers.IntegerField(min_value=5, max_value=480, default=30)
     resource = serializers.CharField(max_length=40, required=False, allow_blank=True)
     exams = serializers.ListField(
-        child=serializers.UUIDField(), allow_empty=False, max_length=20, help_text="Ids of ordered exams of one patient"
+        child=serializers.UUIDField(),
+        allow_empty=False,
+        max_length=20,
+        help_text="Ids of ordered exams of one patient",
     )
 
 
 class AppointmentFilter(filters.FilterSet):
     starts_after = filters.IsoDateTimeFilter(field_name="starts_at", lookup_expr="gte")
     starts_before = filters.IsoDateTimeFilter(field_name="starts_at", lookup_expr="lt")
-    clearance = filters.ChoiceFilter(choices=(("ready", "Ready"), ("check", "Check"), ("stop", "Stop")))
+    clearance = filters.ChoiceFilter(
+        choices=(("ready", "Ready"), ("check", "Check"), ("stop", "Stop"))
+    )
     site = filters.CharFilter(field_name="site__code")
 
     class Meta:
@@ -372,14 +447,21 @@ class AppointmentFilter(filters.FilterSet):
         fields: ClassVar[list[str]] = ["status", "clearance", "site"]
 
 
-class AppointmentView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
-    """Appointments with their five gates. Booking stops at a gate (409, code `gate_stop`) like on screen."""
+class AppointmentView(
+    ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
+    """Appointments with their five gates. Booking stops at a gate (409, code `gate_stop`) like on
+    screen.
+    """
 
     scopes: ClassVar[dict[str, str]] = {"GET": "orders:read", "POST": "orders:write"}
     serializer_class = AppointmentOut
     filterset_class = AppointmentFilter
     queryset = Appointment.objects.select_related("patient", "site").prefetch_related(
-        Prefetch("ordered_exams", queryset=OrderedExam.objects.select_related("appointment").order_by("id"))
+        Prefetch(
+            "ordered_exams",
+            queryset=OrderedExam.objects.select_related("appointment").order_by("id"),
+        )
     )
 
     @extend_schema(request=AppointmentIn, responses={201: AppointmentOut})
@@ -395,7 +477,9 @@ class AppointmentView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMix
         )
         if len(exams) != len(set(data["exams"])):
             raise Refused("One of these exams does not exist.", code="unknown", field="exams")
-        site = Site.objects.filter(organization_id__in=self.actor.organizations, code=data["site"]).first()
+        site = Site.objects.filter(
+            organization_id__in=self.actor.organizations, code=data["site"]
+        ).first()
         if site is None:
             raise Refused("There is no such site.", code="unknown", field="site")
         row = services.appointment_book(
@@ -421,12 +505,15 @@ class AppointmentView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMix
         version = require_match(request, row)
         reason = str(request.data.get("reason", "") if isinstance(request.data, dict) else "")[:200]
         services.appointment_cancel(
-            appointment=row, reason=reason or "Cancelled by the partner", version=version, actor=self.actor
+            appointment=row,
+            reason=reason or "Cancelled by the partner",
+            version=version,
+            actor=self.actor,
         )
         return Response(AppointmentOut(self.get_object()).data)
 
 
-# --- eligibility -----------------------------------------------------------------------------------------------------
+# --- eligibility ----------------------------------------------------------------------------------
 
 
 class BenefitOut(serializers.ModelSerializer):
@@ -455,9 +542,24 @@ class CheckOut(serializers.ModelSerializer):
     class Meta:
         model = EligibilityCheck
         fields: ClassVar[list[str]] = [
-            "id", "coverage", "patient", "payer", "service_date", "service_type", "status", "plan_name", "covered_from", "covered_to", "auth_required",
-            "rejection", "differences", "changes", "asked_at", "answered_at", "benefits",
-        ]  # fmt: skip
+            "id",
+            "coverage",
+            "patient",
+            "payer",
+            "service_date",
+            "service_type",
+            "status",
+            "plan_name",
+            "covered_from",
+            "covered_to",
+            "auth_required",
+            "rejection",
+            "differences",
+            "changes",
+            "asked_at",
+            "answered_at",
+            "benefits",
+        ]
 
 
 class CheckFilter(filters.FilterSet):
@@ -469,13 +571,17 @@ class CheckFilter(filters.FilterSet):
         fields: ClassVar[list[str]] = ["status", "coverage", "patient"]
 
 
-class CheckView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class CheckView(
+    ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
     """Eligibility checks: each 270 with what its 271 said."""
 
     scopes: ClassVar[dict[str, str]] = {"GET": "orders:read"}
     serializer_class = CheckOut
     filterset_class = CheckFilter
-    queryset = EligibilityCheck.objects.select_related("coverage__payer", "patient").prefetch_related("benefits")
+    queryset = EligibilityCheck.objects.select_related(
+        "coverage__payer", "patient"
+    ).prefetch_related("benefits")
 
 
 router = SimpleRouter(trailing_slash=False)

@@ -45,7 +45,13 @@ class IntakeConfig(AppConfig):
                 words="clearance board",
             ),
             nav.Entry(
-                "Front desk", "Patients", "intake:patients", "patient.view", jump="p", order=20, words="register search"
+                "Front desk",
+                "Patients",
+                "intake:patients",
+                "patient.view",
+                jump="p",
+                order=20,
+                words="register search",
             ),
         )
         nav.register_palette(search.palette)

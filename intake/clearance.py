@@ -1,7 +1,9 @@
-"""Clearance: five gates of an appointment, each ready, check or stop, with who does what by when (FEATURES A12).
+"""Clearance: five gates of an appointment, each ready, check or stop, with who does what by when
+(FEATURES A12).
 
-Facts in, gates out; no database and no clock. `check` means somebody still has to do something in time; `stop` means the patient
-should not be confirmed or examined as things stand. An overridden gate no longer blocks, but stays visible as `check`.
+Facts in, gates out; no database and no clock. `check` means somebody still has to do something in
+time; `stop` means the patient should not be confirmed or examined as things stand. An overridden
+gate no longer blocks, but stays visible as `check`.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ OWNER_ROLES = {
 
 @dataclass(frozen=True, slots=True)
 class ClearancePolicy:
-    """When a verified coverage must be asked again, in days before the visit (FEATURES A11: T-3, T-1, check-in)."""
+    """When a verified coverage must be asked again, in days before the visit (FEATURES A11: T-3,
+    T-1, check-in).
+    """
 
     recheck_days: tuple[int, ...] = (3, 1)
 
@@ -75,7 +79,9 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What another phase decided, or a person overrode, about one gate; `sentence` is what was overridden."""
+    """What another phase decided, or a person overrode, about one gate; `sentence` is what was
+    overridden.
+    """
 
     state: State
     sentence: str
@@ -87,7 +93,9 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class CoverageFacts:
-    """The primary coverage. `status`: unverified, active, inactive, rejected. `verified_on` is the day of the payer's last answer."""
+    """The primary coverage. `status`: unverified, active, inactive, rejected. `verified_on` is the
+    day of the payer's last answer.
+    """
 
     payer_name: str
     status: str
@@ -102,7 +110,9 @@ class CoverageFacts:
 
 @dataclass(frozen=True, slots=True)
 class EstimateFacts:
-    """The latest estimate; `hold` says why it has no amount. A good-faith estimate has its legal day."""
+    """The latest estimate; `hold` says why it has no amount. A good-faith estimate has its legal
+    day.
+    """
 
     patient_share: Decimal | None = None
     hold: str = ""
@@ -111,7 +121,9 @@ class EstimateFacts:
 
 @dataclass(frozen=True, slots=True)
 class ClearanceFacts:
-    """Everything the five gates ask about one appointment. `today` and `day` are local to the site."""
+    """Everything the five gates ask about one appointment. `today` and `day` are local to the
+    site.
+    """
 
     day: date
     today: date
@@ -125,7 +137,9 @@ class ClearanceFacts:
     decisions: Mapping[str, Decision] = field(default_factory=dict)
 
 
-def clear(facts: ClearanceFacts, policy: ClearancePolicy = ClearancePolicy()) -> dict[GateName, Gate]:
+def clear(
+    facts: ClearanceFacts, policy: ClearancePolicy = ClearancePolicy()
+) -> dict[GateName, Gate]:
     """The five gates of one appointment, in the order of the board."""
     gates = {
         GateName.IDENTITY: _identity(facts),
@@ -144,7 +158,9 @@ def worst(gates: Mapping[GateName, Gate]) -> State:
 
 
 def blocking(gates: Mapping[GateName, Gate], verb: Verb) -> list[tuple[GateName, Gate]]:
-    """The gates that stop a verb: every stop, and for confirming and check-in an authorization that is still open (FEATURES B6)."""
+    """The gates that stop a verb: every stop, and for confirming and check-in an authorization that
+    is still open (FEATURES B6).
+    """
     found = []
     for name, gate in gates.items():
         if gate.overridden or gate.state is State.READY:
@@ -157,25 +173,35 @@ def blocking(gates: Mapping[GateName, Gate], verb: Verb) -> list[tuple[GateName,
 
 def _gate(name: GateName, state: State, sentence: str, due: date | None = None) -> Gate:
     return Gate(
-        state, sentence, "" if state is State.READY else OWNER_ROLES[name], None if state is State.READY else due
+        state,
+        sentence,
+        "" if state is State.READY else OWNER_ROLES[name],
+        None if state is State.READY else due,
     )
 
 
 def _identity(facts: ClearanceFacts) -> Gate:
     name = GateName.IDENTITY
     if facts.identity_gaps:
-        return _gate(name, State.CHECK, f"Missing on the chart: {', '.join(facts.identity_gaps)}.", facts.day)
+        return _gate(
+            name, State.CHECK, f"Missing on the chart: {', '.join(facts.identity_gaps)}.", facts.day
+        )
     return _gate(name, State.READY, "Name, birth date, address and phone are on the chart.")
 
 
 def _order(facts: ClearanceFacts) -> Gate:
     name = GateName.ORDER
     if not facts.has_order:
-        return _gate(name, State.STOP, "No order: without one the exam cannot be billed.", facts.day)
+        return _gate(
+            name, State.STOP, "No order: without one the exam cannot be billed.", facts.day
+        )
     if facts.order_gaps:
         state = State.STOP if facts.today >= facts.day - timedelta(days=1) else State.CHECK
         return _gate(
-            name, state, f"Ask the ordering office: {'; '.join(facts.order_gaps)}.", facts.day - timedelta(days=1)
+            name,
+            state,
+            f"Ask the ordering office: {'; '.join(facts.order_gaps)}.",
+            facts.day - timedelta(days=1),
         )
     return _gate(name, State.READY, "The order is complete.")
 
@@ -183,42 +209,77 @@ def _order(facts: ClearanceFacts) -> Gate:
 def _eligibility(facts: ClearanceFacts, policy: ClearancePolicy) -> Gate:
     name, coverage = GateName.ELIGIBILITY, facts.coverage
     if coverage is None:
-        return _gate(name, State.STOP, "No coverage on the chart: enter the card, or choose self-pay.", facts.day)
+        return _gate(
+            name,
+            State.STOP,
+            "No coverage on the chart: enter the card, or choose self-pay.",
+            facts.day,
+        )
     if coverage.self_pay:
         return _gate(name, State.READY, "Self-pay.")
     if coverage.status == "inactive":
-        return _gate(name, State.STOP, f"{coverage.payer_name} says the coverage is not active.", facts.day)
+        return _gate(
+            name, State.STOP, f"{coverage.payer_name} says the coverage is not active.", facts.day
+        )
     if coverage.status == "rejected":
         return _gate(
-            name, State.STOP, coverage.problem or f"{coverage.payer_name} did not recognise the member.", facts.day
+            name,
+            State.STOP,
+            coverage.problem or f"{coverage.payer_name} did not recognise the member.",
+            facts.day,
         )
     if not coverage.covers_day:
         return _gate(name, State.STOP, "The coverage ends before the exam.", facts.day)
     if facts.network == "out":
-        return _gate(name, State.STOP, f"This site is out of network with {coverage.payer_name}.", facts.day)
+        return _gate(
+            name, State.STOP, f"This site is out of network with {coverage.payer_name}.", facts.day
+        )
     if coverage.failed:
-        return _gate(name, State.CHECK, f"{coverage.payer_name} did not answer: ask again or call.", facts.day)
+        return _gate(
+            name,
+            State.CHECK,
+            f"{coverage.payer_name} did not answer: ask again or call.",
+            facts.day,
+        )
     if coverage.waiting:
         return _gate(name, State.CHECK, f"Waiting for {coverage.payer_name}.", facts.day)
     if coverage.status != "active" or coverage.verified_on is None:
         return _gate(name, State.CHECK, "Not verified yet.", facts.day)
     if coverage.drift:
-        return _gate(name, State.CHECK, f"Changed since the last check: {', '.join(coverage.drift)}.", facts.day)
+        return _gate(
+            name,
+            State.CHECK,
+            f"Changed since the last check: {', '.join(coverage.drift)}.",
+            facts.day,
+        )
     for days in policy.recheck_days:
         mark = facts.day - timedelta(days=days)
         if mark <= facts.today and coverage.verified_on < mark and facts.today <= facts.day:
             return _gate(
-                name, State.CHECK, f"Verified {coverage.verified_on:%b %-d}: verify again before the exam.", facts.day
+                name,
+                State.CHECK,
+                f"Verified {coverage.verified_on:%b %-d}: verify again before the exam.",
+                facts.day,
             )
     if facts.network == "pending":
-        return _gate(name, State.CHECK, f"This site's contract with {coverage.payer_name} is pending.", facts.day)
+        return _gate(
+            name,
+            State.CHECK,
+            f"This site's contract with {coverage.payer_name} is pending.",
+            facts.day,
+        )
     return _gate(name, State.READY, f"Active, verified {coverage.verified_on:%b %-d}.")
 
 
 def _authorization(facts: ClearanceFacts) -> Gate:
     if facts.coverage is not None and facts.coverage.self_pay:
         return _gate(GateName.AUTHORIZATION, State.READY, "Self-pay: none needed.")
-    return _gate(GateName.AUTHORIZATION, State.CHECK, "Not known yet whether an authorization is required.", facts.day)
+    return _gate(
+        GateName.AUTHORIZATION,
+        State.CHECK,
+        "Not known yet whether an authorization is required.",
+        facts.day,
+    )
 
 
 def _money(facts: ClearanceFacts) -> Gate:
@@ -229,19 +290,28 @@ def _money(facts: ClearanceFacts) -> Gate:
         due = facts.estimate_due or facts.day
         late = self_pay and facts.today > due
         return _gate(
-            name, State.STOP if late else State.CHECK, f"{words}." if not self_pay else f"{words} by {due:%b %-d}.", due
+            name,
+            State.STOP if late else State.CHECK,
+            f"{words}." if not self_pay else f"{words} by {due:%b %-d}.",
+            due,
         )
     if estimate.hold:
         return _gate(name, State.CHECK, f"No amount yet: {estimate.hold}", facts.day)
     if estimate.patient_share:
-        return _gate(name, State.CHECK, f"Collect ${estimate.patient_share:,.2f} at check-in.", facts.day)
+        return _gate(
+            name, State.CHECK, f"Collect ${estimate.patient_share:,.2f} at check-in.", facts.day
+        )
     return _gate(
-        name, State.READY, "Estimated: the patient owes nothing." if not self_pay else "Good-faith estimate given."
+        name,
+        State.READY,
+        "Estimated: the patient owes nothing." if not self_pay else "Good-faith estimate given.",
     )
 
 
 def _decided(name: GateName, gate: Gate, decision: Decision | None) -> Gate:
-    """Another phase's word replaces the authorization and money gates; an override holds while what it overrode still stands."""
+    """Another phase's word replaces the authorization and money gates; an override holds while what
+    it overrode still stands.
+    """
     if decision is None:
         return gate
     if name in (GateName.AUTHORIZATION, GateName.MONEY) and not (
@@ -258,5 +328,9 @@ def _decided(name: GateName, gate: Gate, decision: Decision | None) -> Gate:
     if gate.sentence != decision.sentence:
         return gate
     return Gate(
-        State.CHECK, f"Overridden by {decision.actor_name}: {decision.reason}", gate.owner, gate.due, overridden=True
+        State.CHECK,
+        f"Overridden by {decision.actor_name}: {decision.reason}",
+        gate.owner,
+        gate.due,
+        overridden=True,
     )

@@ -1,4 +1,6 @@
-"""What an order must say before an exam is done: signed, who, why, which side, which contrast (FEATURES A10; DOMAIN B5, C1, C6)."""
+"""What an order must say before an exam is done: signed, who, why, which side, which contrast
+(FEATURES A10; DOMAIN B5, C1, C6).
+"""
 
 from __future__ import annotations
 
@@ -69,9 +71,19 @@ def order_gaps(facts: OrderFacts) -> list[Gap]:
         gaps.append(Gap(code, sentence, field, fix))
 
     if not facts.ordering_npi:
-        add("ORDER_NO_PROVIDER", "no ordering provider", "ordering", "ask who ordered the exam and for the NPI")
+        add(
+            "ORDER_NO_PROVIDER",
+            "no ordering provider",
+            "ordering",
+            "ask who ordered the exam and for the NPI",
+        )
     elif not facts.npi_valid:
-        add("ORDER_NPI_WRONG", f"NPI {facts.ordering_npi} has a wrong digit", "ordering", "ask for the right NPI")
+        add(
+            "ORDER_NPI_WRONG",
+            f"NPI {facts.ordering_npi} has a wrong digit",
+            "ordering",
+            "ask for the right NPI",
+        )
     if not facts.signed:
         add("ORDER_NOT_SIGNED", "the order is not signed", "signed", "ask for a signed order")
     if not facts.diagnoses:
@@ -85,7 +97,12 @@ def order_gaps(facts: OrderFacts) -> list[Gap]:
         )
     words = facts.indication.strip().lower().rstrip(".")
     if not words:
-        add("ORDER_NO_INDICATION", "no indication", "indication", "ask for the reason in the physician's words")
+        add(
+            "ORDER_NO_INDICATION",
+            "no indication",
+            "indication",
+            "ask for the reason in the physician's words",
+        )
     elif words in VAGUE:
         add(
             "ORDER_VAGUE_INDICATION",
@@ -95,11 +112,25 @@ def order_gaps(facts: OrderFacts) -> list[Gap]:
         )
     for exam in facts.exams:
         if not exam.known:
-            add("ORDER_CODE_UNKNOWN", f"{exam.code} is not a known procedure", "code", "ask which exam is meant")
+            add(
+                "ORDER_CODE_UNKNOWN",
+                f"{exam.code} is not a known procedure",
+                "code",
+                "ask which exam is meant",
+            )
             continue
         if exam.needs_side and not exam.laterality:
-            add("ORDER_NO_SIDE", f"{exam.code} needs a side", "laterality", "ask for left, right or both")
-        if exam.kind == "exam" and exam.modality in CONTRAST_MODALITIES and exam.contrast in ("", "any"):
+            add(
+                "ORDER_NO_SIDE",
+                f"{exam.code} needs a side",
+                "laterality",
+                "ask for left, right or both",
+            )
+        if (
+            exam.kind == "exam"
+            and exam.modality in CONTRAST_MODALITIES
+            and exam.contrast in ("", "any")
+        ):
             add(
                 "ORDER_NO_CONTRAST",
                 f"{exam.code} does not say with or without contrast",

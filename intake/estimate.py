@@ -1,7 +1,7 @@
 """What the patient will owe, and by when a good-faith estimate is due (FEATURES A8; DOMAIN G7).
 
-Pure: benefit rows of a 271 in, the cost sharing that pricing needs out. Amounts are dollars, `coinsurance` is a fraction.
-A figure the payer did not give stays None: unknown is never zero.
+Pure: benefit rows of a 271 in, the cost sharing that pricing needs out. Amounts are dollars,
+`coinsurance` is a fraction. A figure the payer did not give stays None: unknown is never zero.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from decimal import Decimal
 REMAINING, MET = "29", frozenset({"24"})
 TOTALS = frozenset({"22", "23", "25", ""})
 DISCLAIMER = (
-    "This estimate shows the costs we can reasonably expect for these services. It is not a bill and not a contract. Extra services that "
-    "were not foreseen may cost more. If you are billed 400 dollars or more above this estimate, you may dispute the bill within 120 "
-    "calendar days of its date. You are not required to get these services from us."
+    "This estimate shows the costs we can reasonably expect for these services. It is not a bill"
+    " and not a contract. Extra services that were not foreseen may cost more. If you are billed"
+    " 400 dollars or more above this estimate, you may dispute the bill within 120 calendar days of"
+    " its date. You are not required to get these services from us."
 )
 
 
@@ -51,7 +52,9 @@ class CostSharing:
 def cost_sharing(
     benefits: Sequence[BenefitFact], service_types: Sequence[str], *, in_network: bool = True
 ) -> CostSharing:
-    """The benefit that pays for this exam: the first asked service type that says something, individual before family."""
+    """The benefit that pays for this exam: the first asked service type that says something,
+    individual before family.
+    """
 
     def best(
         kind: str, periods: Collection[str] | None = None, types: Sequence[str] = service_types
@@ -64,13 +67,19 @@ def cost_sharing(
             and (periods is None or b.period in periods)
         ]
         for wanted in (*types, "30", ""):
-            here = [b for b in found if wanted in b.service_types or (not wanted and not b.service_types)]
+            here = [
+                b
+                for b in found
+                if wanted in b.service_types or (not wanted and not b.service_types)
+            ]
             if here:
                 return min(here, key=lambda b: (b.level not in ("IND", ""), b.in_network is None))
         return None
 
     def left(kind: str) -> tuple[Decimal | None, Decimal | None]:
-        """(remaining, total) of a deductible or limit; met is taken off the total when only those are given."""
+        """(remaining, total) of a deductible or limit; met is taken off the total when only those
+        are given.
+        """
         remaining, met, total = best(kind, {REMAINING}), best(kind, MET), best(kind, TOTALS)
         whole = total.amount if total else None
         if remaining is not None:
@@ -90,7 +99,9 @@ def cost_sharing(
         deductible_total=deductible_total,
         out_of_pocket_total=limit_total,
         notes=tuple(
-            f"{b.kind} for service type {', '.join(b.service_types) or 'not given'}" for b in (copay, share) if b
+            f"{b.kind} for service type {', '.join(b.service_types) or 'not given'}"
+            for b in (copay, share)
+            if b
         ),
     )
 
@@ -104,7 +115,9 @@ def add_business_days(day: date, count: int, holidays: Collection[date] = ()) ->
     return day
 
 
-def business_days_ahead(scheduled_on: date, service_on: date, holidays: Collection[date] = (), most: int = 11) -> int:
+def business_days_ahead(
+    scheduled_on: date, service_on: date, holidays: Collection[date] = (), most: int = 11
+) -> int:
     """Business days between scheduling and the service, counted up to `most`."""
     count, day = 0, scheduled_on
     while count < most:
@@ -116,11 +129,17 @@ def business_days_ahead(scheduled_on: date, service_on: date, holidays: Collecti
 
 
 def good_faith_due(
-    *, scheduled_on: date, service_on: date, requested_on: date | None = None, holidays: Collection[date] = ()
+    *,
+    scheduled_on: date,
+    service_on: date,
+    requested_on: date | None = None,
+    holidays: Collection[date] = (),
 ) -> date | None:
-    """Last day for a good-faith estimate (45 CFR 149.610, DOMAIN G7); None when the visit is too near and nobody asked.
+    """Last day for a good-faith estimate (45 CFR 149.610, DOMAIN G7); None when the visit is too
+    near and nobody asked.
 
-    Scheduled ten business days ahead or more: three business days; three or more: one; on request: three.
+    Scheduled ten business days ahead or more: three business days; three or more: one; on request:
+    three.
     """
     if requested_on is not None:
         return add_business_days(requested_on, 3, holidays)

@@ -1,4 +1,6 @@
-"""What the front end does when something happens: its own bookings and coverages are verified, lost questions end."""
+"""What the front end does when something happens: its own bookings and coverages are verified, lost
+questions end.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,15 @@ from rcm.exchange.services import Event
 
 
 def on_appointment(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    """A visit was booked or moved: ask the payers of coverages that nobody has verified yet, and compute its gates."""
+    """A visit was booked or moved: ask the payers of coverages that nobody has verified yet, and
+    compute its gates.
+    """
     ids = [e.payload["appointment_id"] for e in events]
     _verify(
-        Appointment.objects.filter(pk__in=ids, status__in=LIVE).select_related("site"), actor, at, unverified_only=True
+        Appointment.objects.filter(pk__in=ids, status__in=LIVE).select_related("site"),
+        actor,
+        at,
+        unverified_only=True,
     )
     clearance_refresh(ids, actor=actor, at=at)
 
@@ -27,7 +34,9 @@ def on_appointment(events: Sequence[Event], *, actor: Actor, at: datetime) -> No
 def on_arrival(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     """The patient is here: ask once more unless today's answer is known (FEATURES A11)."""
     _verify(
-        Appointment.objects.filter(pk__in=[e.payload["appointment_id"] for e in events]).select_related("site"),
+        Appointment.objects.filter(
+            pk__in=[e.payload["appointment_id"] for e in events]
+        ).select_related("site"),
         actor,
         at,
         unverified_only=False,
@@ -35,53 +44,77 @@ def on_arrival(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
 
 
 def on_coverage(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    """A coverage changed: the gates of the patient's visits depend on it; one that must be verified anew is."""
+    """A coverage changed: the gates of the patient's visits depend on it; one that must be verified
+    anew is.
+    """
     ids = upcoming([e.payload["patient_id"] for e in events], at=at)
-    _verify(Appointment.objects.filter(pk__in=ids).select_related("site"), actor, at, unverified_only=True)
+    _verify(
+        Appointment.objects.filter(pk__in=ids).select_related("site"),
+        actor,
+        at,
+        unverified_only=True,
+    )
     clearance_refresh(ids, actor=actor, at=at)
 
 
 def on_patient(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    clearance_refresh(upcoming([e.payload["patient_id"] for e in events], at=at), actor=actor, at=at)
+    clearance_refresh(
+        upcoming([e.payload["patient_id"] for e in events], at=at), actor=actor, at=at
+    )
 
 
 def on_order(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     """An order was completed, changed or cancelled: its visits' gates follow."""
     exams = [i for e in events for i in e.payload["ordered_exam_ids"]]
-    ids = Appointment.objects.filter(ordered_exams__in=exams, status__in=LIVE).values_list("id", flat=True).distinct()
+    ids = (
+        Appointment.objects.filter(ordered_exams__in=exams, status__in=LIVE)
+        .values_list("id", flat=True)
+        .distinct()
+    )
     clearance_refresh(list(ids), actor=actor, at=at)
 
 
 def on_exchange_failure(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     """A 270 could not leave, or its 271 could not be read: the check ends without an answer."""
     asks_failed(
-        interchange_ids=questions([e.payload["interchange_id"] for e in events], "270", "271"), actor=actor, at=at
+        interchange_ids=questions([e.payload["interchange_id"] for e in events], "270", "271"),
+        actor=actor,
+        at=at,
     )
 
 
 def questions(interchange_ids: Iterable[int], asked: str, answered: str) -> list[int]:
     """The outbound questions that these failed interchanges are, or were meant to answer."""
-    rows = Interchange.objects.filter(pk__in=list(interchange_ids), kind__in=[asked, answered]).values_list(
-        "id", "direction", "answer_to_id"
-    )
+    rows = Interchange.objects.filter(
+        pk__in=list(interchange_ids), kind__in=[asked, answered]
+    ).values_list("id", "direction", "answer_to_id")
     return [
-        pk if direction == "out" else answer_to for pk, direction, answer_to in rows if direction == "out" or answer_to
+        pk if direction == "out" else answer_to
+        for pk, direction, answer_to in rows
+        if direction == "out" or answer_to
     ]
 
 
-def _verify(appointments: Iterable[Appointment], actor: Actor, at: datetime, *, unverified_only: bool) -> None:
+def _verify(
+    appointments: Iterable[Appointment], actor: Actor, at: datetime, *, unverified_only: bool
+) -> None:
     rows = list(appointments)
     coverages = Coverage.objects.filter(patient_id__in={a.patient_id for a in rows}, active=True)
     if unverified_only:
         coverages = coverages.filter(status=CoverageStatus.UNVERIFIED)
     else:
         coverages = coverages.exclude(
-            verified_at__gte=timezone.localtime(at).replace(hour=0, minute=0, second=0, microsecond=0)
+            verified_at__gte=timezone.localtime(at).replace(
+                hour=0, minute=0, second=0, microsecond=0
+            )
         )
     wanted = set(coverages.values_list("patient_id", flat=True))
     try:
-        appointments_verify(appointments=[a for a in rows if a.patient_id in wanted], actor=actor, at=at)
+        appointments_verify(
+            appointments=[a for a in rows if a.patient_id in wanted], actor=actor, at=at
+        )
     except Refused as problem:
-        # without a connection nobody can be asked; the gate says "not verified yet" and the desk calls
+        # without a connection nobody can be asked; the gate says "not verified yet" and the desk
+        # calls
         if problem.code != "no_connection":
             raise

@@ -25,10 +25,14 @@ def sites_of(request: Any) -> QuerySet[Site]:
 
 class AppointmentFilter(f.FilterSet):
     q = f.CharFilter(
-        label="Patient or MRN", method="search", widget=forms.TextInput(attrs={"placeholder": "Patient or MRN"})
+        label="Patient or MRN",
+        method="search",
+        widget=forms.TextInput(attrs={"placeholder": "Patient or MRN"}),
     )
     site = f.ModelMultipleChoiceFilter(label="Site", queryset=sites_of, widget=MenuMultiple("Site"))
-    modality = f.MultipleChoiceFilter(label="Modality", choices=MODALITIES, widget=MenuMultiple("Modality"))
+    modality = f.MultipleChoiceFilter(
+        label="Modality", choices=MODALITIES, widget=MenuMultiple("Modality")
+    )
     clearance = f.MultipleChoiceFilter(
         label="Clearance",
         choices=(("stop", "Stop"), ("check", "Check"), ("ready", "Ready")),

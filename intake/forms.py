@@ -1,4 +1,6 @@
-"""Forms of the front end: they read and say what is wrong with a field; every decision is a service's."""
+"""Forms of the front end: they read and say what is wrong with a field; every decision is a
+service's.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,21 @@ class PatientForm(house.VersionedMixin, house.HouseForm):
     middle_name = forms.CharField(label="Middle name", max_length=40, required=False)
     born_on = house.DateField(label="Date of birth", past=True)
     sex = forms.ChoiceField(label="Sex", choices=[("", "Choose"), *Sex.choices])
-    mrn = forms.CharField(label="MRN", max_length=30, required=False, help_text="Leave it empty to get the next number")
+    mrn = forms.CharField(
+        label="MRN",
+        max_length=30,
+        required=False,
+        help_text="Leave it empty to get the next number",
+    )
     address = forms.CharField(label="Street", max_length=100, required=False)
     city = forms.CharField(label="City", max_length=60, required=False)
     state = house.StateField(required=False)
     zip = house.ZipField(required=False)
     phone = house.PhoneField(label="Phone", required=False)
     email = forms.EmailField(label="E-mail", required=False)
-    confirmed = forms.BooleanField(label="This is another person than the charts beside", required=False)
+    confirmed = forms.BooleanField(
+        label="This is another person than the charts beside", required=False
+    )
 
     def __init__(self, *args: Any, confirm: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,26 +65,49 @@ class CoverageForm(house.VersionedMixin, house.HouseForm):
         ("Card", ("payer", "plan", "member_id", "group_number", "rank", "starts_on", "ends_on")),
         (
             "Subscriber",
-            ("relationship", "subscriber_last_name", "subscriber_first_name", "subscriber_born_on", "subscriber_sex"),
+            (
+                "relationship",
+                "subscriber_last_name",
+                "subscriber_first_name",
+                "subscriber_born_on",
+                "subscriber_sex",
+            ),
         ),
     )
-    payer = forms.ModelChoiceField(label="Payer", queryset=Payer.objects.none(), empty_label="Choose the payer")
-    plan = forms.ModelChoiceField(label="Plan", queryset=Plan.objects.none(), required=False, empty_label="Not known")
-    member_id = house.MemberIdField(required=False, help_text="As printed on the card; empty for self-pay")
+    payer = forms.ModelChoiceField(
+        label="Payer", queryset=Payer.objects.none(), empty_label="Choose the payer"
+    )
+    plan = forms.ModelChoiceField(
+        label="Plan", queryset=Plan.objects.none(), required=False, empty_label="Not known"
+    )
+    member_id = house.MemberIdField(
+        required=False, help_text="As printed on the card; empty for self-pay"
+    )
     group_number = forms.CharField(label="Group number", max_length=30, required=False)
     rank = forms.TypedChoiceField(
-        label="Order of payment", coerce=int, choices=((1, "Primary"), (2, "Secondary"), (3, "Tertiary"))
+        label="Order of payment",
+        coerce=int,
+        choices=((1, "Primary"), (2, "Secondary"), (3, "Tertiary")),
     )
     starts_on = house.DateField(label="Starts", required=False)
     ends_on = house.DateField(label="Ends", required=False)
     relationship = forms.ChoiceField(
-        label="The patient is the subscriber's", choices=Relationship.choices, initial=Relationship.SELF
+        label="The patient is the subscriber's",
+        choices=Relationship.choices,
+        initial=Relationship.SELF,
     )
     subscriber_last_name = forms.CharField(
-        label="Subscriber's last name", max_length=60, required=False, help_text="Only when it is not the patient"
+        label="Subscriber's last name",
+        max_length=60,
+        required=False,
+        help_text="Only when it is not the patient",
     )
-    subscriber_first_name = forms.CharField(label="Subscriber's first name", max_length=40, required=False)
-    subscriber_born_on = house.DateField(label="Subscriber's date of birth", past=True, required=False)
+    subscriber_first_name = forms.CharField(
+        label="Subscriber's first name", max_length=40, required=False
+    )
+    subscriber_born_on = house.DateField(
+        label="Subscriber's date of birth", past=True, required=False
+    )
     subscriber_sex = forms.ChoiceField(
         label="Subscriber's sex", choices=[("", "Not known"), *Sex.choices], required=False
     )
@@ -83,7 +115,9 @@ class CoverageForm(house.VersionedMixin, house.HouseForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["payer"].queryset = Payer.objects.filter(active=True)  # type: ignore[attr-defined]
-        self.fields["plan"].queryset = Plan.objects.select_related("payer").order_by("payer__name", "name")  # type: ignore[attr-defined]
+        self.fields["plan"].queryset = Plan.objects.select_related("payer").order_by(
+            "payer__name", "name"
+        )  # type: ignore[attr-defined]
         self.fields["plan"].label_from_instance = lambda p: f"{p.payer.name}: {p.name}"  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
@@ -91,7 +125,12 @@ class CoverageForm(house.VersionedMixin, house.HouseForm):
         payer, plan = data.get("payer"), data.get("plan")
         if payer and plan and plan.payer_id != payer.pk:
             self.add_error("plan", "Choose a plan of the payer")
-        if payer and payer.kind != "self_pay" and not data.get("member_id") and "member_id" not in self.errors:
+        if (
+            payer
+            and payer.kind != "self_pay"
+            and not data.get("member_id")
+            and "member_id" not in self.errors
+        ):
             self.add_error("member_id", "Enter the member ID")
         return data
 
@@ -104,7 +143,10 @@ class OrderForm(house.HouseForm):
 
     ordering_npi = house.NpiField(label="Ordering physician's NPI", required=False)
     ordering_name = forms.CharField(
-        label="Ordering physician's last name", max_length=60, required=False, help_text="Only when the NPI is new here"
+        label="Ordering physician's last name",
+        max_length=60,
+        required=False,
+        help_text="Only when the NPI is new here",
     )
     signed = forms.BooleanField(label="The order is signed", required=False)
     indication = forms.CharField(
@@ -137,11 +179,16 @@ class OrderForm(house.HouseForm):
                 widget=forms.TextInput(attrs={"list": "procedures", "class": "w-10 code"}),
                 error_messages={"required": "Enter the procedure code"},
             )
-            self.fields[f"side{n}"] = forms.ChoiceField(label=f"Side of exam {n}", choices=SIDES, required=False)
+            self.fields[f"side{n}"] = forms.ChoiceField(
+                label=f"Side of exam {n}", choices=SIDES, required=False
+            )
             names += [f"code{n}", f"side{n}"]
         self.sections = (
             ("Exams", tuple(names)),
-            ("Order", ("ordering_npi", "ordering_name", "signed", "indication", "diagnoses", "site")),
+            (
+                "Order",
+                ("ordering_npi", "ordering_name", "signed", "indication", "diagnoses", "site"),
+            ),
         )
         house.house_messages(self.fields, lambda name: name)
 
@@ -165,7 +212,9 @@ class OrderForm(house.HouseForm):
             "diagnoses": " ".join(order.diagnoses),
             "site": order.site_id,
         }
-        for n, exam in enumerate(order.exams.exclude(status=OrderStatus.CANCELLED).order_by("id")[:LINES], start=1):
+        for n, exam in enumerate(
+            order.exams.exclude(status=OrderStatus.CANCELLED).order_by("id")[:LINES], start=1
+        ):
             found[f"code{n}"], found[f"side{n}"] = exam.code, exam.laterality
         return found
 
@@ -173,10 +222,15 @@ class OrderForm(house.HouseForm):
 class BookForm(house.VersionedMixin, house.HouseForm):
     """A visit: where, when, which exams; the reason of an override only for those who may."""
 
-    site = forms.ModelChoiceField(label="Site", queryset=Site.objects.none(), empty_label="Choose the site")
+    site = forms.ModelChoiceField(
+        label="Site", queryset=Site.objects.none(), empty_label="Choose the site"
+    )
     day = house.DateField(label="Date")
     at = forms.CharField(
-        label="Time", max_length=8, help_text="Such as 9:40 or 14:30", widget=forms.TextInput(attrs={"class": "w-10"})
+        label="Time",
+        max_length=8,
+        help_text="Such as 9:40 or 14:30",
+        widget=forms.TextInput(attrs={"class": "w-10"}),
     )
     minutes = forms.IntegerField(
         label="Minutes",
@@ -197,13 +251,21 @@ class BookForm(house.VersionedMixin, house.HouseForm):
     )
 
     def __init__(
-        self, *args: Any, actor: Actor, exams: Any, organization_id: int, may_override: bool, **kwargs: Any
+        self,
+        *args: Any,
+        actor: Actor,
+        exams: Any,
+        organization_id: int,
+        may_override: bool,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         sites = Site.objects.filter(organization_id=organization_id)
         self.fields["site"].queryset = sites.filter(pk__in=actor.sites) if actor.sites else sites  # type: ignore[attr-defined]
         self.fields["exams"].queryset = exams  # type: ignore[attr-defined]
-        self.fields["exams"].label_from_instance = lambda e: f"{e.code} {e.description} {e.laterality}".strip()  # type: ignore[attr-defined]
+        self.fields["exams"].label_from_instance = lambda e: (
+            f"{e.code} {e.description} {e.laterality}".strip()
+        )  # type: ignore[attr-defined]
         if not may_override:
             del self.fields["override_reason"]
 
@@ -222,11 +284,15 @@ class BookForm(house.VersionedMixin, house.HouseForm):
             hour, minute = (int(p) for p in plain.split(":"))
             return time(hour + 12 if afternoon and hour < 12 else hour, minute)
         except ValueError:
-            raise forms.ValidationError("Time must be a time of day, such as 9:40 or 14:30") from None
+            raise forms.ValidationError(
+                "Time must be a time of day, such as 9:40 or 14:30"
+            ) from None
 
     def starts_at(self) -> datetime:
         site: Site = self.cleaned_data["site"]
-        return datetime.combine(self.cleaned_data["day"], self.cleaned_data["at"], tzinfo=ZoneInfo(site.time_zone))
+        return datetime.combine(
+            self.cleaned_data["day"], self.cleaned_data["at"], tzinfo=ZoneInfo(site.time_zone)
+        )
 
 
 class ReasonForm(house.VersionedMixin, house.HouseForm):

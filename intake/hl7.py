@@ -1,7 +1,8 @@
 """HL7 v2 into the front end: ADT registers, ORM and OMI order, SIU schedules (DOMAIN D1).
 
-Each processor reads a whole stored message, maps it and calls services; the same content again changes nothing. What the message leaves
-out is left as it is; what cannot be matched is refused in a sentence, and the exchange makes a work item of it.
+Each processor reads a whole stored message, maps it and calls services; the same content again
+changes nothing. What the message leaves out is left as it is; what cannot be matched is refused in
+a sentence, and the exchange makes a work item of it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from intake.models import Appointment, AppointmentStatus, Order, OrderedExam, OrderStatus, Patient, Relationship
+from intake.models import (
+    Appointment,
+    AppointmentStatus,
+    Order,
+    OrderedExam,
+    OrderStatus,
+    Patient,
+    Relationship,
+)
 from intake.services import (
     ExamAsk,
     appointment_book,
@@ -36,10 +45,26 @@ from rcm.exchange.problems import ParseProblem
 from rcm.reference.models import Payer, Provider
 
 RELATIONS = {
-    "SEL": Relationship.SELF, "18": Relationship.SELF, "SELF": Relationship.SELF, "": Relationship.SELF,
-    "SPO": Relationship.SPOUSE, "01": Relationship.SPOUSE, "CHD": Relationship.CHILD, "19": Relationship.CHILD,
-}  # fmt: skip
-SIDES = {"R": "RT", "RT": "RT", "RIGHT": "RT", "L": "LT", "LT": "LT", "LEFT": "LT", "B": "50", "BIL": "50", "50": "50"}
+    "SEL": Relationship.SELF,
+    "18": Relationship.SELF,
+    "SELF": Relationship.SELF,
+    "": Relationship.SELF,
+    "SPO": Relationship.SPOUSE,
+    "01": Relationship.SPOUSE,
+    "CHD": Relationship.CHILD,
+    "19": Relationship.CHILD,
+}
+SIDES = {
+    "R": "RT",
+    "RT": "RT",
+    "RIGHT": "RT",
+    "L": "LT",
+    "LT": "LT",
+    "LEFT": "LT",
+    "B": "50",
+    "BIL": "50",
+    "50": "50",
+}
 MODALITIES = {
     "MR": "MR",
     "CT": "CT",
@@ -66,13 +91,16 @@ class _Reading:
     def __init__(self, interchange: Interchange, actor: Actor, at: datetime) -> None:
         self.message = hl7.parse(bytes(interchange.content))
         self.organization, self.sites = asked_once(
-            ("organization", interchange.organization_id), lambda: _place_of(interchange.organization_id)
+            ("organization", interchange.organization_id),
+            lambda: _place_of(interchange.organization_id),
         )
         self.actor, self.at = actor, at
         self.event = self.message.header.event or self.message.value("EVN-1")
 
     def site(self, *places: tuple[str, int]) -> Site | None:
-        """The site that a location field names, in whichever component a sender puts it; the only site when there is one."""
+        """The site that a location field names, in whichever component a sender puts it; the only
+        site when there is one.
+        """
         for tag, field in places:
             segment = self.message.first(tag)
             for parts in segment.repeats(field) if segment else ():
@@ -91,7 +119,9 @@ def _patient(reading: _Reading, *, create: bool = True) -> Patient:
     pid = reading.message.need("PID")
     mrn = hl7.identifier(pid, 3)
     if not mrn:
-        raise ParseProblem("PID-3 holds no medical record number.", code="mrn_missing", field="PID-3")
+        raise ParseProblem(
+            "PID-3 holds no medical record number.", code="mrn_missing", field="PID-3"
+        )
     name, address = hl7.name(pid, 5), hl7.address(pid, 11)
     sex = pid.value(8).upper()[:1]
     values: dict[str, Any] = {
@@ -108,19 +138,26 @@ def _patient(reading: _Reading, *, create: bool = True) -> Patient:
         "deceased_on": hl7.day(pid.value(29), field="PID-29"),
     }
     given: dict[str, Any] = {k: v for k, v in values.items() if v and not (k == "sex" and v == "U")}
-    known = Patient.objects.filter(organization=reading.organization, mrn=mrn).select_related("merged_into").first()
+    known = (
+        Patient.objects.filter(organization=reading.organization, mrn=mrn)
+        .select_related("merged_into")
+        .first()
+    )
     if known is not None:
         known = known.merged_into or known
         return patient_update(patient=known, actor=reading.actor, at=reading.at, **given)
     if not create:
         raise Refused(
-            f"No chart has the medical record number of this {reading.message.header.kind} message.",
+            f"No chart has the medical record number of this {reading.message.header.kind}"
+            " message.",
             code="patient_unknown",
             field="PID-3",
         )
     for field, place in (("last_name", "PID-5"), ("first_name", "PID-5"), ("born_on", "PID-7")):
         if not values[field]:
-            raise ParseProblem(f"{place} is empty: a chart needs it.", code="segment_incomplete", field=place)
+            raise ParseProblem(
+                f"{place} is empty: a chart needs it.", code="segment_incomplete", field=place
+            )
     return patient_create(
         organization_id=reading.organization.pk,
         actor=reading.actor,
@@ -165,14 +202,24 @@ def _coverages(reading: _Reading, patient: Patient) -> list[str]:
         if member or payer.kind == "self_pay":
             given = {k: v for k, v in values.items() if v}
             coverage_add(
-                patient=patient, payer=payer, member_id=member, rank=rank, actor=reading.actor, at=reading.at, **given
+                patient=patient,
+                payer=payer,
+                member_id=member,
+                rank=rank,
+                actor=reading.actor,
+                at=reading.at,
+                **given,
             )
     return unknown
 
 
 def _one_field_early(in1: hl7.Segment) -> int:
-    """1 for senders that leave out the plan type (IN1-15), so that the insured's fields stand one place early; else 0."""
-    return int(in1.value(16).upper() in RELATIONS and in1.value(16) != "" and in1.value(17)[:8].isdigit())
+    """1 for senders that leave out the plan type (IN1-15), so that the insured's fields stand one
+    place early; else 0.
+    """
+    return int(
+        in1.value(16).upper() in RELATIONS and in1.value(16) != "" and in1.value(17)[:8].isdigit()
+    )
 
 
 def _payer(in1: hl7.Segment) -> Payer | None:
@@ -188,18 +235,23 @@ def _payers_by_name() -> dict[str, Payer]:
 
 
 def _provider(segment: hl7.Segment | None, field: int) -> Provider | None:
-    """The ordering or referring practitioner; a new NPI is added to the registry, a wrong one is kept out."""
+    """The ordering or referring practitioner; a new NPI is added to the registry, a wrong one is
+    kept out.
+    """
     found = hl7.provider(segment, field)
     if not found.npi:
         return None
     row, _ = Provider.objects.get_or_create(
         npi=found.npi,
-        defaults={"last_name": _proper(found.last)[:60] or found.npi, "first_name": _proper(found.first)[:40]},
+        defaults={
+            "last_name": _proper(found.last)[:60] or found.npi,
+            "first_name": _proper(found.first)[:40],
+        },
     )
     return row
 
 
-# --- ADT -------------------------------------------------------------------------------------------------------------
+# --- ADT ------------------------------------------------------------------------------------------
 
 
 def adt(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
@@ -213,7 +265,13 @@ def adt(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str,
         old = hl7.identifier(reading.message.need("MRG"), 1)
         gone = Patient.objects.filter(organization=reading.organization, mrn=old).first()
         if gone is not None and gone.merged_into_id is None and gone.pk != patient.pk:
-            patient_merge(keep=patient, gone=gone, reason="Merged by the sending system (A40)", actor=actor, at=at)
+            patient_merge(
+                keep=patient,
+                gone=gone,
+                reason="Merged by the sending system (A40)",
+                actor=actor,
+                at=at,
+            )
             summary["merged"] = 1
         return summary
     unknown = _coverages(reading, patient)
@@ -233,11 +291,13 @@ def raise_unknown(codes: list[str]) -> None:
     )
 
 
-# --- ORM, OMI --------------------------------------------------------------------------------------------------------
+# --- ORM, OMI -------------------------------------------------------------------------------------
 
 
 def orm(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
-    """Orders: ORC-1 NW places (again: changes), XO changes, CA and DC cancel, SC and others report a status and change nothing."""
+    """Orders: ORC-1 NW places (again: changes), XO changes, CA and DC cancel, SC and others report
+    a status and change nothing.
+    """
     reading = _Reading(interchange, actor, at)
     patient = _patient(reading)
     unknown = _coverages(reading, patient)
@@ -258,7 +318,9 @@ def orm(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str,
         elif control in ("CA", "DC", "OC"):
             order = _known_order(reading, group)
             if order is None:
-                raise Refused("The order to cancel is not known.", code="order_unknown", field="ORC-2")
+                raise Refused(
+                    "The order to cancel is not known.", code="order_unknown", field="ORC-2"
+                )
             order_cancel(
                 order=order,
                 reason=group[0].value(16, 2) or f"Cancelled by the sending system ({control})",
@@ -274,7 +336,9 @@ def _known_order(reading: _Reading, group: list[hl7.Segment]) -> Order | None:
     orc = group[0]
     placer = _placer(group)
     if placer:
-        found = Order.objects.filter(organization=reading.organization, placer_number=placer).first()
+        found = Order.objects.filter(
+            organization=reading.organization, placer_number=placer
+        ).first()
         if found is not None:
             return found
     accession = _accession(group)
@@ -296,11 +360,15 @@ def _accession(group: list[hl7.Segment]) -> str:
     return (ipc.value(1) if ipc else "")[:40] or (obr.value(18)[:40] if obr else "")
 
 
-def _place(reading: _Reading, patient: Patient, group: list[hl7.Segment], known: Order | None) -> Order | None:
+def _place(
+    reading: _Reading, patient: Patient, group: list[hl7.Segment], known: Order | None
+) -> Order | None:
     orc = group[0]
     obr = next((s for s in group if s.tag == "OBR"), None)
     if obr is None or not obr.value(4):
-        raise ParseProblem("The order names no procedure (OBR-4).", code="segment_missing", field="OBR-4")
+        raise ParseProblem(
+            "The order names no procedure (OBR-4).", code="segment_missing", field="OBR-4"
+        )
     ipc = next((s for s in group if s.tag == "IPC"), None)
     site = reading.site(("PV1", 3), ("OBR", 21))
     modality = (ipc.value(5) if ipc else "") or obr.value(24)
@@ -315,9 +383,13 @@ def _place(reading: _Reading, patient: Patient, group: list[hl7.Segment], known:
         accession=_accession(group),
         filler_number=(orc.value(3) or obr.value(3))[:40],
     )
-    ordering = _provider(orc, 12) or _provider(obr, 16) or _provider(reading.message.first("PV1"), 8)
+    ordering = (
+        _provider(orc, 12) or _provider(obr, 16) or _provider(reading.message.first("PV1"), 8)
+    )
     indication = obr.value(31, 2) or obr.value(31) or obr.value(13, 2) or obr.value(13)
-    diagnoses = [s.value(3) for s in group if s.tag == "DG1"] or [s.value(3) for s in reading.message.all("DG1")]
+    diagnoses = [s.value(3) for s in group if s.tag == "DG1"] or [
+        s.value(3) for s in reading.message.all("DG1")
+    ]
     ordered_at = hl7.timestamp(orc.value(9), reading.zone(site), field="ORC-9")
     # an electronic order that names who ordered it counts as signed (DOMAIN B5)
     common: dict[str, Any] = {
@@ -334,15 +406,22 @@ def _place(reading: _Reading, patient: Patient, group: list[hl7.Segment], known:
             return None
         return order_change(order=known, exams=[ask], **common)
     return order_place(
-        patient=patient, exams=[ask], ordered_at=ordered_at, placer_number=_placer(group), source="hl7", **common
+        patient=patient,
+        exams=[ask],
+        ordered_at=ordered_at,
+        placer_number=_placer(group),
+        source="hl7",
+        **common,
     )
 
 
-# --- SIU -------------------------------------------------------------------------------------------------------------
+# --- SIU ------------------------------------------------------------------------------------------
 
 
 def siu(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
-    """S12 books, S13 and S14 move or change, S15 and S17 cancel, S26 did not come. The other scheduler has decided: gates are shown, not enforced."""
+    """S12 books, S13 and S14 move or change, S15 and S17 cancel, S26 did not come. The other
+    scheduler has decided: gates are shown, not enforced.
+    """
     reading = _Reading(interchange, actor, at)
     message = reading.message
     sch = message.need("SCH")
@@ -357,14 +436,19 @@ def siu(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str,
     )
     if reading.event in ("S15", "S17", "S26"):
         if known is None:
-            raise Refused("The appointment is not known.", code="appointment_unknown", field="SCH-2")
+            raise Refused(
+                "The appointment is not known.", code="appointment_unknown", field="SCH-2"
+            )
         if known.status in (AppointmentStatus.CANCELLED, AppointmentStatus.NO_SHOW):
             return {"event": reading.event, "repeated": 1}
         if reading.event == "S26":
             appointment_no_show(appointment=known, actor=actor, at=at)
         else:
             appointment_cancel(
-                appointment=known, reason=sch.value(6, 2) or "Cancelled by the scheduling system", actor=actor, at=at
+                appointment=known,
+                reason=sch.value(6, 2) or "Cancelled by the scheduling system",
+                actor=actor,
+                at=at,
             )
         return {"event": reading.event, "cancelled": 1}
     if reading.event not in ("S12", "S13", "S14"):
@@ -378,13 +462,25 @@ def siu(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str,
             fix="Enter the partner's location code at the site.",
         )
     ais, ail = message.first("AIS"), message.first("AIL")
-    starts = hl7.timestamp((ais.value(4) if ais else "") or sch.value(11, 4), reading.zone(site), field="AIS-4")
+    starts = hl7.timestamp(
+        (ais.value(4) if ais else "") or sch.value(11, 4), reading.zone(site), field="AIS-4"
+    )
     if starts is None:
         raise ParseProblem(
-            "The appointment has no start time (AIS-4, SCH-11).", code="segment_incomplete", field="AIS-4"
+            "The appointment has no start time (AIS-4, SCH-11).",
+            code="segment_incomplete",
+            field="AIS-4",
         )
     minutes = (ais.value(7) if ais else "") or sch.value(9)
-    room = next((p for parts in (ail.repeats(3) if ail else ()) for p in parts if p and p not in reading.sites), "")
+    room = next(
+        (
+            p
+            for parts in (ail.repeats(3) if ail else ())
+            for p in parts
+            if p and p not in reading.sites
+        ),
+        "",
+    )
     exams = _scheduled_exams(reading, patient, sch)
     common: dict[str, Any] = {
         "starts_at": starts,
@@ -406,10 +502,14 @@ def siu(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str,
 
 
 def _scheduled_exams(reading: _Reading, patient: Patient, sch: hl7.Segment) -> list[OrderedExam]:
-    """Ordered exams of the patient that the message means: by filler, by placer, then by the procedure of each AIS (DOMAIN D1)."""
+    """Ordered exams of the patient that the message means: by filler, by placer, then by the
+    procedure of each AIS (DOMAIN D1).
+    """
     rows = list(
         OrderedExam.objects.filter(
-            organization=reading.organization, patient=patient, status__in=[OrderStatus.OPEN, OrderStatus.SCHEDULED]
+            organization=reading.organization,
+            patient=patient,
+            status__in=[OrderStatus.OPEN, OrderStatus.SCHEDULED],
         )
         .select_related("order")
         .order_by("id")
@@ -424,4 +524,6 @@ def _scheduled_exams(reading: _Reading, patient: Patient, sch: hl7.Segment) -> l
     if found:
         return found
     codes = [s.value(3).upper() for s in reading.message.all("AIS")]
-    return [e for code in codes for e in rows if e.code == code and e.status == OrderStatus.OPEN][: len(codes)]
+    return [e for code in codes for e in rows if e.code == code and e.status == OrderStatus.OPEN][
+        : len(codes)
+    ]

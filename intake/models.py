@@ -1,7 +1,8 @@
 """The front end: patients, ranked coverages, orders, appointments, eligibility, estimates.
 
-An OrderedExam is one line of an order and the beginning of a thread; an Appointment carries one or more of them to a site and time.
-Clearance (the gates of an appointment) is computed by `intake.clearance` from these rows and kept on the appointment for the board.
+An OrderedExam is one line of an order and the beginning of a thread; an Appointment carries one or
+more of them to a site and time. Clearance (the gates of an appointment) is computed by
+`intake.clearance` from these rows and kept on the appointment for the board.
 """
 
 from __future__ import annotations
@@ -34,11 +35,17 @@ class Patient(TenantModel):
     email = models.EmailField(blank=True)
     deceased_on = models.DateField(null=True, blank=True)
     statement_hold = models.CharField(
-        max_length=30, blank=True, help_text="Why no statement goes out: dispute, bankruptcy, returned mail …"
+        max_length=30,
+        blank=True,
+        help_text="Why no statement goes out: dispute, bankruptcy, returned mail …",
     )
-    merged_into = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="merged")
+    merged_into = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="merged"
+    )
     search = models.CharField(
-        max_length=200, editable=False, help_text="Lower-case name, date, phone and MRN for the fuzzy index"
+        max_length=200,
+        editable=False,
+        help_text="Lower-case name, date, phone and MRN for the fuzzy index",
     )
     version = models.IntegerField(default=0)
 
@@ -46,7 +53,9 @@ class Patient(TenantModel):
         constraints = [models.UniqueConstraint(fields=["organization", "mrn"], name="one_mrn")]
         indexes = [
             GinIndex(fields=["search"], opclasses=["gin_trgm_ops"], name="patient_search"),
-            models.Index(fields=["organization", "last_name", "first_name", "id"], name="patient_name"),
+            models.Index(
+                fields=["organization", "last_name", "first_name", "id"], name="patient_name"
+            ),
             models.Index(fields=["organization", "born_on"], name="patient_born"),
         ]
 
@@ -70,29 +79,41 @@ class Relationship(models.TextChoices):
 
 
 class Coverage(TenantModel):
-    """A policy of a patient, ranked 1 (primary) to 3. Dates inclusive. Subscriber fields are the insured's when not the patient."""
+    """A policy of a patient, ranked 1 (primary) to 3. Dates inclusive. Subscriber fields are the
+    insured's when not the patient.
+    """
 
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="coverages")
     payer = models.ForeignKey("reference.Payer", on_delete=models.PROTECT, related_name="+")
-    plan = models.ForeignKey("reference.Plan", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    plan = models.ForeignKey(
+        "reference.Plan", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     rank = models.SmallIntegerField(default=1)
     member_id = models.CharField(max_length=30)
     group_number = models.CharField(max_length=30, blank=True)
-    relationship = models.CharField(max_length=2, choices=Relationship.choices, default=Relationship.SELF)
+    relationship = models.CharField(
+        max_length=2, choices=Relationship.choices, default=Relationship.SELF
+    )
     subscriber_last_name = models.CharField(max_length=60, blank=True)
     subscriber_first_name = models.CharField(max_length=40, blank=True)
     subscriber_born_on = models.DateField(null=True, blank=True)
     subscriber_sex = models.CharField(max_length=1, blank=True)
     starts_on = models.DateField(null=True, blank=True)
     ends_on = models.DateField(null=True, blank=True)
-    status = models.CharField(max_length=10, choices=CoverageStatus.choices, default=CoverageStatus.UNVERIFIED)
+    status = models.CharField(
+        max_length=10, choices=CoverageStatus.choices, default=CoverageStatus.UNVERIFIED
+    )
     verified_at = models.DateTimeField(null=True, blank=True)
-    active = models.BooleanField(default=True, help_text="Off when replaced; kept for coverage discovery")
+    active = models.BooleanField(
+        default=True, help_text="Off when replaced; kept for coverage discovery"
+    )
     version = models.IntegerField(default=0)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["patient", "rank"], condition=Q(active=True), name="one_coverage_per_rank"),
+            models.UniqueConstraint(
+                fields=["patient", "rank"], condition=Q(active=True), name="one_coverage_per_rank"
+            ),
             models.CheckConstraint(condition=Q(rank__gte=1, rank__lte=3), name="rank_1_to_3"),
         ]
 
@@ -123,14 +144,18 @@ class Order(TenantModel):
     ordered_at = models.DateTimeField()
     signed = models.BooleanField(default=False)
     indication = models.CharField(max_length=300, blank=True, help_text="Verbatim from the order")
-    diagnoses = models.JSONField(default=list, help_text="ICD-10-CM codes without dots, first is primary")
+    diagnoses = models.JSONField(
+        default=list, help_text="ICD-10-CM codes without dots, first is primary"
+    )
     status = models.CharField(max_length=10, choices=OrderStatus.choices, default=OrderStatus.OPEN)
     source = models.CharField(max_length=10, default="screen", help_text="hl7, api, screen")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "placer_number"], condition=~Q(placer_number=""), name="one_placer"
+                fields=["organization", "placer_number"],
+                condition=~Q(placer_number=""),
+                name="one_placer",
             )
         ]
 
@@ -141,7 +166,11 @@ class OrderedExam(TenantModel):
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="exams")
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="ordered_exams")
     appointment = models.ForeignKey(
-        "Appointment", on_delete=models.SET_NULL, null=True, blank=True, related_name="ordered_exams"
+        "Appointment",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="ordered_exams",
     )
     accession = models.CharField(max_length=40, blank=True)
     filler_number = models.CharField(max_length=40, blank=True)
@@ -154,7 +183,9 @@ class OrderedExam(TenantModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "accession"], condition=~Q(accession=""), name="one_ordered_accession"
+                fields=["organization", "accession"],
+                condition=~Q(accession=""),
+                name="one_ordered_accession",
             )
         ]
         indexes = [models.Index(fields=["organization", "filler_number"], name="ordered_filler")]
@@ -176,7 +207,11 @@ APPOINTMENT_MOVES: dict[str, set[str]] = {
         AppointmentStatus.CANCELLED,
         AppointmentStatus.NO_SHOW,
     },
-    AppointmentStatus.CONFIRMED: {AppointmentStatus.ARRIVED, AppointmentStatus.CANCELLED, AppointmentStatus.NO_SHOW},
+    AppointmentStatus.CONFIRMED: {
+        AppointmentStatus.ARRIVED,
+        AppointmentStatus.CANCELLED,
+        AppointmentStatus.NO_SHOW,
+    },
     AppointmentStatus.ARRIVED: {AppointmentStatus.COMPLETED, AppointmentStatus.CANCELLED},
     AppointmentStatus.COMPLETED: set(),
     AppointmentStatus.CANCELLED: {AppointmentStatus.BOOKED},
@@ -194,8 +229,12 @@ class Appointment(TenantModel):
     minutes = models.SmallIntegerField(default=30)
     resource = models.CharField(max_length=40, blank=True)
     modality = models.CharField(max_length=6)
-    status = models.CharField(max_length=10, choices=AppointmentStatus.choices, default=AppointmentStatus.BOOKED)
-    clearance = models.CharField(max_length=6, default="check", help_text="Worst gate: ready, check, stop")
+    status = models.CharField(
+        max_length=10, choices=AppointmentStatus.choices, default=AppointmentStatus.BOOKED
+    )
+    clearance = models.CharField(
+        max_length=6, default="check", help_text="Worst gate: ready, check, stop"
+    )
     gates = models.JSONField(
         default=dict, help_text="Gate → {state, sentence, due, owner}; computed by intake.clearance"
     )
@@ -204,14 +243,18 @@ class Appointment(TenantModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "number"], condition=~Q(number=""), name="one_appointment_number"
+                fields=["organization", "number"],
+                condition=~Q(number=""),
+                name="one_appointment_number",
             )
         ]
         indexes = [models.Index(fields=["organization", "starts_at", "id"], name="appointment_day")]
 
 
 class GateDecision(TenantModel):
-    """A gate that another phase decides (authorization) or a person overrides: state, sentence, who."""
+    """A gate that another phase decides (authorization) or a person overrides: state, sentence,
+    who.
+    """
 
     appointment = models.ForeignKey(Appointment, on_delete=models.CASCADE, related_name="decisions")
     gate = models.CharField(max_length=20)
@@ -220,7 +263,9 @@ class GateDecision(TenantModel):
     due_on = models.DateField(null=True, help_text="Last day to act")
     overridden = models.BooleanField(default=False)
     reason = models.CharField(max_length=200, blank=True)
-    dollars = models.DecimalField(max_digits=12, decimal_places=2, null=True, help_text="At risk when overridden")
+    dollars = models.DecimalField(
+        max_digits=12, decimal_places=2, null=True, help_text="At risk when overridden"
+    )
     actor_name = models.CharField(max_length=120, blank=True)
     at = models.DateTimeField()
 
@@ -244,24 +289,35 @@ class EligibilityCheck(TenantModel):
     service_date = models.DateField()
     service_type = models.CharField(max_length=3, blank=True)
     trace = models.CharField(max_length=50)
-    status = models.CharField(max_length=10, choices=CheckStatus.choices, default=CheckStatus.WAITING)
+    status = models.CharField(
+        max_length=10, choices=CheckStatus.choices, default=CheckStatus.WAITING
+    )
     plan_name = models.CharField(max_length=80, blank=True)
     covered_from = models.DateField(null=True)
     covered_to = models.DateField(null=True)
     auth_required = models.BooleanField(null=True, help_text="Flag of the 271; null not said")
     rejection = models.JSONField(default=list, help_text="AAA in plain words with the field to fix")
-    differences = models.JSONField(default=list, help_text="What differs from our record: field, ours, theirs")
+    differences = models.JSONField(
+        default=list, help_text="What differs from our record: field, ours, theirs"
+    )
     changes = models.JSONField(
-        default=list, help_text="What changed since the answer before: field, before, after (FEATURES A11)"
+        default=list,
+        help_text="What changed since the answer before: field, before, after (FEATURES A11)",
     )
     seen_at = models.DateTimeField(null=True, help_text="When a person looked at the changes")
-    request = models.ForeignKey("exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+")
-    response = models.ForeignKey("exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+")
+    request = models.ForeignKey(
+        "exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    response = models.ForeignKey(
+        "exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+"
+    )
     asked_at = models.DateTimeField()
     answered_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "trace"], name="one_270_trace")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "trace"], name="one_270_trace")
+        ]
         indexes = [models.Index(fields=["coverage", "-id"], name="check_latest")]
 
 
@@ -270,10 +326,15 @@ class Benefit(TenantModel):
 
     append_only = True
 
-    check_row = models.ForeignKey(EligibilityCheck, on_delete=models.CASCADE, related_name="benefits")
+    check_row = models.ForeignKey(
+        EligibilityCheck, on_delete=models.CASCADE, related_name="benefits"
+    )
     kind = models.CharField(
         max_length=20,
-        help_text="active, inactive, copay, coinsurance, deductible, out_of_pocket, limitation, other_payer, note",
+        help_text=(
+            "active, inactive, copay, coinsurance, deductible, out_of_pocket, limitation,"
+            " other_payer, note"
+        ),
     )
     code = models.CharField(max_length=3)
     level = models.CharField(max_length=3, blank=True)
@@ -296,5 +357,7 @@ class Estimate(TenantModel):
     patient_share = models.DecimalField(max_digits=12, decimal_places=2, null=True)
     lines = models.JSONField(default=list)
     hold = models.CharField(max_length=200, blank=True, help_text="Why no amount could be computed")
-    due_on = models.DateField(null=True, help_text="Legal date of a good-faith estimate (DOMAIN G7)")
+    due_on = models.DateField(
+        null=True, help_text="Legal date of a good-faith estimate (DOMAIN G7)"
+    )
     actor_name = models.CharField(max_length=120)

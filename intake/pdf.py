@@ -1,4 +1,6 @@
-"""An estimate on paper. Everything from outside is escaped: reportlab reads markup in text (RELIABILITY S12)."""
+"""An estimate on paper. Everything from outside is escaped: reportlab reads markup in text
+(RELIABILITY S12).
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def _grid(rows: list[list[Any]], widths: list[float], *, head: bool = True) -> T
 
 
 def estimate_pdf(row: Estimate) -> bytes:
-    """The kept estimate as one PDF page or more: patient, provider, services with codes, expected charges, disclaimers (DOMAIN G7)."""
+    """The kept estimate as one PDF page or more: patient, provider, services with codes, expected
+    charges, disclaimers (DOMAIN G7).
+    """
     site, organization = row.appointment.site, row.appointment.site.organization
     good_faith = row.kind == "gfe"
     title = "Good-faith estimate" if good_faith else "Estimate of your costs"
@@ -53,17 +57,32 @@ def estimate_pdf(row: Estimate) -> bytes:
         author="Isocenter",
     )
     diagnoses = sorted(
-        {c for o in Order.objects.filter(exams__appointment=row.appointment).distinct() for c in o.diagnoses}
+        {
+            c
+            for o in Order.objects.filter(exams__appointment=row.appointment).distinct()
+            for c in o.diagnoses
+        }
     )
     facts = [
-        ["Patient", f"{row.patient.name}, born {fmt.mdy(row.patient.born_on)}, MRN {row.patient.mrn}"],
+        [
+            "Patient",
+            f"{row.patient.name}, born {fmt.mdy(row.patient.born_on)}, MRN {row.patient.mrn}",
+        ],
         ["Date of service", fmt.mdy(row.appointment.starts_at)],
-        ["Where", f"{site.name}, {site.address}, {site.city}, {site.state} {site.zip[:5]}, NPI {site.npi}"],
+        [
+            "Where",
+            (
+                f"{site.name}, {site.address}, {site.city}, {site.state} {site.zip[:5]}, NPI"
+                f" {site.npi}"
+            ),
+        ],
         ["Provider", f"{organization.name}, NPI {organization.npi}, tax ID {organization.tin}"],
         ["Diagnosis", ", ".join(diagnoses) or "not given"],
         ["Given on", fmt.mdy(row.as_of)],
     ]
-    lines: list[list[Any]] = [[_text(h, _HEAD) for h in ("Code", "Service", "Charge", "Expected price", "You pay")]]
+    lines: list[list[Any]] = [
+        [_text(h, _HEAD) for h in ("Code", "Service", "Charge", "Expected price", "You pay")]
+    ]
     for line in row.lines:
         lines.append(
             [
@@ -77,7 +96,9 @@ def estimate_pdf(row: Estimate) -> bytes:
     total = fmt.money(row.patient_share) if row.patient_share is not None else "cannot be said yet"
     story: list[Any] = [
         _text(title, _TITLE),
-        _grid([[_text(a, _HEAD), _text(b)] for a, b in facts], [1.3 * inch, 5.6 * inch], head=False),
+        _grid(
+            [[_text(a, _HEAD), _text(b)] for a, b in facts], [1.3 * inch, 5.6 * inch], head=False
+        ),
         Spacer(1, 12),
         _grid(lines, [0.8 * inch, 2.9 * inch, 1.0 * inch, 1.2 * inch, 1.0 * inch]),
         Spacer(1, 8),
@@ -85,6 +106,9 @@ def estimate_pdf(row: Estimate) -> bytes:
     ]
     if row.hold:
         story.append(_text(f"Why no amount can be given: {row.hold}"))
-    story += [Spacer(1, 10), _text(DISCLAIMER if good_faith else DISCLAIMER.split(" If you are billed")[0], _SMALL)]
+    story += [
+        Spacer(1, 10),
+        _text(DISCLAIMER if good_faith else DISCLAIMER.split(" If you are billed")[0], _SMALL),
+    ]
     document.build(story)
     return buffer.getvalue()

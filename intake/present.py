@@ -1,4 +1,6 @@
-"""Facts of the front end as the components draw them: banner, timeline, gates, benefits. Also used by the phases above."""
+"""Facts of the front end as the components draw them: banner, timeline, gates, benefits. Also used
+by the phases above.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +44,23 @@ def banner(patient: Patient) -> parts.PatientBanner:
 
 
 def timeline(organization_id: int, *, limit: int = 60, **keys: Any) -> list[parts.Event]:
-    """Events whose keys match (`patient_id__in=[…]`, `authorization_id=7`), newest first. One query."""
-    rows = Event.objects.filter(organization_id=organization_id, **keys).order_by("-at", "-id")[: limit * 2]
+    """Events whose keys match (`patient_id__in=[…]`, `authorization_id=7`), newest first. One
+    query.
+    """
+    rows = Event.objects.filter(organization_id=organization_id, **keys).order_by("-at", "-id")[
+        : limit * 2
+    ]
     found: list[parts.Event] = []
     last: tuple[Any, ...] = ()
     for e in rows:
         # one step that concerns several exams is told once
         same = (e.at, e.verb, e.sentence)
         if same != last:
-            found.append(parts.Event(e.at, e.sentence, e.who, kind=e.verb, machine=e.by_machine, detail=e.reason))
+            found.append(
+                parts.Event(
+                    e.at, e.sentence, e.who, kind=e.verb, machine=e.by_machine, detail=e.reason
+                )
+            )
         last = same
     return found[:limit]
 
@@ -75,7 +85,9 @@ def patient_timeline(patient: Patient) -> list[parts.Event]:
 
 
 def gate_parts(appointment: Appointment) -> list[parts.Gate]:
-    """The five words of an appointment's row; before the first computation every gate is to be checked."""
+    """The five words of an appointment's row; before the first computation every gate is to be
+    checked.
+    """
     page = reverse("intake:appointment", args=[appointment.public_id])
     found = []
     for name in GateName:
@@ -83,7 +95,10 @@ def gate_parts(appointment: Appointment) -> list[parts.Gate]:
         state = STATES.get(gate.get("state", "check"), parts.CHECK)
         found.append(
             parts.Gate(
-                name.value.capitalize(), state, gate.get("sentence", "Not computed yet."), f"{page}#{name.value}"
+                name.value.capitalize(),
+                state,
+                gate.get("sentence", "Not computed yet."),
+                f"{page}#{name.value}",
             )
         )
     return found
@@ -98,7 +113,10 @@ def gate_tag(appointment: Appointment, gate: GateName) -> tuple[str, str]:
 
 def first_gate(appointment: Appointment) -> dict[str, Any]:
     """The gate somebody must act on first: the worst, in the order of the board."""
-    rows = [appointment.gates.get(name.value, {}) | {"name": name.value.capitalize()} for name in GateName]
+    rows = [
+        appointment.gates.get(name.value, {}) | {"name": name.value.capitalize()}
+        for name in GateName
+    ]
     return next((g for state in ("stop", "check") for g in rows if g.get("state") == state), {})
 
 
@@ -124,9 +142,19 @@ PERIODS = {
 
 def benefit_lines(benefits: Sequence[Benefit]) -> list[dict[str, str]]:
     """Benefits in reading order; what only repeats "active" is left out."""
-    order = ("copay", "coinsurance", "deductible", "out_of_pocket", "limitation", "other_payer", "note")
+    order = (
+        "copay",
+        "coinsurance",
+        "deductible",
+        "out_of_pocket",
+        "limitation",
+        "other_payer",
+        "note",
+    )
     lines = []
-    for b in sorted((b for b in benefits if b.kind in order), key=lambda b: (order.index(b.kind), b.pk)):
+    for b in sorted(
+        (b for b in benefits if b.kind in order), key=lambda b: (order.index(b.kind), b.pk)
+    ):
         value = (
             fmt.money(b.amount)
             if b.amount is not None
@@ -154,7 +182,9 @@ def benefit_lines(benefits: Sequence[Benefit]) -> list[dict[str, str]]:
     return lines
 
 
-def answer_context(coverage: Coverage, check: EligibilityCheck | None, actor: Any) -> dict[str, Any]:
+def answer_context(
+    coverage: Coverage, check: EligibilityCheck | None, actor: Any
+) -> dict[str, Any]:
     """The payer's last answer about a coverage, as the fragment draws it."""
     return {
         "coverage": coverage,

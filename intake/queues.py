@@ -44,7 +44,13 @@ def eligibility_panel(item: Any, actor: Actor) -> Panel:
         )
     check = EligibilityCheck.objects.filter(coverage=found).order_by("-id").first()
     grid: list[dict[str, Any]] = [
-        {"cell": "Card", "code": found.member_id, "text": found.payer.name, "more": patient.name, "differs": False}
+        {
+            "cell": "Card",
+            "code": found.member_id,
+            "text": found.payer.name,
+            "more": patient.name,
+            "differs": False,
+        }
     ]
     for d in check.differences if check else ():
         grid.append(
@@ -85,7 +91,13 @@ def eligibility_panel(item: Any, actor: Actor) -> Panel:
     ]
     if check is not None and check.changes and check.seen_at is None:
         fixes.insert(
-            0, Fix("Changes looked at", reverse("intake:check_seen", args=[check.public_id]), "post", "eligibility.run")
+            0,
+            Fix(
+                "Changes looked at",
+                reverse("intake:check_seen", args=[check.public_id]),
+                "post",
+                "eligibility.run",
+            ),
         )
     return Panel(
         why=item.title,
@@ -119,7 +131,15 @@ def order_panel(item: Any, actor: Actor) -> Panel:
         },
     ]
     for e in OrderedExam.objects.filter(order=order).order_by("id"):
-        grid.append({"cell": "Exam", "code": e.code, "text": e.description, "more": e.laterality, "differs": False})
+        grid.append(
+            {
+                "cell": "Exam",
+                "code": e.code,
+                "text": e.description,
+                "more": e.laterality,
+                "differs": False,
+            }
+        )
     page = reverse("intake:order", args=[order.public_id])
     return Panel(
         why=item.title,

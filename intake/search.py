@@ -18,6 +18,11 @@ def palette(request: HttpRequest, text: str) -> Iterable[Hit]:
     if not actor.can("patient.view") or len(text) < 2:
         return []
     return [
-        Hit(p.name, reverse("intake:patient", args=[p.public_id]), f"Born {mdy(p.born_on)}, MRN {p.mrn}", "Patients")
+        Hit(
+            p.name,
+            reverse("intake:patient", args=[p.public_id]),
+            f"Born {mdy(p.born_on)}, MRN {p.mrn}",
+            "Patients",
+        )
         for p in patients_find(actor=actor, text=text, limit=6)
     ]

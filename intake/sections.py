@@ -1,8 +1,10 @@
-"""Parts that later phases add to the front end's pages: the authorization box on an appointment, claims and balance on a chart.
+"""Parts that later phases add to the front end's pages: the authorization box on an appointment,
+claims and balance on a chart.
 
     sections.register("patient", claims_of_patient, order=40)
 
-A provider gets the request and the row, limits itself to what the actor may see, and answers a Section or None.
+A provider gets the request and the row, limits itself to what the actor may see, and answers a
+Section or None.
 """
 
 from __future__ import annotations
@@ -35,4 +37,6 @@ def register(page: str, provider: Provider, *, order: int = 50) -> None:
 
 def of(page: str, request: HttpRequest, row: Any) -> list[Section]:
     """What the other phases have to say about this row, in order."""
-    return [found for _, provider in _PROVIDERS[page] if (found := provider(request, row)) is not None]
+    return [
+        found for _, provider in _PROVIDERS[page] if (found := provider(request, row)) is not None
+    ]

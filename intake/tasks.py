@@ -52,23 +52,33 @@ def verify_ahead() -> None:
         verify_days_ahead(pk)
 
 
-def verify_days_ahead(organization_id: int, *, days: int = AHEAD_DAYS, at: datetime | None = None) -> dict[str, int]:
+def verify_days_ahead(
+    organization_id: int, *, days: int = AHEAD_DAYS, at: datetime | None = None
+) -> dict[str, int]:
     """Start the run of one organization and do it here."""
     actor = Actor.system("eligibility", [organization_id])
     with scope(actor):
-        run = services.reverify_start(organization_id=organization_id, days=days, actor=actor, at=at)
+        run = services.reverify_start(
+            organization_id=organization_id, days=days, actor=actor, at=at
+        )
     return services.reverify_run(run.pk, organization_id=organization_id, at=at)
 
 
 @shared_task(name="intake.tasks.pick_up_runs")
 def pick_up_runs() -> None:
-    """Runs whose wake-up call was lost, or whose worker died, are called again; a finished one is not."""
+    """Runs whose wake-up call was lost, or whose worker died, are called again; a finished one is
+    not.
+    """
     for pk in Organization.objects.filter(active=True).values_list("id", flat=True):
         with scope(Actor.system("eligibility", [pk])):
             waiting = JobRun.objects.filter(
-                organization_id=pk, kind="eligibility.reverify", status__in=[JobStatus.QUEUED, JobStatus.RUNNING]
+                organization_id=pk,
+                kind="eligibility.reverify",
+                status__in=[JobStatus.QUEUED, JobStatus.RUNNING],
             )
-            runs = list(waiting.exclude(lease_until__gte=timezone.now()).values_list("id", flat=True))
+            runs = list(
+                waiting.exclude(lease_until__gte=timezone.now()).values_list("id", flat=True)
+            )
         for run_id in runs:
             reverify.delay(pk, run_id)
 
@@ -84,5 +94,7 @@ def end_silent() -> None:
                 organization_id=pk, status=CheckStatus.WAITING, asked_at__lt=now - SILENT_AFTER
             )
             services.asks_failed(
-                interchange_ids=list(rows.values_list("request_id", flat=True)[:500]), actor=actor, at=now
+                interchange_ids=list(rows.values_list("request_id", flat=True)[:500]),
+                actor=actor,
+                at=now,
             )

@@ -17,7 +17,11 @@ urlpatterns = [
     path("patients/<uuid:public_id>/edit/", views.patient_edit, name="patient_edit"),
     path("patients/<uuid:public_id>/merge/", views.patient_merge, name="patient_merge"),
     path("patients/<uuid:public_id>/coverages/new/", views.coverage_new, name="coverage_new"),
-    path("patients/<uuid:public_id>/coverages/discover/", views.coverage_discover, name="coverage_discover"),
+    path(
+        "patients/<uuid:public_id>/coverages/discover/",
+        views.coverage_discover,
+        name="coverage_discover",
+    ),
     path("patients/<uuid:public_id>/orders/new/", views.order_new, name="order_new"),
     path("coverages/<uuid:public_id>/", views.coverage, name="coverage"),
     path("coverages/<uuid:public_id>/answer/", views.coverage_answer, name="coverage_answer"),

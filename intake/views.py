@@ -1,4 +1,6 @@
-"""Screens of the front desk: the board of the day, search and register, chart, coverage with its answer, order, visit, estimate."""
+"""Screens of the front desk: the board of the day, search and register, chart, coverage with its
+answer, order, visit, estimate.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,15 @@ from intake import present, sections, services
 from intake.clearance import GateName, State
 from intake.estimate import DISCLAIMER
 from intake.filters import AppointmentFilter
-from intake.forms import BookForm, CoverageForm, DaysForm, MergeForm, OrderForm, PatientForm, ReasonForm
+from intake.forms import (
+    BookForm,
+    CoverageForm,
+    DaysForm,
+    MergeForm,
+    OrderForm,
+    PatientForm,
+    ReasonForm,
+)
 from intake.models import (
     APPOINTMENT_MOVES,
     Appointment,
@@ -59,11 +69,17 @@ def actor_of(request: HttpRequest) -> Actor:
 
 def refuse_into(form: Any, refusal: Refused) -> None:
     """A service's refusal beside the field it names, else above the form."""
-    form.add_error(refusal.field if refusal.field in form.fields else None, f"{refusal} {refusal.fix}".strip())
+    form.add_error(
+        refusal.field if refusal.field in form.fields else None, f"{refusal} {refusal.fix}".strip()
+    )
 
 
-def say(request: HttpRequest, verb: Callable[[], Any], done: str, back: str) -> HttpResponseRedirect:
-    """Run a service from a button: its refusal or its success as a message, then back to the page."""
+def say(
+    request: HttpRequest, verb: Callable[[], Any], done: str, back: str
+) -> HttpResponseRedirect:
+    """Run a service from a button: its refusal or its success as a message, then back to the
+    page.
+    """
     try:
         verb()
     except Refused as refusal:
@@ -88,11 +104,13 @@ def form_page(
     return render(request, template, shown, status=422 if form.errors and status == 200 else status)
 
 
-# --- Today -----------------------------------------------------------------------------------------------------------
+# --- Today ----------------------------------------------------------------------------------------
 
 
 def _midnight(days: int) -> Any:
-    return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=days)
+    return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(
+        days=days
+    )
 
 
 def _between(first: int, last: int) -> Callable[[HttpRequest], Q]:
@@ -109,16 +127,24 @@ def _summary(request: HttpRequest, rows: Any) -> str:
     if not count:
         return f"All {fmt.plural(total, 'appointment')} ready."
     first = open_rows.select_related("site").order_by("starts_at").first()
-    when = present.local_moment(first) if first.starts_at >= _midnight(1) else present.local_time(first)
+    when = (
+        present.local_moment(first)
+        if first.starts_at >= _midnight(1)
+        else present.local_time(first)
+    )
     return f"{count} of {total} not ready, first at {when}."
 
 
 def _board_actions(request: HttpRequest) -> Sequence[parts.Action]:
     actions = []
     if actor_of(request).can("eligibility.run"):
-        actions.append(parts.Action("Verify the days ahead", reverse("intake:verify"), icon="refresh"))
+        actions.append(
+            parts.Action("Verify the days ahead", reverse("intake:verify"), icon="refresh")
+        )
     if actor_of(request).can("patient.edit"):
-        actions.append(parts.Action("Register a patient", reverse("intake:patient_new"), icon="plus", key="r"))
+        actions.append(
+            parts.Action("Register a patient", reverse("intake:patient_new"), icon="plus", key="r")
+        )
     return actions
 
 
@@ -134,7 +160,11 @@ BOARD = ListPage(
             width="date",
             link=True,
             order="time",
-            second=lambda a: fmt.short_day(a.starts_at) if a.starts_at >= _midnight(1) else a.get_status_display(),
+            second=lambda a: (
+                fmt.short_day(a.starts_at)
+                if a.starts_at >= _midnight(1)
+                else a.get_status_display()
+            ),
         ),
         Column(
             "patient",
@@ -219,7 +249,9 @@ def verify(request: HttpRequest) -> HttpResponseBase:
     actor = actor_of(request)
     if request.method == "POST" and form.is_valid():
         for organization_id in sorted(actor.organizations):
-            run = services.reverify_start(organization_id=organization_id, days=form.cleaned_data["days"], actor=actor)
+            run = services.reverify_start(
+                organization_id=organization_id, days=form.cleaned_data["days"], actor=actor
+            )
             # a broker that is down delays the run: `pick_up_runs` calls it again
             transaction.on_commit(partial(reverify.delay, organization_id, run.pk), robust=True)
         return redirect("intake:verify")
@@ -236,7 +268,10 @@ def verify(request: HttpRequest) -> HttpResponseBase:
         back=reverse("intake:today"),
         template="intake/verify.html",
         verb="Ask the payers",
-        text="Every active coverage of every visit is asked again. Only what changed comes back to you.",
+        text=(
+            "Every active coverage of every visit is asked again. Only what changed comes back to"
+            " you."
+        ),
         jobs=[(r, _job(r)) for r in runs],
     )
 
@@ -245,14 +280,23 @@ def _job(run: JobRun) -> parts.Progress:
     finished = run.status in (JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED)
     words = ", ".join(f"{value} {name}" for name, value in run.result.items()) if finished else ""
     return parts.Progress(
-        run.title, run.done, run.total, finished, run.failed, reverse("intake:verify_run", args=[run.public_id]), words
+        run.title,
+        run.done,
+        run.total,
+        finished,
+        run.failed,
+        reverse("intake:verify_run", args=[run.public_id]),
+        words,
     )
 
 
 @require_GET
 @may("eligibility.run")
 def verify_run(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    run = found(JobRun.objects.visible_to(actor_of(request)).filter(kind="eligibility.reverify"), public_id=public_id)
+    run = found(
+        JobRun.objects.visible_to(actor_of(request)).filter(kind="eligibility.reverify"),
+        public_id=public_id,
+    )
     return render(request, "components/progress.html", {"job": _job(run), "id": f"run-{run.pk}"})
 
 
@@ -309,7 +353,7 @@ OVERRIDES = ListPage(
 )
 
 
-# --- patients --------------------------------------------------------------------------------------------------------
+# --- patients -------------------------------------------------------------------------------------
 
 
 @require_GET
@@ -327,7 +371,11 @@ def patients(request: HttpRequest) -> HttpResponseBase:
     }
     return render(
         request,
-        "intake/patients.html#hits" if request.headers.get("HX-Target") == "hits" else "intake/patients.html",
+        (
+            "intake/patients.html#hits"
+            if request.headers.get("HX-Target") == "hits"
+            else "intake/patients.html"
+        ),
         context,
     )
 
@@ -338,7 +386,9 @@ def patient_new(request: HttpRequest) -> HttpResponseBase:
     """Register: possible duplicates stand beside the form before anything is saved."""
     actor = actor_of(request)
     form = PatientForm(
-        request.POST or None, initial=_typed(request.GET.get("q", "")), confirm="confirmed" in request.POST
+        request.POST or None,
+        initial=_typed(request.GET.get("q", "")),
+        confirm="confirmed" in request.POST,
     )
     if request.method == "POST" and form.is_valid():
         try:
@@ -390,7 +440,9 @@ def _organization(actor: Actor) -> int:
     return min(actor.organizations)
 
 
-def _alike(request: HttpRequest, values: Any, exclude: int | None = None) -> list[services.Likeness]:
+def _alike(
+    request: HttpRequest, values: Any, exclude: int | None = None
+) -> list[services.Likeness]:
     rows = services.patient_duplicates(
         actor=actor_of(request),
         last_name=values.get("last_name", ""),
@@ -411,7 +463,10 @@ def alike(request: HttpRequest) -> HttpResponseBase:
 
 
 def _patient(request: HttpRequest, public_id: str) -> Patient:
-    return found(Patient.objects.visible_to(actor_of(request)).select_related("merged_into"), public_id=public_id)
+    return found(
+        Patient.objects.visible_to(actor_of(request)).select_related("merged_into"),
+        public_id=public_id,
+    )
 
 
 @require_GET
@@ -425,7 +480,9 @@ def patient(request: HttpRequest, public_id: str) -> HttpResponseBase:
     actor = actor_of(request)
     present.chart_read(request, [row], "patient chart")
     coverages = list(
-        Coverage.objects.filter(patient=row).select_related("payer", "plan").order_by("-active", "rank", "-id")
+        Coverage.objects.filter(patient=row)
+        .select_related("payer", "plan")
+        .order_by("-active", "rank", "-id")
     )
     orders = (
         Order.objects.filter(patient=row)
@@ -448,10 +505,17 @@ def patient(request: HttpRequest, public_id: str) -> HttpResponseBase:
         ]
     if actor.can("order.edit"):
         actions.append(
-            parts.Action("New order", reverse("intake:order_new", args=[row.public_id]), primary=True, key="o")
+            parts.Action(
+                "New order",
+                reverse("intake:order_new", args=[row.public_id]),
+                primary=True,
+                key="o",
+            )
         )
     if actor.can("patient.merge"):
-        actions.append(parts.Action("Merge a duplicate", reverse("intake:patient_merge", args=[row.public_id])))
+        actions.append(
+            parts.Action("Merge a duplicate", reverse("intake:patient_merge", args=[row.public_id]))
+        )
     return render(
         request,
         "intake/patient.html",
@@ -480,13 +544,18 @@ def patient_edit(request: HttpRequest, public_id: str) -> HttpResponseBase:
     present.chart_read(request, [row], "patient edit")
     back = reverse("intake:patient", args=[row.public_id])
     names = [f for f in PatientForm.base_fields if f not in ("version", "confirmed")]
-    form = PatientForm(request.POST or None, initial={f: getattr(row, f) for f in names} | {"version": row.version})
+    form = PatientForm(
+        request.POST or None, initial={f: getattr(row, f) for f in names} | {"version": row.version}
+    )
     conflicts: list[parts.Conflict] = []
     status = 200
     if request.method == "POST" and form.is_valid():
         try:
             services.patient_update(
-                patient=row, version=form.cleaned_data["version"], actor=actor_of(request), **form.values()
+                patient=row,
+                version=form.cleaned_data["version"],
+                actor=actor_of(request),
+                **form.values(),
             )
         except Conflict:
             row.refresh_from_db()
@@ -497,11 +566,15 @@ def patient_edit(request: HttpRequest, public_id: str) -> HttpResponseBase:
         else:
             messages.success(request, "Saved.")
             return redirect(back)
-    return form_page(request, form, title=f"Edit {row.name}", back=back, status=status, conflicts=conflicts)
+    return form_page(
+        request, form, title=f"Edit {row.name}", back=back, status=status, conflicts=conflicts
+    )
 
 
 def _fresh(request: HttpRequest, version: int) -> Any:
-    """What was typed, against the version that stands now, so that saving again is a decision and no second race."""
+    """What was typed, against the version that stands now, so that saving again is a decision and
+    no second race.
+    """
     data = request.POST.copy()
     data["version"] = str(version)
     return data
@@ -513,7 +586,8 @@ def _conflicts(form: Any, row: Any, names: Sequence[str]) -> list[parts.Conflict
     for name in names:
         theirs, mine = getattr(row, name), form.cleaned_data.get(name)
         left, right = (
-            fmt.mdy(v) if hasattr(v, "isoformat") else str(v if v is not None else "") for v in (theirs, mine)
+            fmt.mdy(v) if hasattr(v, "isoformat") else str(v if v is not None else "")
+            for v in (theirs, mine)
         )
         if left.replace("-", "") != right.replace("-", ""):
             found_rows.append(parts.Conflict(str(form.fields[name].label), left, right, name))
@@ -536,7 +610,9 @@ def patient_merge(request: HttpRequest, public_id: str) -> HttpResponseBase:
             form.add_error("mrn", "No chart has this MRN")
         else:
             try:
-                services.patient_merge(keep=row, gone=gone, reason=form.cleaned_data["reason"], actor=actor_of(request))
+                services.patient_merge(
+                    keep=row, gone=gone, reason=form.cleaned_data["reason"], actor=actor_of(request)
+                )
             except Refused as refusal:
                 refuse_into(form, refusal)
             else:
@@ -548,11 +624,13 @@ def patient_merge(request: HttpRequest, public_id: str) -> HttpResponseBase:
         title=f"Merge a duplicate into {row.name}",
         back=back,
         verb="Merge",
-        text="Orders, visits and coverages move here; the other chart stays readable and leads here.",
+        text=(
+            "Orders, visits and coverages move here; the other chart stays readable and leads here."
+        ),
     )
 
 
-# --- coverage and its answer -----------------------------------------------------------------------------------------
+# --- coverage and its answer ----------------------------------------------------------------------
 
 
 def _coverage(request: HttpRequest, public_id: str) -> Coverage:
@@ -582,7 +660,8 @@ def coverage_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = _patient(request, public_id)
     taken = set(Coverage.objects.filter(patient=row, active=True).values_list("rank", flat=True))
     form = CoverageForm(
-        request.POST or None, initial={"rank": next((r for r in (1, 2, 3) if r not in taken), 3), "relationship": "18"}
+        request.POST or None,
+        initial={"rank": next((r for r in (1, 2, 3) if r not in taken), 3), "relationship": "18"},
     )
     if request.method == "POST" and form.is_valid():
         try:
@@ -637,7 +716,8 @@ def coverage(request: HttpRequest, public_id: str) -> HttpResponseBase:
     names = [f for f in CoverageForm.base_fields if f != "version"]
     form = CoverageForm(
         request.POST or None,
-        initial={f: getattr(row, f"{f}_id" if f in ("payer", "plan") else f) for f in names} | {"version": row.version},
+        initial={f: getattr(row, f"{f}_id" if f in ("payer", "plan") else f) for f in names}
+        | {"version": row.version},
     )
     conflicts: list[parts.Conflict] = []
     status = 200
@@ -681,7 +761,11 @@ def coverage_answer(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """The answer alone: asked every two seconds while the payer thinks."""
     row = _coverage(request, public_id)
     present.chart_read(request, [row.patient], "eligibility answer")
-    return render(request, "intake/answer.html", present.answer_context(row, _last_check(row), actor_of(request)))
+    return render(
+        request,
+        "intake/answer.html",
+        present.answer_context(row, _last_check(row), actor_of(request)),
+    )
 
 
 @require_POST
@@ -728,7 +812,9 @@ def coverage_discover(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = _patient(request, public_id)
     return say(
         request,
-        lambda: services.coverage_discover(patient=row, service_date=timezone.localdate(), actor=actor_of(request)),
+        lambda: services.coverage_discover(
+            patient=row, service_date=timezone.localdate(), actor=actor_of(request)
+        ),
         "Asking the payers of the former coverages.",
         reverse("intake:patient", args=[row.public_id]),
     )
@@ -786,17 +872,20 @@ def check_raw(request: HttpRequest, public_id: str, side: str) -> HttpResponseBa
             "caption": f"{interchange.kind}, control number {interchange.control_number}",
             "lines": parts.raw_lines(bytes(interchange.content).decode("latin-1")),
             "patient": present.banner(row.patient),
-            "crumbs": [parts.Crumb("Coverage", reverse("intake:coverage", args=[row.coverage.public_id]))],
+            "crumbs": [
+                parts.Crumb("Coverage", reverse("intake:coverage", args=[row.coverage.public_id]))
+            ],
         },
     )
 
 
-# --- orders ----------------------------------------------------------------------------------------------------------
+# --- orders ---------------------------------------------------------------------------------------
 
 
 def _order(request: HttpRequest, public_id: str) -> Order:
     return found(
-        Order.objects.visible_to(actor_of(request)).select_related("patient", "ordering", "site"), public_id=public_id
+        Order.objects.visible_to(actor_of(request)).select_related("patient", "ordering", "site"),
+        public_id=public_id,
     )
 
 
@@ -814,7 +903,9 @@ def _provider(form: OrderForm) -> Provider | None:
     if row is None:
         if not form.cleaned_data["ordering_name"]:
             raise Refused(
-                "This NPI is new here: enter the physician's last name.", field="ordering_name", code="missing"
+                "This NPI is new here: enter the physician's last name.",
+                field="ordering_name",
+                code="missing",
             )
         row = Provider.objects.create(npi=npi, last_name=form.cleaned_data["ordering_name"])
     return row
@@ -864,7 +955,10 @@ def order(request: HttpRequest, public_id: str) -> HttpResponseBase:
     actor = actor_of(request)
     present.chart_read(request, [row.patient], "order")
     form = OrderForm(
-        request.POST or None, initial=OrderForm.initial_of(row), actor=actor, organization_id=row.organization_id
+        request.POST or None,
+        initial=OrderForm.initial_of(row),
+        actor=actor,
+        organization_id=row.organization_id,
     )
     if request.method == "POST":
         actor.require("order.edit")
@@ -894,10 +988,18 @@ def order(request: HttpRequest, public_id: str) -> HttpResponseBase:
     office = row.ordering
     actions = []
     if actor.can("appointment.edit") and row.status == OrderStatus.OPEN:
-        actions.append(parts.Action("Book", reverse("intake:book", args=[row.public_id]), primary=True, key="b"))
+        actions.append(
+            parts.Action(
+                "Book", reverse("intake:book", args=[row.public_id]), primary=True, key="b"
+            )
+        )
     if actor.can("order.edit") and row.status in (OrderStatus.OPEN, OrderStatus.SCHEDULED):
         actions.append(
-            parts.Action("Cancel the order", reverse("intake:order_cancel", args=[row.public_id]), danger=True)
+            parts.Action(
+                "Cancel the order",
+                reverse("intake:order_cancel", args=[row.public_id]),
+                danger=True,
+            )
         )
     return form_page(
         request,
@@ -909,8 +1011,15 @@ def order(request: HttpRequest, public_id: str) -> HttpResponseBase:
         procedures=_procedures(),
         order=row,
         actions=actions,
-        blockers=[parts.Blocker(g.sentence.capitalize() + ".", g.fix.capitalize() + ".", code=g.code) for g in gaps],
-        call=f"Call {office.practice or office} {fmt.phone(office.phone)}".strip() if office and gaps else "",
+        blockers=[
+            parts.Blocker(g.sentence.capitalize() + ".", g.fix.capitalize() + ".", code=g.code)
+            for g in gaps
+        ],
+        call=(
+            f"Call {office.practice or office} {fmt.phone(office.phone)}".strip()
+            if office and gaps
+            else ""
+        ),
     )
 
 
@@ -929,7 +1038,13 @@ def order_cancel(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 def _with_reason(
-    request: HttpRequest, title: str, back: str, verb: Callable[[str], Any], *, text: str = "", danger: bool = False
+    request: HttpRequest,
+    title: str,
+    back: str,
+    verb: Callable[[str], Any],
+    *,
+    text: str = "",
+    danger: bool = False,
 ) -> HttpResponseBase:
     """A confirmation that asks for a reason."""
     form = ReasonForm(request.POST or None)
@@ -941,16 +1056,24 @@ def _with_reason(
         else:
             messages.success(request, f"{title}: done.")
             return redirect(back)
-    shown = {"title": title, "text": text, "form": form, "verb": title, "back_url": back, "danger": danger}
+    shown = {
+        "title": title,
+        "text": text,
+        "form": form,
+        "verb": title,
+        "back_url": back,
+        "danger": danger,
+    }
     return render(request, "components/confirm.html", shown, status=422 if form.errors else 200)
 
 
-# --- visits ----------------------------------------------------------------------------------------------------------
+# --- visits ---------------------------------------------------------------------------------------
 
 
 def _appointment(request: HttpRequest, public_id: str) -> Appointment:
     return found(
-        Appointment.objects.visible_to(actor_of(request)).select_related("patient", "site"), public_id=public_id
+        Appointment.objects.visible_to(actor_of(request)).select_related("patient", "site"),
+        public_id=public_id,
     )
 
 
@@ -965,7 +1088,9 @@ def book(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = _order(request, public_id)
     actor = actor_of(request)
     exams = OrderedExam.objects.filter(patient=row.patient, status=OrderStatus.OPEN).order_by("id")
-    sites = list(Site.objects.filter(organization_id=row.organization_id).values_list("id", flat=True))
+    sites = list(
+        Site.objects.filter(organization_id=row.organization_id).values_list("id", flat=True)
+    )
     initial = {
         "exams": list(exams.filter(order=row)),
         "site": row.site_id or (sites[0] if len(sites) == 1 else None),
@@ -1022,7 +1147,9 @@ def move(request: HttpRequest, public_id: str) -> HttpResponseBase:
     actor = actor_of(request)
     local = row.starts_at.astimezone(ZoneInfo(row.site.time_zone))
     exams = (
-        OrderedExam.objects.filter(Q(appointment=row) | Q(patient=row.patient, status=OrderStatus.OPEN))
+        OrderedExam.objects.filter(
+            Q(appointment=row) | Q(patient=row.patient, status=OrderStatus.OPEN)
+        )
         .exclude(status=OrderStatus.CANCELLED)
         .order_by("id")
     )
@@ -1086,7 +1213,9 @@ def move(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_GET
 @may("patient.view")
 def appointment(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    """One visit: its five gates with who does what, its exams, its estimate, and what can be done."""
+    """One visit: its five gates with who does what, its exams, its estimate, and what can be
+    done.
+    """
     row = _appointment(request, public_id)
     actor = actor_of(request)
     present.chart_read(request, [row.patient], "appointment")
@@ -1096,16 +1225,27 @@ def appointment(request: HttpRequest, public_id: str) -> HttpResponseBase:
         {
             "name": name.value,
             "part": part,
-            "owner": Role(row.gates[name.value]["owner"]).label if row.gates.get(name.value, {}).get("owner") else "",
-            "due": date.fromisoformat(row.gates[name.value]["due"])
-            if row.gates.get(name.value, {}).get("due")
-            else None,
+            "owner": (
+                Role(row.gates[name.value]["owner"]).label
+                if row.gates.get(name.value, {}).get("owner")
+                else ""
+            ),
+            "due": (
+                date.fromisoformat(row.gates[name.value]["due"])
+                if row.gates.get(name.value, {}).get("due")
+                else None
+            ),
             "decision": decisions.get(name.value),
-            "override": actor.can("authorization.override")
-            and row.status in services.LIVE
-            and row.gates.get(name.value, {}).get("state") in ("stop", "check")
-            and not row.gates.get(name.value, {}).get("overridden")
-            and (name is GateName.AUTHORIZATION or row.gates.get(name.value, {}).get("state") == "stop"),
+            "override": (
+                actor.can("authorization.override")
+                and row.status in services.LIVE
+                and row.gates.get(name.value, {}).get("state") in ("stop", "check")
+                and not row.gates.get(name.value, {}).get("overridden")
+                and (
+                    name is GateName.AUTHORIZATION
+                    or row.gates.get(name.value, {}).get("state") == "stop"
+                )
+            ),
         }
         for name, part in zip(GateName, present.gate_parts(row), strict=True)
     ]
@@ -1168,9 +1308,17 @@ def _visit_actions(row: Appointment, actor: Actor) -> list[parts.Action]:
         AppointmentStatus.NO_SHOW,
     ):
         again = row.status in (AppointmentStatus.CANCELLED, AppointmentStatus.NO_SHOW)
-        actions.append(parts.Action("Book again" if again else "Move", reverse("intake:move", args=page), key="m"))
+        actions.append(
+            parts.Action(
+                "Book again" if again else "Move", reverse("intake:move", args=page), key="m"
+            )
+        )
     if AppointmentStatus.NO_SHOW in allowed:
-        actions.append(parts.Action("Did not come", reverse("intake:no_show", args=page), "post", fields=version))
+        actions.append(
+            parts.Action(
+                "Did not come", reverse("intake:no_show", args=page), "post", fields=version
+            )
+        )
     if AppointmentStatus.CANCELLED in allowed:
         actions.append(parts.Action("Cancel", reverse("intake:cancel", args=page), danger=True))
     return actions
@@ -1181,10 +1329,17 @@ def _version(request: HttpRequest) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
-def _status_button(request: HttpRequest, public_id: str, verb: Callable[..., Any], done: str) -> HttpResponseBase:
+def _status_button(
+    request: HttpRequest, public_id: str, verb: Callable[..., Any], done: str
+) -> HttpResponseBase:
     row = _appointment(request, public_id)
     back = reverse("intake:appointment", args=[row.public_id])
-    return say(request, lambda: verb(appointment=row, actor=actor_of(request), version=_version(request)), done, back)
+    return say(
+        request,
+        lambda: verb(appointment=row, actor=actor_of(request), version=_version(request)),
+        done,
+        back,
+    )
 
 
 @require_POST
@@ -1214,7 +1369,9 @@ def cancel(request: HttpRequest, public_id: str) -> HttpResponseBase:
         request,
         "Cancel the appointment",
         back,
-        lambda reason: services.appointment_cancel(appointment=row, reason=reason, actor=actor_of(request)),
+        lambda reason: services.appointment_cancel(
+            appointment=row, reason=reason, actor=actor_of(request)
+        ),
         danger=True,
     )
 
@@ -1233,8 +1390,13 @@ def override(request: HttpRequest, public_id: str, gate: str) -> HttpResponseBas
         request,
         f"Override {gate}",
         back,
-        lambda reason: services.gate_override(appointment=row, gate=gate, reason=reason, actor=actor_of(request)),
-        text=f"{sentence} {fmt.money(dollars)} is at risk if the payer does not pay. Managers see every override.",
+        lambda reason: services.gate_override(
+            appointment=row, gate=gate, reason=reason, actor=actor_of(request)
+        ),
+        text=(
+            f"{sentence} {fmt.money(dollars)} is at risk if the payer does not pay. Managers see"
+            " every override."
+        ),
         danger=True,
     )
 
@@ -1265,7 +1427,9 @@ def estimate_make(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 def _estimate(request: HttpRequest, public_id: str) -> Estimate:
-    rows = Estimate.objects.visible_to(actor_of(request)).select_related("patient", "appointment__site__organization")
+    rows = Estimate.objects.visible_to(actor_of(request)).select_related(
+        "patient", "appointment__site__organization"
+    )
     return found(rows, public_id=public_id)
 
 
@@ -1282,7 +1446,11 @@ def estimate(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "row": row,
             "patient": present.banner(row.patient),
             "when": present.local_moment(row.appointment),
-            "crumbs": [parts.Crumb("Appointment", reverse("intake:appointment", args=[row.appointment.public_id]))],
+            "crumbs": [
+                parts.Crumb(
+                    "Appointment", reverse("intake:appointment", args=[row.appointment.public_id])
+                )
+            ],
             "orders": Order.objects.filter(exams__appointment=row.appointment).distinct(),
             "disclaimer": DISCLAIMER,
         },

@@ -1,4 +1,5 @@
-"""Coverage ↔ 270/271: what we ask for whom, and what the payer's answer means in plain words (FEATURES A3, A5).
+"""Coverage ↔ 270/271: what we ask for whom, and what the payer's answer means in plain words
+(FEATURES A3, A5).
 
 No database: rows in, `rcm.x12` facts out, and back. AAA and EB meanings are our own short words.
 """
@@ -14,7 +15,14 @@ from typing import Any
 from intake.estimate import BenefitFact
 from intake.models import CheckStatus, Coverage
 from rcm.accounts.models import Organization
-from rcm.x12.model import Benefit, DatePeriod, EligibilityRequest, EligibilityResponse, Party, Rejection
+from rcm.x12.model import (
+    Benefit,
+    DatePeriod,
+    EligibilityRequest,
+    EligibilityResponse,
+    Party,
+    Rejection,
+)
 
 FALLBACK = ("30",)
 SERVICE_TYPES: Mapping[str, tuple[str, ...]] = {
@@ -30,8 +38,9 @@ SERVICE_TYPES: Mapping[str, tuple[str, ...]] = {
     "MG": ("4", "73", "30"),
     "DXA": ("4", "73", "30"),
 }
-"""Service types by modality where the payer's own row says nothing (FEATURES A5): 62 MRI and CT, 73 diagnostic medical,
-4 diagnostic X-ray, 30 the plan as a whole."""
+"""Service types by modality where the payer's own row says nothing (FEATURES A5): 62 MRI and CT, 73
+diagnostic medical, 4 diagnostic X-ray, 30 the plan as a whole.
+"""
 
 KINDS = {
     **dict.fromkeys(("1", "2", "3", "4", "5"), "active"),
@@ -102,9 +111,13 @@ class Answer:
 
 
 def service_types(table: Mapping[str, Any], modality: str) -> tuple[str, ...]:
-    """What to ask this payer for this modality, in order of preference; its own row first, the whole plan last."""
+    """What to ask this payer for this modality, in order of preference; its own row first, the
+    whole plan last.
+    """
     own = table.get(modality) or table.get("*") or ()
-    found = tuple(str(t) for t in ([own] if isinstance(own, str) else own)) or SERVICE_TYPES.get(modality, FALLBACK)
+    found = tuple(str(t) for t in ([own] if isinstance(own, str) else own)) or SERVICE_TYPES.get(
+        modality, FALLBACK
+    )
     return found if "30" in found else (*found, "30")
 
 
@@ -144,12 +157,20 @@ def people(coverage: Coverage, dependent_entity: str = "03") -> tuple[Party, Par
         coverage.member_id,
     )
     dependent = _person(
-        dependent_entity, patient.last_name, patient.first_name, patient.middle_name, patient.born_on, patient.sex, ""
+        dependent_entity,
+        patient.last_name,
+        patient.first_name,
+        patient.middle_name,
+        patient.born_on,
+        patient.sex,
+        "",
     )
     return subscriber, dependent, coverage.relationship
 
 
-def _person(entity: str, last: str, first: str, middle: str, born_on: date | None, sex: str, member_id: str) -> Party:
+def _person(
+    entity: str, last: str, first: str, middle: str, born_on: date | None, sex: str, member_id: str
+) -> Party:
     return Party(
         entity,
         last,
@@ -164,7 +185,12 @@ def _person(entity: str, last: str, first: str, middle: str, born_on: date | Non
 
 
 def request_of(
-    coverage: Coverage, *, organization: Organization, service_date: date, types: Sequence[str], trace: str
+    coverage: Coverage,
+    *,
+    organization: Organization,
+    service_date: date,
+    types: Sequence[str],
+    trace: str,
 ) -> EligibilityRequest:
     """The 270 inquiry about one coverage on one day."""
     subscriber, dependent, relationship = people(coverage)
@@ -204,26 +230,39 @@ def answer_of(response: EligibilityResponse, coverage: Coverage) -> Answer:
                 "fix": "Call the payer.",
             },
         )
-    start, end = _period([*response.dates, *(d for b in response.benefits if b.code in "12345678" for d in b.dates)])
+    start, end = _period(
+        [*response.dates, *(d for b in response.benefits if b.code in "12345678" for d in b.dates)]
+    )
     return Answer(
         status=status,
         traces=tuple(t.number for t in response.traces),
-        plan_name=next((b.plan for b in response.benefits if b.code in ("1", "2", "3", "4", "5") and b.plan), "")[:80],
+        plan_name=next(
+            (b.plan for b in response.benefits if b.code in ("1", "2", "3", "4", "5") and b.plan),
+            "",
+        )[:80],
         covered_from=start,
         covered_to=end,
         auth_required=_auth_flag(response.benefits),
         rejections=refused,
-        differences=_differences(response, coverage) if status in (CheckStatus.ACTIVE, CheckStatus.INACTIVE) else (),
+        differences=(
+            _differences(response, coverage)
+            if status in (CheckStatus.ACTIVE, CheckStatus.INACTIVE)
+            else ()
+        ),
         benefits=tuple(_benefit(b) for b in response.benefits),
     )
 
 
 def _rejection(r: Rejection) -> dict[str, str]:
-    sentence, field = AAA.get(r.reason, (f"The payer refused the question with reason {r.reason or 'none given'}.", ""))
+    sentence, field = AAA.get(
+        r.reason, (f"The payer refused the question with reason {r.reason or 'none given'}.", "")
+    )
     if r.reason in TRANSIENT or r.follow_up in ("R", "S", "Y"):
         fix = "Ask again later."
     else:
-        fix = f"Correct the {field.replace('_', ' ')} and ask again." if field else "Call the payer."
+        fix = (
+            f"Correct the {field.replace('_', ' ')} and ask again." if field else "Call the payer."
+        )
     return {"code": r.reason, "sentence": sentence, "field": field, "fix": fix}
 
 
@@ -247,12 +286,16 @@ def _period(dates: Sequence[DatePeriod]) -> tuple[date | None, date | None]:
 
 
 def _differences(response: EligibilityResponse, coverage: Coverage) -> tuple[dict[str, str], ...]:
-    """Where the payer's record of the person is not ours; `field` names ours, so that "use payer's value" can set it."""
+    """Where the payer's record of the person is not ours; `field` names ours, so that "use payer's
+    value" can set it.
+    """
     patient = coverage.patient
     found = []
 
     def compare(field: str, ours: Any, theirs: Any) -> None:
-        left, right = (x.isoformat() if isinstance(x, date) else str(x or "") for x in (ours, theirs))
+        left, right = (
+            x.isoformat() if isinstance(x, date) else str(x or "") for x in (ours, theirs)
+        )
         if right and "".join(left.upper().split()) != "".join(right.upper().split()):
             found.append({"field": field, "ours": left, "theirs": right})
 
@@ -280,7 +323,7 @@ def _benefit(b: Benefit) -> BenefitFact:
         amount=b.amount,
         percent=(b.percent * 100).quantize(Decimal("0.01")) if b.percent is not None else None,
         in_network={"Y": True, "N": False}.get(b.in_network),
-        text=" ".join([*(p.full_name for p in b.parties), *b.messages, "not covered" if b.code == "I" else ""]).strip()[
-            :300
-        ],
+        text=" ".join(
+            [*(p.full_name for p in b.parties), *b.messages, "not covered" if b.code == "I" else ""]
+        ).strip()[:300],
     )

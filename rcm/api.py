@@ -1,4 +1,6 @@
-"""The REST API, version 1: every room's endpoints under one address, with its sign-in, its description and one error shape."""
+"""The REST API, version 1: every room's endpoints under one address, with its sign-in, its
+description and one error shape.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,10 @@ class PartnerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
         from django.conf import settings
 
         scopes = settings.OAUTH2_PROVIDER["SCOPES"]
-        return {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "/api/v1/oauth/token", "scopes": scopes}}}
+        return {
+            "type": "oauth2",
+            "flows": {"clientCredentials": {"tokenUrl": "/api/v1/oauth/token", "scopes": scopes}},
+        }
 
     def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
         wanted = getattr(auto_schema.view, "scopes", {}).get(auto_schema.method)
@@ -53,7 +58,9 @@ WRONG_SECRETS, WINDOW_SECONDS = 20, 60
 
 
 class SlowTokenView(TokenView):
-    """The token endpoint, which stops listening to an address that keeps guessing (RELIABILITY S17)."""
+    """The token endpoint, which stops listening to an address that keeps guessing (RELIABILITY
+    S17).
+    """
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         key = f"token:{get_adapter().get_client_ip(request)}"
@@ -107,6 +114,11 @@ for room in ROOMS:
     if find_spec(f"{room}.api"):
         module = import_module(f"{room}.api")
         urlpatterns.append(
-            path("", include(module.urlpatterns if hasattr(module, "urlpatterns") else module.router.urls))
+            path(
+                "",
+                include(
+                    module.urlpatterns if hasattr(module, "urlpatterns") else module.router.urls
+                ),
+            )
         )
 urlpatterns.append(re_path(r"^.*$", not_found, name="api-not-found"))

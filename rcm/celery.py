@@ -1,7 +1,9 @@
-"""Celery: three queues, late acknowledgement, and the settings that lose no job (RELIABILITY M1 to M5).
+"""Celery: three queues, late acknowledgement, and the settings that lose no job (RELIABILITY M1 to
+M5).
 
-The broker is only a wake-up call: whatever must not be lost stands in the outbox or in a table first, and every task is
-idempotent by an effect key in the database. The schedule is the sum of what each app's `tasks.py` declares as `BEAT`.
+The broker is only a wake-up call: whatever must not be lost stands in the outbox or in a table
+first, and every task is idempotent by an effect key in the database. The schedule is the sum of
+what each app's `tasks.py` declares as `BEAT`.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rcm.settings")
 class PatientQoS(redis.QoS):
     """Gives nothing back over a connection that is gone.
 
-    kombu tries, finds no connection, raises, and the worker ends for good when Redis was killed under it. What was in hand comes back by
-    the visibility timeout, and sooner by the reconciler.
+    kombu tries, finds no connection, raises, and the worker ends for good when Redis was killed
+    under it. What was in hand comes back by the visibility timeout, and sooner by the reconciler.
     """
 
     def restore_unacked_once(self, stderr: Any = None) -> None:

@@ -1,7 +1,7 @@
 """From JSON to frozen facts: one strict reader for every engine behind the API.
 
-Types come from the dataclass itself. Every problem becomes `{field, code, message}`; unknown keys are problems too,
-since a misspelled fact would otherwise count as "not given".
+Types come from the dataclass itself. Every problem becomes `{field, code, message}`; unknown keys
+are problems too, since a misspelled fact would otherwise count as "not given".
 """
 
 from __future__ import annotations
@@ -44,13 +44,17 @@ def read_facts(kind: type[T], data: object, path: str, problems: list[Problem]) 
     for key, raw in data.items():
         where = f"{path}.{key}" if path else str(key)
         if key not in hints:
-            problems.append(problem(where, "unknown_field", f"There is no field '{str(key)[:60]}' here."))
+            problems.append(
+                problem(where, "unknown_field", f"There is no field '{str(key)[:60]}' here.")
+            )
             continue
         if raw is None and key not in required:
             continue
         values[key] = _value(hints[key], raw, where, problems)
     for key in sorted(required - set(data)):
-        problems.append(problem(f"{path}.{key}" if path else key, "required", "This field is needed."))
+        problems.append(
+            problem(f"{path}.{key}" if path else key, "required", "This field is needed.")
+        )
     return None if len(problems) > before else kind(**values)
 
 

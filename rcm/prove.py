@@ -1,8 +1,10 @@
-"""`manage.py prove`: every invariant of ARCHITECTURE.md recomputed on the live database by plain SQL, each with its count.
+"""`manage.py prove`: every invariant of ARCHITECTURE.md recomputed on the live database by plain
+SQL, each with its count.
 
-A check is one statement that returns the breaches (at most a few are shown by key) and one that counts what was looked at. They use no
-service and no cached figure of the product, so that a wrong service cannot prove itself right. One organization at a time, as the
-application role: the same row-level security holds that holds for everybody.
+A check is one statement that returns the breaches (at most a few are shown by key) and one that
+counts what was looked at. They use no service and no cached figure of the product, so that a wrong
+service cannot prove itself right. One organization at a time, as the application role: the same
+row-level security holds that holds for everybody.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from rcm.accounts.scope import scope
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One promise. `looked` counts rows examined, `breaches` selects a key and a few words for each row that breaks it."""
+    """One promise. `looked` counts rows examined, `breaches` selects a key and a few words for each
+    row that breaks it.
+    """
 
     number: str
     promise: str
@@ -58,7 +62,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "3",
-        "Every cent of a posted remittance is on claims, the provider account or unapplied cash, and equals the check",
+        "Every cent of a posted remittance is on claims, the provider account or unapplied cash,"
+        " and equals the check",
         "SELECT count(*) FROM remittance_remittance WHERE status = 'posted'",
         """SELECT r.id, 'check ' || r.amount || ', cash posted ' || coalesce(sum(e.amount), 0) FROM remittance_remittance r
              LEFT JOIN ledger_ledgerentry e ON e.remittance_id = r.id AND e.account = 'cash'
@@ -76,8 +81,10 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "Q3",
         "Every remittance says what the stored bytes say: check number and amount",
-        "SELECT count(*) FROM remittance_remittance WHERE source = '835' AND interchange_id IS NOT NULL AND status <> 'quarantined'",
-        # the element separator is the 4th character of an interchange, the segment terminator the 106th
+        "SELECT count(*) FROM remittance_remittance WHERE source = '835' AND interchange_id IS NOT"
+        " NULL AND status <> 'quarantined'",
+        # the element separator is the 4th character of an interchange, the segment terminator the
+        # 106th
         r"""WITH files AS (SELECT i.id, substr(t.body, 4, 1) AS element, substr(t.body, 106, 1) AS terminator, t.body FROM exchange_interchange i,
                 LATERAL (SELECT ltrim(convert_from(i.content, 'LATIN1'), E'\ufeff \r\n') AS body) t
                WHERE i.id IN (SELECT interchange_id FROM remittance_remittance WHERE source = '835')),
@@ -93,7 +100,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "4",
         "No effect happened twice: effect keys, received files, payments",
-        "SELECT (SELECT count(*) FROM ledger_ledgertransaction) + (SELECT count(*) FROM exchange_interchange) + (SELECT count(*) FROM remittance_remittance)",
+        "SELECT (SELECT count(*) FROM ledger_ledgertransaction) + (SELECT count(*) FROM"
+        " exchange_interchange) + (SELECT count(*) FROM remittance_remittance)",
         """SELECT min(id), 'effect key twice' FROM ledger_ledgertransaction GROUP BY organization_id, effect_key HAVING count(*) > 1
            UNION ALL SELECT min(id), 'same bytes twice' FROM exchange_interchange WHERE direction = 'in' GROUP BY organization_id, kind, sha256 HAVING count(*) > 1
            UNION ALL SELECT min(id), 'same payment twice' FROM remittance_remittance GROUP BY organization_id, trace, payer_ref, occurrence HAVING count(*) > 1
@@ -102,7 +110,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "5",
         "No professional or global charge is released without a final signed report",
-        "SELECT count(*) FROM charges_charge WHERE status IN ('released', 'billed', 'self_pay') AND component IN ('', '26')",
+        "SELECT count(*) FROM charges_charge WHERE status IN ('released', 'billed', 'self_pay') AND"
+        " component IN ('', '26')",
         """SELECT c.id, c.code || ' without final report' FROM charges_charge c JOIN charges_exam x ON x.id = c.exam_id
             WHERE c.status IN ('released', 'billed', 'self_pay') AND c.component IN ('', '26')
               AND NOT EXISTS (SELECT 1 FROM charges_report r WHERE r.exam_id = x.id AND r.status IN ('F', 'C') AND r.signed_at IS NOT NULL)""",
@@ -160,7 +169,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "11",
-        "Every tenant table is under forced row-level security, and the role of the product is bound by it",
+        "Every tenant table is under forced row-level security, and the role of the product is"
+        " bound by it",
         "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p') AND relrowsecurity",
         """SELECT c.oid::bigint, c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id' AND NOT a.attisdropped
             WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
@@ -197,9 +207,13 @@ class Proof:
 
 
 def prove(organizations: Iterable[Organization] | None = None, *, show: int = 5) -> list[Proof]:
-    """Run every check for each organization. `breaches` holds at most `show` rows; `total` counts all."""
+    """Run every check for each organization. `breaches` holds at most `show` rows; `total` counts
+    all.
+    """
     out: list[Proof] = []
-    for organization in organizations if organizations is not None else Organization.objects.order_by("code"):
+    for organization in (
+        organizations if organizations is not None else Organization.objects.order_by("code")
+    ):
         with scope(Actor.system("prove", [organization.pk])), connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = '10min'")
             for check in CHECKS:

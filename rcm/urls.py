@@ -1,4 +1,6 @@
-"""Every route of the product: screens by phase, sign-in, API. The test of permissions walks this table."""
+"""Every route of the product: screens by phase, sign-in, API. The test of permissions walks this
+table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""REST of the remittance phase: remittances in, posted and read; denials with their deadlines. The same services as the screens."""
+"""REST of the remittance phase: remittances in, posted and read; denials with their deadlines. The
+same services as the screens.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ from intake.api import ChartReads
 from rcm.accounts.problems import Refused
 from rcm.accounts.rest import ByPublicId, etag
 from remittance import services
-from remittance.models import Appeal, ClaimPayment, Denial, ProviderAdjustment, Remittance, ServicePayment
+from remittance.models import (
+    Appeal,
+    ClaimPayment,
+    Denial,
+    ProviderAdjustment,
+    Remittance,
+    ServicePayment,
+)
 from remittance.services.receiving import receive_now
 
 
@@ -57,9 +66,21 @@ class PaymentOut(serializers.ModelSerializer):
     class Meta:
         model = ClaimPayment
         fields: ClassVar[list[str]] = [
-            "id", "position", "claim", "claim_number", "payer_control_number", "status_code", "billed", "paid", "patient_responsibility", "service_date", "state",
-            "exception", "sentence", "services",
-        ]  # fmt: skip
+            "id",
+            "position",
+            "claim",
+            "claim_number",
+            "payer_control_number",
+            "status_code",
+            "billed",
+            "paid",
+            "patient_responsibility",
+            "service_date",
+            "state",
+            "exception",
+            "sentence",
+            "services",
+        ]
 
 
 class ProviderAdjustmentOut(serializers.ModelSerializer):
@@ -75,9 +96,27 @@ class RemittanceOut(serializers.ModelSerializer):
     class Meta:
         model = Remittance
         fields: ClassVar[list[str]] = [
-            "id", "trace", "payer_ref", "occurrence", "payer", "payer_name", "source", "method", "paid_on", "amount", "claims_total", "plb_total", "claim_count",
-            "status", "findings", "received_at", "posted_at", "reversed_at", "deposited_on", "version",
-        ]  # fmt: skip
+            "id",
+            "trace",
+            "payer_ref",
+            "occurrence",
+            "payer",
+            "payer_name",
+            "source",
+            "method",
+            "paid_on",
+            "amount",
+            "claims_total",
+            "plb_total",
+            "claim_count",
+            "status",
+            "findings",
+            "received_at",
+            "posted_at",
+            "reversed_at",
+            "deposited_on",
+            "version",
+        ]
 
 
 class RemittanceWhole(RemittanceOut):
@@ -92,7 +131,9 @@ class RemittanceWhole(RemittanceOut):
 class RemittanceIn(serializers.Serializer):
     """An 835 file, byte for byte."""
 
-    content = serializers.CharField(help_text="The file in base64", max_length=12_000_000, trim_whitespace=False)
+    content = serializers.CharField(
+        help_text="The file in base64", max_length=12_000_000, trim_whitespace=False
+    )
     file_name = serializers.CharField(max_length=120, required=False, default="upload.835")
 
     def validate_content(self, value: str) -> bytes:
@@ -119,7 +160,9 @@ class PostedOut(serializers.Serializer):
     denials = serializers.IntegerField()
     variances = serializers.IntegerField()
     unapplied = serializers.IntegerField()
-    repeated = serializers.BooleanField(help_text="It had been posted before; nothing was written now")
+    repeated = serializers.BooleanField(
+        help_text="It had been posted before; nothing was written now"
+    )
 
 
 class RemittanceFilter(filters.FilterSet):
@@ -133,7 +176,9 @@ class RemittanceFilter(filters.FilterSet):
         fields: ClassVar[list[str]] = ["status", "trace", "payer", "paid_on"]
 
 
-class RemittanceView(ByPublicId, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class RemittanceView(
+    ByPublicId, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
     """Remittances. POST takes an 835 file; `…/post` posts one that balances, once."""
 
     scopes: ClassVar[dict[str, str]] = {"GET": "remittances:read", "POST": "remittances:write"}
@@ -166,14 +211,19 @@ class RemittanceView(ByPublicId, mixins.ListModelMixin, mixins.RetrieveModelMixi
         code = (
             status.HTTP_200_OK
             if not fresh
-            else status.HTTP_201_CREATED
-            if interchange.status != "stored"
-            else status.HTTP_202_ACCEPTED
+            else (
+                status.HTTP_201_CREATED
+                if interchange.status != "stored"
+                else status.HTTP_202_ACCEPTED
+            )
         )
         body = {
-            "interchange": interchange.public_id, "repeated": not fresh, "status": interchange.status, "summary": interchange.summary,
+            "interchange": interchange.public_id,
+            "repeated": not fresh,
+            "status": interchange.status,
+            "summary": interchange.summary,
             "remittances": RemittanceOut(rows, many=True).data,
-        }  # fmt: skip
+        }
         return Response(body, status=code)
 
     @extend_schema(request=None, responses={200: PostedOut})
@@ -183,15 +233,22 @@ class RemittanceView(ByPublicId, mixins.ListModelMixin, mixins.RetrieveModelMixi
         row = self.get_object()
         if row.claim_count > 5000:
             raise Refused(
-                "This remittance is large: the posting workers post it.", code="too_large", fix="Post it on its screen."
+                "This remittance is large: the posting workers post it.",
+                code="too_large",
+                fix="Post it on its screen.",
             )
         done = services.remittance_post(remittance=row, actor=self.actor)
         return Response(
             {
-                "remittance": RemittanceOut(row).data, "claims": done.claims, "transactions": done.transactions, "denials": done.denials,
-                "variances": done.variances, "unapplied": done.unapplied, "repeated": done.repeated,
+                "remittance": RemittanceOut(row).data,
+                "claims": done.claims,
+                "transactions": done.transactions,
+                "denials": done.denials,
+                "variances": done.variances,
+                "unapplied": done.unapplied,
+                "repeated": done.repeated,
             }
-        )  # fmt: skip
+        )
 
     @extend_schema(responses={200: PaymentOut(many=True)}, filters=False)
     @action(detail=True, methods=["get"], filterset_class=None)
@@ -226,7 +283,15 @@ class AppealOut(serializers.ModelSerializer):
 
     class Meta:
         model = Appeal
-        fields: ClassVar[list[str]] = ["id", "level", "sent_on", "due_on", "outcome", "outcome_on", "recovered"]
+        fields: ClassVar[list[str]] = [
+            "id",
+            "level",
+            "sent_on",
+            "due_on",
+            "outcome",
+            "outcome_on",
+            "recovered",
+        ]
 
 
 class DenialOut(serializers.ModelSerializer):
@@ -242,9 +307,32 @@ class DenialOut(serializers.ModelSerializer):
     class Meta:
         model = Denial
         fields: ClassVar[list[str]] = [
-            "id", "claim", "claim_number", "payer", "code", "modifiers", "group", "reason", "remarks", "category", "amount", "expected", "status", "denied_on",
-            "appeal_by", "correct_by", "owner_stage", "preventable", "root_cause", "repeat", "next_claim", "recovered", "resolved_on", "appeals", "version",
-        ]  # fmt: skip
+            "id",
+            "claim",
+            "claim_number",
+            "payer",
+            "code",
+            "modifiers",
+            "group",
+            "reason",
+            "remarks",
+            "category",
+            "amount",
+            "expected",
+            "status",
+            "denied_on",
+            "appeal_by",
+            "correct_by",
+            "owner_stage",
+            "preventable",
+            "root_cause",
+            "repeat",
+            "next_claim",
+            "recovered",
+            "resolved_on",
+            "appeals",
+            "version",
+        ]
 
     def get_appeals(self, row: Denial) -> list[dict[str, Any]]:
         return [dict(AppealOut(a).data) for a in sorted(row.appeals.all(), key=lambda a: a.level)]
@@ -262,7 +350,9 @@ class DenialFilter(filters.FilterSet):
         fields: ClassVar[list[str]] = ["status", "category", "reason", "payer", "appeal_by"]
 
 
-class DenialView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class DenialView(
+    ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
     """Denials, normalized and dated, with their appeals."""
 
     scopes: ClassVar[dict[str, str]] = {"GET": "work:read"}
@@ -275,7 +365,9 @@ class DenialView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, v
         return (
             super()
             .get_queryset()
-            .prefetch_related(Prefetch("appeals", queryset=Appeal.objects.defer("packet", "letter")))
+            .prefetch_related(
+                Prefetch("appeals", queryset=Appeal.objects.defer("packet", "letter"))
+            )
         )
 
     queryset = Denial.objects.select_related("claim", "payer", "line", "next_claim")
@@ -286,7 +378,10 @@ class DenialView(ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, v
         ids = {r.claim.patient_id for r in rows}
         if ids:
             record_access(
-                organization_id=min(self.actor.organizations), patient_ids=ids, actor=self.actor, purpose="api denials"
+                organization_id=min(self.actor.organizations),
+                patient_ids=ids,
+                actor=self.actor,
+                purpose="api denials",
             )
 
 

@@ -17,10 +17,23 @@ class RemittanceConfig(AppConfig):
 
         register_processor("835", receive_835, queue="posting")
         subscribe("remittance.ready", events.on_ready, name="remittance.post", queue="posting")
-        subscribe("remittance.next_payer", events.on_next_payer, name="remittance.next_payer", queue="batch")
-        subscribe("interchange.failed", events.on_exchange_failure, name="remittance.interchange.failed", queue="batch")
         subscribe(
-            "interchange.recovered", events.on_exchange_recovery, name="remittance.interchange.recovered", queue="batch"
+            "remittance.next_payer",
+            events.on_next_payer,
+            name="remittance.next_payer",
+            queue="batch",
+        )
+        subscribe(
+            "interchange.failed",
+            events.on_exchange_failure,
+            name="remittance.interchange.failed",
+            queue="batch",
+        )
+        subscribe(
+            "interchange.recovered",
+            events.on_exchange_recovery,
+            name="remittance.interchange.recovered",
+            queue="batch",
         )
         nav.register(
             nav.Entry(

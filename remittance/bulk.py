@@ -1,5 +1,7 @@
-"""Many rows in one statement: INSERT and UPDATE from one JSON parameter, which PostgreSQL reads faster than we could spell thousands of
-VALUES. COPY itself is closed to tables under row-level security."""
+"""Many rows in one statement: INSERT and UPDATE from one JSON parameter, which PostgreSQL reads
+faster than we could spell thousands of VALUES. COPY itself is closed to tables under row-level
+security.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ PART = 5000
 
 
 def ids(model: type[Model], count: int) -> list[int]:
-    """Fresh primary keys, so that rows of several tables can name each other before they are written."""
+    """Fresh primary keys, so that rows of several tables can name each other before they are
+    written.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
@@ -35,19 +39,26 @@ def _plain(value: Any) -> Any:
 
 
 def _dump(rows: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps(rows, default=_plain, separators=(",", ":"), ensure_ascii=False).replace("\\u0000", "")
+    return json.dumps(rows, default=_plain, separators=(",", ":"), ensure_ascii=False).replace(
+        "\\u0000", ""
+    )
 
 
 def _shape(model: type[Model], names: Sequence[str]) -> str:
     fields = {f.column: f for f in model._meta.local_fields}
     return ", ".join(
-        f'"{n}" {fields[n].rel_db_type(connection) if fields[n].remote_field else fields[n].db_type(connection)}'
+        f'"{n}"'
+        f" {fields[n].rel_db_type(connection) if fields[n].remote_field else fields[n].db_type(connection)}"
         for n in names
     )
 
 
-def insert(model: type[Model], rows: Sequence[Mapping[str, Any]], *, skip_known: bool = False) -> int:
-    """Insert rows given as {column: value}; all have the same columns. `skip_known` leaves rows that stand already. Returns rows written."""
+def insert(
+    model: type[Model], rows: Sequence[Mapping[str, Any]], *, skip_known: bool = False
+) -> int:
+    """Insert rows given as {column: value}; all have the same columns. `skip_known` leaves rows
+    that stand already. Returns rows written.
+    """
     written = 0
     if not rows:
         return 0
@@ -65,7 +76,9 @@ def insert(model: type[Model], rows: Sequence[Mapping[str, Any]], *, skip_known:
 
 
 def update(model: type[Model], rows: Sequence[Mapping[str, Any]]) -> int:
-    """Update rows given as {"id": …, column: value}; all have the same columns. Returns rows changed."""
+    """Update rows given as {"id": …, column: value}; all have the same columns. Returns rows
+    changed.
+    """
     changed = 0
     if not rows:
         return 0

@@ -1,4 +1,6 @@
-"""Until when a denial can be appealed or corrected: computed, never typed (DOMAIN F6, E5). Days are calendar days; the last day counts."""
+"""Until when a denial can be appealed or corrected: computed, never typed (DOMAIN F6, E5). Days are
+calendar days; the last day counts.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,13 @@ class PayerClock:
     accepts_replacement: bool = True
 
 
-def appeal_due(clock: PayerClock, decided_on: date, *, level: int = 1, amount: Decimal | None = None) -> date | None:
-    """Last day to appeal at a level. Original Medicare counts from receipt, presumed some days after the notice. None when there is no
-    such level, or when the amount in dispute is below its least amount."""
+def appeal_due(
+    clock: PayerClock, decided_on: date, *, level: int = 1, amount: Decimal | None = None
+) -> date | None:
+    """Last day to appeal at a level. Original Medicare counts from receipt, presumed some days
+    after the notice. None when there is no such level, or when the amount in dispute is below its
+    least amount.
+    """
     row = tables.appeal_level(clock.kind, level, decided_on)
     if row is None or (row.minimum is not None and amount is not None and amount < row.minimum):
         return None
@@ -30,10 +36,15 @@ def appeal_due(clock: PayerClock, decided_on: date, *, level: int = 1, amount: D
 
 
 def correct_due(
-    clock: PayerClock, decided_on: date, *, unprocessable: bool = False, filing_deadline: date | None = None
+    clock: PayerClock,
+    decided_on: date,
+    *,
+    unprocessable: bool = False,
+    filing_deadline: date | None = None,
 ) -> date | None:
-    """Last day for a corrected claim. An unprocessable claim (MA130) is sent anew within the filing limit; a payer that takes no replacement
-    knows only the appeal clock."""
+    """Last day for a corrected claim. An unprocessable claim (MA130) is sent anew within the filing
+    limit; a payer that takes no replacement knows only the appeal clock.
+    """
     if unprocessable:
         return filing_deadline
     if not clock.accepts_replacement:
@@ -43,8 +54,12 @@ def correct_due(
     return decided_on + timedelta(days=clock.corrected_days)
 
 
-def score(expected: Decimal, odds: Decimal, effort: Decimal, days_left: int | None) -> tuple[Decimal, dict[str, str]]:
-    """Order of work, with every part shown (DOMAIN G2, FEATURES I2): dollars × odds × urgency ÷ effort, urgency 1 to 3 in the last 30 days."""
+def score(
+    expected: Decimal, odds: Decimal, effort: Decimal, days_left: int | None
+) -> tuple[Decimal, dict[str, str]]:
+    """Order of work, with every part shown (DOMAIN G2, FEATURES I2): dollars × odds × urgency ÷
+    effort, urgency 1 to 3 in the last 30 days.
+    """
     left = Decimal(30 if days_left is None else max(0, days_left))
     urgency = 1 + 2 * max(Decimal(0), 1 - left / 30)
     total = (expected * odds * urgency / effort).quantize(Decimal("0.01"))

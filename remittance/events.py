@@ -1,4 +1,6 @@
-"""What this phase does when something happened elsewhere, or a moment ago here. Handlers of the outbox: at least once, effects once."""
+"""What this phase does when something happened elsewhere, or a moment ago here. Handlers of the
+outbox: at least once, effects once.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,15 @@ from remittance.services import bank, posting, runs
 from remittance.services.reference import policy
 
 WHOLE = 300
-"""A remittance of at most so many claims is posted in one transaction; a larger one in chunks with progress."""
+"""A remittance of at most so many claims is posted in one transaction; a larger one in chunks with
+progress.
+"""
 
 
 def on_ready(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    """Post what has no exception, where the policy says so (FEATURES G2); the others wait for a person."""
+    """Post what has no exception, where the policy says so (FEATURES G2); the others wait for a
+    person.
+    """
     for row in Remittance.objects.filter(
         pk__in=[e.payload["remittance_id"] for e in events], status=RemittanceStatus.READY
     ).order_by("id"):
@@ -37,7 +43,9 @@ def on_ready(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
 
 
 def on_next_payer(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    """The claim to the next payer with this one's decision; without such a payer the patient's share moves on (FEATURES G9)."""
+    """The claim to the next payer with this one's decision; without such a payer the patient's
+    share moves on (FEATURES G9).
+    """
     ids = [e.payload["payment_id"] for e in events]
     rows = (
         ClaimPayment.objects.filter(pk__in=ids, state=PaymentState.POSTED, claim__isnull=False)
@@ -53,7 +61,10 @@ def on_next_payer(events: Sequence[Event], *, actor: Actor, at: datetime) -> Non
             LineDecision(
                 s.line_id,
                 s.paid,
-                tuple((a.group, a.reason, a.amount) for a in sorted(s.adjustments.all(), key=lambda a: a.pk)),
+                tuple(
+                    (a.group, a.reason, a.amount)
+                    for a in sorted(s.adjustments.all(), key=lambda a: a.pk)
+                ),
                 s.code,
                 tuple(s.modifiers),
                 s.units,
@@ -61,8 +72,12 @@ def on_next_payer(events: Sequence[Event], *, actor: Actor, at: datetime) -> Non
             for s in sorted(row.services.all(), key=lambda s: s.position)
             if s.line_id is not None
         ]
-        whole = tuple((a.group, a.reason, a.amount) for a in row.adjustments.all() if a.service_id is None)
-        decision = PayerDecision(row.claim_id, row.remittance.paid_on, row.paid, lines, whole, row.payer_control_number)
+        whole = tuple(
+            (a.group, a.reason, a.amount) for a in row.adjustments.all() if a.service_id is None
+        )
+        decision = PayerDecision(
+            row.claim_id, row.remittance.paid_on, row.paid, lines, whole, row.payer_control_number
+        )
         following = claims.claim_secondary(decision=decision, actor=actor, at=at, scrub=False)
         if following is None:
             alone.append(row.claim_id)
@@ -84,14 +99,24 @@ def on_exchange_failure(events: Sequence[Event], *, actor: Actor, at: datetime) 
     open_items(
         [
             ItemSpec(
-                row.organization_id, "quarantined_files", "interchange", row.pk, "unreadable", f"An 835 could not be read: {row.error}"[:200],
-                at + timedelta(days=1), fix="Ask the clearinghouse for the file again, or replay it once the cause is gone.", dollars=Decimal(0),
+                row.organization_id,
+                "quarantined_files",
+                "interchange",
+                row.pk,
+                "unreadable",
+                f"An 835 could not be read: {row.error}"[:200],
+                at + timedelta(days=1),
+                fix=(
+                    "Ask the clearinghouse for the file again, or replay it once the cause is gone."
+                ),
+                dollars=Decimal(0),
                 facts={"trace": row.control_number, "file": row.file_name},
             )
             for row in rows.defer("content")
         ],
-        actor=actor, at=at,
-    )  # fmt: skip
+        actor=actor,
+        at=at,
+    )
 
 
 def on_exchange_recovery(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:

@@ -20,25 +20,37 @@ def payers(request: HttpRequest | None) -> QuerySet[Payer]:
 
 
 def _search(placeholder: str) -> f.CharFilter:
-    return f.CharFilter(label=placeholder, method="search", widget=forms.TextInput(attrs={"placeholder": placeholder}))
+    return f.CharFilter(
+        label=placeholder,
+        method="search",
+        widget=forms.TextInput(attrs={"placeholder": placeholder}),
+    )
 
 
 class RemittanceFilter(f.FilterSet):
     q = _search("Check, EFT or payer")
-    payer = f.ModelMultipleChoiceFilter(label="Payer", queryset=payers, widget=MenuMultiple("Payer"))
-    source = f.ChoiceFilter(label="Source", choices=[("835", "835"), ("paper", "Paper")], empty_label="Any source")
+    payer = f.ModelMultipleChoiceFilter(
+        label="Payer", queryset=payers, widget=MenuMultiple("Payer")
+    )
+    source = f.ChoiceFilter(
+        label="Source", choices=[("835", "835"), ("paper", "Paper")], empty_label="Any source"
+    )
 
     class Meta:
         model = Remittance
         fields: list[str] = []
 
     def search(self, rows: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        return rows.filter(Q(trace__icontains=value.strip()) | Q(payer_name__icontains=value.strip()))
+        return rows.filter(
+            Q(trace__icontains=value.strip()) | Q(payer_name__icontains=value.strip())
+        )
 
 
 class DenialFilter(f.FilterSet):
     q = _search("Patient, claim or MRN")
-    payer = f.ModelMultipleChoiceFilter(label="Payer", queryset=payers, widget=MenuMultiple("Payer"))
+    payer = f.ModelMultipleChoiceFilter(
+        label="Payer", queryset=payers, widget=MenuMultiple("Payer")
+    )
     category = f.CharFilter(label="Category")
     reason = f.CharFilter(label="Reason code")
 
@@ -76,7 +88,9 @@ class CashFilter(f.FilterSet):
 
 class VarianceFilter(f.FilterSet):
     q = _search("Claim or code")
-    payer = f.ModelMultipleChoiceFilter(label="Payer", queryset=payers, widget=MenuMultiple("Payer"))
+    payer = f.ModelMultipleChoiceFilter(
+        label="Payer", queryset=payers, widget=MenuMultiple("Payer")
+    )
     cause = f.ChoiceFilter(label="Cause", choices=list(CAUSES.items()), empty_label="Any cause")
     code = f.CharFilter(label="Code")
 
@@ -85,4 +99,6 @@ class VarianceFilter(f.FilterSet):
         fields: list[str] = []
 
     def search(self, rows: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        return rows.filter(Q(claim__number__icontains=value.strip()) | Q(code__iexact=value.strip()))
+        return rows.filter(
+            Q(claim__number__icontains=value.strip()) | Q(code__iexact=value.strip())
+        )

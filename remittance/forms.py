@@ -1,4 +1,6 @@
-"""Forms of the remittance screens. They read and check what was typed; what it means is the services' matter."""
+"""Forms of the remittance screens. They read and check what was typed; what it means is the
+services' matter.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ EOB_CLAIMS, EOB_LINES = 10, 40
 
 class OrganizationField(forms.ModelChoiceField):
     def __init__(self, organizations: Iterable[int] = (), **options: Any) -> None:
-        super().__init__(Organization.objects.filter(pk__in=list(organizations)), label="Organization", **options)
+        super().__init__(
+            Organization.objects.filter(pk__in=list(organizations)), label="Organization", **options
+        )
 
 
 class UploadForm(house.HouseForm):
@@ -29,7 +33,9 @@ class UploadForm(house.HouseForm):
     organization = OrganizationField()
     file = forms.FileField(label="File")
 
-    def __init__(self, *args: Any, organizations: Iterable[int], hint: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, organizations: Iterable[int], hint: str = "", **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         rows = Organization.objects.filter(pk__in=list(organizations))
         self.fields["organization"].queryset = rows  # type: ignore[attr-defined]
@@ -42,7 +48,9 @@ class UploadForm(house.HouseForm):
 class ReasonForm(house.HouseForm):
     """Anything that is done with a reason."""
 
-    reason = forms.CharField(label="Reason", max_length=200, widget=forms.Textarea(attrs={"rows": 3}))
+    reason = forms.CharField(
+        label="Reason", max_length=200, widget=forms.Textarea(attrs={"rows": 3})
+    )
 
 
 class ApplyForm(house.HouseForm):
@@ -51,45 +59,65 @@ class ApplyForm(house.HouseForm):
     claim = forms.CharField(label="Claim number", max_length=20)
     reason = forms.CharField(label="Why this claim", max_length=200)
 
-    def __init__(self, *args: Any, services: Sequence[Any] = (), lines: Sequence[Any] = (), **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, services: Sequence[Any] = (), lines: Sequence[Any] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         choices = [("", "Find it by code")] + [
-            (str(line.pk), f"Line {line.number}: {line.code} {' '.join(line.modifiers)} ${line.amount:,.2f}")
+            (
+                str(line.pk),
+                f"Line {line.number}: {line.code} {' '.join(line.modifiers)} ${line.amount:,.2f}",
+            )
             for line in lines
         ]
         for s in services:
             if lines:
                 self.fields[f"line_{s.pk}"] = forms.ChoiceField(
-                    label=f"{s.code} {' '.join(s.modifiers)} is for", choices=choices, required=False
+                    label=f"{s.code} {' '.join(s.modifiers)} is for",
+                    choices=choices,
+                    required=False,
                 )
 
     def chosen(self) -> dict[int, int]:
         """service row → claim line."""
         return {
-            int(name[5:]): int(value) for name, value in self.cleaned_data.items() if name.startswith("line_") and value
+            int(name[5:]): int(value)
+            for name, value in self.cleaned_data.items()
+            if name.startswith("line_") and value
         }
 
 
 class ParkForm(house.HouseForm):
     reason = forms.CharField(
-        label="Why it cannot be worked now", max_length=200, widget=forms.Textarea(attrs={"rows": 3})
+        label="Why it cannot be worked now",
+        max_length=200,
+        widget=forms.Textarea(attrs={"rows": 3}),
     )
     review_on = house.DateField(
-        label="Look at it again on", required=False, help_text="Empty: the usual cycle. Never after a deadline."
+        label="Look at it again on",
+        required=False,
+        help_text="Empty: the usual cycle. Never after a deadline.",
     )
 
 
 class CorrectForm(house.VersionedMixin, house.HouseForm):
     """What changes on the corrected claim; what stays empty stays as it is."""
 
-    authorization_number = forms.CharField(label="Authorization number", max_length=50, required=False)
+    authorization_number = forms.CharField(
+        label="Authorization number", max_length=50, required=False
+    )
     diagnoses = forms.CharField(
-        label="Diagnoses", max_length=120, required=False, help_text="ICD-10-CM codes, the first is the principal one"
+        label="Diagnoses",
+        max_length=120,
+        required=False,
+        help_text="ICD-10-CM codes, the first is the principal one",
     )
     referring_npi = house.NpiField(label="Referring NPI", required=False)
     note = forms.CharField(label="Note to the payer", max_length=80, required=False)
     reason = forms.CharField(label="What was wrong", max_length=200)
-    submit = forms.BooleanField(label="Send it at once when no edit stops it", required=False, initial=True)
+    submit = forms.BooleanField(
+        label="Send it at once when no edit stops it", required=False, initial=True
+    )
 
     def __init__(self, *args: Any, lines: Sequence[Any] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -108,16 +136,25 @@ class CorrectForm(house.VersionedMixin, house.HouseForm):
         data = self.cleaned_data
         lines: dict[int, dict[str, Any]] = {}
         for line in self.lines:
-            wanted = [m.upper() for m in data.get(f"modifiers_{line.number}", "").replace(",", " ").split()]
+            wanted = [
+                m.upper()
+                for m in data.get(f"modifiers_{line.number}", "").replace(",", " ").split()
+            ]
             if wanted != list(line.modifiers):
                 lines[line.number] = {"modifiers": wanted}
         codes = [c.upper().replace(".", "") for c in data["diagnoses"].replace(",", " ").split()]
         before = self.initial
         return Changes(
-            authorization_number=data["authorization_number"]
-            if data["authorization_number"] != before.get("authorization_number", "")
-            else None,
-            referring_npi=data["referring_npi"] if data["referring_npi"] != before.get("referring_npi", "") else None,
+            authorization_number=(
+                data["authorization_number"]
+                if data["authorization_number"] != before.get("authorization_number", "")
+                else None
+            ),
+            referring_npi=(
+                data["referring_npi"]
+                if data["referring_npi"] != before.get("referring_npi", "")
+                else None
+            ),
             diagnoses=codes if codes and codes != before.get("codes", []) else None,
             note=data["note"] or None,
             lines=lines,
@@ -127,13 +164,20 @@ class CorrectForm(house.VersionedMixin, house.HouseForm):
 class AppealForm(house.HouseForm):
     """The letter, ready to be changed, and the day it leaves."""
 
-    letter = forms.CharField(label="Letter", widget=forms.Textarea(attrs={"rows": 30}), max_length=20_000)
+    letter = forms.CharField(
+        label="Letter", widget=forms.Textarea(attrs={"rows": 30}), max_length=20_000
+    )
     sent_on = house.DateField(label="Sent on")
 
 
 class OutcomeForm(house.HouseForm):
     outcome = forms.ChoiceField(
-        label="Outcome", choices=[("overturned", "Overturned"), ("partial", "Partly overturned"), ("upheld", "Upheld")]
+        label="Outcome",
+        choices=[
+            ("overturned", "Overturned"),
+            ("partial", "Partly overturned"),
+            ("upheld", "Upheld"),
+        ],
     )
     recovered = house.MoneyField(label="Amount promised", required=False)
     on = house.DateField(label="Decided on", past=True)
@@ -142,14 +186,20 @@ class OutcomeForm(house.HouseForm):
 class VarianceForm(house.HouseForm):
     act = forms.ChoiceField(
         label="What now",
-        choices=[("dispute", "Dispute with the payer"), ("accept", "The payer is right"), ("recovered", "Paid since")],
+        choices=[
+            ("dispute", "Dispute with the payer"),
+            ("accept", "The payer is right"),
+            ("recovered", "Paid since"),
+        ],
     )
     amount = house.MoneyField(label="Amount recovered", required=False)
     note = forms.CharField(label="Why", max_length=300, widget=forms.Textarea(attrs={"rows": 3}))
 
 
 class EobForm(house.HouseForm):
-    """A paper EOB: the check on top, one row for each service line below. Adjustments as "CO-45 300.00, PR-2 50.00"."""
+    """A paper EOB: the check on top, one row for each service line below. Adjustments as "CO-45
+    300.00, PR-2 50.00".
+    """
 
     sections = (("Check", ("organization", "payer", "check_number", "paid_on", "amount")),)
     organization = OrganizationField()
@@ -158,7 +208,9 @@ class EobForm(house.HouseForm):
     paid_on = house.DateField(label="Check date", past=True)
     amount = house.MoneyField(label="Amount of the check", negative=True)
 
-    def __init__(self, *args: Any, organizations: Iterable[int], rows: int = 6, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, organizations: Iterable[int], rows: int = 6, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         found = Organization.objects.filter(pk__in=list(organizations))
         self.fields["organization"].queryset = found  # type: ignore[attr-defined]
@@ -174,12 +226,15 @@ class EobForm(house.HouseForm):
     def _typed(self, n: int) -> dict[str, Any]:
         data = self.data
         values = {
-            name: (data.get(f"{name}_{n}", "") if self.is_bound else "").strip()[:120] for name in self.NAMES[:-1]
+            name: (data.get(f"{name}_{n}", "") if self.is_bound else "").strip()[:120]
+            for name in self.NAMES[:-1]
         }
         return values | {"n": n, "left": None, "error": ""}
 
     def read(self) -> KeyedEob | None:
-        """The EOB as typed, with what is left of each line beside it; None while a row cannot be read."""
+        """The EOB as typed, with what is left of each line beside it; None while a row cannot be
+        read.
+        """
         claims: dict[str, list[KeyedLine]] = {}
         good = True
         for row in self.lines:

@@ -1,4 +1,6 @@
-"""Appeal letters: plain text with the facts filled in; a person may change every word before it is sent. No database."""
+"""Appeal letters: plain text with the facts filled in; a person may change every word before it is
+sent. No database.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,31 @@ from decimal import Decimal
 
 ARGUMENTS: Mapping[str, str] = {
     "prior_auth": (
-        "The enclosed record shows the authorization status of this examination. {authorization} "
-        "We ask that the claim be processed with it, or reviewed retrospectively on the enclosed clinical record."
+        "The enclosed record shows the authorization status of this examination. {authorization} We"
+        " ask that the claim be processed with it, or reviewed retrospectively on the enclosed"
+        " clinical record."
     ),
     "medical_necessity": (
-        "The ordering practitioner asked for this examination for the indication given on the enclosed order, and the enclosed signed report "
-        "documents findings that answer it. The record supports the diagnoses billed."
+        "The ordering practitioner asked for this examination for the indication given on the"
+        " enclosed order, and the enclosed signed report documents findings that answer it. The"
+        " record supports the diagnoses billed."
     ),
-    "documentation": "The signed report that documents the examination is enclosed. It identifies the patient, the technique, the findings and the reader.",
-    "timely_filing": "The enclosed record shows when the claim was first sent and what was acknowledged. It was received within the filing limit.",
-    "bundling": "The enclosed report documents that the examinations were distinct, so that payment of one does not include the other.",
-    "component": "The enclosed record shows who performed and who interpreted the examination, and that only the part billed here was furnished by us.",
+    "documentation": (
+        "The signed report that documents the examination is enclosed. It identifies the patient,"
+        " the technique, the findings and the reader."
+    ),
+    "timely_filing": (
+        "The enclosed record shows when the claim was first sent and what was acknowledged. It was"
+        " received within the filing limit."
+    ),
+    "bundling": (
+        "The enclosed report documents that the examinations were distinct, so that payment of one"
+        " does not include the other."
+    ),
+    "component": (
+        "The enclosed record shows who performed and who interpreted the examination, and that only"
+        " the part billed here was furnished by us."
+    ),
     "": "The enclosed record supports payment of the examination as billed.",
 }
 
@@ -74,21 +90,25 @@ def letter(f: LetterFacts) -> str:
         f"Re: {f.level_name} (level {f.level})",
         f"Patient: {f.patient}, born {f.born:%m/%d/%Y}",
         f"Member ID: {f.member_id}",
-        f"Our claim: {f.claim_number}" + (f"   Your claim: {f.payer_control_number}" if f.payer_control_number else ""),
+        f"Our claim: {f.claim_number}"
+        + (f"   Your claim: {f.payer_control_number}" if f.payer_control_number else ""),
         f"Date of service: {f.service_date:%m/%d/%Y}   Examination: {f.exam}",
         f"Charge: ${f.billed:,.2f}   Denied: ${f.denied:,.2f}",
         "",
         "To whom it may concern:",
         "",
-        f"Your remittance of {f.denied_on:%B %-d, %Y} denied this examination with {f.reason}{remarks}"
+        f"Your remittance of {f.denied_on:%B %-d, %Y} denied this examination with"
+        f" {f.reason}{remarks}"
         + (f" ({f.reason_words[:1].lower()}{f.reason_words[1:]})" if f.reason_words else "")
         + ". We ask you to reconsider.",
         "",
         argument,
         *([f"{f.report}"] if f.report else []),
         "",
-        "Please send your decision in writing to the address above. If the denial is upheld, please name the provision of the plan or policy and the "
-        "reviewer's qualification.",
+        (
+            "Please send your decision in writing to the address above. If the denial is upheld,"
+            " please name the provision of the plan or policy and the reviewer's qualification."
+        ),
         "",
         "Sincerely,",
         "",

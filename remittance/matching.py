@@ -1,7 +1,9 @@
-"""Which claim and which line a payment is for (FEATURES G3). Facts in, match or scored candidates out; no database.
+"""Which claim and which line a payment is for (FEATURES G3). Facts in, match or scored candidates
+out; no database.
 
-A claim is found by our number (CLP01), then by the payer's number (CLP07, REF*F8), then by member, day, charge and a code that all agree and
-fit one claim alone. What fits less is a candidate for a person, with its reasons.
+A claim is found by our number (CLP01), then by the payer's number (CLP07, REF*F8), then by member,
+day, charge and a code that all agree and fit one claim alone. What fits less is a candidate for a
+person, with its reasons.
 """
 
 from __future__ import annotations
@@ -65,7 +67,9 @@ class Candidate:
 
 
 def normal(text: str) -> str:
-    """A number as payers may have rewritten it: upper case, letters and digits only, no leading zeros."""
+    """A number as payers may have rewritten it: upper case, letters and digits only, no leading
+    zeros.
+    """
     return "".join(c for c in text.upper() if c.isalnum()).lstrip("0")
 
 
@@ -82,9 +86,21 @@ def points(paid: Paid, claim: Claim) -> tuple[int, list[str]]:
             35,
             "payer's number",
         ),
-        (bool(paid.member_id) and normal(paid.member_id) == normal(claim.member_id), 20, "member ID"),
-        (bool(paid.last_name) and paid.last_name.casefold() == claim.last_name.casefold(), 10, "last name"),
-        (bool(paid.first_name) and paid.first_name.casefold() == claim.first_name.casefold(), 5, "first name"),
+        (
+            bool(paid.member_id) and normal(paid.member_id) == normal(claim.member_id),
+            20,
+            "member ID",
+        ),
+        (
+            bool(paid.last_name) and paid.last_name.casefold() == claim.last_name.casefold(),
+            10,
+            "last name",
+        ),
+        (
+            bool(paid.first_name) and paid.first_name.casefold() == claim.first_name.casefold(),
+            5,
+            "first name",
+        ),
         (paid.service_date == claim.service_date, 15, "date of service"),
         (billed == claim.total, 15, "charge"),
         (bool(paid.codes & codes), 10, "code"),
@@ -95,7 +111,9 @@ def points(paid: Paid, claim: Claim) -> tuple[int, list[str]]:
     return min(total, 100), why
 
 
-def candidates(paid: Paid, claims: Sequence[Claim], *, least: int = 25, most: int = 5) -> list[Candidate]:
+def candidates(
+    paid: Paid, claims: Sequence[Claim], *, least: int = 25, most: int = 5
+) -> list[Candidate]:
     """The best fits, best first."""
     found = []
     for claim in claims:
@@ -106,7 +124,9 @@ def candidates(paid: Paid, claims: Sequence[Claim], *, least: int = 25, most: in
 
 
 def sure(paid: Paid, claims: Sequence[Claim]) -> Claim | None:
-    """The one claim where member (or whole name), day, charge and a code all agree; None when two do."""
+    """The one claim where member (or whole name), day, charge and a code all agree; None when two
+    do.
+    """
     fits = [
         c
         for c in claims
@@ -135,9 +155,11 @@ class PaidLine:
 
 
 def match_lines(paid: Sequence[PaidLine], lines: Sequence[ClaimLine]) -> list[ClaimLine | None]:
-    """The claim line of each paid line: by our control number, then code, modifiers and charge, then ever less, each line once if it can be.
+    """The claim line of each paid line: by our control number, then code, modifiers and charge,
+    then ever less, each line once if it can be.
 
-    A payer that drops a modifier or splits a line still matches; a code that is nowhere on the claim does not.
+    A payer that drops a modifier or splits a line still matches; a code that is nowhere on the
+    claim does not.
     """
     by_control = {line.control: line for line in lines if line.control}
     taken: set[int] = set()
@@ -151,7 +173,11 @@ def match_lines(paid: Sequence[PaidLine], lines: Sequence[ClaimLine]) -> list[Cl
         for i, row in enumerate(paid):
             if found[i] is not None:
                 continue
-            fits = [line for line in lines if _fits(row, line, degree) and (degree == 4 or line.line_id not in taken)]
+            fits = [
+                line
+                for line in lines
+                if _fits(row, line, degree) and (degree == 4 or line.line_id not in taken)
+            ]
             if fits:
                 found[i] = fits[0]
                 taken.add(fits[0].line_id)

@@ -1,4 +1,6 @@
-"""Remittances: every cent of an 835 or keyed EOB, its match, its posting, variances, denials and appeals (DOMAIN F)."""
+"""Remittances: every cent of an 835 or keyed EOB, its match, its posting, variances, denials and
+appeals (DOMAIN F).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ class RemittanceStatus(models.TextChoices):
 
 REMITTANCE_MOVES: dict[str, set[str]] = {
     RemittanceStatus.QUARANTINED: {RemittanceStatus.READY},
-    RemittanceStatus.READY: {RemittanceStatus.POSTING, RemittanceStatus.POSTED, RemittanceStatus.QUARANTINED},
+    RemittanceStatus.READY: {
+        RemittanceStatus.POSTING,
+        RemittanceStatus.POSTED,
+        RemittanceStatus.QUARANTINED,
+    },
     RemittanceStatus.POSTING: {RemittanceStatus.POSTED, RemittanceStatus.READY},
     RemittanceStatus.POSTED: {RemittanceStatus.REVERSED},
     RemittanceStatus.REVERSED: set(),
@@ -28,18 +34,26 @@ REMITTANCE_MOVES: dict[str, set[str]] = {
 class Remittance(TenantModel):
     """One payment: one ST of an 835, or a keyed EOB. Check = sum of 835 = posted (invariant 3)."""
 
-    interchange = models.ForeignKey("exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+")
-    payer = models.ForeignKey("reference.Payer", on_delete=models.PROTECT, null=True, related_name="+")
+    interchange = models.ForeignKey(
+        "exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    payer = models.ForeignKey(
+        "reference.Payer", on_delete=models.PROTECT, null=True, related_name="+"
+    )
     payer_name = models.CharField(max_length=80)
     trace = models.CharField(max_length=50, help_text="TRN02: check or EFT number")
     payer_ref = models.CharField(max_length=30, blank=True, help_text="TRN03")
-    occurrence = models.SmallIntegerField(default=1, help_text="The same TRN02 may stand in two ST of one file")
+    occurrence = models.SmallIntegerField(
+        default=1, help_text="The same TRN02 may stand in two ST of one file"
+    )
     method = models.CharField(max_length=3, blank=True)
     paid_on = models.DateField()
     amount = models.DecimalField(max_digits=14, decimal_places=2, help_text="BPR02")
     claims_total = models.DecimalField(max_digits=14, decimal_places=2)
     plb_total = models.DecimalField(max_digits=14, decimal_places=2)
-    status = models.CharField(max_length=12, choices=RemittanceStatus.choices, default=RemittanceStatus.READY)
+    status = models.CharField(
+        max_length=12, choices=RemittanceStatus.choices, default=RemittanceStatus.READY
+    )
     findings = models.JSONField(default=list)
     received_at = models.DateTimeField()
     posted_at = models.DateTimeField(null=True)
@@ -47,7 +61,9 @@ class Remittance(TenantModel):
     source = models.CharField(
         max_length=5, default="835", help_text="835 as received, or paper: an EOB keyed by a person"
     )
-    segment_start = models.BigIntegerField(null=True, help_text="Segment number of the ST in the interchange")
+    segment_start = models.BigIntegerField(
+        null=True, help_text="Segment number of the ST in the interchange"
+    )
     deposited_on = models.DateField(null=True, help_text="Seen on the bank file")
     claim_count = models.IntegerField(default=0)
     job = models.ForeignKey("jobs.JobRun", on_delete=models.SET_NULL, null=True, related_name="+")
@@ -55,9 +71,15 @@ class Remittance(TenantModel):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["organization", "trace", "payer_ref", "occurrence"], name="one_trace"),
+            models.UniqueConstraint(
+                fields=["organization", "trace", "payer_ref", "occurrence"], name="one_trace"
+            ),
         ]
-        indexes = [models.Index(fields=["organization", "status", "paid_on", "id"], name="remittance_status")]
+        indexes = [
+            models.Index(
+                fields=["organization", "status", "paid_on", "id"], name="remittance_status"
+            )
+        ]
 
 
 class PaymentState(models.TextChoices):
@@ -69,14 +91,18 @@ class PaymentState(models.TextChoices):
 
 
 class ClaimPayment(TenantModel):
-    """One CLP. Key: (trace, payer, ICN, claim number, status, occurrence), never the claim number alone (X12.md)."""
+    """One CLP. Key: (trace, payer, ICN, claim number, status, occurrence), never the claim number
+    alone (X12.md).
+    """
 
     audited = False
     site_path = "claim__site_id"
 
     remittance = models.ForeignKey(Remittance, on_delete=models.PROTECT, related_name="payments")
     position = models.IntegerField(help_text="Order in the remittance")
-    claim = models.ForeignKey("claims.Claim", on_delete=models.PROTECT, null=True, related_name="payments")
+    claim = models.ForeignKey(
+        "claims.Claim", on_delete=models.PROTECT, null=True, related_name="payments"
+    )
     claim_number = models.CharField(max_length=50, help_text="CLP01")
     payer_control_number = models.CharField(max_length=50, blank=True)
     status_code = models.CharField(max_length=2, help_text="CLP02")
@@ -89,9 +115,13 @@ class ClaimPayment(TenantModel):
     frequency = models.CharField(max_length=1, blank=True)
     references = models.JSONField(default=dict, help_text="F8 and other REF")
     remarks = models.JSONField(default=list)
-    state = models.CharField(max_length=10, choices=PaymentState.choices, default=PaymentState.MATCHED)
+    state = models.CharField(
+        max_length=10, choices=PaymentState.choices, default=PaymentState.MATCHED
+    )
     exception = models.CharField(
-        max_length=30, blank=True, help_text="no_match, reversal_without_original, over_posted, code_mismatch …"
+        max_length=30,
+        blank=True,
+        help_text="no_match, reversal_without_original, over_posted, code_mismatch …",
     )
     sentence = models.CharField(max_length=200, blank=True)
     candidates = models.JSONField(default=list, help_text="Scored possible claims when unmatched")
@@ -99,7 +129,9 @@ class ClaimPayment(TenantModel):
         null=True, help_text="First segment of the CLP loop in the interchange, counted from 1"
     )
     segment_end = models.BigIntegerField(null=True)
-    reverses = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="reversals")
+    reverses = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, related_name="reversals"
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["remittance", "position"], name="one_clp")]
@@ -117,7 +149,9 @@ class ServicePayment(TenantModel):
     public_id = None  # type: ignore[assignment]
 
     payment = models.ForeignKey(ClaimPayment, on_delete=models.PROTECT, related_name="services")
-    line = models.ForeignKey("claims.ClaimLine", on_delete=models.PROTECT, null=True, related_name="payments")
+    line = models.ForeignKey(
+        "claims.ClaimLine", on_delete=models.PROTECT, null=True, related_name="payments"
+    )
     position = models.SmallIntegerField()
     code = models.CharField(max_length=48)
     modifiers = models.JSONField(default=list)
@@ -143,24 +177,33 @@ class Adjustment(TenantModel):
     public_id = None  # type: ignore[assignment]
 
     payment = models.ForeignKey(ClaimPayment, on_delete=models.PROTECT, related_name="adjustments")
-    service = models.ForeignKey(ServicePayment, on_delete=models.PROTECT, null=True, related_name="adjustments")
+    service = models.ForeignKey(
+        ServicePayment, on_delete=models.PROTECT, null=True, related_name="adjustments"
+    )
     group = models.CharField(max_length=2)
     reason = models.CharField(max_length=5)
     amount = models.DecimalField(max_digits=12, decimal_places=2)
     quantity = models.DecimalField(max_digits=8, decimal_places=2, null=True)
     klass = models.CharField(
-        max_length=14, help_text="CARC class at posting: contractual, patient_resp, denial, cob, info, other"
+        max_length=14,
+        help_text="CARC class at posting: contractual, patient_resp, denial, cob, info, other",
     )
 
 
 class ProviderAdjustment(TenantModel):
-    """One PLB pair: takeback, forwarding balance, interest … posted to the provider-level account."""
+    """One PLB pair: takeback, forwarding balance, interest … posted to the provider-level
+    account.
+    """
 
-    remittance = models.ForeignKey(Remittance, on_delete=models.PROTECT, related_name="provider_adjustments")
+    remittance = models.ForeignKey(
+        Remittance, on_delete=models.PROTECT, related_name="provider_adjustments"
+    )
     position = models.SmallIntegerField()
     reason = models.CharField(max_length=3)
     reference = models.CharField(max_length=50, blank=True)
-    amount = models.DecimalField(max_digits=12, decimal_places=2, help_text="Positive reduces the payment")
+    amount = models.DecimalField(
+        max_digits=12, decimal_places=2, help_text="Positive reduces the payment"
+    )
     claim = models.ForeignKey("claims.Claim", on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
@@ -168,9 +211,13 @@ class ProviderAdjustment(TenantModel):
 
 
 class UnappliedCash(TenantModel):
-    """Money received that is on no claim yet: it has an owner and an age, never a silence. `open` is derived from the ledger."""
+    """Money received that is on no claim yet: it has an owner and an age, never a silence. `open`
+    is derived from the ledger.
+    """
 
-    payment = models.OneToOneField(ClaimPayment, on_delete=models.PROTECT, null=True, related_name="unapplied")
+    payment = models.OneToOneField(
+        ClaimPayment, on_delete=models.PROTECT, null=True, related_name="unapplied"
+    )
     remittance = models.ForeignKey(Remittance, on_delete=models.PROTECT, related_name="unapplied")
     amount = models.DecimalField(max_digits=12, decimal_places=2)
     reason = models.CharField(max_length=120)
@@ -191,9 +238,13 @@ class DenialStatus(models.TextChoices):
 
 DENIAL_MOVES: dict[str, set[str]] = {
     DenialStatus.OPEN: set(DenialStatus.values) - {DenialStatus.OPEN},
-    DenialStatus.CORRECTED: set(DenialStatus.values) - {DenialStatus.CORRECTED, DenialStatus.PARKED},
-    DenialStatus.APPEALED: set(DenialStatus.values)
-    - {DenialStatus.APPEALED, DenialStatus.PARKED, DenialStatus.CORRECTED},
+    DenialStatus.CORRECTED: (
+        set(DenialStatus.values) - {DenialStatus.CORRECTED, DenialStatus.PARKED}
+    ),
+    DenialStatus.APPEALED: (
+        set(DenialStatus.values)
+        - {DenialStatus.APPEALED, DenialStatus.PARKED, DenialStatus.CORRECTED}
+    ),
     DenialStatus.OVERTURNED: {DenialStatus.OPEN, DenialStatus.WITHDRAWN},
     DenialStatus.PARTIAL: {
         DenialStatus.OPEN,
@@ -215,22 +266,32 @@ DENIAL_MOVES: dict[str, set[str]] = {
 
 
 class Denial(TenantModel):
-    """A denied line (or claim): normalized, dated, attributed (DOMAIN F5). Deadlines are computed, never typed."""
+    """A denied line (or claim): normalized, dated, attributed (DOMAIN F5). Deadlines are computed,
+    never typed.
+    """
 
     site_path = "claim__site_id"
 
     claim = models.ForeignKey("claims.Claim", on_delete=models.PROTECT, related_name="denials")
-    line = models.ForeignKey("claims.ClaimLine", on_delete=models.PROTECT, null=True, related_name="denials")
+    line = models.ForeignKey(
+        "claims.ClaimLine", on_delete=models.PROTECT, null=True, related_name="denials"
+    )
     payment = models.ForeignKey(ClaimPayment, on_delete=models.PROTECT, related_name="denials")
     payer = models.ForeignKey("reference.Payer", on_delete=models.PROTECT, related_name="+")
-    service = models.ForeignKey(ServicePayment, on_delete=models.PROTECT, null=True, related_name="denials")
+    service = models.ForeignKey(
+        ServicePayment, on_delete=models.PROTECT, null=True, related_name="denials"
+    )
     group = models.CharField(max_length=2)
     reason = models.CharField(max_length=5)
     remarks = models.JSONField(default=list)
     category = models.CharField(max_length=30)
     amount = models.DecimalField(max_digits=12, decimal_places=2, help_text="Billed amount denied")
-    expected = models.DecimalField(max_digits=12, decimal_places=2, null=True, help_text="Dollars at risk")
-    status = models.CharField(max_length=11, choices=DenialStatus.choices, default=DenialStatus.OPEN)
+    expected = models.DecimalField(
+        max_digits=12, decimal_places=2, null=True, help_text="Dollars at risk"
+    )
+    status = models.CharField(
+        max_length=11, choices=DenialStatus.choices, default=DenialStatus.OPEN
+    )
     denied_on = models.DateField()
     appeal_by = models.DateField(null=True)
     correct_by = models.DateField(null=True)
@@ -240,10 +301,16 @@ class Denial(TenantModel):
     upstream_event_id = models.BigIntegerField(null=True, help_text="Event that let it through")
     repeat = models.BooleanField(default=False)
     next_claim = models.ForeignKey(
-        "claims.Claim", on_delete=models.PROTECT, null=True, related_name="+", help_text="The corrected claim"
+        "claims.Claim",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="The corrected claim",
     )
     park_reason = models.CharField(max_length=200, blank=True)
-    review_on = models.DateField(null=True, help_text="A parked denial is looked at again on this day")
+    review_on = models.DateField(
+        null=True, help_text="A parked denial is looked at again on this day"
+    )
     recovered = models.DecimalField(max_digits=12, decimal_places=2, default=0)
     resolved_on = models.DateField(null=True)
     resolved_by = models.ForeignKey(
@@ -258,14 +325,20 @@ class Denial(TenantModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["payment", "line", "service", "reason"], nulls_distinct=False, name="one_denial"
+                fields=["payment", "line", "service", "reason"],
+                nulls_distinct=False,
+                name="one_denial",
             ),
         ]
         indexes = [
-            models.Index(fields=["organization", "status", "appeal_by", "id"], name="denial_status"),
+            models.Index(
+                fields=["organization", "status", "appeal_by", "id"], name="denial_status"
+            ),
             models.Index(fields=["claim"], name="denial_claim"),
             models.Index(fields=["line"], name="denial_line"),
-            models.Index(fields=["organization", "payer", "category", "status"], name="denial_group"),
+            models.Index(
+                fields=["organization", "payer", "category", "status"], name="denial_group"
+            ),
         ]
 
 
@@ -289,7 +362,9 @@ class Appeal(TenantModel):
 
 
 class RemittancePolicy(TenantModel):
-    """How one organization posts, by date. Without a row the shipped defaults hold (remittance/data/policy.csv)."""
+    """How one organization posts, by date. Without a row the shipped defaults hold
+    (remittance/data/policy.csv).
+    """
 
     auto_post = models.BooleanField(help_text="A remittance without exceptions posts by itself")
     variance_dollars = models.DecimalField(
@@ -301,23 +376,34 @@ class RemittancePolicy(TenantModel):
     effective_to = models.DateField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "effective_from"], name="one_remittance_policy")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "effective_from"], name="one_remittance_policy"
+            )
+        ]
 
 
 class Deposit(TenantModel):
-    """One credit of a bank file. Its trace finds the remittance; unmatched either way is shown (FEATURES G7)."""
+    """One credit of a bank file. Its trace finds the remittance; unmatched either way is shown
+    (FEATURES G7).
+    """
 
     deposited_on = models.DateField()
     reference = models.CharField(max_length=50)
     amount = models.DecimalField(max_digits=14, decimal_places=2)
     description = models.CharField(max_length=120, blank=True)
-    occurrence = models.SmallIntegerField(default=1, help_text="Equal lines of one file are several deposits")
-    remittance = models.ForeignKey(Remittance, on_delete=models.PROTECT, null=True, related_name="deposits")
+    occurrence = models.SmallIntegerField(
+        default=1, help_text="Equal lines of one file are several deposits"
+    )
+    remittance = models.ForeignKey(
+        Remittance, on_delete=models.PROTECT, null=True, related_name="deposits"
+    )
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "deposited_on", "reference", "amount", "occurrence"], name="one_deposit"
+                fields=["organization", "deposited_on", "reference", "amount", "occurrence"],
+                name="one_deposit",
             ),
         ]
         indexes = [models.Index(fields=["organization", "reference"], name="deposit_reference")]
@@ -331,7 +417,11 @@ class VarianceStatus(models.TextChoices):
 
 
 VARIANCE_MOVES: dict[str, set[str]] = {
-    VarianceStatus.OPEN: {VarianceStatus.DISPUTED, VarianceStatus.RECOVERED, VarianceStatus.ACCEPTED},
+    VarianceStatus.OPEN: {
+        VarianceStatus.DISPUTED,
+        VarianceStatus.RECOVERED,
+        VarianceStatus.ACCEPTED,
+    },
     VarianceStatus.DISPUTED: {VarianceStatus.RECOVERED, VarianceStatus.ACCEPTED},
     VarianceStatus.RECOVERED: set(),
     VarianceStatus.ACCEPTED: set(),
@@ -343,15 +433,21 @@ class Variance(TenantModel):
 
     site_path = "claim__site_id"
 
-    service = models.OneToOneField(ServicePayment, on_delete=models.PROTECT, related_name="variance")
+    service = models.OneToOneField(
+        ServicePayment, on_delete=models.PROTECT, related_name="variance"
+    )
     claim = models.ForeignKey("claims.Claim", on_delete=models.PROTECT, related_name="variances")
     payer = models.ForeignKey("reference.Payer", on_delete=models.PROTECT, related_name="+")
     code = models.CharField(max_length=5)
     expected = models.DecimalField(max_digits=12, decimal_places=2)
     allowed = models.DecimalField(max_digits=12, decimal_places=2)
     difference = models.DecimalField(max_digits=12, decimal_places=2)
-    cause = models.CharField(max_length=30, blank=True, help_text="mppr, contract_rate, sequestration, unknown …")
-    status = models.CharField(max_length=9, choices=VarianceStatus.choices, default=VarianceStatus.OPEN)
+    cause = models.CharField(
+        max_length=30, blank=True, help_text="mppr, contract_rate, sequestration, unknown …"
+    )
+    status = models.CharField(
+        max_length=9, choices=VarianceStatus.choices, default=VarianceStatus.OPEN
+    )
     note = models.CharField(max_length=300, blank=True)
     recovered = models.DecimalField(max_digits=12, decimal_places=2, default=0)
     found_on = models.DateField()
@@ -359,5 +455,7 @@ class Variance(TenantModel):
     version = models.IntegerField(default=0)
 
     class Meta:
-        indexes = [models.Index(fields=["organization", "status", "payer", "code"], name="variance_group")]
+        indexes = [
+            models.Index(fields=["organization", "status", "payer", "code"], name="variance_group")
+        ]
         constraints = [models.CheckConstraint(condition=~Q(difference=0), name="variance_not_zero")]

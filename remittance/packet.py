@@ -1,5 +1,7 @@
-"""Appeal packets as PDF. Text is drawn character by character on the page, never as markup, so that a name with tags or an image address
-prints as it reads and opens nothing (RELIABILITY S12). Merged files lose scripts, launches and embedded files."""
+"""Appeal packets as PDF. Text is drawn character by character on the page, never as markup, so that
+a name with tags or an image address prints as it reads and opens nothing (RELIABILITY S12). Merged
+files lose scripts, launches and embedded files.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ MOST_LINES = 4000
 
 
 def plain(text: str) -> str:
-    """What the built-in fonts can print; anything else becomes a question mark, control characters a space."""
+    """What the built-in fonts can print; anything else becomes a question mark, control characters
+    a space.
+    """
     clean = "".join(c if c.isprintable() else " " for c in text.replace("\t", "    "))
     return clean.encode("cp1252", "replace").decode("cp1252")
 
@@ -125,7 +129,9 @@ def parts_pdf(title: str, parts: Iterable[EvidencePart], *, footer: str = "") ->
 
 
 def merge(files: Sequence[bytes], *, title: str) -> bytes:
-    """One PDF of several, with pages only: no scripts, actions, forms or embedded files come along."""
+    """One PDF of several, with pages only: no scripts, actions, forms or embedded files come
+    along.
+    """
     writer = PdfWriter()
     for content in files:
         for page in PdfReader(io.BytesIO(content)).pages:
@@ -133,7 +139,9 @@ def merge(files: Sequence[bytes], *, title: str) -> bytes:
                 if key in page:
                     del page[key]
             writer.add_page(page)
-    writer.add_metadata({"/Title": plain(title), "/Author": "", "/Creator": "Isocenter", "/Producer": "Isocenter"})
+    writer.add_metadata(
+        {"/Title": plain(title), "/Author": "", "/Creator": "Isocenter", "/Producer": "Isocenter"}
+    )
     out = io.BytesIO()
     writer.write(out)
     return out.getvalue()

@@ -1,8 +1,11 @@
-"""What one claim payment comes to: facts in, legs, denials, shares and exceptions out (DOMAIN F2 to F5). No database.
+"""What one claim payment comes to: facts in, legs, denials, shares and exceptions out (DOMAIN F2 to
+F5). No database.
 
-Per line: the payment credits the receivable against cash; contractual and withheld amounts go to their accounts; the patient's share moves
-to the patient once every line is final and no further payer stands behind; a denied amount stays open as a denial and is never written off
-here. Which of these an adjustment is, its class decides, not its group: CO on a denial code is no contractual write-off.
+Per line: the payment credits the receivable against cash; contractual and withheld amounts go to
+their accounts; the patient's share moves to the patient once every line is final and no further
+payer stands behind; a denied amount stays open as a denial and is never written off here. Which of
+these an adjustment is, its class decides, not its group: CO on a denial code is no contractual
+write-off.
 """
 
 from __future__ import annotations
@@ -128,7 +131,9 @@ class Denied:
 
 @dataclass(slots=True)
 class Plan:
-    """What posting one claim payment does. `exception` names what keeps it off the claim; its money is then unapplied cash."""
+    """What posting one claim payment does. `exception` names what keeps it off the claim; its money
+    is then unapplied cash.
+    """
 
     payment_id: int
     legs: list[PlanLeg] = field(default_factory=list)
@@ -163,7 +168,9 @@ EXCEPTIONS = {
 
 
 def spread(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
-    """Split an amount by weights to the cent; the rest goes to the largest. Weights that sum to nothing split evenly."""
+    """Split an amount by weights to the cent; the rest goes to the largest. Weights that sum to
+    nothing split evenly.
+    """
     if not weights:
         return []
     total = sum(weights, ZERO)
@@ -175,7 +182,9 @@ def spread(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
 
 
 def category_of(cas: Cas, remarks: Iterable[str], book: Book) -> str:
-    """Denial category by reason, refined by the remark where the reason leaves it to the remark (DOMAIN F5)."""
+    """Denial category by reason, refined by the remark where the reason leaves it to the remark
+    (DOMAIN F5).
+    """
     reason = book.reasons.get(cas.reason)
     if cas.reason in tables.remark_led():
         for remark in remarks:
@@ -185,7 +194,9 @@ def category_of(cas: Cas, remarks: Iterable[str], book: Book) -> str:
 
 
 def treat(cas: Cas, line: Line, remarks: Sequence[str], book: Book) -> Treatment:
-    """What becomes of one adjustment (DOMAIN F2, F4). An unknown reason is a denial that nobody has classified."""
+    """What becomes of one adjustment (DOMAIN F2, F4). An unknown reason is a denial that nobody has
+    classified.
+    """
     reason = book.reasons.get(cas.reason)
     klass = reason.klass if reason else ""
     special = tables.treatments().get(cas.reason)
@@ -195,8 +206,15 @@ def treat(cas: Cas, line: Line, remarks: Sequence[str], book: Book) -> Treatment
         category = category_of(cas, remarks, book)
         if cas.group == "PR" and category not in tables.hold_harmless():
             notices = {"", *line.modifiers}
-            if any(category == own and modifier in notices for own, modifier in tables.patient_denials()):
-                return Treatment.NEVER_PATIENT if tables.never_patient_remarks() & set(remarks) else Treatment.PATIENT
+            if any(
+                category == own and modifier in notices
+                for own, modifier in tables.patient_denials()
+            ):
+                return (
+                    Treatment.NEVER_PATIENT
+                    if tables.never_patient_remarks() & set(remarks)
+                    else Treatment.PATIENT
+                )
         return Treatment.DENIAL
     if cas.group == "PR" and (klass in ("patient_resp", "contractual") or special):
         return Treatment.PATIENT
@@ -208,7 +226,9 @@ def treat(cas: Cas, line: Line, remarks: Sequence[str], book: Book) -> Treatment
 
 
 def whole_lines(payment: Payment) -> list[Line]:
-    """The lines with claim-level adjustments and payment spread over them (RFI 1053 asks payers for line level; not all do)."""
+    """The lines with claim-level adjustments and payment spread over them (RFI 1053 asks payers for
+    line level; not all do).
+    """
     if not payment.adjustments:
         return list(payment.lines)
     weights = [line.paid for line in payment.lines]
@@ -223,17 +243,27 @@ def whole_lines(payment: Payment) -> list[Line]:
                 less[i] += part
     return [
         Line(
-            line.service_id, line.billed, line.paid - less[i], (*line.adjustments, *extra[i]), line.charge_id, line.line_id,
-            line.modifiers, line.remarks, line.expected,
+            line.service_id,
+            line.billed,
+            line.paid - less[i],
+            (*line.adjustments, *extra[i]),
+            line.charge_id,
+            line.line_id,
+            line.modifiers,
+            line.remarks,
+            line.expected,
         )
         for i, line in enumerate(payment.lines)
-    ]  # fmt: skip
+    ]
 
 
 def unapplied(payment: Payment, exception: str, sentence: str = "") -> Plan:
     """Keep the money off any claim: cash against unapplied cash (invariant 3)."""
     plan = Plan(
-        payment.payment_id, exception=exception, sentence=sentence or EXCEPTIONS[exception], lines=len(payment.lines)
+        payment.payment_id,
+        exception=exception,
+        sentence=sentence or EXCEPTIONS[exception],
+        lines=len(payment.lines),
     )
     if payment.paid:
         plan.legs = [
@@ -244,28 +274,46 @@ def unapplied(payment: Payment, exception: str, sentence: str = "") -> Plan:
 
 
 def plan_payment(
-    payment: Payment, opened: Mapping[int, Decimal], book: Book, *, source: str = CASH, force: bool = False
+    payment: Payment,
+    opened: Mapping[int, Decimal],
+    book: Book,
+    *,
+    source: str = CASH,
+    force: bool = False,
 ) -> Plan:
-    """The plan of one CLP that is no reversal. `opened` is the open insurance balance by charge. `source` is the account the money comes
-    from: unapplied cash when a person applies it later. `force` posts although the money leaves a credit; adjustments then take no more than is
-    open, so that the credit is the money alone."""
+    """The plan of one CLP that is no reversal. `opened` is the open insurance balance by charge.
+    `source` is the account the money comes from: unapplied cash when a person applies it later.
+    `force` posts although the money leaves a credit; adjustments then take no more than is open, so
+    that the credit is the money alone.
+    """
     if payment.exception:
         return unapplied(payment, payment.exception, payment.sentence)
     plan = Plan(payment.payment_id, lines=len(payment.lines))
     if payment.status == PREDETERMINATION:
         plan.outcome, plan.sentence = "", "An estimate of the payer: nothing to post."
-        return plan if not payment.paid else unapplied(payment, "negative", "An estimate that carries money.")
+        return (
+            plan
+            if not payment.paid
+            else unapplied(payment, "negative", "An estimate that carries money.")
+        )
     lines = whole_lines(payment)
     if any(line.charge_id is None for line in lines):
         return unapplied(payment, "code_mismatch")
     never = any(
-        tables.treatments().get(c.reason) == Treatment.NEVER_PATIENT for line in lines for c in line.adjustments
-    ) or bool(tables.never_patient_remarks() & {*payment.remarks, *(r for line in lines for r in line.remarks)})
+        tables.treatments().get(c.reason) == Treatment.NEVER_PATIENT
+        for line in lines
+        for c in line.adjustments
+    ) or bool(
+        tables.never_patient_remarks()
+        & {*payment.remarks, *(r for line in lines for r in line.remarks)}
+    )
     if force and payment.billed > 0:
         plan.room = {}
         for line in lines:
             if line.charge_id is not None:
-                plan.room[line.charge_id] = plan.room.get(line.charge_id, opened.get(line.charge_id, ZERO)) - line.paid
+                plan.room[line.charge_id] = (
+                    plan.room.get(line.charge_id, opened.get(line.charge_id, ZERO)) - line.paid
+                )
     money = ZERO
     shares: list[tuple[Line, Cas, Treatment]] = []
     for line in lines:
@@ -293,22 +341,31 @@ def plan_payment(
                 return unapplied(
                     payment,
                     "over_posted",
-                    f"This would leave a credit of ${-left:,.2f}: ${opened.get(charge_id, ZERO):,.2f} is open.",
+                    f"This would leave a credit of ${-left:,.2f}:"
+                    f" ${opened.get(charge_id, ZERO):,.2f} is open.",
                 )
     if plan.denials:
-        plan.outcome = "partial" if money or plan.patient or plan.patient_later or plan.contractual else "denied"
+        plan.outcome = (
+            "partial"
+            if money or plan.patient or plan.patient_later or plan.contractual
+            else "denied"
+        )
     else:
         plan.outcome = "paid"
     return plan
 
 
-def _line(plan: Plan, line: Line, payment: Payment, book: Book, shares: list[tuple[Line, Cas, Treatment]]) -> None:
+def _line(
+    plan: Plan, line: Line, payment: Payment, book: Book, shares: list[tuple[Line, Cas, Treatment]]
+) -> None:
     remarks = (*line.remarks, *payment.remarks)
     denied: list[Cas] = []
     for cas in line.adjustments:
         treatment = treat(cas, line, remarks, book)
         if treatment is Treatment.CONTRACTUAL:
-            plan.contractual += _credit(plan, line, CONTRACTUAL, cas.amount, f"{cas.group}-{cas.reason}")
+            plan.contractual += _credit(
+                plan, line, CONTRACTUAL, cas.amount, f"{cas.group}-{cas.reason}"
+            )
         elif treatment is Treatment.WITHHELD:
             _credit(plan, line, SEQUESTRATION, cas.amount, f"{cas.group}-{cas.reason}")
         elif treatment in (Treatment.PATIENT, Treatment.NEVER_PATIENT):
@@ -322,11 +379,19 @@ def _line(plan: Plan, line: Line, payment: Payment, book: Book, shares: list[tup
     reason = book.reasons.get(first.reason, Reason(first.reason))
     plan.denials.append(
         Denied(
-            line.service_id, line.line_id, first.group, first.reason, amount, category_of(first, remarks, book), reason.owner_stage,
-            reason.preventable, reason.words, tuple(dict.fromkeys(remarks)),
+            line.service_id,
+            line.line_id,
+            first.group,
+            first.reason,
+            amount,
+            category_of(first, remarks, book),
+            reason.owner_stage,
+            reason.preventable,
+            reason.words,
+            tuple(dict.fromkeys(remarks)),
             None if line.expected is None else min(line.expected, amount),
         )
-    )  # fmt: skip
+    )
 
 
 def _credit(plan: Plan, line: Line, account: str, amount: Decimal, reason: str) -> Decimal:
@@ -344,13 +409,17 @@ def _credit(plan: Plan, line: Line, account: str, amount: Decimal, reason: str) 
 
 
 def allowed_of(line: Line, remarks: Sequence[str], book: Book) -> Decimal | None:
-    """Allowed amount: charge less contractual adjustments = paid + patient share + withheld (DOMAIN F4). None on a denied line."""
+    """Allowed amount: charge less contractual adjustments = paid + patient share + withheld (DOMAIN
+    F4). None on a denied line.
+    """
     allowed = line.billed
     for cas in line.adjustments:
         treatment = treat(cas, line, remarks, book)
         if treatment is Treatment.CONTRACTUAL:
             allowed -= cas.amount
-        elif treatment in (Treatment.DENIAL, Treatment.PRIOR_PAYER) or _denied_to_patient(cas, book):
+        elif treatment in (Treatment.DENIAL, Treatment.PRIOR_PAYER) or _denied_to_patient(
+            cas, book
+        ):
             return None
     return allowed
 
@@ -361,14 +430,16 @@ def _denied_to_patient(cas: Cas, book: Book) -> bool:
     return cas.group == "PR" and reason is not None and reason.klass == "denial"
 
 
-# --- provider-level adjustments ----------------------------------------------------------------------------------------
+# --- provider-level adjustments -------------------------------------------------------------------
 
 TAKEBACK, INTEREST_CODE = "WO", "L6"
 
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """One PLB pair. `charge_id` and `owed` belong to the claim it names: what the provider account already owes for it (a credit)."""
+    """One PLB pair. `charge_id` and `owed` belong to the claim it names: what the provider account
+    already owes for it (a credit).
+    """
 
     adjustment_id: int
     reason: str
@@ -381,8 +452,10 @@ class Withheld:
 
 
 def plan_withheld(row: Withheld, payer_id: int | None) -> tuple[list[PlanLeg], list[PlanLeg]]:
-    """(legs of the amount, legs of its allocation to the claim). A takeback first settles what an earlier remittance left owing; the rest is
-    taken from the claim it names, which is then open again or no longer in credit (DOMAIN F4)."""
+    """(legs of the amount, legs of its allocation to the claim). A takeback first settles what an
+    earlier remittance left owing; the rest is taken from the claim it names, which is then open
+    again or no longer in credit (DOMAIN F4).
+    """
     words = f"{row.reason}:{row.reference}" if row.reference else row.reason
     account = INTEREST if row.reason == INTEREST_CODE else PROVIDER_LEVEL
     named = {"claim_id": row.claim_id, "patient_id": row.patient_id, "payer_id": payer_id}

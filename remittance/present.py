@@ -16,20 +16,37 @@ from rcm.ledger.models import Account, LedgerEntry
 from rcm.reference.facts import adjustment_reasons, remarks
 from rcm.web import format as fmt
 from rcm.web import parts
-from remittance.models import ClaimPayment, Denial, DenialStatus, Remittance, RemittanceStatus, VarianceStatus
+from remittance.models import (
+    ClaimPayment,
+    Denial,
+    DenialStatus,
+    Remittance,
+    RemittanceStatus,
+    VarianceStatus,
+)
 from remittance.plan import EXCEPTIONS
 from remittance.records import PreviewClaim
 
 ZERO = Decimal("0.00")
 
 REMITTANCE_TONES = {
-    RemittanceStatus.QUARANTINED: "bad", RemittanceStatus.READY: "info", RemittanceStatus.POSTING: "info", RemittanceStatus.POSTED: "good",
+    RemittanceStatus.QUARANTINED: "bad",
+    RemittanceStatus.READY: "info",
+    RemittanceStatus.POSTING: "info",
+    RemittanceStatus.POSTED: "good",
     RemittanceStatus.REVERSED: "warn",
-}  # fmt: skip
+}
 DENIAL_TONES = {
-    DenialStatus.OPEN: "bad", DenialStatus.CORRECTED: "info", DenialStatus.APPEALED: "info", DenialStatus.OVERTURNED: "good", DenialStatus.PARTIAL: "good",
-    DenialStatus.UPHELD: "bad", DenialStatus.WRITTEN_OFF: "", DenialStatus.PARKED: "warn", DenialStatus.WITHDRAWN: "",
-}  # fmt: skip
+    DenialStatus.OPEN: "bad",
+    DenialStatus.CORRECTED: "info",
+    DenialStatus.APPEALED: "info",
+    DenialStatus.OVERTURNED: "good",
+    DenialStatus.PARTIAL: "good",
+    DenialStatus.UPHELD: "bad",
+    DenialStatus.WRITTEN_OFF: "",
+    DenialStatus.PARKED: "warn",
+    DenialStatus.WITHDRAWN: "",
+}
 VARIANCE_TONES = {
     VarianceStatus.OPEN: "bad",
     VarianceStatus.DISPUTED: "info",
@@ -38,14 +55,30 @@ VARIANCE_TONES = {
 }
 
 CLAIM_STATUS = {
-    "1": "Processed as primary", "2": "Processed as secondary", "3": "Processed as tertiary", "4": "Denied", "19": "Processed as primary, forwarded",
-    "20": "Processed as secondary, forwarded", "21": "Processed as tertiary, forwarded", "22": "Reversal of an earlier payment", "23": "Not theirs, forwarded",
+    "1": "Processed as primary",
+    "2": "Processed as secondary",
+    "3": "Processed as tertiary",
+    "4": "Denied",
+    "19": "Processed as primary, forwarded",
+    "20": "Processed as secondary, forwarded",
+    "21": "Processed as tertiary, forwarded",
+    "22": "Reversal of an earlier payment",
+    "23": "Not theirs, forwarded",
     "25": "Estimate only",
-}  # fmt: skip
+}
 PLB_WORDS = {
-    "WO": "Overpayment taken back", "FB": "Balance carried forward", "CS": "Adjustment", "L6": "Interest", "72": "Authorized return", "AP": "Acceleration of benefits",
-    "J1": "Not reimbursable", "LE": "Levy", "IR": "Tax withheld", "B2": "Rebate", "B3": "Recovery allowance",
-}  # fmt: skip
+    "WO": "Overpayment taken back",
+    "FB": "Balance carried forward",
+    "CS": "Adjustment",
+    "L6": "Interest",
+    "72": "Authorized return",
+    "AP": "Acceleration of benefits",
+    "J1": "Not reimbursable",
+    "LE": "Levy",
+    "IR": "Tax withheld",
+    "B2": "Rebate",
+    "B3": "Recovery allowance",
+}
 ACCOUNTS = dict(Account.choices)
 
 
@@ -118,18 +151,33 @@ class LineView:
 def line_views(payment: ClaimPayment) -> list[LineView]:
     """The lines of a payment side by side with the claim's."""
     out: list[LineView] = []
-    services = payment.services.select_related("line").prefetch_related("adjustments").order_by("position")
+    services = (
+        payment.services.select_related("line").prefetch_related("adjustments").order_by("position")
+    )
     for s in services:
         adjustments = [
             (f"{a.group}-{a.reason}", a.amount, reason_words(a.reason), a.klass or "unknown")
             for a in sorted(s.adjustments.all(), key=lambda a: a.pk)
         ]
-        difference = s.allowed - s.expected if s.allowed is not None and s.expected is not None else None
+        difference = (
+            s.allowed - s.expected if s.allowed is not None and s.expected is not None else None
+        )
         under = ""
         if difference is not None and difference:
-            under = f"allowed {fmt.money(abs(difference))} {'under' if difference < 0 else 'above'} contract"
+            under = (
+                f"allowed {fmt.money(abs(difference))} {'under' if difference < 0 else 'above'}"
+                " contract"
+            )
         out.append(
-            LineView(s, adjustments, [(c, remark_words(c)) for c in s.remarks], s.line, s.expected, difference, under)
+            LineView(
+                s,
+                adjustments,
+                [(c, remark_words(c)) for c in s.remarks],
+                s.line,
+                s.expected,
+                difference,
+                under,
+            )
         )
     return out
 
@@ -171,7 +219,7 @@ def exception_words(code: str) -> str:
     return EXCEPTIONS.get(code, code.replace("_", " "))
 
 
-# --- denials -----------------------------------------------------------------------------------------------------------------
+# --- denials --------------------------------------------------------------------------------------
 
 
 def exam_of(denial: Denial) -> Exam | None:
@@ -180,7 +228,9 @@ def exam_of(denial: Denial) -> Exam | None:
     if line is None:
         return None
     return (
-        Exam.objects.select_related("patient", "ordered_exam__order", "authorization", "reader__provider", "site")
+        Exam.objects.select_related(
+            "patient", "ordered_exam__order", "authorization", "reader__provider", "site"
+        )
         .filter(charges=line.charge_id)
         .first()
     )
@@ -192,11 +242,16 @@ def denial_grid(denial: Denial, exam: Exam | None) -> list[dict[str, Any]]:
     code = f"{denial.line.code} {' '.join(denial.line.modifiers)}".strip() if denial.line else ""
     grid.append(
         {
-            "cell": "Remittance", "code": f"{denial.group}-{denial.reason}", "text": reason_words(denial.reason),
-            "more": f"{code}, {fmt.money(denial.amount)} denied {fmt.short_day(denial.denied_on)}" + (f", {' '.join(denial.remarks)}" if denial.remarks else ""),
+            "cell": "Remittance",
+            "code": f"{denial.group}-{denial.reason}",
+            "text": reason_words(denial.reason),
+            "more": (
+                f"{code}, {fmt.money(denial.amount)} denied {fmt.short_day(denial.denied_on)}"
+                + (f", {' '.join(denial.remarks)}" if denial.remarks else "")
+            ),
             "differs": True,
         }
-    )  # fmt: skip
+    )
     return grid
 
 
@@ -204,11 +259,16 @@ def evidence(grid: Sequence[dict[str, Any]]) -> list[parts.Evidence]:
     """Rows of a grid for the component."""
     return [
         parts.Evidence(
-            label=str(r.get("cell", "")), code=str(r.get("code") or ""), text=str(r.get("text") or ""), more=str(r.get("more") or ""),
-            differs=bool(r.get("differs")), missing=bool(r.get("missing")), url=str(r.get("url") or ""),
+            label=str(r.get("cell", "")),
+            code=str(r.get("code") or ""),
+            text=str(r.get("text") or ""),
+            more=str(r.get("more") or ""),
+            differs=bool(r.get("differs")),
+            missing=bool(r.get("missing")),
+            url=str(r.get("url") or ""),
         )
         for r in grid
-    ]  # fmt: skip
+    ]
 
 
 @dataclass(slots=True)

@@ -18,7 +18,12 @@ from remittance.models import ClaimPayment, Denial, ProviderAdjustment, Remittan
 def file_panel(item: Any, actor: Actor) -> Panel:
     """A remittance that does not balance, with its figures; or an 835 that could not be read."""
     if item.subject_type == "interchange":
-        row = Interchange.objects.visible_to(actor).defer("content").filter(pk=item.subject_id).first()
+        row = (
+            Interchange.objects.visible_to(actor)
+            .defer("content")
+            .filter(pk=item.subject_id)
+            .first()
+        )
         links = (
             [("Raw file", reverse("exchange:interchange", args=[row.public_id]))]
             if row and actor.can("exchange.view")
@@ -29,13 +34,24 @@ def file_panel(item: Any, actor: Actor) -> Panel:
     if remittance is None:
         return Panel(why=item.title)
     grid: list[dict[str, Any]] = [
-        {"cell": "Check", "code": fmt.money(remittance.amount), "text": remittance.trace, "more": f"{remittance.paid_on:%b %-d, %Y}"},
-        {"cell": "Claims", "code": fmt.money(remittance.claims_total), "text": f"{remittance.claim_count} claims"},
         {
-            "cell": "Provider level", "code": fmt.money(remittance.plb_total), "text": "taken off",
+            "cell": "Check",
+            "code": fmt.money(remittance.amount),
+            "text": remittance.trace,
+            "more": f"{remittance.paid_on:%b %-d, %Y}",
+        },
+        {
+            "cell": "Claims",
+            "code": fmt.money(remittance.claims_total),
+            "text": f"{remittance.claim_count} claims",
+        },
+        {
+            "cell": "Provider level",
+            "code": fmt.money(remittance.plb_total),
+            "text": "taken off",
             "differs": remittance.claims_total - remittance.plb_total != remittance.amount,
         },
-    ]  # fmt: skip
+    ]
     page = reverse("remittance:remittance", args=[remittance.public_id])
     return Panel(
         why=item.title,
@@ -78,16 +94,28 @@ def payment_panel(item: Any, actor: Actor) -> Panel:
         links = [("Remittance", reverse("remittance:remittance", args=[row.remittance.public_id]))]
         if row.claim and (url := present.claim_url(row.claim)):
             links.append(("Claim", url))
-        return Panel(why=item.title, grid=grid, links=links, event_keys={"remittance_id": row.remittance_id})
-    payment = ClaimPayment.objects.visible_to(actor).select_related("remittance").filter(pk=item.subject_id).first()
+        return Panel(
+            why=item.title, grid=grid, links=links, event_keys={"remittance_id": row.remittance_id}
+        )
+    payment = (
+        ClaimPayment.objects.visible_to(actor)
+        .select_related("remittance")
+        .filter(pk=item.subject_id)
+        .first()
+    )
     if payment is None:
         return Panel(why=item.title)
     grid = [
         {
-            "cell": "Remittance", "code": payment.claim_number, "text": f"{fmt.money(payment.paid)} of {fmt.money(payment.billed)}, {payment.patient_name}",
-            "more": f"{payment.payer_control_number} {payment.service_date or ''}".strip(), "differs": True,
+            "cell": "Remittance",
+            "code": payment.claim_number,
+            "text": (
+                f"{fmt.money(payment.paid)} of {fmt.money(payment.billed)}, {payment.patient_name}"
+            ),
+            "more": f"{payment.payer_control_number} {payment.service_date or ''}".strip(),
+            "differs": True,
         }
-    ]  # fmt: skip
+    ]
     grid += [
         {"cell": "Perhaps", "code": c["number"], "text": c["why"], "more": f"{c['points']} of 100"}
         for c in payment.candidates[:3]
@@ -97,7 +125,9 @@ def payment_panel(item: Any, actor: Actor) -> Panel:
         why=item.title,
         grid=grid,
         fixes=[Fix("Find its claim", page, permission="remittance.post", primary=True)],
-        links=[("Remittance", reverse("remittance:remittance", args=[payment.remittance.public_id]))],
+        links=[
+            ("Remittance", reverse("remittance:remittance", args=[payment.remittance.public_id]))
+        ],
         event_keys={"remittance_id": payment.remittance_id},
     )
 
@@ -114,16 +144,28 @@ def denial_panel(item: Any, actor: Actor) -> Panel:
         return Panel(why=item.title)
     page = reverse("remittance:denial", args=[denial.public_id])
     correct = Fix(
-        "Correct and resend", reverse("remittance:denial_correct", args=[denial.public_id]), permission="denial.work"
+        "Correct and resend",
+        reverse("remittance:denial_correct", args=[denial.public_id]),
+        permission="denial.work",
     )
-    appeal = Fix("Appeal", reverse("remittance:denial_appeal", args=[denial.public_id]), permission="denial.work")
-    park = Fix("Park", reverse("remittance:denial_park", args=[denial.public_id]), permission="denial.work")
+    appeal = Fix(
+        "Appeal",
+        reverse("remittance:denial_appeal", args=[denial.public_id]),
+        permission="denial.work",
+    )
+    park = Fix(
+        "Park", reverse("remittance:denial_park", args=[denial.public_id]), permission="denial.work"
+    )
     from remittance import tables
 
-    order = {"correct": [correct, appeal, park], "appeal": [appeal, correct, park], "park": [park, correct, appeal]}[
-        tables.odds(denial.category).action
+    order = {
+        "correct": [correct, appeal, park],
+        "appeal": [appeal, correct, park],
+        "park": [park, correct, appeal],
+    }[tables.odds(denial.category).action]
+    fixes = [
+        Fix(f.label, f.url, f.method, f.permission, primary=not n) for n, f in enumerate(order)
     ]
-    fixes = [Fix(f.label, f.url, f.method, f.permission, primary=not n) for n, f in enumerate(order)]
     links = [("Denial", page)]
     if url := present.claim_url(denial.claim):
         links.append(("Claim", url))
@@ -151,7 +193,12 @@ def variance_panel(item: Any, actor: Actor) -> Panel:
         return Panel(why=item.title)
     grid: list[dict[str, Any]] = [
         {"cell": "Expected", "code": fmt.money(row.expected), "text": row.code},
-        {"cell": "Allowed", "code": fmt.money(row.allowed), "text": f"{fmt.money(row.difference)}", "differs": True},
+        {
+            "cell": "Allowed",
+            "code": fmt.money(row.allowed),
+            "text": f"{fmt.money(row.difference)}",
+            "differs": True,
+        },
     ]
     line = row.service.line
     if line is not None:
@@ -177,38 +224,101 @@ def variance_panel(item: Any, actor: Actor) -> Panel:
 
 register(
     Queue(
-        "quarantined_files", "Files that do not balance", "Claims", "remittance.view", 70, "Every 835 that came balances.", deadline_word="Ask by",
-        facts=(("trace", "Check or EFT"), ("claims", "Claims")), panel=file_panel,
+        "quarantined_files",
+        "Files that do not balance",
+        "Claims",
+        "remittance.view",
+        70,
+        "Every 835 that came balances.",
+        deadline_word="Ask by",
+        facts=(("trace", "Check or EFT"), ("claims", "Claims")),
+        panel=file_panel,
     ),
     Queue(
-        "remittance_exceptions", "Posting exceptions", "Claims", "remittance.view", 72, "No remittance waits for a person.", deadline_word="Post by",
-        facts=(("trace", "Check or EFT"), ("claim", "Claim"), ("icn", "Payer's number")), panel=payment_panel,
-        views=(("No match", "cause=no_match"), ("Over-posted", "cause=over_posted"), ("Code mismatch", "cause=code_mismatch"), ("Takebacks", "cause=takeback")),
-    ),
-    Queue(
-        "unapplied_cash", "Unapplied cash", "Claims", "remittance.view", 74, "Every dollar received is on a claim.", deadline_word="Apply by",
-        facts=(("trace", "Check or EFT"), ("claim", "Claim"), ("received", "Received")), panel=payment_panel,
-        views=(("Over $500", "min=500"), ("Duplicates", "cause=duplicate"), ("Reversals", "cause=reversal_without_original")),
-    ),
-    Queue(
-        "denials", "Denials", "Receivables", "denial.view", 76, "Every denial due today is worked.", deadline_word="Appeal by",
-        facts=(("claim", "Claim"), ("exam", "Exam"), ("reason", "Reason"), ("words", "In words"), ("balance", "Balance")), panel=denial_panel,
+        "remittance_exceptions",
+        "Posting exceptions",
+        "Claims",
+        "remittance.view",
+        72,
+        "No remittance waits for a person.",
+        deadline_word="Post by",
+        facts=(("trace", "Check or EFT"), ("claim", "Claim"), ("icn", "Payer's number")),
+        panel=payment_panel,
         views=(
-            ("Due today", "due=today"), ("Mine", "owner=me"), ("Auth mismatch", "category=prior_auth"), ("Filing limit < 10 d", "days=10"), ("TC/26", "tag=TC,26"),
+            ("No match", "cause=no_match"),
+            ("Over-posted", "cause=over_posted"),
+            ("Code mismatch", "cause=code_mismatch"),
+            ("Takebacks", "cause=takeback"),
+        ),
+    ),
+    Queue(
+        "unapplied_cash",
+        "Unapplied cash",
+        "Claims",
+        "remittance.view",
+        74,
+        "Every dollar received is on a claim.",
+        deadline_word="Apply by",
+        facts=(("trace", "Check or EFT"), ("claim", "Claim"), ("received", "Received")),
+        panel=payment_panel,
+        views=(
+            ("Over $500", "min=500"),
+            ("Duplicates", "cause=duplicate"),
+            ("Reversals", "cause=reversal_without_original"),
+        ),
+    ),
+    Queue(
+        "denials",
+        "Denials",
+        "Receivables",
+        "denial.view",
+        76,
+        "Every denial due today is worked.",
+        deadline_word="Appeal by",
+        facts=(
+            ("claim", "Claim"),
+            ("exam", "Exam"),
+            ("reason", "Reason"),
+            ("words", "In words"),
+            ("balance", "Balance"),
+        ),
+        panel=denial_panel,
+        views=(
+            ("Due today", "due=today"),
+            ("Mine", "owner=me"),
+            ("Auth mismatch", "category=prior_auth"),
+            ("Filing limit < 10 d", "days=10"),
+            ("TC/26", "tag=TC,26"),
             ("Repeat", "tag=repeat"),
         ),
         work_permission="denial.work",
     ),
     Queue(
-        "underpayments", "Underpayments", "Receivables", "denial.view", 80, "No payment is below its contract.", deadline_word="Dispute by",
-        facts=(("claim", "Claim"), ("code", "Code"), ("cause", "Cause"), ("expected", "Expected"), ("allowed", "Allowed")), panel=variance_panel,
-        views=(("Over $50", "min=50"),), work_permission="denial.work",
+        "underpayments",
+        "Underpayments",
+        "Receivables",
+        "denial.view",
+        80,
+        "No payment is below its contract.",
+        deadline_word="Dispute by",
+        facts=(
+            ("claim", "Claim"),
+            ("code", "Code"),
+            ("cause", "Cause"),
+            ("expected", "Expected"),
+            ("allowed", "Allowed"),
+        ),
+        panel=variance_panel,
+        views=(("Over $50", "min=50"),),
+        work_permission="denial.work",
     ),
-)  # fmt: skip
+)
 
 
 def open_denials(actor: Actor) -> int:
-    return WorkItem.objects.visible_to(actor).filter(queue="denials", status=ItemStatus.OPEN).count()
+    return (
+        WorkItem.objects.visible_to(actor).filter(queue="denials", status=ItemStatus.OPEN).count()
+    )
 
 
 def to_post(actor: Actor) -> int:
@@ -217,7 +327,11 @@ def to_post(actor: Actor) -> int:
 
 
 def open_cash(actor: Actor) -> int:
-    return WorkItem.objects.visible_to(actor).filter(queue="unapplied_cash", status=ItemStatus.OPEN).count()
+    return (
+        WorkItem.objects.visible_to(actor)
+        .filter(queue="unapplied_cash", status=ItemStatus.OPEN)
+        .count()
+    )
 
 
 def open_underpayments(actor: Actor) -> int:

@@ -1,4 +1,6 @@
-"""Plain facts that the services take and give back. Money is Decimal dollars, days are dates, ids are internal keys."""
+"""Plain facts that the services take and give back. Money is Decimal dollars, days are dates, ids
+are internal keys.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ class PreviewClaim:
 
 @dataclass(slots=True)
 class Preview:
-    """All of it: the four groups with counts and dollars, the sums by account, and what keeps it from posting (empty: nothing)."""
+    """All of it: the four groups with counts and dollars, the sums by account, and what keeps it
+    from posting (empty: nothing).
+    """
 
     amount: Decimal
     claims: list[PreviewClaim] = field(default_factory=list)
@@ -104,7 +108,9 @@ class KeyedClaim:
 
 @dataclass(frozen=True, slots=True)
 class KeyedEob:
-    """A paper EOB: the check and its claims. `withheld` are provider-level amounts (reason, reference, amount; positive reduces)."""
+    """A paper EOB: the check and its claims. `withheld` are provider-level amounts (reason,
+    reference, amount; positive reduces).
+    """
 
     payer_id: int
     check_number: str
@@ -116,7 +122,9 @@ class KeyedEob:
 
 @dataclass(slots=True)
 class DepositResult:
-    """A bank file read: lines taken, lines known before, lines matched to a remittance, and lines that could not be read."""
+    """A bank file read: lines taken, lines known before, lines matched to a remittance, and lines
+    that could not be read.
+    """
 
     added: int = 0
     repeated: int = 0

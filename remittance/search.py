@@ -19,7 +19,11 @@ def palette(request: HttpRequest, text: str) -> Iterator[Hit]:
     if len(words) < 3:
         return
     if actor.can("remittance.view"):
-        for r in Remittance.objects.visible_to(actor).filter(trace__istartswith=words).order_by("-id")[:5]:
+        for r in (
+            Remittance.objects.visible_to(actor)
+            .filter(trace__istartswith=words)
+            .order_by("-id")[:5]
+        ):
             yield Hit(
                 f"Remittance {r.trace}",
                 reverse("remittance:remittance", args=[r.public_id]),

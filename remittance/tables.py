@@ -1,4 +1,6 @@
-"""The phase's own small tables: shipped as CSV with their source, read once per process. Absent is "hold for review", never "allowed"."""
+"""The phase's own small tables: shipped as CSV with their source, read once per process. Absent is
+"hold for review", never "allowed".
+"""
 
 from __future__ import annotations
 
@@ -113,15 +115,24 @@ def hold_harmless() -> frozenset[str]:
 
 @lru_cache
 def patient_denials() -> frozenset[tuple[str, str]]:
-    """(category, modifier) of denials with group PR that are the patient's; an empty modifier means any line."""
+    """(category, modifier) of denials with group PR that are the patient's; an empty modifier means
+    any line.
+    """
     return frozenset((r["category"], r["modifier"]) for r in _rows("patient_denials"))
 
 
 def appeal_level(kind: str, level: int, on: date) -> Level | None:
-    """The level of appeal for a kind of payer on a day; the general row where the kind has none; None past the last level."""
+    """The level of appeal for a kind of payer on a day; the general row where the kind has none;
+    None past the last level.
+    """
     for wanted in (kind, ""):
         for own, first, last, row in _levels():
-            if own == wanted and row.level == level and first <= on and (last is None or on <= last):
+            if (
+                own == wanted
+                and row.level == level
+                and first <= on
+                and (last is None or on <= last)
+            ):
                 return row
         if wanted and any(own == wanted for own, *_ in _levels()):
             return None
@@ -156,7 +167,10 @@ def odds(category: str) -> Odds:
 
 @lru_cache
 def _odds() -> Mapping[str, Odds]:
-    return {r["category"]: Odds(Decimal(r["odds"]), Decimal(r["effort"]), r["action"]) for r in _rows("odds")}
+    return {
+        r["category"]: Odds(Decimal(r["odds"]), Decimal(r["effort"]), r["action"])
+        for r in _rows("odds")
+    }
 
 
 @lru_cache

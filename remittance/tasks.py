@@ -19,7 +19,11 @@ BEAT: dict[str, dict[str, Any]] = {
         "schedule": 15.0,
         "options": {"queue": "realtime", "expires": 15},
     },
-    "remittance-upkeep": {"task": "remittance.tasks.upkeep", "schedule": 3600.0, "options": {"queue": "batch"}},
+    "remittance-upkeep": {
+        "task": "remittance.tasks.upkeep",
+        "schedule": 3600.0,
+        "options": {"queue": "batch"},
+    },
 }
 
 

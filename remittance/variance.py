@@ -1,4 +1,6 @@
-"""Allowed against expected, and why they differ (DOMAIN A8, A9). Facts in, finding out; no database."""
+"""Allowed against expected, and why they differ (DOMAIN A8, A9). Facts in, finding out; no
+database.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,12 @@ def judge(
     dollars: Decimal,
     percent: Decimal,
 ) -> Found | None:
-    """The variance of one paid line, or None when it is within max(`dollars`, `percent` of expected).
+    """The variance of one paid line, or None when it is within max(`dollars`, `percent` of
+    expected).
 
-    `our_reduction` is the multiple-procedure reduction in our own derivation (None: not known). The payer's amount under CARC 59 must equal it
-    to two cents; else the reduction is the cause, whatever the size of the difference.
+    `our_reduction` is the multiple-procedure reduction in our own derivation (None: not known). The
+    payer's amount under CARC 59 must equal it to two cents; else the reduction is the cause,
+    whatever the size of the difference.
     """
     difference = allowed - expected
     cut = sum((c.amount for c in adjustments if c.reason == MULTIPLE), Decimal("0.00"))

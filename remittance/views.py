@@ -54,7 +54,9 @@ from remittance.services.posting import why_not
 from remittance.variance import CAUSES
 
 SHOWN = 200
-"""Claims of one group drawn on the posting screen; the rest is reached by the filter of the list."""
+"""Claims of one group drawn on the posting screen; the rest is reached by the filter of the
+list.
+"""
 EXACT = 1000
 """Up to so many claims the posting screen computes the exact postings while it is drawn."""
 ZERO = Decimal("0.00")
@@ -64,7 +66,7 @@ def actor_of(request: HttpRequest) -> Actor:
     return request.actor  # type: ignore[attr-defined, no-any-return]
 
 
-# --- the list of remittances -----------------------------------------------------------------------------------------------------
+# --- the list of remittances ----------------------------------------------------------------------
 
 REMITTANCES = ListPage(
     name="remittances",
@@ -87,14 +89,20 @@ REMITTANCES = ListPage(
         Column(
             "status",
             "Status",
-            lambda r: (r.get_status_display(), present.REMITTANCE_TONES[RemittanceStatus(r.status)]),
+            lambda r: (
+                r.get_status_display(),
+                present.REMITTANCE_TONES[RemittanceStatus(r.status)],
+            ),
             kind="tag",
             width="tag",
         ),
         Column("deposited", "On the bank file", "deposited_on", kind="day", width="date"),
         Column("posted", "Posted", "posted_at", kind="moment", width="moment"),
     ),
-    orders=(Order("paid", "date, newest first", ("-paid_on", "-pk")), Order("amount", "amount", ("-amount", "-pk"))),
+    orders=(
+        Order("paid", "date, newest first", ("-paid_on", "-pk")),
+        Order("amount", "amount", ("-amount", "-pk")),
+    ),
     tabs=(
         Tab("todo", "To post", Q(status__in=[RemittanceStatus.READY, RemittanceStatus.POSTING])),
         Tab("wrong", "Does not balance", Q(status=RemittanceStatus.QUARANTINED)),
@@ -135,13 +143,21 @@ def remittances(request: HttpRequest) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("remittance.post")
 def upload(request: HttpRequest) -> HttpResponseBase:
-    """Store the bytes and commit, then read them at once, so that the page shows what is in the file."""
+    """Store the bytes and commit, then read them at once, so that the page shows what is in the
+    file.
+    """
     actor = actor_of(request)
-    hint = "The payer's 835, up to 120 MB. It is kept byte for byte; the same payment twice has the effect of once."
+    hint = (
+        "The payer's 835, up to 120 MB. It is kept byte for byte; the same payment twice has the"
+        " effect of once."
+    )
     stored = None
     with scope(actor):
         form = forms.UploadForm(
-            request.POST or None, request.FILES or None, organizations=actor.organizations, hint=hint
+            request.POST or None,
+            request.FILES or None,
+            organizations=actor.organizations,
+            hint=hint,
         )
         if request.method == "POST" and form.is_valid():
             file = form.cleaned_data["file"]
@@ -160,7 +176,9 @@ def upload(request: HttpRequest) -> HttpResponseBase:
             process([row.pk], actor=actor)
         with scope(actor):
             row.refresh_from_db()
-            first = Remittance.objects.visible_to(actor).filter(interchange=row).order_by("id").first()
+            first = (
+                Remittance.objects.visible_to(actor).filter(interchange=row).order_by("id").first()
+            )
             _say(request, row, fresh)
             return redirect(
                 reverse("remittance:remittance", args=[first.public_id])
@@ -169,17 +187,24 @@ def upload(request: HttpRequest) -> HttpResponseBase:
             )
     with scope(actor):
         context = {
-            "title": "Upload an 835", "form": form, "verb": "Upload", "back_url": reverse("remittance:remittances"),
+            "title": "Upload an 835",
+            "form": form,
+            "verb": "Upload",
+            "back_url": reverse("remittance:remittances"),
             "crumbs": [parts.Crumb("Remittances", reverse("remittance:remittances"))],
-        }  # fmt: skip
-        return render(request, "components/form_page.html", context, status=422 if form.errors else 200)
+        }
+        return render(
+            request, "components/form_page.html", context, status=422 if form.errors else 200
+        )
 
 
 def _say(request: HttpRequest, row: Any, fresh: bool) -> None:
     if not fresh:
         messages.info(request, "This file was here before. Nothing was done twice.")
     elif row.status == InterchangeStatus.STORED:
-        messages.success(request, "Stored. The posting workers read it now; it appears here in a moment.")
+        messages.success(
+            request, "Stored. The posting workers read it now; it appears here in a moment."
+        )
     elif row.status == InterchangeStatus.PROCESSED:
         s = row.summary
         words = [f"{s.get('remittances', 0)} ready"]
@@ -195,12 +220,16 @@ def _say(request: HttpRequest, row: Any, fresh: bool) -> None:
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("remittance.post")
 def eob(request: HttpRequest) -> HttpResponseBase:
-    """A paper EOB, with what is left of every line and of the check shown until all is explained."""
+    """A paper EOB, with what is left of every line and of the check shown until all is
+    explained.
+    """
     actor = actor_of(request)
     rows = request.POST.get("rows", "")
     count = int(rows) if rows.isdecimal() and len(rows) < 3 else 6
     more = "more" in request.POST
-    form = forms.EobForm(request.POST or None, organizations=actor.organizations, rows=count + (4 if more else 0))
+    form = forms.EobForm(
+        request.POST or None, organizations=actor.organizations, rows=count + (4 if more else 0)
+    )
     left: list[str] = []
     if request.method == "POST" and not more:
         keyed = form.read()
@@ -210,28 +239,45 @@ def eob(request: HttpRequest) -> HttpResponseBase:
             left = balance(keyed)
             if "balance" not in request.POST:
                 try:
-                    row = services.eob_key(organization_id=form.cleaned_data["organization"].pk, eob=keyed, actor=actor)
+                    row = services.eob_key(
+                        organization_id=form.cleaned_data["organization"].pk, eob=keyed, actor=actor
+                    )
                 except Refused as refusal:
-                    form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
+                    form.add_error(
+                        refusal.field if refusal.field in form.fields else None, str(refusal)
+                    )
                 else:
                     messages.success(request, f"Check {row.trace} is kept and balances.")
                     return redirect("remittance:remittance", public_id=row.public_id)
-    bad = bool(request.method == "POST" and not more and (form.errors or any(line["error"] for line in form.lines)))
+    bad = bool(
+        request.method == "POST"
+        and not more
+        and (form.errors or any(line["error"] for line in form.lines))
+    )
     context = {
-        "title": "Paper EOB", "form": form, "left": left, "back_url": reverse("remittance:remittances"), "balanced": request.method == "POST" and not left and not bad,
+        "title": "Paper EOB",
+        "form": form,
+        "left": left,
+        "back_url": reverse("remittance:remittances"),
+        "balanced": request.method == "POST" and not left and not bad,
         "crumbs": [parts.Crumb("Remittances", reverse("remittance:remittances"))],
-    }  # fmt: skip
+    }
     return render(
-        request, "remittance/eob.html", context, status=422 if bad or (left and "balance" not in request.POST) else 200
+        request,
+        "remittance/eob.html",
+        context,
+        status=422 if bad or (left and "balance" not in request.POST) else 200,
     )
 
 
-# --- the posting screen --------------------------------------------------------------------------------------------------------------
+# --- the posting screen ---------------------------------------------------------------------------
 
 
 def _remittance(request: HttpRequest, public_id: str) -> Remittance:
     return found(
-        Remittance.objects.visible_to(actor_of(request)).select_related("interchange", "payer", "job"),
+        Remittance.objects.visible_to(actor_of(request)).select_related(
+            "interchange", "payer", "job"
+        ),
         public_id=public_id,
     )
 
@@ -243,7 +289,9 @@ def remittance(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = _remittance(request, public_id)
     actor = actor_of(request)
     rows = list(
-        ClaimPayment.objects.filter(remittance=row).select_related("claim__patient").order_by("position")[: EXACT + 1]
+        ClaimPayment.objects.filter(remittance=row)
+        .select_related("claim__patient")
+        .order_by("position")[: EXACT + 1]
     )
     preview = (
         services.remittance_preview(remittance=row)
@@ -257,7 +305,11 @@ def remittance(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "tie": present.tie(row),
         "groups": groups,
         "preview": preview,
-        "plb": list(ProviderAdjustment.objects.filter(remittance=row).select_related("claim").order_by("position")),
+        "plb": list(
+            ProviderAdjustment.objects.filter(remittance=row)
+            .select_related("claim")
+            .order_by("position")
+        ),
         "plb_words": present.PLB_WORDS,
         "errors": [f for f in row.findings if f["level"] == "error"],
         "notes": [f for f in row.findings if f["level"] != "error"],
@@ -266,14 +318,18 @@ def remittance(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "job": _job(row),
         "events": front.timeline(row.organization_id, remittance_id=row.pk, limit=30),
         "crumbs": [parts.Crumb("Remittances", reverse("remittance:remittances"))],
-        "raw_url": reverse("exchange:interchange", args=[row.interchange.public_id])
-        if row.interchange and actor.can("exchange.view")
-        else "",
+        "raw_url": (
+            reverse("exchange:interchange", args=[row.interchange.public_id])
+            if row.interchange and actor.can("exchange.view")
+            else ""
+        ),
     }
     return render(request, "remittance/remittance.html", context)
 
 
-def _groups(row: Remittance, rows: list[ClaimPayment], preview: Preview | None) -> list[dict[str, Any]]:
+def _groups(
+    row: Remittance, rows: list[ClaimPayment], preview: Preview | None
+) -> list[dict[str, Any]]:
     """Exceptions, denials and clean claims with counts, dollars and the rows to draw."""
     by_id = {p.pk: p for p in rows}
     claims: dict[str, list[dict[str, Any]]] = {EXCEPTION: [], DENIAL: [], CLEAN: []}
@@ -299,14 +355,24 @@ def _groups(row: Remittance, rows: list[ClaimPayment], preview: Preview | None) 
             )
             if len(claims[group]) < SHOWN:
                 claims[group].append(_claim_row(p, None))
-    labels = {EXCEPTION: ("Exceptions", "bad"), DENIAL: ("Denials", "warn"), CLEAN: ("Clean", "good")}
+    labels = {
+        EXCEPTION: ("Exceptions", "bad"),
+        DENIAL: ("Denials", "warn"),
+        CLEAN: ("Clean", "good"),
+    }
     return [
         {
-            "code": code, "label": label, "tone": tone, "count": counts.get(code, 0), "dollars": dollars.get(code, ZERO), "claims": claims[code],
-            "more": max(0, counts.get(code, 0) - len(claims[code])), "open": code != CLEAN,
+            "code": code,
+            "label": label,
+            "tone": tone,
+            "count": counts.get(code, 0),
+            "dollars": dollars.get(code, ZERO),
+            "claims": claims[code],
+            "more": max(0, counts.get(code, 0) - len(claims[code])),
+            "open": code != CLEAN,
         }
         for code, (label, tone) in labels.items()
-    ]  # fmt: skip
+    ]
 
 
 def _counted(row: Remittance) -> tuple[dict[str, int], dict[str, Decimal]]:
@@ -314,9 +380,12 @@ def _counted(row: Remittance) -> tuple[dict[str, int], dict[str, Decimal]]:
     stuck = Q(state__in=[PaymentState.EXCEPTION, PaymentState.UNAPPLIED])
     denied = Q(pk__in=_denied(row))
     figures = own.aggregate(
-        exceptions=Count("pk", filter=stuck), stuck=Sum("paid", filter=stuck), denials=Count("pk", filter=denied & ~stuck), clean=Count("pk", filter=~stuck & ~denied),
+        exceptions=Count("pk", filter=stuck),
+        stuck=Sum("paid", filter=stuck),
+        denials=Count("pk", filter=denied & ~stuck),
+        clean=Count("pk", filter=~stuck & ~denied),
         good=Sum("paid", filter=~stuck & ~denied),
-    )  # fmt: skip
+    )
     amount = Denial.objects.filter(payment__remittance=row).aggregate(s=Sum("amount"))["s"] or ZERO
     return (
         {EXCEPTION: figures["exceptions"], DENIAL: figures["denials"], CLEAN: figures["clean"]},
@@ -328,14 +397,20 @@ def _denied(row: Remittance) -> Any:
     if row.status == RemittanceStatus.READY:
         from remittance.models import Adjustment
 
-        return Adjustment.objects.filter(payment__remittance=row, klass="denial").values("payment_id")
+        return Adjustment.objects.filter(payment__remittance=row, klass="denial").values(
+            "payment_id"
+        )
     return Denial.objects.filter(payment__remittance=row).values("payment_id")
 
 
 def _denying(rows: Iterable[ClaimPayment]) -> set[int]:
     from remittance.models import Adjustment
 
-    return set(Adjustment.objects.filter(payment__in=list(rows), klass="denial").values_list("payment_id", flat=True))
+    return set(
+        Adjustment.objects.filter(payment__in=list(rows), klass="denial").values_list(
+            "payment_id", flat=True
+        )
+    )
 
 
 def _claim_row(p: ClaimPayment, c: PreviewClaim | None) -> dict[str, Any]:
@@ -344,9 +419,11 @@ def _claim_row(p: ClaimPayment, c: PreviewClaim | None) -> dict[str, Any]:
         "url": reverse("remittance:payment", args=[p.public_id]),
         "status": present.CLAIM_STATUS.get(p.status_code, p.status_code),
         "sentence": c.sentence if c else p.sentence or p.get_state_display(),
-        "exception": present.exception_words(c.exception if c else p.exception)
-        if (c.exception if c else p.exception)
-        else "",
+        "exception": (
+            present.exception_words(c.exception if c else p.exception)
+            if (c.exception if c else p.exception)
+            else ""
+        ),
         "denied": c.denied if c else ZERO,
         "patient": c.patient if c else p.patient_responsibility,
     }
@@ -369,10 +446,19 @@ def _posting_actions(row: Remittance, actor: Actor, preview: Preview | None) -> 
         )
     if row.status == RemittanceStatus.READY:
         actions.append(
-            parts.Action("Look for claims again", reverse("remittance:match", args=[row.public_id]), "post", key="m")
+            parts.Action(
+                "Look for claims again",
+                reverse("remittance:match", args=[row.public_id]),
+                "post",
+                key="m",
+            )
         )
     if row.status == RemittanceStatus.POSTED:
-        actions.append(parts.Action("Reverse", reverse("remittance:reverse", args=[row.public_id]), danger=True))
+        actions.append(
+            parts.Action(
+                "Reverse", reverse("remittance:reverse", args=[row.public_id]), danger=True
+            )
+        )
     return actions
 
 
@@ -382,9 +468,22 @@ def _job(row: Remittance) -> parts.Progress | None:
     job = row.job
     finished = job.status not in (JobStatus.QUEUED, JobStatus.RUNNING)
     return parts.Progress(
-        "Posting", row.claim_count if job.status == JobStatus.DONE else job.done, job.total, finished, job.failed,
-        reverse("remittance:progress", args=[row.public_id]), "" if not finished else "Reload the page to see the result." if row.status != RemittanceStatus.POSTED else "",
-    )  # fmt: skip
+        "Posting",
+        row.claim_count if job.status == JobStatus.DONE else job.done,
+        job.total,
+        finished,
+        job.failed,
+        reverse("remittance:progress", args=[row.public_id]),
+        (
+            ""
+            if not finished
+            else (
+                "Reload the page to see the result."
+                if row.status != RemittanceStatus.POSTED
+                else ""
+            )
+        ),
+    )
 
 
 @require_safe
@@ -419,9 +518,11 @@ def post(request: HttpRequest, public_id: str) -> HttpResponseBase:
             extra = f", {fmt.plural(posted.denials, 'denial')} opened" if posted.denials else ""
             messages.success(
                 request,
-                f"{row.trace} was posted before."
-                if posted.repeated
-                else f"Posted: {fmt.plural(posted.claims, 'claim')}{extra}.",
+                (
+                    f"{row.trace} was posted before."
+                    if posted.repeated
+                    else f"Posted: {fmt.plural(posted.claims, 'claim')}{extra}."
+                ),
             )
         return redirect(page)
     preview = services.remittance_preview(remittance=row, positions=None if not large else ())
@@ -431,12 +532,25 @@ def post(request: HttpRequest, public_id: str) -> HttpResponseBase:
         if amount
     ]
     context = {
-        "title": f"Post {row.trace}", "row": row, "preview": preview, "accounts": accounts, "verb": "Post", "back_url": page, "disabled_reason": preview.blocked,
-        "claims": preview.claims[:SHOWN], "more": max(0, len(preview.claims) - SHOWN), "account_names": present.ACCOUNTS,
-        "numbers": dict(ClaimPayment.objects.filter(remittance=row).values_list("pk", "claim_number")[:EXACT]),
-        "crumbs": [parts.Crumb("Remittances", reverse("remittance:remittances")), parts.Crumb(row.trace, page)],
+        "title": f"Post {row.trace}",
+        "row": row,
+        "preview": preview,
+        "accounts": accounts,
+        "verb": "Post",
+        "back_url": page,
+        "disabled_reason": preview.blocked,
+        "claims": preview.claims[:SHOWN],
+        "more": max(0, len(preview.claims) - SHOWN),
+        "account_names": present.ACCOUNTS,
+        "numbers": dict(
+            ClaimPayment.objects.filter(remittance=row).values_list("pk", "claim_number")[:EXACT]
+        ),
+        "crumbs": [
+            parts.Crumb("Remittances", reverse("remittance:remittances")),
+            parts.Crumb(row.trace, page),
+        ],
         "text": "This cannot be undone, only reversed by counter-entries.",
-    }  # fmt: skip
+    }
     return render(request, "remittance/post.html", context)
 
 
@@ -462,36 +576,62 @@ def reverse_all(request: HttpRequest, public_id: str) -> HttpResponseBase:
                 remittance=row, reason=form.cleaned_data["reason"], actor=actor_of(request)
             )
         except Refused as refusal:
-            form.add_error(refusal.field if refusal.field in form.fields else None, f"{refusal} {refusal.fix}".strip())
+            form.add_error(
+                refusal.field if refusal.field in form.fields else None,
+                f"{refusal} {refusal.fix}".strip(),
+            )
         else:
             messages.success(request, f"Reversed by {fmt.number(count)} counter-entries.")
             return redirect(page)
     context = {
-        "title": f"Reverse {row.trace}", "form": form, "verb": "Reverse", "danger": True, "back_url": page,
-        "text": f"{fmt.money(row.amount)} and everything it moved on {fmt.plural(row.claim_count, 'claim')} are mirrored. Its denials are withdrawn.",
-        "crumbs": [parts.Crumb("Remittances", reverse("remittance:remittances")), parts.Crumb(row.trace, page)],
-    }  # fmt: skip
+        "title": f"Reverse {row.trace}",
+        "form": form,
+        "verb": "Reverse",
+        "danger": True,
+        "back_url": page,
+        "text": (
+            f"{fmt.money(row.amount)} and everything it moved on"
+            f" {fmt.plural(row.claim_count, 'claim')} are mirrored. Its denials are withdrawn."
+        ),
+        "crumbs": [
+            parts.Crumb("Remittances", reverse("remittance:remittances")),
+            parts.Crumb(row.trace, page),
+        ],
+    }
     return render(request, "components/confirm.html", context, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("remittance.view")
 def payment(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    """One claim of a remittance: what it says, what we billed, what becomes of it; and, without a claim, the way to one."""
+    """One claim of a remittance: what it says, what we billed, what becomes of it; and, without a
+    claim, the way to one.
+    """
     actor = actor_of(request)
     row = found(
-        ClaimPayment.objects.visible_to(actor).select_related("remittance__interchange", "claim__patient", "reverses"),
+        ClaimPayment.objects.visible_to(actor).select_related(
+            "remittance__interchange", "claim__patient", "reverses"
+        ),
         public_id=public_id,
     )
     remittance_row = row.remittance
-    open_ = row.state in (PaymentState.EXCEPTION, PaymentState.UNAPPLIED) and remittance_row.status in (
+    open_ = row.state in (
+        PaymentState.EXCEPTION,
+        PaymentState.UNAPPLIED,
+    ) and remittance_row.status in (
         RemittanceStatus.READY,
         RemittanceStatus.POSTED,
     )
     wanted = (
-        request.POST.get("claim") or request.GET.get("claim") or (row.candidates[0]["number"] if row.candidates else "")
+        request.POST.get("claim")
+        or request.GET.get("claim")
+        or (row.candidates[0]["number"] if row.candidates else "")
     )
-    chosen = Claim.objects.visible_to(actor).filter(number=wanted.strip()[:20]).first() if wanted and open_ else None
+    chosen = (
+        Claim.objects.visible_to(actor).filter(number=wanted.strip()[:20]).first()
+        if wanted and open_
+        else None
+    )
     form = None
     if open_ and actor.can("remittance.post"):
         lines = list(chosen.lines.order_by("number")) if chosen else []
@@ -507,17 +647,27 @@ def payment(request: HttpRequest, public_id: str) -> HttpResponseBase:
             else:
                 try:
                     services.payment_apply(
-                        payment=row, claim=chosen, reason=form.cleaned_data["reason"], lines=form.chosen(), actor=actor
+                        payment=row,
+                        claim=chosen,
+                        reason=form.cleaned_data["reason"],
+                        lines=form.chosen(),
+                        actor=actor,
                     )
                 except Refused as refusal:
-                    form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
+                    form.add_error(
+                        refusal.field if refusal.field in form.fields else None, str(refusal)
+                    )
                 else:
                     messages.success(request, f"{fmt.money(row.paid)} is on claim {chosen.number}.")
                     return redirect("remittance:payment", public_id=row.public_id)
     elif request.method == "POST":
         raise PermissionDenied
     legs = present.posted_legs(row)
-    if not legs and remittance_row.status == RemittanceStatus.READY and remittance_row.claim_count <= EXACT:
+    if (
+        not legs
+        and remittance_row.status == RemittanceStatus.READY
+        and remittance_row.claim_count <= EXACT
+    ):
         preview = services.remittance_preview(remittance=remittance_row, positions=[row.position])
         will = next(iter(preview.claims), None)
     else:
@@ -545,13 +695,21 @@ def payment(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "denials": list(row.denials.select_related("line")),
         "crumbs": [
             parts.Crumb("Remittances", reverse("remittance:remittances")),
-            parts.Crumb(remittance_row.trace, reverse("remittance:remittance", args=[remittance_row.public_id])),
+            parts.Crumb(
+                remittance_row.trace,
+                reverse("remittance:remittance", args=[remittance_row.public_id]),
+            ),
         ],
     }
-    return render(request, "remittance/payment.html", context, status=422 if form is not None and form.errors else 200)
+    return render(
+        request,
+        "remittance/payment.html",
+        context,
+        status=422 if form is not None and form.errors else 200,
+    )
 
 
-# --- unapplied cash, bank -------------------------------------------------------------------------------------------------------------
+# --- unapplied cash, bank -------------------------------------------------------------------------
 
 UNAPPLIED = ListPage(
     name="unapplied",
@@ -577,7 +735,14 @@ UNAPPLIED = ListPage(
             second="payment.service_date",
             second_kind="day",
         ),
-        Column("payer", "Payer", "remittance.payer_name", width="payer", second="remittance.trace", second_kind="code"),
+        Column(
+            "payer",
+            "Payer",
+            "remittance.payer_name",
+            width="payer",
+            second="remittance.trace",
+            second_kind="code",
+        ),
         Column("reason", "Why", "reason", width="wide"),
         Column("amount", "Amount", "amount", kind="money", width="money", order="amount"),
         Column(
@@ -592,13 +757,21 @@ UNAPPLIED = ListPage(
         Column(
             "perhaps",
             "Perhaps",
-            lambda u: u.payment.candidates[0]["number"] if u.payment and u.payment.candidates else "",
+            lambda u: (
+                u.payment.candidates[0]["number"] if u.payment and u.payment.candidates else ""
+            ),
             kind="code",
             width="id",
         ),
     ),
-    orders=(Order("age", "age", ("remittance__paid_on", "pk")), Order("amount", "amount", ("-amount", "pk"))),
-    tabs=(Tab("open", "Open", Q(resolved_at__isnull=True)), Tab("done", "Applied", Q(resolved_at__isnull=False))),
+    orders=(
+        Order("age", "age", ("remittance__paid_on", "pk")),
+        Order("amount", "amount", ("-amount", "pk")),
+    ),
+    tabs=(
+        Tab("open", "Open", Q(resolved_at__isnull=True)),
+        Tab("done", "Applied", Q(resolved_at__isnull=False)),
+    ),
     filterset=CashFilter,
     detail=lambda u: (
         reverse("remittance:payment", args=[u.payment.public_id])
@@ -615,7 +788,9 @@ UNAPPLIED = ListPage(
 def _cash_line(rows: QuerySet[Any]) -> str:
     figures = rows.filter(resolved_at__isnull=True).aggregate(n=Count("pk"), s=Sum("amount"))
     return (
-        f"{fmt.number(figures['n'])} payments, {fmt.money(figures['s'] or ZERO)} on no claim." if figures["n"] else ""
+        f"{fmt.number(figures['n'])} payments, {fmt.money(figures['s'] or ZERO)} on no claim."
+        if figures["n"]
+        else ""
     )
 
 
@@ -623,7 +798,8 @@ def _cash_line(rows: QuerySet[Any]) -> str:
 @may("remittance.view")
 def unapplied(request: HttpRequest) -> HttpResponseBase:
     return UNAPPLIED.respond(
-        request, UnappliedCash.objects.visible_to(actor_of(request)).select_related("payment", "remittance")
+        request,
+        UnappliedCash.objects.visible_to(actor_of(request)).select_related("payment", "remittance"),
     )
 
 
@@ -633,9 +809,18 @@ DEPOSITS = ListPage(
     noun=("deposit", "deposits"),
     columns=(
         Column("day", "Day", "deposited_on", kind="day", width="date", link=True),
-        Column("reference", "Reference", "reference", kind="code", width="wide", second="description"),
+        Column(
+            "reference", "Reference", "reference", kind="code", width="wide", second="description"
+        ),
         Column("amount", "Amount", "amount", kind="money", width="money"),
-        Column("remittance", "Remittance", "remittance.trace", kind="code", width="id", second="remittance.payer_name"),
+        Column(
+            "remittance",
+            "Remittance",
+            "remittance.trace",
+            kind="code",
+            width="id",
+            second="remittance.payer_name",
+        ),
         Column(
             "state",
             "State",
@@ -646,7 +831,9 @@ DEPOSITS = ListPage(
     ),
     orders=(Order("day", "day, newest first", ("-deposited_on", "-pk")),),
     tabs=(Tab("open", "No remittance", Q(remittance__isnull=True)), Tab("all", "All")),
-    detail=lambda d: reverse("remittance:remittance", args=[d.remittance.public_id]) if d.remittance else "",
+    detail=lambda d: (
+        reverse("remittance:remittance", args=[d.remittance.public_id]) if d.remittance else ""
+    ),
     row_label=lambda d: f"deposit {d.reference}",
     amount="amount",
     actions=lambda request: (
@@ -662,7 +849,9 @@ DEPOSITS = ListPage(
 @require_safe
 @may("remittance.view")
 def deposits(request: HttpRequest) -> HttpResponseBase:
-    return DEPOSITS.respond(request, Deposit.objects.visible_to(actor_of(request)).select_related("remittance"))
+    return DEPOSITS.respond(
+        request, Deposit.objects.visible_to(actor_of(request)).select_related("remittance")
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -683,11 +872,15 @@ def deposits_import(request: HttpRequest) -> HttpResponseBase:
                 actor=actor,
             )
         except Refused as refusal:
-            form.add_error(refusal.field if refusal.field in form.fields else None, f"{refusal} {refusal.fix}".strip())
+            form.add_error(
+                refusal.field if refusal.field in form.fields else None,
+                f"{refusal} {refusal.fix}".strip(),
+            )
         else:
             messages.success(
                 request,
-                f"{fmt.number(result.added)} deposits taken, {fmt.number(result.repeated)} known before, {fmt.number(result.matched)} matched.",
+                f"{fmt.number(result.added)} deposits taken, {fmt.number(result.repeated)} known"
+                f" before, {fmt.number(result.matched)} matched.",
             )
             if result.bad:
                 messages.warning(
@@ -697,13 +890,16 @@ def deposits_import(request: HttpRequest) -> HttpResponseBase:
                 )
             return redirect("remittance:deposits")
     context = {
-        "title": "Import a bank file", "form": form, "verb": "Import", "back_url": reverse("remittance:deposits"),
+        "title": "Import a bank file",
+        "form": form,
+        "verb": "Import",
+        "back_url": reverse("remittance:deposits"),
         "crumbs": [parts.Crumb("Deposits", reverse("remittance:deposits"))],
-    }  # fmt: skip
+    }
     return render(request, "components/form_page.html", context, status=422 if form.errors else 200)
 
 
-# --- denials -----------------------------------------------------------------------------------------------------------------------------
+# --- denials --------------------------------------------------------------------------------------
 
 OPEN = [DenialStatus.OPEN, DenialStatus.UPHELD]
 
@@ -770,21 +966,36 @@ DENIALS = ListPage(
         ),
     ),
     orders=(
-        Order("deadline", "appeal deadline, then amount", (Key("appeal_by", nulls="last"), "-amount", "pk")),
+        Order(
+            "deadline",
+            "appeal deadline, then amount",
+            (Key("appeal_by", nulls="last"), "-amount", "pk"),
+        ),
         Order("risk", "amount", ("-amount", "pk")),
         Order("new", "newest first", ("-pk",)),
     ),
     tabs=(
         Tab("open", "To work", Q(status__in=OPEN)),
-        Tab("waiting", "Waiting for the payer", Q(status__in=[DenialStatus.CORRECTED, DenialStatus.APPEALED])),
+        Tab(
+            "waiting",
+            "Waiting for the payer",
+            Q(status__in=[DenialStatus.CORRECTED, DenialStatus.APPEALED]),
+        ),
         Tab("auth", "Authorization", Q(status__in=OPEN, category="prior_auth")),
         Tab(
             "soon",
             "Deadline < 10 d",
-            lambda request: Q(status__in=OPEN) & Q(appeal_by__lte=timezone.localdate() + timedelta(days=10)),
+            lambda request: (
+                Q(status__in=OPEN) & Q(appeal_by__lte=timezone.localdate() + timedelta(days=10))
+            ),
         ),
         Tab("parked", "Parked", Q(status=DenialStatus.PARKED)),
-        Tab("won", "Overturned", Q(status__in=[DenialStatus.OVERTURNED, DenialStatus.PARTIAL]), order="new"),
+        Tab(
+            "won",
+            "Overturned",
+            Q(status__in=[DenialStatus.OVERTURNED, DenialStatus.PARTIAL]),
+            order="new",
+        ),
         Tab("all", "All", order="new"),
     ),
     filterset=DenialFilter,
@@ -796,7 +1007,9 @@ DENIALS = ListPage(
     summary=lambda request, rows: _denial_line(rows),
     actions=lambda request: [
         parts.Action("By payer and reason", reverse("remittance:denial_groups")),
-        parts.Action("Work queue", reverse("worklist:queue", args=["denials"]), primary=True, key="w"),
+        parts.Action(
+            "Work queue", reverse("worklist:queue", args=["denials"]), primary=True, key="w"
+        ),
     ],
     empty="Every denial is worked.",
 )
@@ -811,20 +1024,27 @@ def _denial_line(rows: QuerySet[Any]) -> str:
     )
     if not figures["n"]:
         return ""
-    return f"{fmt.number(figures['n'])} to work, {fmt.money(figures['s'], cents=False)} billed, {fmt.number(figures['soon'])} with a deadline in ten days."
+    return (
+        f"{fmt.number(figures['n'])} to work, {fmt.money(figures['s'], cents=False)} billed,"
+        f" {fmt.number(figures['soon'])} with a deadline in ten days."
+    )
 
 
 @require_safe
 @may("denial.view")
 def denials(request: HttpRequest) -> HttpResponseBase:
-    rows = Denial.objects.visible_to(actor_of(request)).select_related("claim__patient", "payer", "line")
+    rows = Denial.objects.visible_to(actor_of(request)).select_related(
+        "claim__patient", "payer", "line"
+    )
     return DENIALS.respond(request, rows)
 
 
 @require_safe
 @may("denial.view")
 def denial_groups(request: HttpRequest) -> HttpResponseBase:
-    """Open denials by payer and reason, the most dollars first: one cause worked once (FEATURES H2)."""
+    """Open denials by payer and reason, the most dollars first: one cause worked once (FEATURES
+    H2).
+    """
     rows = (
         Denial.objects.visible_to(actor_of(request))
         .filter(status__in=OPEN)
@@ -839,20 +1059,31 @@ def denial_groups(request: HttpRequest) -> HttpResponseBase:
         .order_by("-billed")
     )
     groups = [
-        r | {"words": present.reason_words(r["reason"]), "category_words": present.category_words(r["category"]), "url": f"{reverse('remittance:denials')}?view=open&payer={r['payer_id']}&reason={r['reason']}"}
+        r
+        | {
+            "words": present.reason_words(r["reason"]),
+            "category_words": present.category_words(r["category"]),
+            "url": (
+                f"{reverse('remittance:denials')}?view=open&payer={r['payer_id']}&reason={r['reason']}"
+            ),
+        }
         for r in rows[:500]
-    ]  # fmt: skip
+    ]
     context = {
-        "groups": groups, "total": sum((Decimal(str(g["billed"])) for g in groups), ZERO), "count": sum(int(str(g["n"])) for g in groups),
+        "groups": groups,
+        "total": sum((Decimal(str(g["billed"])) for g in groups), ZERO),
+        "count": sum(int(str(g["n"])) for g in groups),
         "crumbs": [parts.Crumb("Denials", reverse("remittance:denials"))],
-    }  # fmt: skip
+    }
     return render(request, "remittance/groups.html", context)
 
 
 @require_http_methods(["POST"])
 @may("denial.work")
 def denials_park(request: HttpRequest) -> HttpResponseBase:
-    """The bulk bar's Park: asks for the reason, then parks each and names those that could not be."""
+    """The bulk bar's Park: asks for the reason, then parks each and names those that could not
+    be.
+    """
     actor = actor_of(request)
     picks = [p.partition(":") for p in request.POST.getlist("pick")[:500]]
     versions = {
@@ -869,7 +1100,11 @@ def denials_park(request: HttpRequest) -> HttpResponseBase:
         result = services.denials_group(
             denial_ids=versions,
             act=lambda d: services.denial_park(
-                denial=d, reason=data["reason"], review_on=data["review_on"], version=versions[d.pk], actor=actor
+                denial=d,
+                reason=data["reason"],
+                review_on=data["review_on"],
+                version=versions[d.pk],
+                actor=actor,
             ),
             actor=actor,
         )
@@ -879,15 +1114,25 @@ def denials_park(request: HttpRequest) -> HttpResponseBase:
             messages.warning(request, f"{title}: {sentence}")
         return redirect("remittance:denials")
     context = {
-        "title": f"Park {fmt.number(len(versions))} denials", "form": form, "verb": "Park", "back_url": reverse("remittance:denials"), "action_url": request.path,
+        "title": f"Park {fmt.number(len(versions))} denials",
+        "form": form,
+        "verb": "Park",
+        "back_url": reverse("remittance:denials"),
+        "action_url": request.path,
         "hidden": [("pick", f"{pk}:{version}") for pk, version in versions.items()],
-    }  # fmt: skip
+    }
     return render(request, "components/confirm.html", context, status=422 if form.errors else 200)
 
 
 def _denial(request: HttpRequest, public_id: str) -> Denial:
     rows = Denial.objects.visible_to(actor_of(request)).select_related(
-        "claim__patient", "claim__coverage", "line", "payer", "payment__remittance", "next_claim", "resolved_by"
+        "claim__patient",
+        "claim__coverage",
+        "line",
+        "payer",
+        "payment__remittance",
+        "next_claim",
+        "resolved_by",
     )
     return found(rows, public_id=public_id)
 
@@ -908,12 +1153,18 @@ def denial(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "remarks": [(c, present.remark_words(c)) for c in row.remarks],
         "category": present.category_words(row.category),
         "evidence": present.evidence(present.denial_grid(row, exam)),
-        "exam_url": reverse("charges:exam", args=[exam.public_id]) if exam and actor.can("exam.view") else "",
+        "exam_url": (
+            reverse("charges:exam", args=[exam.public_id])
+            if exam and actor.can("exam.view")
+            else ""
+        ),
         "claim_url": present.claim_url(row.claim),
         "next_url": present.claim_url(row.next_claim) if row.next_claim else "",
-        "payment_url": reverse("remittance:payment", args=[row.payment.public_id])
-        if actor.can("remittance.view")
-        else "",
+        "payment_url": (
+            reverse("remittance:payment", args=[row.payment.public_id])
+            if actor.can("remittance.view")
+            else ""
+        ),
         "appeals": appeals_of([row]).get(row.pk, []),
         "actions": _denial_actions(row, actor),
         "events": front.timeline(row.organization_id, denial_id=row.pk, limit=40),
@@ -933,7 +1184,9 @@ def _denial_actions(row: Denial, actor: Actor) -> list[parts.Action]:
     actions: list[parts.Action] = []
     if row.status in (DenialStatus.OPEN, DenialStatus.PARKED, DenialStatus.UPHELD):
         unprocessable = "MA130" in row.remarks
-        actions.append(parts.Action("Correct and resend", url("denial_correct"), primary=True, key="c"))
+        actions.append(
+            parts.Action("Correct and resend", url("denial_correct"), primary=True, key="c")
+        )
         actions.append(
             parts.Action(
                 "Appeal",
@@ -973,7 +1226,8 @@ def _act(
                 conflict, status = str(problem), 409
             except Refused as refusal:
                 form.add_error(
-                    refusal.field if refusal.field in form.fields else None, f"{refusal} {refusal.fix}".strip()
+                    refusal.field if refusal.field in form.fields else None,
+                    f"{refusal} {refusal.fix}".strip(),
                 )
             else:
                 return redirect(page)
@@ -981,10 +1235,21 @@ def _act(
             status = 422
     front.chart_read(request, [row.claim.patient], "denial")
     context = {
-        "title": title, "text": text, "form": form, "verb": label, "back_url": page, "conflict": conflict, "row": row, "patient": front.banner(row.claim.patient),
-        "evidence": present.evidence(present.denial_grid(row, present.exam_of(row))), "reason": present.reason_words(row.reason),
-        "crumbs": [parts.Crumb("Denials", reverse("remittance:denials")), parts.Crumb(f"Claim {row.claim.number}", page)],
-    }  # fmt: skip
+        "title": title,
+        "text": text,
+        "form": form,
+        "verb": label,
+        "back_url": page,
+        "conflict": conflict,
+        "row": row,
+        "patient": front.banner(row.claim.patient),
+        "evidence": present.evidence(present.denial_grid(row, present.exam_of(row))),
+        "reason": present.reason_words(row.reason),
+        "crumbs": [
+            parts.Crumb("Denials", reverse("remittance:denials")),
+            parts.Crumb(f"Claim {row.claim.number}", page),
+        ],
+    }
     return render(request, "remittance/act.html", context, status=status)
 
 
@@ -994,22 +1259,35 @@ def denial_correct(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = _denial(request, public_id)
     claim = row.claim
     initial = {
-        "authorization_number": claim.authorization_number, "referring_npi": claim.referring_npi, "diagnoses": " ".join(claim.diagnoses), "codes": list(claim.diagnoses),
+        "authorization_number": claim.authorization_number,
+        "referring_npi": claim.referring_npi,
+        "diagnoses": " ".join(claim.diagnoses),
+        "codes": list(claim.diagnoses),
         "version": row.version,
-    }  # fmt: skip
+    }
 
     def verb(form: Any) -> str:
         correction = services.denial_correct(
-            denial=row, changes=form.changes(), reason=form.cleaned_data["reason"], submit=form.cleaned_data["submit"], version=form.cleaned_data["version"],
+            denial=row,
+            changes=form.changes(),
+            reason=form.cleaned_data["reason"],
+            submit=form.cleaned_data["submit"],
+            version=form.cleaned_data["version"],
             actor=actor_of(request),
-        )  # fmt: skip
+        )
         return correction.sentence
 
     return _act(
-        request, row, title=f"Correct claim {claim.number}", label="Correct", verb=verb,
-        make=lambda: forms.CorrectForm(request.POST or None, initial=initial, lines=list(claim.lines.order_by("number"))),
+        request,
+        row,
+        title=f"Correct claim {claim.number}",
+        label="Correct",
+        verb=verb,
+        make=lambda: forms.CorrectForm(
+            request.POST or None, initial=initial, lines=list(claim.lines.order_by("number"))
+        ),
         text="The corrected claim is scrubbed; when no edit stops it, it is sent.",
-    )  # fmt: skip
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -1037,9 +1315,17 @@ def denial_appeal(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
     due = f" The last day is {row.appeal_by:%b %-d, %Y}." if row.appeal_by and level == 1 else ""
     return _act(
-        request, row, title=f"Appeal, level {level}", label="Keep as sent", verb=verb, make=make,
-        text=f"Order, authorization, signed report, remittance and proof of filing go with the letter.{due}",
-    )  # fmt: skip
+        request,
+        row,
+        title=f"Appeal, level {level}",
+        label="Keep as sent",
+        verb=verb,
+        make=make,
+        text=(
+            "Order, authorization, signed report, remittance and proof of filing go with the"
+            f" letter.{due}"
+        ),
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -1072,7 +1358,9 @@ def denial_reopen(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = _denial(request, public_id)
 
     def verb(form: Any) -> str:
-        services.denial_reopen(denial=row, reason=form.cleaned_data["reason"], actor=actor_of(request))
+        services.denial_reopen(
+            denial=row, reason=form.cleaned_data["reason"], actor=actor_of(request)
+        )
         return "Open again."
 
     return _act(
@@ -1100,14 +1388,20 @@ def packet(request: HttpRequest, public_id: str) -> HttpResponseBase:
     front.chart_read(request, [row.claim.patient], "appeal packet")
     now = timezone.now()
     return _pdf(
-        packet_pdf(row, letter=services.appeal_draft(denial=row, at=now), level=next_level(row), at=now),
+        packet_pdf(
+            row, letter=services.appeal_draft(denial=row, at=now), level=next_level(row), at=now
+        ),
         f"packet-{row.claim.number}",
     )
 
 
 def _appeal(request: HttpRequest, public_id: str) -> Appeal:
-    rows = Appeal.objects.visible_to(actor_of(request)).filter(denial__in=Denial.objects.visible_to(actor_of(request)))
-    return found(rows.select_related("denial__claim__patient", "denial__payer"), public_id=public_id)
+    rows = Appeal.objects.visible_to(actor_of(request)).filter(
+        denial__in=Denial.objects.visible_to(actor_of(request))
+    )
+    return found(
+        rows.select_related("denial__claim__patient", "denial__payer"), public_id=public_id
+    )
 
 
 @require_safe
@@ -1147,7 +1441,7 @@ def appeal_outcome(request: HttpRequest, public_id: str) -> HttpResponseBase:
     )
 
 
-# --- underpayments -----------------------------------------------------------------------------------------------------------------------
+# --- underpayments --------------------------------------------------------------------------------
 
 LIVE = [VarianceStatus.OPEN, VarianceStatus.DISPUTED]
 
@@ -1171,7 +1465,14 @@ UNDERPAYMENTS = ListPage(
         Column("cause", "Cause", lambda v: CAUSES.get(v.cause, v.cause), width="wide"),
         Column("expected", "Expected", "expected", kind="money", width="money"),
         Column("allowed", "Allowed", "allowed", kind="money", width="money"),
-        Column("difference", "Difference", "difference", kind="money", width="money", order="difference"),
+        Column(
+            "difference",
+            "Difference",
+            "difference",
+            kind="money",
+            width="money",
+            order="difference",
+        ),
         Column(
             "status",
             "Status",
@@ -1180,7 +1481,10 @@ UNDERPAYMENTS = ListPage(
             width="tag",
         ),
     ),
-    orders=(Order("difference", "difference", ("difference", "pk")), Order("new", "newest first", ("-pk",))),
+    orders=(
+        Order("difference", "difference", ("difference", "pk")),
+        Order("new", "newest first", ("-pk",)),
+    ),
     tabs=(
         Tab("open", "Open", Q(status=VarianceStatus.OPEN, difference__lt=0)),
         Tab("disputed", "Disputed", Q(status=VarianceStatus.DISPUTED)),
@@ -1245,7 +1549,9 @@ def variance(request: HttpRequest, public_id: str) -> HttpResponseBase:
                         variance=row, amount=data["amount"] or ZERO, note=data["note"], actor=actor
                     )
             except Refused as refusal:
-                form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
+                form.add_error(
+                    refusal.field if refusal.field in form.fields else None, str(refusal)
+                )
             else:
                 messages.success(request, "Saved.")
                 return redirect("remittance:variance", public_id=row.public_id)
@@ -1254,10 +1560,27 @@ def variance(request: HttpRequest, public_id: str) -> HttpResponseBase:
     front.chart_read(request, [row.claim.patient], "underpayment")
     line = row.service.line
     context = {
-        "row": row, "form": form, "patient": front.banner(row.claim.patient), "cause": CAUSES.get(row.cause, row.cause),
-        "tag": (row.get_status_display(), present.VARIANCE_TONES[VarianceStatus(row.status)]), "derivation": line.charge.derivation if line else [],
-        "adjustments": [(f"{a.group}-{a.reason}", a.amount, present.reason_words(a.reason)) for a in row.service.adjustments.order_by("id")],
-        "claim_url": present.claim_url(row.claim), "payment_url": reverse("remittance:payment", args=[row.service.payment.public_id]) if actor.can("remittance.view") else "",
+        "row": row,
+        "form": form,
+        "patient": front.banner(row.claim.patient),
+        "cause": CAUSES.get(row.cause, row.cause),
+        "tag": (row.get_status_display(), present.VARIANCE_TONES[VarianceStatus(row.status)]),
+        "derivation": line.charge.derivation if line else [],
+        "adjustments": [
+            (f"{a.group}-{a.reason}", a.amount, present.reason_words(a.reason))
+            for a in row.service.adjustments.order_by("id")
+        ],
+        "claim_url": present.claim_url(row.claim),
+        "payment_url": (
+            reverse("remittance:payment", args=[row.service.payment.public_id])
+            if actor.can("remittance.view")
+            else ""
+        ),
         "crumbs": [parts.Crumb("Underpayments", reverse("remittance:underpayments"))],
-    }  # fmt: skip
-    return render(request, "remittance/variance.html", context, status=422 if form is not None and form.errors else 200)
+    }
+    return render(
+        request,
+        "remittance/variance.html",
+        context,
+        status=422 if form is not None and form.errors else 200,
+    )

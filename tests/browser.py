@@ -1,4 +1,6 @@
-"""The real browser of the suite: one Chromium a run, a person signed in through the form, and what axe says of a page."""
+"""The real browser of the suite: one Chromium a run, a person signed in through the form, and what
+axe says of a page.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,21 @@ def chromium() -> Iterator[object]:
 
 @pytest.fixture
 def enter(chromium, live_server, cast_committed):
-    """A page of somebody signed in through the sign-in form, at a width and in a theme; refused content fails the test."""
+    """A page of somebody signed in through the sign-in form, at a width and in a theme; refused
+    content fails the test.
+    """
     opened, refused = [], []
 
     def go(path: str, who: str = "mia", width: int = 1560, scheme: str = "light"):
-        context = chromium.new_context(viewport={"width": width, "height": 940}, color_scheme=scheme)
+        context = chromium.new_context(
+            viewport={"width": width, "height": 940}, color_scheme=scheme
+        )
         opened.append(context)
         page = context.new_page()
-        page.on("console", lambda m: refused.append(m.text) if "Content Security Policy" in m.text else None)
+        page.on(
+            "console",
+            lambda m: refused.append(m.text) if "Content Security Policy" in m.text else None,
+        )
         page.on("pageerror", lambda e: refused.append(str(e)))
         page.goto(f"{live_server.url}/accounts/login/?next={path}")
         page.fill("[name=login]", f"{who}@cana.test")
@@ -56,7 +65,10 @@ def enter(chromium, live_server, cast_committed):
 
 
 # what the colours and the width of a page can change; the rest of it reads the same at any of them
-LOOKS = "{runOnly: {type: 'rule', values: ['color-contrast', 'link-in-text-block', 'target-size', 'scrollable-region-focusable']}}"
+LOOKS = (
+    "{runOnly: {type: 'rule', values: ['color-contrast', 'link-in-text-block', 'target-size',"
+    " 'scrollable-region-focusable']}}"
+)
 WCAG = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"
 THEMES = (("light", "{}"), ("dark", LOOKS))
 SETTLED = """new Promise(done => {
@@ -78,7 +90,9 @@ def axe_source() -> str:
 
 
 class Inspector:
-    """Scripts of ours in a page: through the debugger, which the page's own content policy does not bind."""
+    """Scripts of ours in a page: through the debugger, which the page's own content policy does not
+    bind.
+    """
 
     def __init__(self, page) -> None:
         self.session = page.context.new_cdp_session(page)
@@ -91,7 +105,9 @@ class Inspector:
         return answer["result"].get("value")
 
     def settle(self) -> None:
-        """Wait until what the page asked for by itself is there: fonts, fragments, the end of every movement."""
+        """Wait until what the page asked for by itself is there: fonts, fragments, the end of every
+        movement.
+        """
         self.run(SETTLED)
 
     def violations(self, rules: str = "{}") -> list[str]:
@@ -100,8 +116,8 @@ class Inspector:
         if not self.run("typeof axe === 'object'"):
             self.run(axe_source())
         found, passed = self.run(
-            f"axe.run(document, {rules}).then(r => [r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html.slice(0, 140))"
-            ".slice(0, 5).join(' | ')), r.passes.length])"
+            f"axe.run(document, {rules}).then(r => [r.violations.map(v => v.id + ': ' +"
+            " v.nodes.map(n => n.html.slice(0, 140)).slice(0, 5).join(' | ')), r.passes.length])"
         )
         assert passed > (0 if rules == LOOKS else 10)
         return found

@@ -1,8 +1,10 @@
-"""The suite's house: a real PostgreSQL with the application role and forced row-level security, and a fixed cast.
+"""The suite's house: a real PostgreSQL with the application role and forced row-level security, and
+a fixed cast.
 
-The database is made and migrated by the owner; every test then connects as the role that row-level security binds. Cast: Ana (front desk),
-Ada (authorization), Cody (coder), Ben (biller), Pia (poster), Ari (A/R), Mia (manager), Cleo (compliance), Adam (admin) work for
-organization A; Olga works for organization B and must see nothing of A.
+The database is made and migrated by the owner; every test then connects as the role that row-level
+security binds. Cast: Ana (front desk), Ada (authorization), Cody (coder), Ben (biller), Pia
+(poster), Ari (A/R), Mia (manager), Cleo (compliance), Adam (admin) work for organization A; Olga
+works for organization B and must see nothing of A.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from django.db import connections
 from tests import databases
 from tests.browser import chromium, enter  # noqa: F401  fixtures of every browser test
 
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's loop lives in the test's thread
+os.environ.setdefault(
+    "DJANGO_ALLOW_ASYNC_UNSAFE", "true"
+)  # playwright's loop lives in the test's thread
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 KEPT = (
@@ -37,7 +41,9 @@ KEPT_EXACT = {"django_migrations", "django_content_type", "auth_permission"}
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real reference files and samples; tests that use it say plainly that it is absent."""
+    """The folder of real reference files and samples; tests that use it say plainly that it is
+    absent.
+    """
     if not SHARED.is_dir():
         pytest.skip("the shared folder with real samples is not beside this checkout")
     return SHARED
@@ -53,7 +59,9 @@ def django_db_setup(
     django_db_createdb,
     django_db_modify_db_settings,
 ):
-    """Create and migrate as the owner, load the starter reference data, then connect as the application role."""
+    """Create and migrate as the owner, load the starter reference data, then connect as the
+    application role.
+    """
     from django.core.management import call_command
     from django.test.utils import setup_databases, teardown_databases
 
@@ -63,7 +71,9 @@ def django_db_setup(
         with databases.turn() as source:
             if source and not kept:
                 connection.settings_dict["TEST"]["TEMPLATE"] = source
-            config = setup_databases(verbosity=0, interactive=False, keepdb=kept, serialized_aliases=())
+            config = setup_databases(
+                verbosity=0, interactive=False, keepdb=kept, serialized_aliases=()
+            )
             owner = dict(connection.settings_dict)
             _as_app(connection)
             if not source:
@@ -94,12 +104,18 @@ HEAVY = ("tests/e2e/", "tests/faults/", "tests/security/test_routes", "tests/emb
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first, so that no runner ends alone."""
-    items.sort(key=lambda item: next((n for n, path in enumerate(HEAVY) if item.nodeid.startswith(path)), len(HEAVY)))
+    items.sort(
+        key=lambda item: next(
+            (n for n, path in enumerate(HEAVY) if item.nodeid.startswith(path)), len(HEAVY)
+        )
+    )
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """The tests of one file, and all that share the running product, go to one runner: what they need is made once."""
+    """The tests of one file, and all that share the running product, go to one runner: what they
+    need is made once.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
@@ -141,7 +157,9 @@ def _flush_as_owner() -> Iterator[None]:
 
 @dataclass
 class Cast:
-    """Two organizations, their sites and people. `actor(name)` and `user(name)` by first name in lower case."""
+    """Two organizations, their sites and people. `actor(name)` and `user(name)` by first name in
+    lower case.
+    """
 
     a: object
     b: object
@@ -186,14 +204,33 @@ PEOPLE = [
 def make_cast() -> Cast:
     from rcm.accounts.models import Membership, Organization, Site, User
 
-    common = {"address": "100 Modality Dr", "city": "Chicago", "state": "IL", "zip": "606011234", "phone": "3125550100"}
-    a = Organization.objects.create(code="CANA", name="CANA Imaging", npi="1679576722", tin="371234567", **common)
-    b = Organization.objects.create(code="CANB", name="CANB Imaging", npi="1234567893", tin="941234567", **common)
-    north = Site.objects.create(
-        organization=a, code="CANA-NORTH", name="CANA North", npi="1993999998", mqsa="123456", **common
+    common = {
+        "address": "100 Modality Dr",
+        "city": "Chicago",
+        "state": "IL",
+        "zip": "606011234",
+        "phone": "3125550100",
+    }
+    a = Organization.objects.create(
+        code="CANA", name="CANA Imaging", npi="1679576722", tin="371234567", **common
     )
-    south = Site.objects.create(organization=a, code="CANA-SOUTH", name="CANA South", npi="1679576722", **common)
-    b_site = Site.objects.create(organization=b, code="CANB-MAIN", name="CANB Main", npi="1234567893", **common)
+    b = Organization.objects.create(
+        code="CANB", name="CANB Imaging", npi="1234567893", tin="941234567", **common
+    )
+    north = Site.objects.create(
+        organization=a,
+        code="CANA-NORTH",
+        name="CANA North",
+        npi="1993999998",
+        mqsa="123456",
+        **common,
+    )
+    south = Site.objects.create(
+        organization=a, code="CANA-SOUTH", name="CANA South", npi="1679576722", **common
+    )
+    b_site = Site.objects.create(
+        organization=b, code="CANB-MAIN", name="CANB Main", npi="1234567893", **common
+    )
     users = {}
     for first, last, role in PEOPLE:
         user = User.objects.create_user(
@@ -201,7 +238,9 @@ def make_cast() -> Cast:
         )
         Membership.objects.create(user=user, organization=a, role=role)
         users[first] = user
-    olga = User.objects.create_user("olga@canb.test", "correct-horse-9", first_name="Olga", last_name="Outsider")
+    olga = User.objects.create_user(
+        "olga@canb.test", "correct-horse-9", first_name="Olga", last_name="Outsider"
+    )
     Membership.objects.create(user=olga, organization=b, role="manager")
     users["olga"] = olga
     return Cast(a, b, north, south, b_site, users)

@@ -1,4 +1,6 @@
-"""Databases of one run: migrated once and copied for every other runner; emptied row by row; dropped whoever still looks at them."""
+"""Databases of one run: migrated once and copied for every other runner; emptied row by row;
+dropped whoever still looks at them.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +48,11 @@ def connected(url: str) -> Iterator[psycopg2.extensions.cursor]:
 
 @contextlib.contextmanager
 def turn() -> Iterator[str | None]:
-    """What to copy a new database from: the migrated one with starter reference data that the first runner of this run offered.
+    """What to copy a new database from: the migrated one with starter reference data that the first
+    runner of this run offered.
 
-    None: there is none. The lock is held meanwhile, so that the second runner waits for the first one's instead of migrating too.
+    None: there is none. The lock is held meanwhile, so that the second runner waits for the first
+    one's instead of migrating too.
     """
     if not RUN:
         yield None
@@ -62,11 +66,15 @@ def turn() -> Iterator[str | None]:
 
 
 def offer(name: str) -> None:
-    """Keep a copy of this database, to which nobody may be connected, for the other runners of this run."""
+    """Keep a copy of this database, to which nobody may be connected, for the other runners of this
+    run.
+    """
     if RUN:
         with connected(owner_url()) as cursor:
             cursor.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(TEMPLATE), sql.Identifier(name))
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    sql.Identifier(TEMPLATE), sql.Identifier(name)
+                )
             )
 
 
@@ -79,35 +87,45 @@ def forget(run: str) -> None:
 
 
 def end_sessions(name: str) -> None:
-    """End whoever is still connected to a database that will be dropped, and say what they did last."""
+    """End whoever is still connected to a database that will be dropped, and say what they did
+    last.
+    """
     url = superuser_url()
     if url is None:
         return
     with connected(url) as cursor:
         cursor.execute(
-            "SELECT usename, state, left(query, 200), pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
+            "SELECT usename, state, left(query, 200), pg_terminate_backend(pid, 5000) FROM"
+            " pg_stat_activity WHERE datname = %s",
             [name],
         )
         for user, state, query, _ in cursor.fetchall():
-            warnings.warn(f"a test left a connection of {user} open ({state}); it did last: {query}", stacklevel=2)
+            warnings.warn(
+                f"a test left a connection of {user} open ({state}); it did last: {query}",
+                stacklevel=2,
+            )
 
 
 def empty(name: str, kept) -> None:
     """Delete every row of the tables that are not kept.
 
-    As the superuser, in one transaction, with triggers and foreign keys asleep: only tables with rows are touched, and a page that is
-    still being answered is not waited for. Without a superuser the owner truncates all of them.
+    As the superuser, in one transaction, with triggers and foreign keys asleep: only tables with
+    rows are touched, and a page that is still being answered is not waited for. Without a superuser
+    the owner truncates all of them.
     """
     url = superuser_url()
     with connected(in_database(url or owner_url(), name)) as c:
         c.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname"
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace ="
+            " 'public'::regnamespace ORDER BY relname"
         )
         tables = [t for (t,) in c.fetchall() if not kept(t)]
         if url is None:
             _truncate(c, tables)
             return
-        c.execute(" UNION ALL ".join(f"SELECT '{t}' WHERE EXISTS (SELECT FROM \"{t}\")" for t in tables))
+        c.execute(
+            " UNION ALL ".join(f"SELECT '{t}' WHERE EXISTS (SELECT FROM \"{t}\")" for t in tables)
+        )
         filled = [t for (t,) in c.fetchall()]
         c.execute(
             "; ".join(
@@ -122,7 +140,9 @@ def empty(name: str, kept) -> None:
 
 
 def _truncate(c: psycopg2.extensions.cursor, tables: list[str]) -> None:
-    c.execute("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'append_only_truncate'")
+    c.execute(
+        "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'append_only_truncate'"
+    )
     guarded = [t for (t,) in c.fetchall()]
     c.execute(
         "; ".join(

@@ -1,1 +1,3 @@
-"""Key figures: each one declared with formula, rows, target and version; the figure is the sum of exactly the rows it drills to."""
+"""Key figures: each one declared with formula, rows, target and version; the figure is the sum of
+exactly the rows it drills to.
+"""

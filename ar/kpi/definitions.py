@@ -1,9 +1,10 @@
 # ruff: noqa: S608  every text here is declared in this file; values travel as parameters
 """The set of KPIs (FEATURES K2, DOMAIN G10; HFMA MAP Keys where they exist).
 
-Each KPI selects rows (kind, id, site_id, payer_id, num, den). Its value is sum(num)/sum(den), or sum(num) when it is an amount. The screens
-show the same rows, so that the drill-down can never differ from the figure. `%(day)s` is the day asked for, `%(first)s` the first day of the
-window that ends with it. A changed formula gets a new `version`; snapshots keep the one they were taken with.
+Each KPI selects rows (kind, id, site_id, payer_id, num, den). Its value is sum(num)/sum(den), or
+sum(num) when it is an amount. The screens show the same rows, so that the drill-down can never
+differ from the figure. `%(day)s` is the day asked for, `%(first)s` the first day of the window that
+ends with it. A changed formula gets a new `version`; snapshots keep the one they were taken with.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ GROUPS = ("Front", "Middle", "Back")
 
 @dataclass(frozen=True, slots=True)
 class Kpi:
-    """One figure: what is counted over what, what is left out, where it should be. `better` is "high" or "low"."""
+    """One figure: what is counted over what, what is left out, where it should be. `better` is
+    "high" or "low".
+    """
 
     code: str
     label: str
@@ -46,7 +49,10 @@ class Kpi:
         return f"{self.numerator}{over}.{span}{left} {self.source}, version {self.version}."
 
 
-EXAMS = "charges_exam x JOIN accounts_site s ON s.id = x.site_id LEFT JOIN intake_coverage v ON v.id = x.coverage_id"
+EXAMS = (
+    "charges_exam x JOIN accounts_site s ON s.id = x.site_id LEFT JOIN intake_coverage v ON v.id ="
+    " x.coverage_id"
+)
 FIRST_FINAL = """(SELECT min(r.signed_at) FROM charges_report r WHERE r.exam_id = x.id AND r.status IN ('F', 'C'))"""
 OPEN_AT_DAY = """(SELECT e.charge_id,
          coalesce(sum(e.amount) FILTER (WHERE e.account = 'ar_insurance'), 0) insurance, coalesce(sum(e.amount) FILTER (WHERE e.account = 'ar_patient'), 0) patient,

@@ -1,4 +1,6 @@
-"""Computes key figures: cells by site and payer in one statement each, the rows behind them, the trend from nightly snapshots."""
+"""Computes key figures: cells by site and payer in one statement each, the rows behind them, the
+trend from nightly snapshots.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,11 @@ class Value:
     def met(self) -> bool | None:
         if self.value is None or self.kpi.target is None:
             return None
-        return self.value >= self.kpi.target if self.kpi.better == "high" else self.value <= self.kpi.target
+        return (
+            self.value >= self.kpi.target
+            if self.kpi.better == "high"
+            else self.value <= self.kpi.target
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +101,18 @@ def _where(sites: Sequence[int], payers: Sequence[int]) -> str:
 
 
 def compute(
-    kpi: Kpi, *, organizations: Iterable[int], day: date, sites: Sequence[int] = (), payers: Sequence[int] = ()
+    kpi: Kpi,
+    *,
+    organizations: Iterable[int],
+    day: date,
+    sites: Sequence[int] = (),
+    payers: Sequence[int] = (),
 ) -> Value:
     """The figure at a day, straight from the rows."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT coalesce(sum(num), 0), coalesce(sum(den), 0) FROM ({kpi.rows}) AS counted WHERE true{_where(sites, payers)}",  # noqa: S608 - declared text
+            f"SELECT coalesce(sum(num), 0), coalesce(sum(den), 0) FROM ({kpi.rows}) AS counted"  # noqa: S608 - fixed words
+            f" WHERE true{_where(sites, payers)}",
             _params(organizations, kpi, day, sites, payers),
         )
         numerator, denominator = cursor.fetchone()
@@ -111,7 +123,8 @@ def cells(kpi: Kpi, *, organization_id: int, day: date) -> list[Cell]:
     """The figure by site and payer, for a snapshot."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT site_id, payer_id, sum(num), sum(den) FROM ({kpi.rows}) AS counted GROUP BY 1, 2",  # noqa: S608 - declared text
+            f"SELECT site_id, payer_id, sum(num), sum(den) FROM ({kpi.rows}) AS counted GROUP BY"  # noqa: S608 - fixed words
+            " 1, 2",
             _params([organization_id], kpi, day, (), ()),
         )
         return [
@@ -131,10 +144,14 @@ def rows(
     after: tuple[Decimal, int] | None = None,
     limit: int | None = 100,
 ) -> list[Row]:
-    """Exactly the rows counted, largest first. `part`: "numerator", "denominator", or "missed" (counted below, not above)."""
-    condition = {"numerator": "num <> 0", "denominator": "den <> 0", "missed": "den <> 0 AND num = 0"}.get(
-        part, "num <> 0"
-    )
+    """Exactly the rows counted, largest first. `part`: "numerator", "denominator", or "missed"
+    (counted below, not above).
+    """
+    condition = {
+        "numerator": "num <> 0",
+        "denominator": "den <> 0",
+        "missed": "den <> 0 AND num = 0",
+    }.get(part, "num <> 0")
     params = _params(organizations, kpi, day, sites, payers) | {
         "limit": limit,
         "after_num": after[0] if after else None,
@@ -153,14 +170,18 @@ def rows(
 
 def snapshot_day(organizations: Iterable[int], day: date) -> date | None:
     """The latest day up to `day` that was kept."""
-    found = KpiSnapshot.objects.filter(organization_id__in=list(organizations), day__lte=day).aggregate(d=Max("day"))[
-        "d"
-    ]
+    found = KpiSnapshot.objects.filter(
+        organization_id__in=list(organizations), day__lte=day
+    ).aggregate(d=Max("day"))["d"]
     return found if isinstance(found, date) else None
 
 
 def kept(
-    *, organizations: Iterable[int], days: Iterable[date], sites: Sequence[int] = (), payers: Sequence[int] = ()
+    *,
+    organizations: Iterable[int],
+    days: Iterable[date],
+    sites: Sequence[int] = (),
+    payers: Sequence[int] = (),
 ) -> dict[tuple[str, date], Value]:
     """Figures as they stood on the given days. One query."""
     found = KpiSnapshot.objects.filter(organization_id__in=list(organizations), day__in=list(days))
@@ -171,7 +192,9 @@ def kept(
     known = {k.code: k for k in KPIS}
     return {
         (r["kpi"], r["day"]): Value(known[r["kpi"]], r["n"], r["d"])
-        for r in found.values("kpi", "day").annotate(n=Sum("numerator"), d=Sum("denominator")).order_by()
+        for r in (
+            found.values("kpi", "day").annotate(n=Sum("numerator"), d=Sum("denominator")).order_by()
+        )
         if r["kpi"] in known
     }
 
@@ -182,15 +205,23 @@ def weeks_before(day: date, count: int = WEEKS) -> list[date]:
 
 
 def trend(
-    *, organizations: Iterable[int], day: date, sites: Sequence[int] = (), payers: Sequence[int] = ()
+    *,
+    organizations: Iterable[int],
+    day: date,
+    sites: Sequence[int] = (),
+    payers: Sequence[int] = (),
 ) -> dict[str, list[Decimal | None]]:
-    """Thirteen weeks of every KPI from the snapshots; a week that was not kept is a gap. The nearest kept day of the week before is taken."""
+    """Thirteen weeks of every KPI from the snapshots; a week that was not kept is a gap. The
+    nearest kept day of the week before is taken.
+    """
     organizations = list(organizations)
     points = weeks_before(day)
     stored = sorted(
         set(
             KpiSnapshot.objects.filter(
-                organization_id__in=organizations, day__gt=points[0] - timedelta(days=7), day__lte=day
+                organization_id__in=organizations,
+                day__gt=points[0] - timedelta(days=7),
+                day__lte=day,
             ).values_list("day", flat=True)
         )
     )
@@ -209,9 +240,16 @@ def trend(
 
 
 def values(
-    *, organizations: Iterable[int], day: date, sites: Sequence[int] = (), payers: Sequence[int] = (), live: bool = True
+    *,
+    organizations: Iterable[int],
+    day: date,
+    sites: Sequence[int] = (),
+    payers: Sequence[int] = (),
+    live: bool = True,
 ) -> dict[str, Value]:
-    """Every figure at a day: from that day's snapshot when it was kept for all organizations, else straight from the rows."""
+    """Every figure at a day: from that day's snapshot when it was kept for all organizations, else
+    straight from the rows.
+    """
     organizations = sorted(organizations)
     have = set(
         KpiSnapshot.objects.filter(organization_id__in=organizations, day=day)
@@ -223,11 +261,16 @@ def values(
         return {k.code: found.get((k.code, day), Value(k, ZERO, ZERO)) for k in KPIS}
     if not live:
         return {}
-    return {k.code: compute(k, organizations=organizations, day=day, sites=sites, payers=payers) for k in KPIS}
+    return {
+        k.code: compute(k, organizations=organizations, day=day, sites=sites, payers=payers)
+        for k in KPIS
+    }
 
 
 def sentence(now: dict[str, Value], before: dict[str, Value]) -> str:
-    """The one line above the tiles: what moved most against its target in a week, and what is furthest from it."""
+    """The one line above the tiles: what moved most against its target in a week, and what is
+    furthest from it.
+    """
     moved: list[tuple[Decimal, str]] = []
     for code, value in now.items():
         past = before.get(code)
@@ -238,11 +281,17 @@ def sentence(now: dict[str, Value], before: dict[str, Value]) -> str:
             continue
         worse = (change > 0) == (value.kpi.better == "low")
         verb = "rose" if change > 0 else "fell"
-        text = f"{value.kpi.label} {verb} to {words(value.kpi, value.value)} from {words(value.kpi, past.value)} a week ago"
+        text = (
+            f"{value.kpi.label} {verb} to {words(value.kpi, value.value)} from"
+            f" {words(value.kpi, past.value)} a week ago"
+        )
         moved.append((abs(change) * (2 if worse else 1), text))
     missed = [v for v in now.values() if v.met is False and v.kpi.target]
     missed.sort(
-        key=lambda v: abs((v.value or ZERO) - (v.kpi.target or ZERO)) / abs(v.kpi.target or Decimal(1)), reverse=True
+        key=lambda v: (
+            abs((v.value or ZERO) - (v.kpi.target or ZERO)) / abs(v.kpi.target or Decimal(1))
+        ),
+        reverse=True,
     )
     first = max(moved)[1] + ". " if moved else ""
     second = (

@@ -1,31 +1,32 @@
-"""The verbs of receivables. Keyword-only, set-based, each one transaction, with an actor and a business time `at` (default now).
+"""The verbs of receivables. Keyword-only, set-based, each one transaction, with an actor and a
+business time `at` (default now).
 
-Write-offs (invariants 9 and 10)
-    write_off_request(charge, reason, amount, note, account, claim=None, contact=None, actor, at) -> WriteOffRequest
+Write-offs (invariants 9 and 10) write_off_request(charge, reason, amount, note, account,
+    claim=None, contact=None, actor, at) -> WriteOffRequest
     write_off_decide(request, approve, note, actor, at) -> WriteOffRequest       a second person, never the requester
     small_balances_write_off(organization_id, actor, at) -> int                 by rule, after the statement cycle
 
-The patient's side
-    payment_take(patient, amount, method, actor, received_on=None, charge_ids=None, note="", at) -> PatientPayment
-    payment_void(payment, reason, actor, at) -> PatientPayment
+The patient's side payment_take(patient, amount, method, actor, received_on=None, charge_ids=None,
+    note="", at) -> PatientPayment payment_void(payment, reason, actor, at) -> PatientPayment
     unapplied_apply(patient_ids, actor, at) -> int                              prepayments onto open balances
     transfer_to_patient(charge, amount, reason, actor, at)                      guarded; transfer_to_insurance puts it back
     statements_send(organization_id, actor, at, patient_ids=None) -> list[Statement]
-    statement_hold(patient, reason, actor, at) · plan_make(patient, total, instalment, starts_on, actor, at) · plan_cancel(plan, reason, actor, at)
+    statement_hold(patient, reason, actor, at) · plan_make(patient, total, instalment, starts_on,
+    actor, at) · plan_cancel(plan, reason, actor, at)
     plans_review(organization_id, actor, at) -> int                             done, or broken
 
-Credits
-    credits_refresh(organization_id, actor, at) -> int
-    refund_request(charge, to, amount, cause, actor, at) -> Refund · refund_decide(refund, approve, note, actor, at) · refund_issue(refund, reference, actor, at)
+Credits credits_refresh(organization_id, actor, at) -> int refund_request(charge, to, amount, cause,
+    actor, at) -> Refund · refund_decide(refund, approve, note, actor, at) · refund_issue(refund,
+    reference, actor, at)
 
 Follow-up (invariant 8)
     followup_refresh(organization_id, actor, at) -> (opened, closed)
     patient_balance_refresh(organization_id, actor, at) -> int
     nightly(organization_id, actor, at)                                         all refreshes, statements excluded
 
-Figures
-    ar.aging.aging(organization_ids, on, basis, …) -> [Cell] · ar.aging.lines(…) · aging_snapshot(organization_id, day, actor)
-    ar.kpi.engine.values(…) · kpi_snapshot(organization_id, day, actor)
+Figures ar.aging.aging(organization_ids, on, basis, …) -> [Cell] · ar.aging.lines(…) ·
+    aging_snapshot(organization_id, day, actor) ar.kpi.engine.values(…) ·
+    kpi_snapshot(organization_id, day, actor)
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Credit balances: found at the first cent, worked, given back with approval; the 60-day clock of federal programs (DOMAIN G8)."""
+"""Credit balances: found at the first cent, worked, given back with approval; the 60-day clock of
+federal programs (DOMAIN G8).
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ SELECT b.charge_id, b.insurance, b.patient, c.patient_id, p.last_name || ', ' ||
 def refund_due(*, identified_on: date, federal: bool, organization_id: int) -> date:
     """When a credit must be given back."""
     rules = policy(organization_id, identified_on)
-    return identified_on + timedelta(days=rules.refund_days_federal if federal else rules.refund_days_other)
+    return identified_on + timedelta(
+        days=rules.refund_days_federal if federal else rules.refund_days_other
+    )
 
 
 def _cause(insurance: Decimal, payers: int, patient_payments: int) -> str:
@@ -62,7 +66,9 @@ def _cause(insurance: Decimal, payers: int, patient_payments: int) -> str:
 
 @transaction.atomic
 def credits_refresh(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
-    """Open an item for every credit from its first cent, and close those that are settled. The clock runs from the day it was found."""
+    """Open an item for every credit from its first cent, and close those that are settled. The
+    clock runs from the day it was found.
+    """
     at = at or timezone.now()
     today = local_day(at)
     with connection.cursor() as cursor:
@@ -71,7 +77,9 @@ def credits_refresh(*, organization_id: int, actor: Actor, at: datetime | None =
     live = {
         subject: opened
         for subject, opened in WorkItem.objects.filter(
-            organization_id=organization_id, subject_type=SUBJECT, status__in=[ItemStatus.OPEN, ItemStatus.PENDED]
+            organization_id=organization_id,
+            subject_type=SUBJECT,
+            status__in=[ItemStatus.OPEN, ItemStatus.PENDED],
         ).values_list("subject_id", "opened_at")
     }
     specs: list[ItemSpec] = []
@@ -99,7 +107,9 @@ def credits_refresh(*, organization_id: int, actor: Actor, at: datetime | None =
         whose = "payer" if insurance < 0 else "patient"
         amount = -(insurance if insurance < 0 else patient)
         due = refund_due(
-            identified_on=found_on, federal=whose == "payer" and kind in FEDERAL, organization_id=organization_id
+            identified_on=found_on,
+            federal=whose == "payer" and kind in FEDERAL,
+            organization_id=organization_id,
         )
         cause = _cause(insurance, payers, paid)
         specs.append(
@@ -109,7 +119,10 @@ def credits_refresh(*, organization_id: int, actor: Actor, at: datetime | None =
                 subject_type=SUBJECT,
                 subject_id=charge,
                 cause=cause,
-                title=f"Credit of ${amount:,.2f}: {dict(CAUSES)[cause].lower()}; it belongs to the {whose}",
+                title=(
+                    f"Credit of ${amount:,.2f}: {dict(CAUSES)[cause].lower()}; it belongs to the"
+                    f" {whose}"
+                ),
                 fix="Find the cause, then refund or move it",
                 due_at=live.get(charge, at),
                 dollars=amount,
@@ -136,13 +149,21 @@ def credits_refresh(*, organization_id: int, actor: Actor, at: datetime | None =
     opened = open_items(specs, actor=actor, at=at)
     gone = set(live) - {row[0] for row in rows}
     if gone:
-        close_items(SUBJECT, gone, actor=actor, at=at, outcome="No credit any more", queues=["credits"])
+        close_items(
+            SUBJECT, gone, actor=actor, at=at, outcome="No credit any more", queues=["credits"]
+        )
     return opened
 
 
 @transaction.atomic
 def refund_request(
-    *, charge: Charge, to: str, amount: Decimal, cause: str, actor: Actor, at: datetime | None = None
+    *,
+    charge: Charge,
+    to: str,
+    amount: Decimal,
+    cause: str,
+    actor: Actor,
+    at: datetime | None = None,
 ) -> Refund:
     """Ask to give a credit back. A second person approves each refund."""
     actor.require("refund.request")
@@ -155,12 +176,18 @@ def refund_request(
     balance = locked_balance(charge)
     credit = -(balance.insurance if to == "payer" else balance.patient)
     if amount <= ZERO or amount > credit:
-        raise Refused(f"The credit of the {to} is ${max(credit, ZERO):,.2f}.", code="over_credit", field="amount")
+        raise Refused(
+            f"The credit of the {to} is ${max(credit, ZERO):,.2f}.",
+            code="over_credit",
+            field="amount",
+        )
     claim = latest_claim(charge)
     if to == "payer" and claim is None:
         raise Refused("No claim names the payer of this charge.", code="no_payer", field="to")
     item = (
-        WorkItem.objects.filter(organization_id=charge.organization_id, subject_type=SUBJECT, subject_id=charge.pk)
+        WorkItem.objects.filter(
+            organization_id=charge.organization_id, subject_type=SUBJECT, subject_id=charge.pk
+        )
         .order_by("-id")
         .first()
     )
@@ -177,11 +204,15 @@ def refund_request(
                 amount=amount,
                 cause=cause,
                 identified_on=found_on,
-                due_on=refund_due(identified_on=found_on, federal=federal, organization_id=charge.organization_id),
+                due_on=refund_due(
+                    identified_on=found_on, federal=federal, organization_id=charge.organization_id
+                ),
                 requested_by_id=actor.user_id,
             )
     except IntegrityError as error:
-        raise Conflict("A refund of this charge already waits for approval.", code="already_requested") from error
+        raise Conflict(
+            "A refund of this charge already waits for approval.", code="already_requested"
+        ) from error
     _step(row, "refund.requested", f"Refund of ${amount:,.2f} to the {to} asked for", actor, at)
     open_items(
         [
@@ -217,7 +248,9 @@ def refund_request(
 
 
 @transaction.atomic
-def refund_decide(*, refund: Refund, approve: bool, actor: Actor, note: str = "", at: datetime | None = None) -> Refund:
+def refund_decide(
+    *, refund: Refund, approve: bool, actor: Actor, note: str = "", at: datetime | None = None
+) -> Refund:
     """Approve (the credit becomes a debt to pay out) or refuse. The requester never decides."""
     actor.require("refund.approve")
     require_mine(refund.organization_id, actor)
@@ -226,7 +259,10 @@ def refund_decide(*, refund: Refund, approve: bool, actor: Actor, note: str = ""
     if row.status != RequestStatus.REQUESTED:
         raise Conflict("Somebody has decided this already.", code="decided")
     if actor.kind != "person" or actor.user_id is None or row.requested_by_id == actor.user_id:
-        raise Refused("Who asks for a refund does not approve it. Another person must decide.", code="maker_is_checker")
+        raise Refused(
+            "Who asks for a refund does not approve it. Another person must decide.",
+            code="maker_is_checker",
+        )
     if not approve and not note.strip():
         raise Refused("Say why it is refused.", code="missing", field="note")
     row.decided_by_id, row.decided_at, row.decision_note = actor.user_id, at, note[:300]
@@ -236,7 +272,8 @@ def refund_decide(*, refund: Refund, approve: bool, actor: Actor, note: str = ""
         credit = -(balance.insurance if row.to == "payer" else balance.patient)
         if row.amount > credit:
             raise Refused(
-                f"Meanwhile the credit is ${max(credit, ZERO):,.2f}. Refuse it and ask anew.", code="balance_changed"
+                f"Meanwhile the credit is ${max(credit, ZERO):,.2f}. Refuse it and ask anew.",
+                code="balance_changed",
             )
         keys = {"charge_id": row.charge_id, "patient_id": row.patient_id, "payer_id": row.payer_id}
         (row.transaction,) = post(
@@ -274,7 +311,9 @@ def refund_decide(*, refund: Refund, approve: bool, actor: Actor, note: str = ""
 
 
 @transaction.atomic
-def refund_issue(*, refund: Refund, reference: str, actor: Actor, at: datetime | None = None) -> Refund:
+def refund_issue(
+    *, refund: Refund, reference: str, actor: Actor, at: datetime | None = None
+) -> Refund:
     """The money has left: check or transfer number."""
     actor.require("refund.request")
     require_mine(refund.organization_id, actor)
@@ -305,14 +344,21 @@ def refund_issue(*, refund: Refund, reference: str, actor: Actor, at: datetime |
     )
     row.issued_on, row.issue_reference = local_day(at), reference.strip()[:40]
     row.save(update_fields=["issued_on", "issue_reference"])
-    _step(row, "refund.issued", f"Refund of ${row.amount:,.2f} paid out, {row.issue_reference}", actor, at)
+    _step(
+        row,
+        "refund.issued",
+        f"Refund of ${row.amount:,.2f} paid out, {row.issue_reference}",
+        actor,
+        at,
+    )
     return row
 
 
 def _close_settled(charge_ids: Iterable[int], actor: Actor, at: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT charge_id FROM ledger_balance WHERE charge_id = ANY(%s) AND insurance >= 0 AND patient >= 0",
+            "SELECT charge_id FROM ledger_balance WHERE charge_id = ANY(%s) AND insurance >= 0 AND"
+            " patient >= 0",
             [list(charge_ids)],
         )
         settled = [r[0] for r in cursor.fetchall()]
@@ -320,7 +366,9 @@ def _close_settled(charge_ids: Iterable[int], actor: Actor, at: datetime) -> Non
         close_items(SUBJECT, settled, actor=actor, at=at, outcome="Refunded")
 
 
-def _step(row: Refund, verb: str, sentence: str, actor: Actor, at: datetime, reason: str = "") -> None:
+def _step(
+    row: Refund, verb: str, sentence: str, actor: Actor, at: datetime, reason: str = ""
+) -> None:
     record_steps(
         [
             Step(

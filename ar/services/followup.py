@@ -1,4 +1,6 @@
-"""Follow-up: no open dollar without a home (invariant 8). What is not in another queue and not in the payer's hands becomes an item here."""
+"""Follow-up: no open dollar without a home (invariant 8). What is not in another queue and not in
+the payer's hands becomes an item here.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ from rcm.worklist.services import ItemSpec, close_items, open_items
 QUEUE, SUBJECT = "followup", "claim"
 PATIENT_QUEUE, PATIENT_SUBJECT = "patient_balance", "patient_account"
 
-# claims with open insurance dollars that nobody else has: no other item, no running appeal, no newer claim, and past the payer's time
+# claims with open insurance dollars that nobody else has: no other item, no running appeal, no
+# newer claim, and past the payer's time
 NEEDS_SQL = """
 WITH open AS (
   SELECT c.id, sum(b.insurance) dollars, min(l.code) code, min(ch.exam_id) exam_id
@@ -78,8 +81,11 @@ def _why(status: str, dollars: Decimal, heard: date | None, today: date) -> tupl
 
 
 @transaction.atomic
-def followup_refresh(*, organization_id: int, actor: Actor, at: datetime | None = None) -> tuple[int, int]:
-    """Open items for claims whose open dollars have no home, give each an owner and a date, close those that need none. Set-based.
+def followup_refresh(
+    *, organization_id: int, actor: Actor, at: datetime | None = None
+) -> tuple[int, int]:
+    """Open items for claims whose open dollars have no home, give each an owner and a date, close
+    those that need none. Set-based.
 
     Returns how many were opened and closed.
     """
@@ -88,7 +94,13 @@ def followup_refresh(*, organization_id: int, actor: Actor, at: datetime | None 
     rules_of = policy(organization_id, today)
     with connection.cursor() as cursor:
         cursor.execute(
-            NEEDS_SQL, {"org": organization_id, "today": today, "grace": rules_of.followup_grace_days, "queue": QUEUE}
+            NEEDS_SQL,
+            {
+                "org": organization_id,
+                "today": today,
+                "grace": rules_of.followup_grace_days,
+                "queue": QUEUE,
+            },
         )
         rows = cursor.fetchall()
     live = set(
@@ -125,7 +137,9 @@ def followup_refresh(*, organization_id: int, actor: Actor, at: datetime | None 
         age = (today - dos).days
         worth = min(dollars, expected) if expected else dollars
         scored = rules.score(
-            expected=worth, odds=recovery_odds(age), days_left=(deadline - today).days if deadline else None
+            expected=worth,
+            odds=recovery_odds(age),
+            days_left=(deadline - today).days if deadline else None,
         )
         specs.append(
             ItemSpec(
@@ -154,7 +168,9 @@ def followup_refresh(*, organization_id: int, actor: Actor, at: datetime | None 
                     "service_date": dos.isoformat(),
                     "born": born.isoformat(),
                     "mrn": mrn,
-                    "reason": {"silent": "Silent payer"}.get(cause, cause.replace("_", " ").capitalize()),
+                    "reason": (
+                        {"silent": "Silent payer"}.get(cause, cause.replace("_", " ").capitalize())
+                    ),
                     "age": rules.bucket(age),
                     "score": scored.parts(),
                 },
@@ -165,7 +181,9 @@ def followup_refresh(*, organization_id: int, actor: Actor, at: datetime | None 
     _give_homes([s.subject_id for s in fresh], organization_id, today)
     gone = live - {s.subject_id for s in specs}
     closed = (
-        close_items(SUBJECT, gone, actor=actor, at=at, outcome="Settled or in other hands", queues=[QUEUE])
+        close_items(
+            SUBJECT, gone, actor=actor, at=at, outcome="Settled or in other hands", queues=[QUEUE]
+        )
         if gone
         else 0
     )
@@ -173,7 +191,9 @@ def followup_refresh(*, organization_id: int, actor: Actor, at: datetime | None 
 
 
 def _unmoved(specs: list[ItemSpec], live: set[int]) -> list[ItemSpec]:
-    """Specs to write: new ones, and live ones whose figures may have moved; `due_at` of a live one stays as it was."""
+    """Specs to write: new ones, and live ones whose figures may have moved; `due_at` of a live one
+    stays as it was.
+    """
     kept = dict(
         WorkItem.objects.filter(
             queue=QUEUE, subject_type=SUBJECT, subject_id__in=live, status__in=["open", "pended"]
@@ -183,7 +203,9 @@ def _unmoved(specs: list[ItemSpec], live: set[int]) -> list[ItemSpec]:
 
 
 def _give_homes(claim_ids: list[int], organization_id: int, today: date) -> None:
-    """An owner by payer (the same person keeps a payer), the first action, and today as its date."""
+    """An owner by payer (the same person keeps a payer), the first action, and today as its
+    date.
+    """
     if not claim_ids:
         return
     rows = WorkItem.objects.filter(
@@ -215,7 +237,7 @@ def _give_homes(claim_ids: list[int], organization_id: int, today: date) -> None
     rows.update(**changes)
 
 
-# --- patients' accounts that need a person -----------------------------------------------------------------------------
+# --- patients' accounts that need a person --------------------------------------------------------
 
 PATIENT_SQL = """
 WITH owed AS (
@@ -249,10 +271,15 @@ SELECT p.id, p.last_name || ', ' || p.first_name, p.mrn, p.born_on, -sum(e.amoun
 def _on_account(
     organization_id: int, at: datetime, live: dict[int, datetime], days: int, taken: set[int]
 ) -> list[ItemSpec]:
-    """Money paid ahead that lies for long with no visit to come: it belongs to the patient (DOMAIN G8)."""
+    """Money paid ahead that lies for long with no visit to come: it belongs to the patient (DOMAIN
+    G8).
+    """
     today = local_day(at)
     with connection.cursor() as cursor:
-        cursor.execute(ON_ACCOUNT_SQL, {"org": organization_id, "today": today, "before": today - timedelta(days=days)})
+        cursor.execute(
+            ON_ACCOUNT_SQL,
+            {"org": organization_id, "today": today, "before": today - timedelta(days=days)},
+        )
         rows = cursor.fetchall()
     return [
         ItemSpec(
@@ -267,7 +294,12 @@ def _on_account(
             dollars=dollars,
             patient_id=pk,
             patient_name=name,
-            facts={"mrn": mrn, "born": born.isoformat(), "number": mrn, "reason": "Money on account"},
+            facts={
+                "mrn": mrn,
+                "born": born.isoformat(),
+                "number": mrn,
+                "reason": "Money on account",
+            },
         )
         for pk, name, mrn, born, dollars, since in rows
         if pk not in taken
@@ -275,8 +307,12 @@ def _on_account(
 
 
 @transaction.atomic
-def patient_balance_refresh(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
-    """Items for patients whose account statements cannot settle: held, deceased, final notice past, broken plan. Returns how many opened."""
+def patient_balance_refresh(
+    *, organization_id: int, actor: Actor, at: datetime | None = None
+) -> int:
+    """Items for patients whose account statements cannot settle: held, deceased, final notice past,
+    broken plan. Returns how many opened.
+    """
     at = at or timezone.now()
     today = local_day(at)
     rules_of = policy(organization_id, today)
@@ -300,7 +336,21 @@ def patient_balance_refresh(*, organization_id: int, actor: Actor, at: datetime 
         ).values_list("subject_id", "due_at")
     )
     specs: list[ItemSpec] = []
-    for pk, name, mrn, born, dollars, oldest, site, hold, dead, step, sent_on, first_on, broken in rows:
+    for (
+        pk,
+        name,
+        mrn,
+        born,
+        dollars,
+        oldest,
+        site,
+        hold,
+        dead,
+        step,
+        sent_on,
+        first_on,
+        broken,
+    ) in rows:
         collect = first_on + timedelta(days=rules_of.collection_days) if first_on else None
         if dead:
             cause, title, fix = (
@@ -309,7 +359,11 @@ def patient_balance_refresh(*, organization_id: int, actor: Actor, at: datetime 
                 "Ask the estate, or write it off",
             )
         elif hold:
-            cause, title, fix = "held", f"Statements are held: {hold}", "Settle the reason, then lift the hold"
+            cause, title, fix = (
+                "held",
+                f"Statements are held: {hold}",
+                "Settle the reason, then lift the hold",
+            )
         elif broken:
             cause, title, fix = (
                 "plan_broken",
@@ -347,23 +401,34 @@ def patient_balance_refresh(*, organization_id: int, actor: Actor, at: datetime 
                 },
             )
         )
-    specs += _on_account(organization_id, at, live, rules_of.prepayment_days, {s.subject_id for s in specs})
+    specs += _on_account(
+        organization_id, at, live, rules_of.prepayment_days, {s.subject_id for s in specs}
+    )
     opened = open_items(specs, actor=actor, at=at)
     gone = set(live) - {s.subject_id for s in specs}
     if gone:
-        close_items(PATIENT_SUBJECT, gone, actor=actor, at=at, outcome="Settled", queues=[PATIENT_QUEUE])
+        close_items(
+            PATIENT_SUBJECT, gone, actor=actor, at=at, outcome="Settled", queues=[PATIENT_QUEUE]
+        )
     return opened
 
 
 @transaction.atomic
 def nightly(*, organization_id: int, actor: Actor, at: datetime | None = None) -> dict[str, int]:
-    """Everything that keeps every dollar at home: money on account, plans, credits, follow-up, patients' accounts."""
+    """Everything that keeps every dollar at home: money on account, plans, credits, follow-up,
+    patients' accounts.
+    """
     at = at or timezone.now()
     holders = LedgerEntry.objects.filter(
-        organization_id=organization_id, account=Account.UNAPPLIED, patient_id__isnull=False, remittance_id__isnull=True
+        organization_id=organization_id,
+        account=Account.UNAPPLIED,
+        patient_id__isnull=False,
+        remittance_id__isnull=True,
     )
     applied = unapplied_apply(
-        patient_ids={pk for pk in holders.values_list("patient_id", flat=True) if pk}, actor=actor, at=at
+        patient_ids={pk for pk in holders.values_list("patient_id", flat=True) if pk},
+        actor=actor,
+        at=at,
     )
     plans = plans_review(organization_id=organization_id, actor=actor, at=at)
     small = small_balances_write_off(organization_id=organization_id, actor=actor, at=at)

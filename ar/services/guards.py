@@ -1,4 +1,6 @@
-"""What keeps money where it belongs: hold-harmless, payers that forbid it, balances that changed meanwhile."""
+"""What keeps money where it belongs: hold-harmless, payers that forbid it, balances that changed
+meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from remittance.tables import hold_harmless
 
 ZERO = Decimal("0.00")
 WON = (DenialStatus.OVERTURNED, DenialStatus.PARTIAL, DenialStatus.WITHDRAWN)
-# CARC groups and reasons that say "never the patient": Medicaid's and the QMB's protections (DOMAIN F4)
+# CARC groups and reasons that say "never the patient": Medicaid's and the QMB's protections (DOMAIN
+# F4)
 NEVER_PATIENT_CARC = frozenset({"209", "303"})
 
 
@@ -28,44 +31,61 @@ def local_day(at: datetime) -> date:
 
 
 def denials_of(charge_ids: Iterable[int]) -> dict[int, list[Denial]]:
-    """Denials that concern a charge: of its own lines, or of a whole claim that carries it. Two queries."""
+    """Denials that concern a charge: of its own lines, or of a whole claim that carries it. Two
+    queries.
+    """
     ids = list(charge_ids)
-    lines = list(ClaimLine.objects.filter(charge_id__in=ids).values_list("id", "claim_id", "charge_id"))
+    lines = list(
+        ClaimLine.objects.filter(charge_id__in=ids).values_list("id", "claim_id", "charge_id")
+    )
     by_line = {line: charge for line, _, charge in lines}
     by_claim: dict[int, set[int]] = {}
     for _, claim, charge in lines:
         by_claim.setdefault(claim, set()).add(charge)
     found: dict[int, list[Denial]] = {}
-    rows = Denial.objects.filter(Q(line_id__in=by_line) | Q(line__isnull=True, claim_id__in=by_claim)).order_by("id")
+    rows = Denial.objects.filter(
+        Q(line_id__in=by_line) | Q(line__isnull=True, claim_id__in=by_claim)
+    ).order_by("id")
     for denial in rows:
-        charges = {by_line[denial.line_id]} if denial.line_id else by_claim.get(denial.claim_id, set())
+        charges = (
+            {by_line[denial.line_id]} if denial.line_id else by_claim.get(denial.claim_id, set())
+        )
         for charge in charges:
             found.setdefault(charge, []).append(denial)
     return found
 
 
 def held_harmless(charge_ids: Iterable[int]) -> dict[int, str]:
-    """Charges whose balance must never reach the patient, with the sentence that says why (invariant 10, DOMAIN J12)."""
+    """Charges whose balance must never reach the patient, with the sentence that says why
+    (invariant 10, DOMAIN J12).
+    """
     ids = list(charge_ids)
     protected = hold_harmless()
     found = {
-        charge: f"The payer denied it as “{denial.category.replace('_', ' ')}”: that is our duty, never the patient's bill."
+        charge: (
+            f"The payer denied it as “{denial.category.replace('_', ' ')}”: that is our duty, never"
+            " the patient's bill."
+        )
         for charge, denials in denials_of(ids).items()
         for denial in denials
         if denial.category in protected and denial.status not in WON
     }
-    rows = Adjustment.objects.filter(service__line__charge_id__in=ids, reason__in=NEVER_PATIENT_CARC).values_list(
-        "service__line__charge_id", "reason"
-    )
+    rows = Adjustment.objects.filter(
+        service__line__charge_id__in=ids, reason__in=NEVER_PATIENT_CARC
+    ).values_list("service__line__charge_id", "reason")
     for charge, reason in rows:
         found.setdefault(charge, f"The payer forbids billing the patient (reason {reason}).")
     return found
 
 
 def patient_share(charge_ids: Iterable[int]) -> dict[int, Decimal]:
-    """What payers have called the patient's own, by charge: PR adjustments less those of reversals. One query."""
+    """What payers have called the patient's own, by charge: PR adjustments less those of reversals.
+    One query.
+    """
     rows = (
-        Adjustment.objects.filter(group="PR", service__line__charge_id__in=list(charge_ids), payment__state="posted")
+        Adjustment.objects.filter(
+            group="PR", service__line__charge_id__in=list(charge_ids), payment__state="posted"
+        )
         .values("service__line__charge_id")
         .annotate(total=Sum("amount"))
         .order_by()
@@ -74,7 +94,9 @@ def patient_share(charge_ids: Iterable[int]) -> dict[int, Decimal]:
 
 
 def locked_balance(charge: Charge) -> Balance:
-    """The charge's balance, held until the transaction ends, so that two decisions never spend the same dollars."""
+    """The charge's balance, held until the transaction ends, so that two decisions never spend the
+    same dollars.
+    """
     row = Balance.objects.select_for_update().filter(charge_id=charge.pk).first()
     if row is None:
         raise Refused("This charge has no balance.", code="no_balance")

@@ -1,4 +1,6 @@
-"""The patient's side: payments onto open charges, prepayments, transfers with their guard, payment plans."""
+"""The patient's side: payments onto open charges, prepayments, transfers with their guard, payment
+plans.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ from rcm.ledger.services import Leg, Posting, post, reverse
 
 METHODS = (("card", "Card"), ("cash", "Cash"), ("check", "Check"), ("transfer", "Bank transfer"))
 PAYMENT, APPLY = "patient.payment", "patient.apply"
-# denials that make the patient the payer: coverage that was not in force, benefits that do not exist (DOMAIN F5)
+# denials that make the patient the payer: coverage that was not in force, benefits that do not
+# exist (DOMAIN F5)
 PATIENT_CATEGORIES = frozenset({"eligibility", "noncovered"})
 
 
@@ -81,7 +84,9 @@ def unapplied_balances(patient_ids: Iterable[int]) -> dict[int, Decimal]:
     return {r["patient_id"]: -r["total"] for r in rows if r["patient_id"] and r["total"]}
 
 
-def _spread(money: Decimal, charges: Sequence[OpenCharge]) -> tuple[list[tuple[OpenCharge, Decimal]], Decimal]:
+def _spread(
+    money: Decimal, charges: Sequence[OpenCharge]
+) -> tuple[list[tuple[OpenCharge, Decimal]], Decimal]:
     """Oldest first; what is left over stays on account."""
     placed: list[tuple[OpenCharge, Decimal]] = []
     for charge in charges:
@@ -104,7 +109,9 @@ def payment_take(
     note: str = "",
     at: datetime | None = None,
 ) -> PatientPayment:
-    """Take money from a patient: onto the oldest open charges (or the named ones), the rest kept on account. Gives the receipt."""
+    """Take money from a patient: onto the oldest open charges (or the named ones), the rest kept on
+    account. Gives the receipt.
+    """
     actor.require("payment.collect")
     require_mine(patient.organization_id, actor)
     at = at or timezone.now()
@@ -114,8 +121,12 @@ def payment_take(
         raise Refused("Choose how it was paid.", code="method", field="method")
     day = received_on or local_day(at)
     if day > local_day(at):
-        raise Refused("A payment cannot be received in the future.", code="future", field="received_on")
-    Patient.objects.select_for_update().get(pk=patient.pk)  # two payments at once never settle the same charge twice
+        raise Refused(
+            "A payment cannot be received in the future.", code="future", field="received_on"
+        )
+    Patient.objects.select_for_update().get(
+        pk=patient.pk
+    )  # two payments at once never settle the same charge twice
     charges = open_patient_charges([patient.pk]).get(patient.pk, [])
     if charge_ids is not None:
         charges = [c for c in charges if c.charge_id in set(charge_ids)]
@@ -123,7 +134,13 @@ def payment_take(
     receipt = f"R{next_control_number(patient.organization_id, 'receipt'):07d}"
     legs = [Leg(Account.CASH, amount, patient_id=patient.pk, reason=method)]
     legs += [
-        Leg(Account.AR_PATIENT, -part, charge_id=c.charge_id, patient_id=patient.pk, reason="payment")
+        Leg(
+            Account.AR_PATIENT,
+            -part,
+            charge_id=c.charge_id,
+            patient_id=patient.pk,
+            reason="payment",
+        )
         for c, part in placed
     ]
     legs += [Leg(Account.UNAPPLIED, -rest, patient_id=patient.pk, reason="prepaid")] if rest else []
@@ -156,7 +173,8 @@ def payment_take(
             Step(
                 patient.organization_id,
                 "patient.paid",
-                f"Patient paid ${amount:,.2f}, receipt {receipt}" + (f", ${rest:,.2f} kept on account" if rest else ""),
+                f"Patient paid ${amount:,.2f}, receipt {receipt}"
+                + (f", ${rest:,.2f} kept on account" if rest else ""),
                 {"patient_id": patient.pk},
             )
         ],
@@ -167,23 +185,38 @@ def payment_take(
 
 
 @transaction.atomic
-def payment_void(*, payment: PatientPayment, reason: str, actor: Actor, at: datetime | None = None) -> PatientPayment:
-    """Void a payment by counter-entries. What was applied from it later is taken back first; other money of the patient fills in again."""
+def payment_void(
+    *, payment: PatientPayment, reason: str, actor: Actor, at: datetime | None = None
+) -> PatientPayment:
+    """Void a payment by counter-entries. What was applied from it later is taken back first; other
+    money of the patient fills in again.
+    """
     actor.require("payment.collect")
     require_mine(payment.organization_id, actor)
     at = at or timezone.now()
     if not reason.strip():
         raise Refused("Say why it is voided.", code="missing", field="reason")
     Patient.objects.select_for_update().get(pk=payment.patient_id)
-    row = PatientPayment.objects.select_for_update(of=("self",)).select_related("transaction").get(pk=payment.pk)
+    row = (
+        PatientPayment.objects.select_for_update(of=("self",))
+        .select_related("transaction")
+        .get(pk=payment.pk)
+    )
     if row.voided_at is not None:
         raise Conflict("This payment is void already.", code="voided")
-    kept = LedgerEntry.objects.filter(transaction=row.transaction, account=Account.UNAPPLIED).exists()
+    kept = LedgerEntry.objects.filter(
+        transaction=row.transaction, account=Account.UNAPPLIED
+    ).exists()
     if kept:
         applied = LedgerTransaction.objects.filter(
-            kind=APPLY, source_type="intake.Patient", source_id=row.patient_id, reversed_by__isnull=True
+            kind=APPLY,
+            source_type="intake.Patient",
+            source_id=row.patient_id,
+            reversed_by__isnull=True,
         )
-        reverse(list(applied), effective_on=local_day(at), reason="its payment was voided", actor=actor)
+        reverse(
+            list(applied), effective_on=local_day(at), reason="its payment was voided", actor=actor
+        )
     reverse([row.transaction], effective_on=local_day(at), reason=reason, actor=actor)
     row.voided_at, row.void_reason = at, reason[:120]
     row.save(update_fields=["voided_at", "void_reason"])
@@ -207,10 +240,14 @@ def payment_void(*, payment: PatientPayment, reason: str, actor: Actor, at: date
 
 @transaction.atomic
 def unapplied_apply(*, patient_ids: Iterable[int], actor: Actor, at: datetime | None = None) -> int:
-    """Put patients' money on account onto what they owe now, oldest first. Returns how many charges got money."""
+    """Put patients' money on account onto what they owe now, oldest first. Returns how many charges
+    got money.
+    """
     at = at or timezone.now()
     ids = sorted(set(patient_ids))
-    owners = {p.pk: p for p in Patient.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
+    owners = {
+        p.pk: p for p in Patient.objects.select_for_update().filter(pk__in=ids).order_by("pk")
+    }
     money = {pk: amount for pk, amount in unapplied_balances(owners).items() if amount > ZERO}
     charges = open_patient_charges(money)
     postings: list[Posting] = []
@@ -223,7 +260,8 @@ def unapplied_apply(*, patient_ids: Iterable[int], actor: Actor, at: datetime | 
         used = amount - rest
         legs = [Leg(Account.UNAPPLIED, used, patient_id=pk, reason="prepaid")]
         legs += [
-            Leg(Account.AR_PATIENT, -part, charge_id=c.charge_id, patient_id=pk, reason="payment") for c, part in placed
+            Leg(Account.AR_PATIENT, -part, charge_id=c.charge_id, patient_id=pk, reason="payment")
+            for c, part in placed
         ]
         postings.append(
             Posting(
@@ -251,16 +289,18 @@ def unapplied_apply(*, patient_ids: Iterable[int], actor: Actor, at: datetime | 
     return count
 
 
-# --- transfers -------------------------------------------------------------------------------------------------------
+# --- transfers ------------------------------------------------------------------------------------
 
 
 @transaction.atomic
 def transfer_to_patient(
     *, charge: Charge, amount: Decimal, reason: str, actor: Actor, at: datetime | None = None
 ) -> LedgerTransaction:
-    """Move insurance balance to the patient: only what a payer called the patient's own, or a coverage that was not in force.
+    """Move insurance balance to the patient: only what a payer called the patient's own, or a
+    coverage that was not in force.
 
-    Never for authorization and filing denials, and never for a protected beneficiary (invariant 10, DOMAIN J12).
+    Never for authorization and filing denials, and never for a protected beneficiary (invariant 10,
+    DOMAIN J12).
     """
     actor.require("followup.work")
     require_mine(charge.organization_id, actor)
@@ -275,13 +315,15 @@ def transfer_to_patient(
     balance = locked_balance(charge)
     if amount > balance.insurance:
         raise Refused(
-            f"Only ${balance.insurance:,.2f} of insurance balance is open.", code="over_balance", field="amount"
+            f"Only ${balance.insurance:,.2f} of insurance balance is open.",
+            code="over_balance",
+            field="amount",
         )
     share = patient_share([charge.pk]).get(charge.pk, ZERO)
     moved = (
-        LedgerEntry.objects.filter(charge_id=charge.pk, account=Account.AR_PATIENT, amount__gt=0).aggregate(
-            t=Sum("amount")
-        )["t"]
+        LedgerEntry.objects.filter(
+            charge_id=charge.pk, account=Account.AR_PATIENT, amount__gt=0
+        ).aggregate(t=Sum("amount"))["t"]
         or ZERO
     )
     uncovered = any(
@@ -293,9 +335,21 @@ def transfer_to_patient(
             f"The payer called ${share:,.2f} the patient's, and ${moved:,.2f} is there already.",
             code="not_patients",
             field="amount",
-            fix="Work the denial or write it off; a contractual amount is never billed to the patient.",
+            fix=(
+                "Work the denial or write it off; a contractual amount is never billed to the"
+                " patient."
+            ),
         )
-    return _move(charge, amount, Account.AR_INSURANCE, Account.AR_PATIENT, "transfer.patient", reason, actor, at)
+    return _move(
+        charge,
+        amount,
+        Account.AR_INSURANCE,
+        Account.AR_PATIENT,
+        "transfer.patient",
+        reason,
+        actor,
+        at,
+    )
 
 
 @transaction.atomic
@@ -310,12 +364,32 @@ def transfer_to_insurance(
         raise Refused("Say why insurance owes it.", code="missing", field="reason")
     balance = locked_balance(charge)
     if amount <= ZERO or amount > balance.patient:
-        raise Refused(f"Only ${balance.patient:,.2f} of patient balance is open.", code="over_balance", field="amount")
-    return _move(charge, amount, Account.AR_PATIENT, Account.AR_INSURANCE, "transfer.insurance", reason, actor, at)
+        raise Refused(
+            f"Only ${balance.patient:,.2f} of patient balance is open.",
+            code="over_balance",
+            field="amount",
+        )
+    return _move(
+        charge,
+        amount,
+        Account.AR_PATIENT,
+        Account.AR_INSURANCE,
+        "transfer.insurance",
+        reason,
+        actor,
+        at,
+    )
 
 
 def _move(
-    charge: Charge, amount: Decimal, source: str, target: str, kind: str, reason: str, actor: Actor, at: datetime
+    charge: Charge,
+    amount: Decimal,
+    source: str,
+    target: str,
+    kind: str,
+    reason: str,
+    actor: Actor,
+    at: datetime,
 ) -> LedgerTransaction:
     claim = latest_claim(charge)
     keys = {
@@ -332,7 +406,10 @@ def _move(
                 f"{kind}:{uuid6.uuid7()}",
                 local_day(at),
                 f"Transfer: {reason}"[:200],
-                (Leg(target, amount, reason="transfer", **keys), Leg(source, -amount, reason="transfer", **keys)),
+                (
+                    Leg(target, amount, reason="transfer", **keys),
+                    Leg(source, -amount, reason="transfer", **keys),
+                ),
                 "charges.Charge",
                 charge.pk,
             )
@@ -346,7 +423,11 @@ def _move(
                 charge.organization_id,
                 f"balance.to_{side}",
                 f"${amount:,.2f} moved to the {side}",
-                {"patient_id": charge.patient_id, "claim_id": keys["claim_id"], "exam_id": charge.exam_id},
+                {
+                    "patient_id": charge.patient_id,
+                    "claim_id": keys["claim_id"],
+                    "exam_id": charge.exam_id,
+                },
                 reason=reason,
             )
         ],
@@ -356,12 +437,18 @@ def _move(
     return written
 
 
-# --- plans -----------------------------------------------------------------------------------------------------------
+# --- plans ----------------------------------------------------------------------------------------
 
 
 @transaction.atomic
 def plan_make(
-    *, patient: Patient, total: Decimal, instalment: Decimal, starts_on: date, actor: Actor, at: datetime | None = None
+    *,
+    patient: Patient,
+    total: Decimal,
+    instalment: Decimal,
+    starts_on: date,
+    actor: Actor,
+    at: datetime | None = None,
 ) -> PaymentPlan:
     """Agree on instalments for what the patient owes. One active plan at a time."""
     actor.require("statement.send")
@@ -369,9 +456,17 @@ def plan_make(
     at = at or timezone.now()
     owed = sum((c.balance for c in open_patient_charges([patient.pk]).get(patient.pk, [])), ZERO)
     if total <= ZERO or total > owed:
-        raise Refused(f"The patient owes ${owed:,.2f}; a plan is for at most that.", code="total", field="total")
+        raise Refused(
+            f"The patient owes ${owed:,.2f}; a plan is for at most that.",
+            code="total",
+            field="total",
+        )
     if instalment <= ZERO or instalment > total:
-        raise Refused("An instalment is above zero and at most the total.", code="instalment", field="instalment")
+        raise Refused(
+            "An instalment is above zero and at most the total.",
+            code="instalment",
+            field="instalment",
+        )
     if starts_on < local_day(at):
         raise Refused("The first instalment is due today or later.", code="past", field="starts_on")
     try:
@@ -402,22 +497,38 @@ def plan_make(
 
 
 @transaction.atomic
-def plan_cancel(*, plan: PaymentPlan, reason: str, actor: Actor, at: datetime | None = None) -> PaymentPlan:
+def plan_cancel(
+    *, plan: PaymentPlan, reason: str, actor: Actor, at: datetime | None = None
+) -> PaymentPlan:
     actor.require("statement.send")
     require_mine(plan.organization_id, actor)
     if not reason.strip():
         raise Refused("Say why the plan ends.", code="missing", field="reason")
-    _plan_move(plan, PlanStatus.CANCELLED, actor, at or timezone.now(), f"Payment plan ended: {reason}")
+    _plan_move(
+        plan, PlanStatus.CANCELLED, actor, at or timezone.now(), f"Payment plan ended: {reason}"
+    )
     return plan
 
 
 def _plan_move(plan: PaymentPlan, to: str, actor: Actor, at: datetime, sentence: str) -> None:
     if to not in PLAN_MOVES[plan.status]:
-        raise Refused(f"A plan that is {plan.get_status_display().lower()} cannot change so.", code="not_allowed")
+        raise Refused(
+            f"A plan that is {plan.get_status_display().lower()} cannot change so.",
+            code="not_allowed",
+        )
     old, plan.status = plan.status, to
     plan.save(update_fields=["status"])
     record_steps(
-        [Step(plan.organization_id, f"plan.{to}", sentence[:300], {"patient_id": plan.patient_id}, old=old, new=to)],
+        [
+            Step(
+                plan.organization_id,
+                f"plan.{to}",
+                sentence[:300],
+                {"patient_id": plan.patient_id},
+                old=old,
+                new=to,
+            )
+        ],
         actor=actor,
         at=at,
     )
@@ -453,10 +564,14 @@ def plan_rows(plan: PaymentPlan, paid: Decimal, today: date) -> list[rules.Insta
 
 @transaction.atomic
 def plans_review(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
-    """Active plans that are paid end; those with too many misses break, so that statements begin again. Returns how many moved."""
+    """Active plans that are paid end; those with too many misses break, so that statements begin
+    again. Returns how many moved.
+    """
     at = at or timezone.now()
     plans = list(
-        PaymentPlan.objects.select_for_update().filter(organization_id=organization_id, status=PlanStatus.ACTIVE)
+        PaymentPlan.objects.select_for_update().filter(
+            organization_id=organization_id, status=PlanStatus.ACTIVE
+        )
     )
     paid = plan_paid(plans)
     moved = 0

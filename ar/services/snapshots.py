@@ -1,4 +1,6 @@
-"""Snapshots: last month never changes. A day's figures are replaced until the day has ended, and kept as they are ever after."""
+"""Snapshots: last month never changes. A day's figures are replaced until the day has ended, and
+kept as they are ever after.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,12 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 
 
-def _writable(model: type[AgingSnapshot] | type[KpiSnapshot], organization_id: int, day: date, at: datetime) -> bool:
-    """Whether the day may be written: it is not over yet, or nothing was kept of it. A kept past day stands."""
+def _writable(
+    model: type[AgingSnapshot] | type[KpiSnapshot], organization_id: int, day: date, at: datetime
+) -> bool:
+    """Whether the day may be written: it is not over yet, or nothing was kept of it. A kept past
+    day stands.
+    """
     if day > local_day(at):
         raise Refused("A snapshot of a day to come cannot be taken.", code="future")
     rows = model.objects.filter(organization_id=organization_id, day=day)
@@ -28,8 +34,12 @@ def _writable(model: type[AgingSnapshot] | type[KpiSnapshot], organization_id: i
 
 
 @transaction.atomic
-def kpi_snapshot(*, organization_id: int, day: date, actor: Actor, at: datetime | None = None) -> int:
-    """Keep every KPI of a day by site and payer. Returns the number of cells written; 0 when the past day was kept before."""
+def kpi_snapshot(
+    *, organization_id: int, day: date, actor: Actor, at: datetime | None = None
+) -> int:
+    """Keep every KPI of a day by site and payer. Returns the number of cells written; 0 when the
+    past day was kept before.
+    """
     require_mine(organization_id, actor)
     at = at or timezone.now()
     if not _writable(KpiSnapshot, organization_id, day, at):
@@ -53,8 +63,12 @@ def kpi_snapshot(*, organization_id: int, day: date, actor: Actor, at: datetime 
 
 
 @transaction.atomic
-def aging_snapshot(*, organization_id: int, day: date, actor: Actor, at: datetime | None = None) -> int:
-    """Keep the aging of a day in both bases. Returns the number of cells written; 0 when the past day was kept before."""
+def aging_snapshot(
+    *, organization_id: int, day: date, actor: Actor, at: datetime | None = None
+) -> int:
+    """Keep the aging of a day in both bases. Returns the number of cells written; 0 when the past
+    day was kept before.
+    """
     require_mine(organization_id, actor)
     at = at or timezone.now()
     if not _writable(AgingSnapshot, organization_id, day, at):

@@ -1,4 +1,6 @@
-"""Patient statements: who gets one today, which step, in plain language, as PDF (DOMAIN G6, FEATURES J1 and J3)."""
+"""Patient statements: who gets one today, which step, in plain language, as PDF (DOMAIN G6,
+FEATURES J1 and J3).
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ SELECT DISTINCT c.patient_id FROM ledger_balance b JOIN charges_charge c ON c.id
 def statements_preview(
     *, organization_id: int, at: datetime | None = None, patient_ids: Iterable[int] | None = None
 ) -> tuple[list[Due], list[tuple[Patient, str]]]:
-    """Who would get which step today, and who owes but gets none, with the reason. A constant number of queries."""
+    """Who would get which step today, and who owes but gets none, with the reason. A constant
+    number of queries.
+    """
     at = at or timezone.now()
     today = local_day(at)
     rows = policy(organization_id, today)
@@ -84,7 +88,9 @@ def statements_preview(
     if patient_ids is not None:
         owing &= set(patient_ids)
     patients = list(
-        Patient.objects.filter(pk__in=owing, organization_id=organization_id).order_by("last_name", "first_name", "pk")
+        Patient.objects.filter(pk__in=owing, organization_id=organization_id).order_by(
+            "last_name", "first_name", "pk"
+        )
     )
     charges = open_patient_charges(owing)
     harmless = held_harmless([c.charge_id for cs in charges.values() for c in cs])
@@ -92,7 +98,9 @@ def statements_preview(
     for s in Statement.objects.filter(patient_id__in=owing).defer("pdf"):
         sent.setdefault(s.patient_id, []).append(s)
     planned = set(
-        PaymentPlan.objects.filter(patient_id__in=owing, status=PlanStatus.ACTIVE).values_list("patient_id", flat=True)
+        PaymentPlan.objects.filter(patient_id__in=owing, status=PlanStatus.ACTIVE).values_list(
+            "patient_id", flat=True
+        )
     )
     due: list[Due] = []
     none: list[tuple[Patient, str]] = []
@@ -141,14 +149,24 @@ def _split(
 
 def _quiet(history: rules.StatementHistory, rows: Policy, today: date) -> str:
     due = rules.statement_due_on(history, rows.statement_days, today)
-    return f"Statement {history.steps + 1} goes out on {due:%b %-d}." if due else "The final notice has been sent."
+    return (
+        f"Statement {history.steps + 1} goes out on {due:%b %-d}."
+        if due
+        else "The final notice has been sent."
+    )
 
 
 @transaction.atomic
 def statements_send(
-    *, organization_id: int, actor: Actor, at: datetime | None = None, patient_ids: Iterable[int] | None = None
+    *,
+    organization_id: int,
+    actor: Actor,
+    at: datetime | None = None,
+    patient_ids: Iterable[int] | None = None,
 ) -> list[Statement]:
-    """Send what is due today. A patient gets at most one a day; running it again sends nothing twice."""
+    """Send what is due today. A patient gets at most one a day; running it again sends nothing
+    twice.
+    """
     actor.require("statement.send")
     require_mine(organization_id, actor)
     at = at or timezone.now()
@@ -164,7 +182,9 @@ def statements_send(
         .values_list("pk", flat=True)
     )
     already = set(
-        Statement.objects.filter(organization_id=organization_id, sent_on=today).values_list("patient_id", flat=True)
+        Statement.objects.filter(organization_id=organization_id, sent_on=today).values_list(
+            "patient_id", flat=True
+        )
     )
     due = [d for d in due if d.patient.pk not in already]
     if not due:
@@ -220,7 +240,9 @@ def statements_send(
 
 
 def _lines(charges: list[OpenCharge], today: date) -> dict[int, dict[str, object]]:
-    """What each charge says on the statement: exam in plain words, billed, what insurance did, what the patient paid and owes."""
+    """What each charge says on the statement: exam in plain words, billed, what insurance did, what
+    the patient paid and owes.
+    """
     ids = [c.charge_id for c in charges]
     sums: dict[int, dict[str, Decimal]] = {}
     for charge, account, amount in LedgerEntry.objects.filter(charge_id__in=ids).values_list(
@@ -268,8 +290,12 @@ def _lines(charges: list[OpenCharge], today: date) -> dict[int, dict[str, object
 
 
 @transaction.atomic
-def statement_hold(*, patient: Patient, reason: str, actor: Actor, at: datetime | None = None) -> Patient:
-    """Hold statements for a reason (dispute, bankruptcy, returned mail …); an empty reason lifts the hold."""
+def statement_hold(
+    *, patient: Patient, reason: str, actor: Actor, at: datetime | None = None
+) -> Patient:
+    """Hold statements for a reason (dispute, bankruptcy, returned mail …); an empty reason lifts
+    the hold.
+    """
     actor.require("statement.send")
     require_mine(patient.organization_id, actor)
     if reason and reason not in dict(HOLDS):

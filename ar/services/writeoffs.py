@@ -9,7 +9,15 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from ar.models import RequestStatus, Statement, WriteOffRequest
-from ar.services.guards import WON, ZERO, denials_of, latest_claim, local_day, locked_balance, require_mine
+from ar.services.guards import (
+    WON,
+    ZERO,
+    denials_of,
+    latest_claim,
+    local_day,
+    locked_balance,
+    require_mine,
+)
 from ar.tables import FEDERAL, Reason, policy, reasons
 from charges.models import Charge
 from claims import services as claims
@@ -28,7 +36,13 @@ from remittance.models import Denial, DenialStatus
 
 SUBJECT = "write_off"
 SETTLED = (DenialStatus.UPHELD, DenialStatus.PARKED, DenialStatus.WRITTEN_OFF)
-OPEN_CLAIM = (ClaimStatus.DENIED, ClaimStatus.PARTIAL, ClaimStatus.PAID, ClaimStatus.ACCEPTED, ClaimStatus.REJECTED)
+OPEN_CLAIM = (
+    ClaimStatus.DENIED,
+    ClaimStatus.PARTIAL,
+    ClaimStatus.PAID,
+    ClaimStatus.ACCEPTED,
+    ClaimStatus.REJECTED,
+)
 
 
 def _reason(code: str) -> Reason:
@@ -45,7 +59,9 @@ def _reason(code: str) -> Reason:
     return found
 
 
-def _contact(charge: Charge, claim: Claim | None, account: str, given: Interaction | None) -> Interaction | None:
+def _contact(
+    charge: Charge, claim: Claim | None, account: str, given: Interaction | None
+) -> Interaction | None:
     """The documented contact with the payer (insurance) or the patient."""
     if given is not None:
         same = (
@@ -54,7 +70,9 @@ def _contact(charge: Charge, claim: Claim | None, account: str, given: Interacti
             else given.patient_id == charge.patient_id
         )
         if not same or given.organization_id != charge.organization_id:
-            raise Refused("That contact belongs to another account.", code="foreign_contact", field="contact")
+            raise Refused(
+                "That contact belongs to another account.", code="foreign_contact", field="contact"
+            )
         return given
     rows = Interaction.objects.filter(organization_id=charge.organization_id)
     if account == Account.AR_INSURANCE:
@@ -66,11 +84,17 @@ def _appeal_path(charge: Charge, reason: Reason, claim: Claim | None, at: dateti
     """The denials a write-off gives up: refused while one can still be won."""
     today = local_day(at)
     found = [d for d in denials_of([charge.pk]).get(charge.pk, []) if d.status not in WON]
-    lost = [d for d in found if d.status in SETTLED or (d.appeal_by is not None and d.appeal_by < today)]
+    lost = [
+        d for d in found if d.status in SETTLED or (d.appeal_by is not None and d.appeal_by < today)
+    ]
     alive = [d for d in found if d not in lost]
     if alive:
         one = alive[0]
-        until = f"until {one.appeal_by:%b %-d, %Y}" if one.appeal_by else "and its appeal date is not known"
+        until = (
+            f"until {one.appeal_by:%b %-d, %Y}"
+            if one.appeal_by
+            else "and its appeal date is not known"
+        )
         raise Refused(
             f"The denial {one.group}-{one.reason} can still be corrected or appealed {until}.",
             code="appeal_open",
@@ -86,13 +110,16 @@ def _appeal_path(charge: Charge, reason: Reason, claim: Claim | None, at: dateti
         )
         if not late:
             raise Refused(
-                "No filing denial stands on this charge, and its filing limit has not passed unfiled.",
+                "No filing denial stands on this charge, and its filing limit has not passed"
+                " unfiled.",
                 code="not_timely",
                 field="reason",
             )
     elif not lost:
         raise Refused(
-            "No denial stands on this charge that was appealed, refused or given up.", code="no_denial", field="reason"
+            "No denial stands on this charge that was appealed, refused or given up.",
+            code="no_denial",
+            field="reason",
         )
     return lost
 
@@ -100,15 +127,23 @@ def _appeal_path(charge: Charge, reason: Reason, claim: Claim | None, at: dateti
 def _statements(charge: Charge, reason: Reason, at: datetime) -> None:
     rules = policy(charge.organization_id, local_day(at))
     sent = list(
-        Statement.objects.filter(patient_id=charge.patient_id).order_by("sent_on", "id").values_list("step", "sent_on")
+        Statement.objects.filter(patient_id=charge.patient_id)
+        .order_by("sent_on", "id")
+        .values_list("step", "sent_on")
     )
     if not sent or max(step for step, _ in sent) < len(rules.statement_days):
         raise Refused(
-            "The statement cycle has not ended: the final notice was not sent yet.", code="cycle_open", field="reason"
+            "The statement cycle has not ended: the final notice was not sent yet.",
+            code="cycle_open",
+            field="reason",
         )
-    if reason.code == "bad_debt" and local_day(at) < sent[0][1] + timedelta(days=rules.collection_days):
+    if reason.code == "bad_debt" and local_day(at) < sent[0][1] + timedelta(
+        days=rules.collection_days
+    ):
         raise Refused(
-            f"Bad debt begins {rules.collection_days} days after the first statement.", code="too_early", field="reason"
+            f"Bad debt begins {rules.collection_days} days after the first statement.",
+            code="too_early",
+            field="reason",
         )
 
 
@@ -125,22 +160,31 @@ def write_off_request(
     contact: Interaction | None = None,
     at: datetime | None = None,
 ) -> WriteOffRequest:
-    """Ask to write off part of a charge's balance. At or under the organization's limit it posts at once; above it waits for a second person.
+    """Ask to write off part of a charge's balance. At or under the organization's limit it posts at
+    once; above it waits for a second person.
 
-    Refused without reason, note, documented contact, an ended appeal path or statement cycle; beyond the balance; for a federal copay as a
-    courtesy; twice at once.
+    Refused without reason, note, documented contact, an ended appeal path or statement cycle;
+    beyond the balance; for a federal copay as a courtesy; twice at once.
     """
     actor.require("writeoff.request")
     require_mine(charge.organization_id, actor)
     at = at or timezone.now()
     chosen = _reason(reason)
     if account not in (Account.AR_INSURANCE, Account.AR_PATIENT):
-        raise Refused("Choose the insurance or the patient balance.", code="unknown_account", field="account")
+        raise Refused(
+            "Choose the insurance or the patient balance.", code="unknown_account", field="account"
+        )
     if chosen.patient_only and account != Account.AR_PATIENT:
-        raise Refused(f"{chosen.label} is a reason for a patient balance only.", code="patient_only", field="reason")
+        raise Refused(
+            f"{chosen.label} is a reason for a patient balance only.",
+            code="patient_only",
+            field="reason",
+        )
     if chosen.insurance_only and account != Account.AR_INSURANCE:
         raise Refused(
-            f"{chosen.label} is a reason for an insurance balance only.", code="insurance_only", field="reason"
+            f"{chosen.label} is a reason for an insurance balance only.",
+            code="insurance_only",
+            field="reason",
         )
     if not note.strip():
         raise Refused("Write why it cannot be collected.", code="missing", field="note")
@@ -155,7 +199,11 @@ def write_off_request(
         raise Refused(f"Only ${open_amount:,.2f} is open.", code="over_balance", field="amount")
     rules = policy(charge.organization_id, local_day(at))
     if chosen.code == "small_balance" and amount > rules.small_balance:
-        raise Refused(f"A small balance is at most ${rules.small_balance:,.2f}.", code="not_small", field="amount")
+        raise Refused(
+            f"A small balance is at most ${rules.small_balance:,.2f}.",
+            code="not_small",
+            field="amount",
+        )
     if (
         account == Account.AR_PATIENT
         and not chosen.federal_patient
@@ -195,11 +243,29 @@ def write_off_request(
                 requested_at=at,
             )
     except IntegrityError as error:
-        raise Conflict("A write-off of this balance already waits for approval.", code="already_requested") from error
-    _step(row, "writeoff.requested", f"Write-off of ${amount:,.2f} asked for: {chosen.label}", actor, at)
-    limit = Organization.objects.values_list("write_off_limit", flat=True).get(pk=charge.organization_id)
+        raise Conflict(
+            "A write-off of this balance already waits for approval.", code="already_requested"
+        ) from error
+    _step(
+        row,
+        "writeoff.requested",
+        f"Write-off of ${amount:,.2f} asked for: {chosen.label}",
+        actor,
+        at,
+    )
+    limit = Organization.objects.values_list("write_off_limit", flat=True).get(
+        pk=charge.organization_id
+    )
     if amount <= limit:
-        return _approve(row, chosen, actor=actor, at=at, decided_by=None, note="Within the limit", denials=given_up)
+        return _approve(
+            row,
+            chosen,
+            actor=actor,
+            at=at,
+            decided_by=None,
+            note="Within the limit",
+            denials=given_up,
+        )
     open_items(
         [
             ItemSpec(
@@ -234,20 +300,32 @@ def write_off_request(
 
 @transaction.atomic
 def write_off_decide(
-    *, request: WriteOffRequest, approve: bool, actor: Actor, note: str = "", at: datetime | None = None
+    *,
+    request: WriteOffRequest,
+    approve: bool,
+    actor: Actor,
+    note: str = "",
+    at: datetime | None = None,
 ) -> WriteOffRequest:
-    """Approve (and post) or refuse a waiting request. The requester never decides; what has changed since is checked again."""
+    """Approve (and post) or refuse a waiting request. The requester never decides; what has changed
+    since is checked again.
+    """
     actor.require("writeoff.approve")
     require_mine(request.organization_id, actor)
     at = at or timezone.now()
-    row = WriteOffRequest.objects.select_for_update(of=("self",)).select_related("charge", "claim").get(pk=request.pk)
+    row = (
+        WriteOffRequest.objects.select_for_update(of=("self",))
+        .select_related("charge", "claim")
+        .get(pk=request.pk)
+    )
     if row.status != RequestStatus.REQUESTED:
         raise Conflict("Somebody has decided this already.", code="decided")
     if actor.kind != "person" or actor.user_id is None:
         raise Refused("A person decides about a write-off.", code="not_a_person")
     if row.requested_by_id == actor.user_id:
         raise Refused(
-            "Who asks for a write-off does not approve it. Another person must decide.", code="maker_is_checker"
+            "Who asks for a write-off does not approve it. Another person must decide.",
+            code="maker_is_checker",
         )
     if not approve:
         if not note.strip():
@@ -264,7 +342,9 @@ def write_off_decide(
         return row
     chosen = _reason(row.reason)
     given_up = _appeal_path(row.charge, chosen, row.claim, at) if chosen.needs_appeal else []
-    return _approve(row, chosen, actor=actor, at=at, decided_by=actor.user_id, note=note, denials=given_up)
+    return _approve(
+        row, chosen, actor=actor, at=at, decided_by=actor.user_id, note=note, denials=given_up
+    )
 
 
 def _approve(
@@ -280,7 +360,10 @@ def _approve(
     balance = locked_balance(row.charge)
     open_amount = balance.insurance if row.account == Account.AR_INSURANCE else balance.patient
     if row.amount > open_amount:
-        raise Refused(f"Meanwhile only ${open_amount:,.2f} is open. Refuse it and ask anew.", code="balance_changed")
+        raise Refused(
+            f"Meanwhile only ${open_amount:,.2f} is open. Refuse it and ask anew.",
+            code="balance_changed",
+        )
     payer = row.claim.payer_id if row.claim else None
     keys = {
         "charge_id": row.charge_id,
@@ -331,16 +414,35 @@ def _close_claim(row: WriteOffRequest, actor: Actor, at: datetime) -> None:
     if Balance.objects.filter(charge_id__in=charges).exclude(insurance=0, patient=0).exists():
         return
     claims.claims_adjudicated(
-        items=[Adjudicated(row.claim.pk, Outcome.CLOSED, local_day(at), sentence="Zero balance after a write-off")],
+        items=[
+            Adjudicated(
+                row.claim.pk,
+                Outcome.CLOSED,
+                local_day(at),
+                sentence="Zero balance after a write-off",
+            )
+        ],
         actor=actor,
         at=at,
     )
 
 
-def _step(row: WriteOffRequest, verb: str, sentence: str, actor: Actor, at: datetime, reason: str = "") -> None:
-    keys = {"claim_id": row.claim_id, "patient_id": row.charge.patient_id, "exam_id": row.charge.exam_id}
+def _step(
+    row: WriteOffRequest, verb: str, sentence: str, actor: Actor, at: datetime, reason: str = ""
+) -> None:
+    keys = {
+        "claim_id": row.claim_id,
+        "patient_id": row.charge.patient_id,
+        "exam_id": row.charge.exam_id,
+    }
     record_steps(
-        [Step(row.organization_id, verb, sentence, keys, new=row.status, reason=reason or row.note)], actor=actor, at=at
+        [
+            Step(
+                row.organization_id, verb, sentence, keys, new=row.status, reason=reason or row.note
+            )
+        ],
+        actor=actor,
+        at=at,
     )
 
 
@@ -357,13 +459,22 @@ SELECT b.charge_id, b.patient FROM ledger_balance b
 
 
 @transaction.atomic
-def small_balances_write_off(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
-    """Write off patient balances at or under the limit once their statement cycle has ended (DOMAIN G5). Set-based; never a credit."""
+def small_balances_write_off(
+    *, organization_id: int, actor: Actor, at: datetime | None = None
+) -> int:
+    """Write off patient balances at or under the limit once their statement cycle has ended (DOMAIN
+    G5). Set-based; never a credit.
+    """
     at = at or timezone.now()
     rules = policy(organization_id, local_day(at))
     with connection.cursor() as cursor:
         cursor.execute(
-            SMALL_SQL, {"org": organization_id, "limit": rules.small_balance, "steps": len(rules.statement_days)}
+            SMALL_SQL,
+            {
+                "org": organization_id,
+                "limit": rules.small_balance,
+                "steps": len(rules.statement_days),
+            },
         )
         found = dict(cursor.fetchall())
     if not found:
@@ -418,14 +529,19 @@ def small_balances_write_off(*, organization_id: int, actor: Actor, at: datetime
     by_source = {t.source_id: t for t in posted}
     for row in rows:
         row.status, row.decided_at, row.transaction = RequestStatus.APPROVED, at, by_source[row.pk]
-    WriteOffRequest.objects.bulk_update(rows, ["status", "decided_at", "transaction"], batch_size=500)
+    WriteOffRequest.objects.bulk_update(
+        rows, ["status", "decided_at", "transaction"], batch_size=500
+    )
     record_steps(
         [
             Step(
                 organization_id,
                 "writeoff.posted",
                 f"Small balance of ${r.amount:,.2f} written off by rule",
-                {"patient_id": charges[r.charge_id].patient_id, "exam_id": charges[r.charge_id].exam_id},
+                {
+                    "patient_id": charges[r.charge_id].patient_id,
+                    "exam_id": charges[r.charge_id].exam_id,
+                },
             )
             for r in rows
         ],

@@ -1,4 +1,5 @@
-"""The verbs of the mid-cycle. Each is one transaction, keyword-only, idempotent, with an actor and a business time.
+"""The verbs of the mid-cycle. Each is one transaction, keyword-only, idempotent, with an actor and
+a business time.
 
 What arrives
     exams_record(records, actor, at) -> list[Recorded]        performed exams (MPPS, ORU, DFT, API); never creates what no order explains
@@ -20,9 +21,11 @@ Clocks and proofs
 
 Domain events published (payload is ids only):
     "charges.evaluate"  {"exam_id"}                           subscribed here: evaluated in bulk by the batch workers
-    "charges.released"  {"exam_ids": […], "charge_ids": […]}  build claims of these charges; self-pay ones are not among them
+    "charges.released"  {"exam_ids": […], "charge_ids": […]}  build claims of these charges;
+    self-pay ones are not among them
     "charges.changed"   {"exam_id", "old": […], "new": […], "reason"}   after release: old charges void, new ones released (frequency 7 or 8);
-                        reason is late_charge, corrected_report, changed, report_withdrawn or no_bill
+                        reason is late_charge, corrected_report, changed, report_withdrawn or
+                        no_bill
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Clocks and control totals of the mid-cycle: late reports, and the proof that every completed exam is explained (FEATURES C6, C7, C10)."""
+"""Clocks and control totals of the mid-cycle: late reports, and the proof that every completed exam
+is explained (FEATURES C6, C7, C10).
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ LIVE = (ChargeStatus.RELEASED, ChargeStatus.BILLED)
 
 
 def unsigned_refresh(*, actor: Actor, at: datetime | None = None) -> int:
-    """Open an item for each report that is late, raise its level as the hours pass, and escalate it at the second clock (DOMAIN D5).
+    """Open an item for each report that is late, raise its level as the hours pass, and escalate it
+    at the second clock (DOMAIN D5).
 
     Returns the number of exams without a final report past the first clock.
     """
@@ -33,15 +36,23 @@ def unsigned_refresh(*, actor: Actor, at: datetime | None = None) -> int:
     policies = Policies(actor.organizations)
     late = []
     for exam in (
-        Exam.objects.filter(organization_id__in=actor.organizations, status__in=WAITING, performed_at__lte=at)
+        Exam.objects.filter(
+            organization_id__in=actor.organizations, status__in=WAITING, performed_at__lte=at
+        )
         .select_related("site")
         .order_by("pk")
     ):
         policy = policies.of(exam.site, exam.service_date)
         if at - exam.performed_at >= dt.timedelta(hours=policy.warn_hours):
-            late.append((exam, at - exam.performed_at >= dt.timedelta(hours=policy.escalate_hours), policy))
+            late.append(
+                (exam, at - exam.performed_at >= dt.timedelta(hours=policy.escalate_hours), policy)
+            )
     exams_evaluate(exam_ids=[e.pk for e, _, _ in late], actor=actor, at=at)
-    _escalate({e.pk: policy.escalate_hours for e, escalate, policy in late if escalate}, actor=actor, at=at)
+    _escalate(
+        {e.pk: policy.escalate_hours for e, escalate, policy in late if escalate},
+        actor=actor,
+        at=at,
+    )
     return len(late)
 
 
@@ -56,7 +67,10 @@ def _escalate(hours: dict[int, int], *, actor: Actor, at: datetime) -> None:
     )
     for item in items.select_for_update():
         item_escalate(
-            item=item, actor=actor, reason=f"No final report {hours[item.subject_id]} hours after the exam", at=at
+            item=item,
+            actor=actor,
+            reason=f"No final report {hours[item.subject_id]} hours after the exam",
+            at=at,
         )
 
 
@@ -75,14 +89,21 @@ class Control:
 
     @property
     def unexplained(self) -> int:
-        return self.performed - self.claimed - self.self_pay - self.no_bill - self.waiting - self.held
+        return (
+            self.performed - self.claimed - self.self_pay - self.no_bill - self.waiting - self.held
+        )
 
 
-def accession_control(*, actor: Actor, first: dt.date, last: dt.date, sites: Iterable[int] = ()) -> list[Control]:
-    """Completed exams by site and day, and where each stands: on the way to a claim, self-pay, no bill with a reason, waiting for its report,
-    or held by a named cause. One query."""
+def accession_control(
+    *, actor: Actor, first: dt.date, last: dt.date, sites: Iterable[int] = ()
+) -> list[Control]:
+    """Completed exams by site and day, and where each stands: on the way to a claim, self-pay, no
+    bill with a reason, waiting for its report, or held by a named cause. One query.
+    """
     rows = explained(
-        Exam.objects.visible_to(actor).filter(service_date__range=(first, last)).exclude(status=ExamStatus.IN_PROGRESS)
+        Exam.objects.visible_to(actor)
+        .filter(service_date__range=(first, last))
+        .exclude(status=ExamStatus.IN_PROGRESS)
     )
     if sites:
         rows = rows.filter(site_id__in=list(sites))
@@ -122,18 +143,27 @@ def explained(rows: QuerySet[Exam]) -> QuerySet[Exam]:
 CLAIMED = Q(status=ExamStatus.RELEASED, on_claim=True)
 SELF_PAY = Q(status=ExamStatus.RELEASED, on_claim=False, for_patient=True)
 NO_BILL = Q(status=ExamStatus.NO_BILL) & ~Q(no_bill_reason="")
-UNREAD = Q(status__in=[*WAITING, ExamStatus.DISCONTINUED]) & Q(holds__contains=[{"code": "NO_FINAL_REPORT"}])
+UNREAD = Q(status__in=[*WAITING, ExamStatus.DISCONTINUED]) & Q(
+    holds__contains=[{"code": "NO_FINAL_REPORT"}]
+)
 HELD = (
     Q(status__in=[*WAITING, ExamStatus.DISCONTINUED, ExamStatus.FINAL, ExamStatus.CODED])
     & ~Q(holds=[])
-    & ~(Q(status__in=[*WAITING, ExamStatus.DISCONTINUED]) & Q(holds__contains=[{"code": "NO_FINAL_REPORT"}]))
+    & ~(
+        Q(status__in=[*WAITING, ExamStatus.DISCONTINUED])
+        & Q(holds__contains=[{"code": "NO_FINAL_REPORT"}])
+    )
 ) | Q(status=ExamStatus.CODED, ready=True)
 UNEXPLAINED = ~(CLAIMED | SELF_PAY | NO_BILL | UNREAD | HELD)
 
 
 @transaction.atomic
-def accession_proof(*, day: dt.date, actor: Actor, at: datetime | None = None) -> list[AccessionProof]:
-    """Keep the control total of a day for every site as it stands now. An exam that is explained by nothing is evaluated once more first."""
+def accession_proof(
+    *, day: dt.date, actor: Actor, at: datetime | None = None
+) -> list[AccessionProof]:
+    """Keep the control total of a day for every site as it stands now. An exam that is explained by
+    nothing is evaluated once more first.
+    """
     at = at or timezone.now()
     open_exams = explained(
         Exam.objects.filter(organization_id__in=actor.organizations, service_date=day).exclude(
@@ -142,7 +172,11 @@ def accession_proof(*, day: dt.date, actor: Actor, at: datetime | None = None) -
     )
     stray = list(open_exams.filter(UNEXPLAINED).values_list("pk", flat=True))
     exams_evaluate(exam_ids=stray, actor=actor, at=at)
-    owners = dict(Site.objects.filter(organization_id__in=actor.organizations).values_list("pk", "organization_id"))
+    owners = dict(
+        Site.objects.filter(organization_id__in=actor.organizations).values_list(
+            "pk", "organization_id"
+        )
+    )
     rows = [
         AccessionProof(
             organization_id=owners[c.site_id],

@@ -1,6 +1,8 @@
-"""Evaluation of performed exams in bulk: code, form, lines, price, expected payment, four-way match, holds (FEATURES C3, C4, D1 to D6).
+"""Evaluation of performed exams in bulk: code, form, lines, price, expected payment, four-way
+match, holds (FEATURES C3, C4, D1 to D6).
 
-One run loads all facts first, lets the pure rules decide, prices whole sessions and writes sets. Repeating it changes nothing.
+One run loads all facts first, lets the pure rules decide, prices whole sessions and writes sets.
+Repeating it changes nothing.
 """
 
 from __future__ import annotations
@@ -55,15 +57,30 @@ ZERO = Decimal("0.00")
 QUEUES = (UNSIGNED, CONFLICT, REVIEW, MISMATCH, LATE)
 CHUNK = 500
 _EXAM_FIELDS = [
-    "coverage", "authorization", "code", "laterality", "match", "holds", "findings", "suggestion", "form", "expected", "filing_deadline", "status",
-    "no_bill_reason", "no_bill_by", "version",
-]  # fmt: skip
+    "coverage",
+    "authorization",
+    "code",
+    "laterality",
+    "match",
+    "holds",
+    "findings",
+    "suggestion",
+    "form",
+    "expected",
+    "filing_deadline",
+    "status",
+    "no_bill_reason",
+    "no_bill_by",
+    "version",
+]
 AUTOMATIC = "system"
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """One exam after evaluation: its code, hold codes, expected payment, and whether it is released."""
+    """One exam after evaluation: its code, hold codes, expected payment, and whether it is
+    released.
+    """
 
     exam_id: int
     code: str
@@ -95,12 +112,15 @@ class _Work:
             self.answer.stop(hold)
 
 
-def exams_evaluate(*, exam_ids: Iterable[int], actor: Actor, at: datetime | None = None) -> list[Evaluated]:
+def exams_evaluate(
+    *, exam_ids: Iterable[int], actor: Actor, at: datetime | None = None
+) -> list[Evaluated]:
     """Evaluate exams and release those that nothing stops, when their site releases by itself.
 
-    Exams of the same patient, day and site are one session: they are evaluated together, since combined codes and multiple-procedure
-    reductions depend on each other. What a person decided (code, no-bill) stands. An exam that was released already is compared with what
-    was billed: a difference becomes void and new charges and the event "charges.changed".
+    Exams of the same patient, day and site are one session: they are evaluated together, since
+    combined codes and multiple-procedure reductions depend on each other. What a person decided
+    (code, no-bill) stands. An exam that was released already is compared with what was billed: a
+    difference becomes void and new charges and the event "charges.changed".
     """
     at = at or timezone.now()
     ids = sorted(set(exam_ids))
@@ -117,7 +137,11 @@ def _evaluate(ids: Sequence[int], *, actor: Actor, at: datetime) -> list[Evaluat
     if not exams:
         return []
     facts = Facts(exams)
-    works = [_Work(e, c, facts.exam(e, c), Assembled(e.pk)) for e in exams for c in (_coverage(e, facts),)]
+    works = [
+        _Work(e, c, facts.exam(e, c), Assembled(e.pk))
+        for e in exams
+        for c in (_coverage(e, facts),)
+    ]
     by_id = {w.exam.pk: w for w in works}
     for members in _sessions(works).values():
         answers = assemble([w.facts for w in members], facts.codes(members[0].exam.service_date))
@@ -130,7 +154,9 @@ def _evaluate(ids: Sequence[int], *, actor: Actor, at: datetime) -> list[Evaluat
     withdrawn = [
         w.exam
         for w in works
-        if w.exam.status == ExamStatus.RELEASED and w.facts.report is not None and w.facts.report.status == "X"
+        if w.exam.status == ExamStatus.RELEASED
+        and w.facts.report is not None
+        and w.facts.report.status == "X"
     ]
     withdraw(withdrawn, reason="report_withdrawn", actor=actor, at=at, to=ExamStatus.PERFORMED)
     charges = _charges_of([w.exam.pk for w in works])
@@ -145,18 +171,29 @@ def _evaluate(ids: Sequence[int], *, actor: Actor, at: datetime) -> list[Evaluat
     wanted = _write_charges(works, charges)
     corrected = [w for w in works if w.exam.status == ExamStatus.RELEASED and not w.exam.holds]
     replace_released(
-        [(w.exam, charges.get(w.exam.pk, []), wanted[w.exam.pk], w.answer.no_bill) for w in corrected],
+        [
+            (w.exam, charges.get(w.exam.pk, []), wanted[w.exam.pk], w.answer.no_bill)
+            for w in corrected
+        ],
         actor=actor,
         at=at,
     )
     automatic = [
-        w.exam.pk for w in works if facts.policies.of(w.exam.site, w.exam.service_date).auto_release and _clean(w)
+        w.exam.pk
+        for w in works
+        if facts.policies.of(w.exam.site, w.exam.service_date).auto_release and _clean(w)
     ]
     release_clean(automatic, actor=actor, at=at)
     _items(works, facts, actor=actor, at=at)
     after = dict(Exam.objects.filter(pk__in=[w.exam.pk for w in works]).values_list("pk", "status"))
     return [
-        Evaluated(w.exam.pk, w.exam.code, after[w.exam.pk], tuple(h["code"] for h in w.exam.holds), w.exam.expected)
+        Evaluated(
+            w.exam.pk,
+            w.exam.code,
+            after[w.exam.pk],
+            tuple(h["code"] for h in w.exam.holds),
+            w.exam.expected,
+        )
         for w in works
         if w.exam.pk in set(ids)
     ]
@@ -192,7 +229,7 @@ def _sessions(works: Iterable[_Work]) -> dict[tuple[int, dt.date, int], list[_Wo
     return found
 
 
-# --- money -----------------------------------------------------------------------------------------------------------------------
+# --- money ----------------------------------------------------------------------------------------
 
 
 def component_code(component: Component) -> str:
@@ -208,11 +245,18 @@ def _price(works: Sequence[_Work], facts: Facts) -> None:
     for work in works:
         for line in work.answer.lines:
             price = facts.price(
-                work.exam.organization_id, line.code, component_code(line.component), work.exam.service_date
+                work.exam.organization_id,
+                line.code,
+                component_code(line.component),
+                work.exam.service_date,
             )
             work.lines.append((line, None if price is None else price * line.units))
             if price is None:
-                name = f"{line.code}-{line.component.value}" if line.component is not Component.GLOBAL else line.code
+                name = (
+                    f"{line.code}-{line.component.value}"
+                    if line.component is not Component.GLOBAL
+                    else line.code
+                )
                 sentence = f"No list price for {name} on {work.exam.service_date:%b %-d, %Y}."
                 work.answer.stop(
                     Hold(
@@ -226,9 +270,15 @@ def _price(works: Sequence[_Work], facts: Facts) -> None:
                     )
                 )
         work.priced = [None] * len(work.lines)
-        if work.coverage is not None and work.lines and work.coverage.payer.kind != PayerKind.SELF_PAY:
+        if (
+            work.coverage is not None
+            and work.lines
+            and work.coverage.payer.kind != PayerKind.SELF_PAY
+        ):
             exam = work.exam
-            groups[(exam.patient_id, exam.service_date, exam.site_id, work.coverage.pk)].append(work)
+            groups[(exam.patient_id, exam.service_date, exam.site_id, work.coverage.pk)].append(
+                work
+            )
     for members in groups.values():
         first, coverage = members[0].exam, members[0].coverage
         assert coverage is not None
@@ -279,11 +329,13 @@ def _session_of(exam: Exam) -> str:
     return str(exam.ordered_exam.appointment_id or "") if exam.ordered_exam else ""
 
 
-# --- match -----------------------------------------------------------------------------------------------------------------------
+# --- match ----------------------------------------------------------------------------------------
 
 
 def _match(works: Sequence[_Work], facts: Facts, *, at: datetime) -> None:
-    """Ordered, authorized, performed, billed side by side (C4), and whether the exam may differ from its order (C12)."""
+    """Ordered, authorized, performed, billed side by side (C4), and whether the exam may differ
+    from its order (C12).
+    """
     asks = []
     for work in works:
         exam = work.exam
@@ -302,9 +354,17 @@ def _match(works: Sequence[_Work], facts: Facts, *, at: datetime) -> None:
                 laterality=work.answer.side,
                 rendering_npi=exam.reader.provider.npi if exam.reader else "",
                 exam_id=exam.pk,
-                billed=BilledFact(main.code, exam.service_date, 1, work.answer.side, component_code(main.component))
-                if main
-                else None,
+                billed=(
+                    BilledFact(
+                        main.code,
+                        exam.service_date,
+                        1,
+                        work.answer.side,
+                        component_code(main.component),
+                    )
+                    if main
+                    else None
+                ),
             )
         )
     found = match_exams(asks, as_of=timezone.localdate(at))
@@ -315,9 +375,14 @@ def _match(works: Sequence[_Work], facts: Facts, *, at: datetime) -> None:
             continue
         work.matched = matched
         said = work.exam.order_change
-        evidence = ChangeEvidence(**{k: bool(said.get(k)) for k in ChangeEvidence.__dataclass_fields__})
+        evidence = ChangeEvidence(
+            **{k: bool(said.get(k)) for k in ChangeEvidence.__dataclass_fields__}
+        )
         work.order = judge_change(
-            matched.result.request.ordered, matched.result.request.performed, known, evidence=evidence
+            matched.result.request.ordered,
+            matched.result.request.performed,
+            known,
+            evidence=evidence,
         )
 
 
@@ -352,7 +417,11 @@ def _gates(work: _Work, facts: Facts) -> None:
                 "authorization.override",
             )
         )
-    first = work.matched.result.first if work.matched is not None and not work.matched.result.passes else None
+    first = (
+        work.matched.result.first
+        if work.matched is not None and not work.matched.result.passes
+        else None
+    )
     if first is not None:
         # the authorization phase owns the item of what is its own to repair
         queue = AUTH_UPDATE if first.owner == "authorization" else MISMATCH
@@ -375,11 +444,27 @@ def _gates(work: _Work, facts: Facts) -> None:
 def _coverage_gate(work: _Work, coverage: Coverage, facts: Facts) -> None:
     exam = work.exam
     if coverage.status in (CoverageStatus.INACTIVE, CoverageStatus.REJECTED):
-        sentence = f"{coverage.payer.name} says the policy is {coverage.get_status_display().lower()}."
+        sentence = (
+            f"{coverage.payer.name} says the policy is {coverage.get_status_display().lower()}."
+        )
         fix = "Correct the coverage, or make the exam self-pay."
-        work.stop(Hold("COVERAGE_INACTIVE", sentence, fix, "coverage", "front_desk", REVIEW, "D5", "charge.review"))
+        work.stop(
+            Hold(
+                "COVERAGE_INACTIVE",
+                sentence,
+                fix,
+                "coverage",
+                "front_desk",
+                REVIEW,
+                "D5",
+                "charge.review",
+            )
+        )
         return
-    limit, days = facts.policies.of(exam.site, exam.service_date).eligibility_days, facts.verified_days(exam, coverage)
+    limit, days = (
+        facts.policies.of(exam.site, exam.service_date).eligibility_days,
+        facts.verified_days(exam, coverage),
+    )
     if limit is not None and (days is None or days > limit):
         sentence = (
             "Eligibility was never verified."
@@ -388,15 +473,26 @@ def _coverage_gate(work: _Work, coverage: Coverage, facts: Facts) -> None:
         )
         fix = "Run eligibility for the exam's date."
         work.stop(
-            Hold("ELIGIBILITY_NOT_VERIFIED", sentence, fix, "coverage", "front_desk", REVIEW, "D5", "charge.review")
+            Hold(
+                "ELIGIBILITY_NOT_VERIFIED",
+                sentence,
+                fix,
+                "coverage",
+                "front_desk",
+                REVIEW,
+                "D5",
+                "charge.review",
+            )
         )
 
 
-# --- the exam row ----------------------------------------------------------------------------------------------------------------
+# --- the exam row ---------------------------------------------------------------------------------
 
 
 def _settle(work: _Work, steps: list[Step]) -> bool:
-    """Write the answer onto the exam in memory and note what a reader of the timeline would want to know. True when it changed."""
+    """Write the answer onto the exam in memory and note what a reader of the timeline would want to
+    know. True when it changed.
+    """
     exam, answer = work.exam, work.answer
     before = {name: _value(exam, name) for name in _EXAM_FIELDS}
     old_status, old_holds = exam.status, {h["code"] for h in exam.holds}
@@ -421,21 +517,46 @@ def _settle(work: _Work, steps: list[Step]) -> bool:
     keys = keys_of(exam)
     if exam.status != old_status:
         words = {
-            ExamStatus.CODED: f"Coded {exam.code}: {answer.why}" if answer.why else f"Coded {exam.code}",
+            ExamStatus.CODED: (
+                f"Coded {exam.code}: {answer.why}" if answer.why else f"Coded {exam.code}"
+            ),
             ExamStatus.NO_BILL: f"No bill: {exam.no_bill_reason}",
         }.get(ExamStatus(exam.status), f"Back to {exam.get_status_display().lower()}")
-        steps.append(Step(exam.organization_id, f"exam.{exam.status}", words, keys, old=old_status, new=exam.status))
+        steps.append(
+            Step(
+                exam.organization_id,
+                f"exam.{exam.status}",
+                words,
+                keys,
+                old=old_status,
+                new=exam.status,
+            )
+        )
     now = {h["code"] for h in exam.holds}
     if now - old_holds:
         fresh = [h for h in answer.holds if h.code not in old_holds]
-        steps.append(Step(exam.organization_id, "exam.held", fresh[0].sentence, keys, data={"holds": sorted(now)}))
+        steps.append(
+            Step(
+                exam.organization_id,
+                "exam.held",
+                fresh[0].sentence,
+                keys,
+                data={"holds": sorted(now)},
+            )
+        )
     elif old_holds and not now:
-        steps.append(Step(exam.organization_id, "exam.cleared", "Nothing stops the charges any more", keys))
+        steps.append(
+            Step(exam.organization_id, "exam.cleared", "Nothing stops the charges any more", keys)
+        )
     return True
 
 
 def _value(exam: Exam, name: str) -> Any:
-    return getattr(exam, f"{name}_id") if name in ("coverage", "authorization") else getattr(exam, name)
+    return (
+        getattr(exam, f"{name}_id")
+        if name in ("coverage", "authorization")
+        else getattr(exam, name)
+    )
 
 
 def _finding_json(finding: Any) -> dict[str, Any]:
@@ -455,12 +576,18 @@ def _finding_json(finding: Any) -> dict[str, Any]:
 
 
 def _expected(work: _Work) -> Decimal | None:
-    """What payer and patient together should pay; a line without an amount leaves it open only when it is an exam's own line."""
+    """What payer and patient together should pay; a line without an amount leaves it open only when
+    it is an exam's own line.
+    """
     if not work.live:
         return ZERO
     if work.coverage is not None and work.coverage.payer.kind == PayerKind.SELF_PAY:
         amounts = [amount for _, amount in work.lines]
-        return None if not amounts or None in amounts else sum((a for a in amounts if a is not None), ZERO)
+        return (
+            None
+            if not amounts or None in amounts
+            else sum((a for a in amounts if a is not None), ZERO)
+        )
     known = [p.allowed for p in work.priced if p is not None and p.allowed is not None]
     return sum(known, ZERO) if known else None
 
@@ -487,16 +614,24 @@ def _status(work: _Work) -> None:
 
 
 def _clean(work: _Work) -> bool:
-    return work.live and not work.exam.holds and bool(work.lines) and work.exam.status != ExamStatus.RELEASED
+    return (
+        work.live
+        and not work.exam.holds
+        and bool(work.lines)
+        and work.exam.status != ExamStatus.RELEASED
+    )
 
 
-# --- charges ---------------------------------------------------------------------------------------------------------------------
+# --- charges --------------------------------------------------------------------------------------
 
 
 def _charges_of(exam_ids: Sequence[int]) -> dict[int, list[Charge]]:
     found: dict[int, list[Charge]] = defaultdict(list)
     for charge in (
-        Charge.objects.select_for_update().filter(exam_id__in=exam_ids).exclude(status=ChargeStatus.VOID).order_by("id")
+        Charge.objects.select_for_update()
+        .filter(exam_id__in=exam_ids)
+        .exclude(status=ChargeStatus.VOID)
+        .order_by("id")
     ):
         found[charge.exam_id].append(charge)
     return found
@@ -505,14 +640,26 @@ def _charges_of(exam_ids: Sequence[int]) -> dict[int, list[Charge]]:
 def print_of(charge: Charge) -> tuple[Any, ...]:
     """What makes a charge another charge on the claim."""
     return (
-        charge.code, charge.component, tuple(charge.modifiers), charge.units, charge.pos, charge.service_date, tuple(charge.diagnoses), charge.amount,
-        charge.rendering_npi, charge.service_zip[:5], charge.purchased_price,
-    )  # fmt: skip
+        charge.code,
+        charge.component,
+        tuple(charge.modifiers),
+        charge.units,
+        charge.pos,
+        charge.service_date,
+        tuple(charge.diagnoses),
+        charge.amount,
+        charge.rendering_npi,
+        charge.service_zip[:5],
+        charge.purchased_price,
+    )
 
 
-def _write_charges(works: Sequence[_Work], existing: Mapping[int, list[Charge]]) -> dict[int, list[Charge]]:
-    """Bring held charges to what was assembled. For a released exam nothing is written here but expected payments: the wanted charges are
-    returned for comparison."""
+def _write_charges(
+    works: Sequence[_Work], existing: Mapping[int, list[Charge]]
+) -> dict[int, list[Charge]]:
+    """Bring held charges to what was assembled. For a released exam nothing is written here but
+    expected payments: the wanted charges are returned for comparison.
+    """
     gone: list[int] = []
     fresh: list[Charge] = []
     repriced: list[Charge] = []
@@ -563,24 +710,34 @@ def _charge(work: _Work, n: int) -> Charge:
         units=line.units.quantize(Decimal("0.01")),
         pos=exam.site.pos,
         service_date=exam.service_date,
-        diagnoses=list(exam.diagnoses or (exam.ordered_exam.order.diagnoses if exam.ordered_exam else [])),
+        diagnoses=list(
+            exam.diagnoses or (exam.ordered_exam.order.diagnoses if exam.ordered_exam else [])
+        ),
         amount=(amount if amount is not None else ZERO).quantize(Decimal("0.01")),
         expected=amount if self_pay else priced.allowed if priced else None,
         expected_patient=amount if self_pay else priced.patient_share if priced else None,
         derivation=_derivation(priced, amount, self_pay=self_pay),
-        rendering_npi=exam.reader.provider.npi if exam.reader and line.component is not Component.TECHNICAL else "",
+        rendering_npi=(
+            exam.reader.provider.npi
+            if exam.reader and line.component is not Component.TECHNICAL
+            else ""
+        ),
         service_zip=(group.zip if reading_room and group and group.zip else exam.site.zip),
         purchased_price=line.purchased_price,
     )
 
 
-def _derivation(priced: PricedLine | None, amount: Decimal | None, *, self_pay: bool) -> list[dict[str, str]]:
+def _derivation(
+    priced: PricedLine | None, amount: Decimal | None, *, self_pay: bool
+) -> list[dict[str, str]]:
     if self_pay:
         return [{"words": "Self-pay: the list price", "amount": str(amount or ""), "rule": "A8"}]
     if priced is None:
         return [
             {
-                "words": "No contract with this payer is in force: the expected payment is unknown.",
+                "words": (
+                    "No contract with this payer is in force: the expected payment is unknown."
+                ),
                 "amount": "",
                 "rule": "D7",
             }
@@ -596,11 +753,13 @@ def _derivation(priced: PricedLine | None, amount: Decimal | None, *, self_pay: 
     return steps + notes
 
 
-# --- authorization units, items ---------------------------------------------------------------------------------------------------
+# --- authorization units, items -------------------------------------------------------------------
 
 
 def _use_units(works: Sequence[_Work], *, actor: Actor, at: datetime) -> None:
-    """Take the units of the line that covers each exam, and give back those of lines that no longer do (B2)."""
+    """Take the units of the line that covers each exam, and give back those of lines that no longer
+    do (B2).
+    """
     wanted: dict[int, int] = {}
     for work in works:
         matched = work.matched
@@ -618,7 +777,9 @@ def _use_units(works: Sequence[_Work], *, actor: Actor, at: datetime) -> None:
             (
                 s
                 for s in matched.authorization.services.all()
-                if s.code == service.code and s.laterality == service.laterality and s.used < s.units
+                if s.code == service.code
+                and s.laterality == service.laterality
+                and s.used < s.units
             ),
             None,
         ) or next(
@@ -632,23 +793,27 @@ def _use_units(works: Sequence[_Work], *, actor: Actor, at: datetime) -> None:
         if row is not None:
             wanted[work.exam.pk] = row.pk
     held: dict[int, set[int]] = defaultdict(set)
-    for service_id, exam_id in AuthorizationUse.objects.filter(exam_id__in=[w.exam.pk for w in works]).values_list(
-        "service_id", "exam_id"
-    ):
+    for service_id, exam_id in AuthorizationUse.objects.filter(
+        exam_id__in=[w.exam.pk for w in works]
+    ).values_list("service_id", "exam_id"):
         held[exam_id].add(service_id)
     codes = {w.exam.pk: w for w in works}
     settled = {pk: ids for pk, ids in held.items() if pk in wanted and _same_line(codes[pk], ids)}
     stale = [pk for pk in held if pk not in settled]
     if stale:
         authorization_unuse(exam_ids=stale, actor=actor, at=at)
-    fresh = [Use(service_id, exam_id) for exam_id, service_id in wanted.items() if exam_id not in settled]
+    fresh = [
+        Use(service_id, exam_id) for exam_id, service_id in wanted.items() if exam_id not in settled
+    ]
     if fresh:
         authorization_use(uses=fresh, actor=actor, at=at)
 
 
 def _same_line(work: _Work, service_ids: set[int]) -> bool:
     matched = work.matched
-    assert matched is not None and matched.authorization is not None and matched.result.service is not None  # noqa: PT018
+    assert matched is not None
+    assert matched.authorization is not None
+    assert matched.result.service is not None
     service = matched.result.service
     mine = {
         s.pk
@@ -659,7 +824,9 @@ def _same_line(work: _Work, service_ids: set[int]) -> bool:
 
 
 def _items(works: Sequence[_Work], facts: Facts, *, actor: Actor, at: datetime) -> None:
-    """One item for each exam that stopped, in the queue of who can move it; items whose cause is gone close by themselves."""
+    """One item for each exam that stopped, in the queue of who can move it; items whose cause is
+    gone close by themselves.
+    """
     wanted: dict[int, list[Hold]] = {}
     for work in works:
         exam = work.exam
@@ -668,14 +835,21 @@ def _items(works: Sequence[_Work], facts: Facts, *, actor: Actor, at: datetime) 
             words = "After release the exam reads differently, and something stops the correction."
             holds = [
                 Hold(
-                    "CHANGED_AFTER_RELEASE", words, work.answer.holds[0].sentence, owner="coder", queue=LATE, rule="D5"
+                    "CHANGED_AFTER_RELEASE",
+                    words,
+                    work.answer.holds[0].sentence,
+                    owner="coder",
+                    queue=LATE,
+                    rule="D5",
                 )
             ]
         late = _unsigned_late(work, facts, at)
         wanted[exam.pk] = [h for h in holds if h.queue != UNSIGNED or late]
         if _clean(work) and not facts.policies.of(exam.site, exam.service_date).auto_release:
             ready = "Nothing stops the charges: this site releases them by hand."
-            wanted[exam.pk].append(Hold("READY_TO_RELEASE", ready, "Look, then release.", queue=REVIEW, rule="D5"))
+            wanted[exam.pk].append(
+                Hold("READY_TO_RELEASE", ready, "Look, then release.", queue=REVIEW, rule="D5")
+            )
     live = WorkItem.objects.filter(
         subject_type="exam",
         subject_id__in=list(wanted),
@@ -688,7 +862,9 @@ def _items(works: Sequence[_Work], facts: Facts, *, actor: Actor, at: datetime) 
             stale[(queue, cause)].append(exam_id)
     for (queue, cause), ids in sorted(stale.items()):
         close_items("exam", ids, actor=actor, at=at, causes=[cause], queues=[queue])
-    open_items([_item(w, h, facts, at) for w in works for h in wanted[w.exam.pk]], actor=actor, at=at)
+    open_items(
+        [_item(w, h, facts, at) for w in works for h in wanted[w.exam.pk]], actor=actor, at=at
+    )
     to_change = {
         w.exam.pk: w.matched
         for w in works
@@ -697,7 +873,13 @@ def _items(works: Sequence[_Work], facts: Facts, *, actor: Actor, at: datetime) 
     if to_change:
         update_needed(matched=to_change, actor=actor, at=at)
     settled = [w.exam.pk for w in works if w.exam.pk not in to_change]
-    close_items("exam_authorization", settled, actor=actor, at=at, outcome="The authorization no longer stops the exam")
+    close_items(
+        "exam_authorization",
+        settled,
+        actor=actor,
+        at=at,
+        outcome="The authorization no longer stops the exam",
+    )
 
 
 def _unsigned_late(work: _Work, facts: Facts, at: datetime) -> bool:
@@ -720,7 +902,8 @@ def item_facts(exam: Exam) -> dict[str, Any]:
 def _item(work: _Work, hold: Hold, facts: Facts, at: datetime) -> ItemSpec:
     exam, coverage = work.exam, work.coverage
     due = (
-        exam.performed_at + dt.timedelta(hours=facts.policies.of(exam.site, exam.service_date).warn_hours)
+        exam.performed_at
+        + dt.timedelta(hours=facts.policies.of(exam.site, exam.service_date).warn_hours)
         if hold.queue == UNSIGNED
         else at
     )

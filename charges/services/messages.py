@@ -1,4 +1,6 @@
-"""Processors of inbound results: stored bytes to records to verbs. Registered in apps.py; replaying one changes nothing twice."""
+"""Processors of inbound results: stored bytes to records to verbs. Registered in apps.py; replaying
+one changes nothing twice.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,19 @@ def oru(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str,
     return orus([interchange], actor=actor, at=at)[0]
 
 
-def orus(interchanges: Sequence[Interchange], *, actor: Actor, at: datetime) -> list[dict[str, Any]]:
+def orus(
+    interchanges: Sequence[Interchange], *, actor: Actor, at: datetime
+) -> list[dict[str, Any]]:
     """ORU^R01 of one organization, many at once."""
     found = [
-        hl7.reports(exchange_hl7.parse(bytes(i.content)), i.organization_id, interchange_id=i.pk) for i in interchanges
+        hl7.reports(exchange_hl7.parse(bytes(i.content)), i.organization_id, interchange_id=i.pk)
+        for i in interchanges
     ]
-    return _summaries("reports", found, reports_receive(reports=[r for rs in found for r in rs], actor=actor, at=at))
+    return _summaries(
+        "reports",
+        found,
+        reports_receive(reports=[r for rs in found for r in rs], actor=actor, at=at),
+    )
 
 
 def dft(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
@@ -43,14 +52,23 @@ def dft(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str,
     return dfts([interchange], actor=actor, at=at)[0]
 
 
-def dfts(interchanges: Sequence[Interchange], *, actor: Actor, at: datetime) -> list[dict[str, Any]]:
+def dfts(
+    interchanges: Sequence[Interchange], *, actor: Actor, at: datetime
+) -> list[dict[str, Any]]:
     """DFT^P03 of one organization, many at once."""
     kinds = supply_kinds()
     found = [
-        hl7.charges(exchange_hl7.parse(bytes(i.content)), i.organization_id, supply_kinds=kinds, interchange_id=i.pk)
+        hl7.charges(
+            exchange_hl7.parse(bytes(i.content)),
+            i.organization_id,
+            supply_kinds=kinds,
+            interchange_id=i.pk,
+        )
         for i in interchanges
     ]
-    return _summaries("exams", found, exams_record(records=[r for rs in found for r in rs], actor=actor, at=at))
+    return _summaries(
+        "exams", found, exams_record(records=[r for rs in found for r in rs], actor=actor, at=at)
+    )
 
 
 def mpps(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
@@ -58,7 +76,9 @@ def mpps(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str
     return mppses([interchange], actor=actor, at=at)[0]
 
 
-def mppses(interchanges: Sequence[Interchange], *, actor: Actor, at: datetime) -> list[dict[str, Any]]:
+def mppses(
+    interchanges: Sequence[Interchange], *, actor: Actor, at: datetime
+) -> list[dict[str, Any]]:
     """MPPS of one organization, many at once."""
     kinds = supply_kinds()
     begun: dict[str, Sequence[str]] = {}
@@ -77,14 +97,25 @@ def mppses(interchanges: Sequence[Interchange], *, actor: Actor, at: datetime) -
         begun.setdefault(facts.sop_instance_uid, accessions)
         named = () if facts.accessions else accessions
         found.append(
-            dicom.records(facts, row.organization_id, accessions=named, supply_kinds=kinds, interchange_id=row.pk)
+            dicom.records(
+                facts,
+                row.organization_id,
+                accessions=named,
+                supply_kinds=kinds,
+                interchange_id=row.pk,
+            )
         )
-    return _summaries("exams", found, exams_record(records=[r for rs in found for r in rs], actor=actor, at=at))
+    return _summaries(
+        "exams", found, exams_record(records=[r for rs in found for r in rs], actor=actor, at=at)
+    )
 
 
 def _accessions_of_step(interchange: Interchange, uid: str) -> Sequence[str]:
     rows = Interchange.objects.filter(
-        organization_id=interchange.organization_id, direction=Direction.IN, kind="MPPS", control_number=uid[:60]
+        organization_id=interchange.organization_id,
+        direction=Direction.IN,
+        kind="MPPS",
+        control_number=uid[:60],
     ).order_by("id")
     for row in rows.exclude(pk=interchange.pk)[:5]:
         accessions = exchange_dicom.read(bytes(row.content)).accessions
@@ -93,7 +124,9 @@ def _accessions_of_step(interchange: Interchange, uid: str) -> Sequence[str]:
     return ()
 
 
-def _summaries(what: str, told: Sequence[Sequence[object]], done: Sequence[Recorded]) -> list[dict[str, Any]]:
+def _summaries(
+    what: str, told: Sequence[Sequence[object]], done: Sequence[Recorded]
+) -> list[dict[str, Any]]:
     """One summary for each message, in order: `done` answers the records of all of them."""
     rest, out = iter(done), []
     for records in told:
@@ -113,7 +146,9 @@ PROCESSORS = {"ORU": oru, "DFT": dft, "MPPS": mpps}
 OF_MANY = {"ORU": orus, "DFT": dfts, "MPPS": mppses}
 
 
-def reread(interchange: Interchange, *, actor: Actor, at: datetime | None = None) -> Mapping[str, Any]:
+def reread(
+    interchange: Interchange, *, actor: Actor, at: datetime | None = None
+) -> Mapping[str, Any]:
     """Apply a kept message again, now that something it needed is there."""
     return PROCESSORS[interchange.kind](interchange, actor=actor, at=at or timezone.now())
 

@@ -1,4 +1,6 @@
-"""Performed exams as they are told to us. What no order explains waits for a person and never becomes a charge (DOMAIN D1, FEATURES C2)."""
+"""Performed exams as they are told to us. What no order explains waits for a person and never
+becomes a charge (DOMAIN D1, FEATURES C2).
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ class Heard:
 
 @dataclass(slots=True)
 class Place:
-    """Where a record belongs: its exam, or the ordered exam that explains it, or why neither is known."""
+    """Where a record belongs: its exam, or the ordered exam that explains it, or why neither is
+    known.
+    """
 
     exam: Exam | None = None
     ordered: OrderedExam | None = None
@@ -58,7 +62,9 @@ class Place:
 
 
 class Finder:
-    """Places many records in a fixed number of queries: accession, then filler number, then placer number with MRN (DOMAIN D1)."""
+    """Places many records in a fixed number of queries: accession, then filler number, then placer
+    number with MRN (DOMAIN D1).
+    """
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.organization_id = records[0].organization_id
@@ -86,7 +92,8 @@ class Finder:
             if o.order.placer_number:
                 self._placer.setdefault(o.order.placer_number, []).append(o)
         exams = Exam.objects.select_for_update(of=("self",)).filter(
-            Q(accession__in=accessions | {o.accession for o in ordered} - {""}) | Q(ordered_exam_id__in=self._by_id),
+            Q(accession__in=accessions | {o.accession for o in ordered} - {""})
+            | Q(ordered_exam_id__in=self._by_id),
             organization_id=self.organization_id,
         )
         self._exams: dict[str, Exam] = {}
@@ -107,7 +114,9 @@ class Finder:
         if not ids:
             return {}
         rows = Unsolicited.objects.filter(interchange_id__in=ids, status=UnsolicitedStatus.LINKED)
-        return {(u.interchange_id, u.position): u.ordered_exam_id for u in rows if u.ordered_exam_id}
+        return {
+            (u.interchange_id, u.position): u.ordered_exam_id for u in rows if u.ordered_exam_id
+        }
 
     def keep(self, exam: Exam) -> Exam:
         """Remember a new exam, so that a later record of the same run finds it."""
@@ -121,16 +130,23 @@ class Finder:
         """Write new and changed exams."""
         Exam.objects.bulk_create(self._fresh, batch_size=500)
         self._fresh.clear()
-        update_rows([e for e in self._exams.values() if e.version != self._versions.get(e.pk, e.version)], TOLD_FIELDS)
+        update_rows(
+            [e for e in self._exams.values() if e.version != self._versions.get(e.pk, e.version)],
+            TOLD_FIELDS,
+        )
 
     def answer(self, heard: Sequence[Heard], *, actor: Actor, at: datetime) -> list[Recorded]:
         """What became of each record; what has no place waits for a person."""
         waiting = _settle_unsolicited(heard, self, actor=actor, at=at)
         return [
-            Recorded(h.exam.pk, h.new, h.changed)
-            if h.exam is not None
-            else Recorded(
-                None, unsolicited_id=waiting.get((h.record.interchange_id or 0, h.record.position)), sentence=h.why
+            (
+                Recorded(h.exam.pk, h.new, h.changed)
+                if h.exam is not None
+                else Recorded(
+                    None,
+                    unsolicited_id=waiting.get((h.record.interchange_id or 0, h.record.position)),
+                    sentence=h.why,
+                )
             )
             for h in heard
         ]
@@ -139,7 +155,9 @@ class Finder:
         return self._charts.get(keys.mrn)
 
     def place(self, record: Record) -> Place:
-        """The exam or ordered exam of one record. A result that names another patient than its accession is nobody's."""
+        """The exam or ordered exam of one record. A result that names another patient than its
+        accession is nobody's.
+        """
         keys = record.keys
         forced = self._linked_to.get((record.interchange_id or 0, record.position))
         exam = self._performed.get(forced.pk) if forced else self._exams.get(keys.accession)
@@ -151,7 +169,12 @@ class Finder:
         if exam is None and ordered is not None:
             exam = self._performed.get(ordered.pk)
         patient = exam.patient if exam else ordered.patient if ordered else None
-        if forced is None and patient is not None and keys.mrn and not self._same_person(keys.mrn, patient):
+        if (
+            forced is None
+            and patient is not None
+            and keys.mrn
+            and not self._same_person(keys.mrn, patient)
+        ):
             return Place(why="The accession belongs to another patient than the message names.")
         if exam is not None:
             return Place(exam, ordered, exam.site)
@@ -159,7 +182,12 @@ class Finder:
         if ordered.status == OrderStatus.CANCELLED:
             return Place(why="The order of this exam was cancelled.")
         site = self._site(record, ordered)
-        return Place(None, ordered, site, "" if site else "The message does not say at which site the exam was done.")
+        return Place(
+            None,
+            ordered,
+            site,
+            "" if site else "The message does not say at which site the exam was done.",
+        )
 
     def _by_numbers(self, record: Record) -> tuple[OrderedExam | None, str]:
         keys = record.keys
@@ -171,7 +199,9 @@ class Finder:
                 found = [o for o in found if not o.accession or o.accession == keys.accession]
             mine = [o for o in found if not keys.mrn or self._same_person(keys.mrn, o.patient)]
             narrow = (
-                [o for o in mine if o.code == record.code] or [o for o in mine if o.modality == record.modality] or mine
+                [o for o in mine if o.code == record.code]
+                or [o for o in mine if o.modality == record.modality]
+                or mine
             )
             if len(narrow) == 1:
                 return narrow[0], ""
@@ -202,11 +232,15 @@ def localize(moment: datetime | None, site: Site) -> datetime | None:
 
 
 @transaction.atomic
-def exams_record(*, records: Sequence[PerformedRecord], actor: Actor, at: datetime | None = None) -> list[Recorded]:
-    """Record performed exams. The same record again changes nothing; another source adds to what is known.
+def exams_record(
+    *, records: Sequence[PerformedRecord], actor: Actor, at: datetime | None = None
+) -> list[Recorded]:
+    """Record performed exams. The same record again changes nothing; another source adds to what is
+    known.
 
-    A new or changed exam is evaluated by the batch workers ("charges.evaluate"). Set-based: the number of queries does not grow with the
-    number of records. Records of one organization at a time.
+    A new or changed exam is evaluated by the batch workers ("charges.evaluate"). Set-based: the
+    number of queries does not grow with the number of records. Records of one organization at a
+    time.
     """
     at = at or timezone.now()
     if not records:
@@ -235,7 +269,9 @@ def exams_record(*, records: Sequence[PerformedRecord], actor: Actor, at: dateti
 
 
 def exam_record(*, record: PerformedRecord, actor: Actor, at: datetime | None = None) -> Recorded:
-    """Record one performed exam; see `exams_record`. Raises Refused when no order explains it and no message can be kept for a person."""
+    """Record one performed exam; see `exams_record`. Raises Refused when no order explains it and
+    no message can be kept for a person.
+    """
     done = exams_record(records=[record], actor=actor, at=at)[0]
     if done.exam_id is None and done.unsolicited_id is None:
         raise Refused(
@@ -306,8 +342,15 @@ def tell(exam: Exam, record: PerformedRecord, *, first: bool = False) -> bool:
     if exam.status == ExamStatus.IN_PROGRESS and wanted in EXAM_MOVES[exam.status]:
         exam.status = wanted
     moment = localize(record.performed_at, exam.site)
-    strongest = max(said["sources"], key=lambda s: performed.RANK.index(s) if s in performed.RANK else -1)
-    if moment is not None and not first and record.source == strongest and moment != exam.performed_at:
+    strongest = max(
+        said["sources"], key=lambda s: performed.RANK.index(s) if s in performed.RANK else -1
+    )
+    if (
+        moment is not None
+        and not first
+        and record.source == strongest
+        and moment != exam.performed_at
+    ):
         exam.performed_at = moment
         exam.service_date = exam.performed_local.date()
     changed = any(getattr(exam, name) != value for name, value in before.items())
@@ -324,13 +367,22 @@ def _step(heard: Heard) -> Step:
     if exam.status == heard.old:
         verb, sentence = "exam.told", f"{source} added to what was performed"
     else:
-        words = {ExamStatus.IN_PROGRESS: "Exam started", ExamStatus.DISCONTINUED: "Exam discontinued"}
+        words = {
+            ExamStatus.IN_PROGRESS: "Exam started",
+            ExamStatus.DISCONTINUED: "Exam discontinued",
+        }
         verb = f"exam.{exam.status}"
         sentence = (
-            f"{words.get(ExamStatus(exam.status), 'Exam performed')}: {exam.code or exam.modality} ({source.lower()})"
+            f"{words.get(ExamStatus(exam.status), 'Exam performed')}: {exam.code or exam.modality}"
+            f" ({source.lower()})"
         )
     return Step(
-        exam.organization_id, verb, sentence, keys_of(exam, record.interchange_id), old=heard.old, new=exam.status
+        exam.organization_id,
+        verb,
+        sentence,
+        keys_of(exam, record.interchange_id),
+        old=heard.old,
+        new=exam.status,
     )
 
 
@@ -347,15 +399,19 @@ def keys_of(exam: Exam, interchange_id: int | None = None) -> dict[str, int | No
 
 def complete_visits(exams: Iterable[Exam], *, at: datetime) -> None:
     """The visit of a performed exam is over: the front end's own verb says so."""
-    done = [e.ordered_exam_id for e in exams if e.ordered_exam_id and e.status != ExamStatus.IN_PROGRESS]
-    rows = OrderedExam.objects.filter(pk__in=done, appointment__status=AppointmentStatus.ARRIVED).select_related(
-        "appointment"
-    )
+    done = [
+        e.ordered_exam_id for e in exams if e.ordered_exam_id and e.status != ExamStatus.IN_PROGRESS
+    ]
+    rows = OrderedExam.objects.filter(
+        pk__in=done, appointment__status=AppointmentStatus.ARRIVED
+    ).select_related("appointment")
     visits = {o.appointment_id: o.appointment for o in rows}
     for visit in visits.values():
         if visit is not None:
             appointment_complete(
-                appointment=visit, actor=Actor.system("exam performed", [visit.organization_id]), at=at
+                appointment=visit,
+                actor=Actor.system("exam performed", [visit.organization_id]),
+                at=at,
             )
 
 
@@ -365,16 +421,23 @@ def wake(exam_ids: Iterable[int | None], *, organization_id: int, at: datetime) 
     publish_many(EVALUATE, organization_id=organization_id, payloads=payloads, due_at=at)
 
 
-# --- what no order explains ------------------------------------------------------------------------------------------------------
+# --- what no order explains -----------------------------------------------------------------------
 
 
 def _settle_unsolicited(
     heard: Sequence[Heard], finder: Finder, *, actor: Actor, at: datetime
 ) -> dict[tuple[int, int], int]:
-    """Open a waiting row and its item for each record without a place; close those that have found theirs. Returns rows by message place."""
+    """Open a waiting row and its item for each record without a place; close those that have found
+    theirs. Returns rows by message place.
+    """
     ids = {h.record.interchange_id for h in heard if h.record.interchange_id}
     known = (
-        {(u.interchange_id, u.position): u for u in Unsolicited.objects.filter(interchange_id__in=ids)} if ids else {}
+        {
+            (u.interchange_id, u.position): u
+            for u in Unsolicited.objects.filter(interchange_id__in=ids)
+        }
+        if ids
+        else {}
     )
     kinds = (
         dict(Interchange.objects.filter(pk__in=ids).values_list("pk", "kind"))
@@ -412,12 +475,21 @@ def _settle_unsolicited(
     if fresh:
         Unsolicited.objects.bulk_create(fresh.values())
         names = {
-            p.pk: p.name for p in Patient.objects.filter(pk__in={u.patient_id for u in fresh.values() if u.patient_id})
+            p.pk: p.name
+            for p in Patient.objects.filter(
+                pk__in={u.patient_id for u in fresh.values() if u.patient_id}
+            )
         }
         open_items([_item(u, names, at) for u in fresh.values()], actor=actor, at=at)
     if landed:
         update_rows(landed, ["status", "exam"])
-        close_items("unsolicited", [u.pk for u in landed], actor=actor, at=at, outcome="The exam is known now")
+        close_items(
+            "unsolicited",
+            [u.pk for u in landed],
+            actor=actor,
+            at=at,
+            outcome="The exam is known now",
+        )
     return {place: u.pk for place, u in {**known, **fresh}.items()}
 
 
@@ -433,5 +505,10 @@ def _item(row: Unsolicited, names: Mapping[int, str], at: datetime) -> ItemSpec:
         due_at=at,
         patient_id=row.patient_id,
         patient_name=names.get(row.patient_id or 0, ""),
-        facts={"accession": row.accession, "kind": row.kind, "code": row.code, "modality": row.modality},
+        facts={
+            "accession": row.accession,
+            "kind": row.kind,
+            "code": row.code,
+            "modality": row.modality,
+        },
     )

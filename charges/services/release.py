@@ -1,4 +1,6 @@
-"""Charges leave, and come back corrected: release by evidence, the ledger once, the events that claims follow (FEATURES C5, DOMAIN D5)."""
+"""Charges leave, and come back corrected: release by evidence, the ledger once, the events that
+claims follow (FEATURES C5, DOMAIN D5).
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ def exam_moves(exam: Exam, to: str) -> None:
         return
     if to not in EXAM_MOVES[exam.status]:
         raise Refused(
-            f"An exam that is {exam.get_status_display().lower()} cannot become {ExamStatus(to).label.lower()}.",
+            f"An exam that is {exam.get_status_display().lower()} cannot become"
+            f" {ExamStatus(to).label.lower()}.",
             code="not_allowed",
             status=409,
         )
@@ -52,36 +55,58 @@ def exam_locked(exam: Exam, version: int | None = None) -> Exam:
     )
     if version is not None and row.version != version:
         raise Conflict(
-            "Somebody else has changed this exam in the meantime. Here is the fresh one; look, then try again."
+            "Somebody else has changed this exam in the meantime. Here is the fresh one; look, then"
+            " try again."
         )
     return row
 
 
 @transaction.atomic
-def charges_release(*, exam_ids: Iterable[int], actor: Actor, at: datetime | None = None) -> list[int]:
-    """Release the held charges of exams that nothing stops; returns the ids of the charges released now.
+def charges_release(
+    *, exam_ids: Iterable[int], actor: Actor, at: datetime | None = None
+) -> list[int]:
+    """Release the held charges of exams that nothing stops; returns the ids of the charges released
+    now.
 
-    Twice is once. Needs `charge.review`. Exams with holds are passed over; for a single exam its first hold refuses.
+    Twice is once. Needs `charge.review`. Exams with holds are passed over; for a single exam its
+    first hold refuses.
     """
     actor.require("charge.review")
     at = at or timezone.now()
     ids = sorted(set(exam_ids))
     if len(ids) == 1:
-        held = Exam.objects.filter(pk=ids[0]).exclude(holds=[]).exclude(status=ExamStatus.RELEASED).first()
+        held = (
+            Exam.objects.filter(pk=ids[0])
+            .exclude(holds=[])
+            .exclude(status=ExamStatus.RELEASED)
+            .first()
+        )
         if held is not None:
             first = held.holds[0]
-            raise Refused(first["sentence"], code=first["code"], field=first["field"], fix=first["fix"], status=409)
+            raise Refused(
+                first["sentence"],
+                code=first["code"],
+                field=first["field"],
+                fix=first["fix"],
+                status=409,
+            )
     return release_clean(ids, actor=actor, at=at)
 
 
 @transaction.atomic
 def release_clean(exam_ids: Sequence[int], *, actor: Actor, at: datetime) -> list[int]:
-    """Release what stands without a hold. Set-based; the row locks of the exams make the second of two callers find nothing left."""
+    """Release what stands without a hold. Set-based; the row locks of the exams make the second of
+    two callers find nothing left.
+    """
     if not exam_ids:
         return []
-    rows = Exam.objects.select_for_update(of=("self",)).filter(pk__in=list(exam_ids), holds=[], status__in=_FROM)
+    rows = Exam.objects.select_for_update(of=("self",)).filter(
+        pk__in=list(exam_ids), holds=[], status__in=_FROM
+    )
     exams = {e.pk: e for e in rows.select_related("site", "coverage__payer").order_by("pk")}
-    charges = list(Charge.objects.filter(exam_id__in=exams, status=ChargeStatus.HELD).order_by("id"))
+    charges = list(
+        Charge.objects.filter(exam_id__in=exams, status=ChargeStatus.HELD).order_by("id")
+    )
     by_exam: dict[int, list[Charge]] = defaultdict(list)
     for charge in charges:
         charge.exam = exams[charge.exam_id]
@@ -96,14 +121,22 @@ def release_clean(exam_ids: Sequence[int], *, actor: Actor, at: datetime) -> lis
     record_steps(
         (
             Step(
-                e.organization_id, RELEASED, f"Released {_words(by_exam[e.pk])}", keys_of(e), old=olds[e.pk], new=ExamStatus.RELEASED,
-                data={"charges": [c.pk for c in by_exam[e.pk]], "amount": str(sum((c.amount for c in by_exam[e.pk]), Decimal(0)))},
+                e.organization_id,
+                RELEASED,
+                f"Released {_words(by_exam[e.pk])}",
+                keys_of(e),
+                old=olds[e.pk],
+                new=ExamStatus.RELEASED,
+                data={
+                    "charges": [c.pk for c in by_exam[e.pk]],
+                    "amount": str(sum((c.amount for c in by_exam[e.pk]), Decimal(0))),
+                },
             )
             for e in done
         ),
         actor=actor,
         at=at,
-    )  # fmt: skip
+    )
     _publish_released(done, by_exam, at=at)
     close_items("exam", olds, actor=actor, at=at, causes=["READY_TO_RELEASE"], outcome="Released")
     return [c.pk for c in charges]
@@ -135,21 +168,37 @@ def effect_key(charge: Charge) -> str:
 
 
 def _post(charges: Iterable[Charge], *, actor: Actor, at: datetime) -> None:
-    """Gross charge on the day of release: receivable from the payer, or from the patient when nobody else is asked."""
+    """Gross charge on the day of release: receivable from the payer, or from the patient when
+    nobody else is asked.
+    """
     postings = []
     for charge in charges:
         exam = charge.exam
-        account = Account.AR_PATIENT if _status_of(charge) == ChargeStatus.SELF_PAY else Account.AR_INSURANCE
+        account = (
+            Account.AR_PATIENT
+            if _status_of(charge) == ChargeStatus.SELF_PAY
+            else Account.AR_INSURANCE
+        )
         payer = exam.coverage.payer_id if exam.coverage else None
-        keys: dict[str, Any] = {"charge_id": charge.pk, "patient_id": charge.patient_id, "payer_id": payer}
+        keys: dict[str, Any] = {
+            "charge_id": charge.pk,
+            "patient_id": charge.patient_id,
+            "payer_id": payer,
+        }
         postings.append(
             Posting(
                 organization_id=charge.organization_id,
                 kind="charge",
                 effect_key=effect_key(charge),
                 effective_on=at.astimezone(ZoneInfo(exam.site.time_zone)).date(),
-                description=f"{charge.code}{'-' + charge.component if charge.component else ''} of {exam.accession}",
-                legs=(Leg(account, charge.amount, **keys), Leg(Account.REVENUE, -charge.amount, **keys)),
+                description=(
+                    f"{charge.code}{'-' + charge.component if charge.component else ''} of"
+                    f" {exam.accession}"
+                ),
+                legs=(
+                    Leg(account, charge.amount, **keys),
+                    Leg(Account.REVENUE, -charge.amount, **keys),
+                ),
                 source_type="charge",
                 source_id=charge.pk,
             )
@@ -165,7 +214,9 @@ def _words(charges: Iterable[Charge]) -> str:
     return ", ".join(parts)
 
 
-def _publish_released(exams: Sequence[Exam], by_exam: dict[int, list[Charge]], *, at: datetime) -> None:
+def _publish_released(
+    exams: Sequence[Exam], by_exam: dict[int, list[Charge]], *, at: datetime
+) -> None:
     organizations: dict[int, list[Exam]] = defaultdict(list)
     for exam in exams:
         organizations[exam.organization_id].append(exam)
@@ -183,7 +234,7 @@ def _publish_released(exams: Sequence[Exam], by_exam: dict[int, list[Charge]], *
         publish_many(RELEASED, organization_id=organization_id, payloads=payloads, due_at=at)
 
 
-# --- after release ---------------------------------------------------------------------------------------------------------------
+# --- after release --------------------------------------------------------------------------------
 
 
 def claim_print(charge: Charge) -> tuple[Any, ...]:
@@ -201,12 +252,17 @@ def claim_print(charge: Charge) -> tuple[Any, ...]:
 
 @transaction.atomic
 def replace_released(
-    exams: Sequence[tuple[Exam, Sequence[Charge], Sequence[Charge], str]], *, actor: Actor, at: datetime
+    exams: Sequence[tuple[Exam, Sequence[Charge], Sequence[Charge], str]],
+    *,
+    actor: Actor,
+    at: datetime,
 ) -> int:
-    """Bring released exams to what is right now: (exam, charges that stand, charges as they should be, why nothing is billed).
+    """Bring released exams to what is right now: (exam, charges that stand, charges as they should
+    be, why nothing is billed).
 
-    What differs is void with a counter-entry in the ledger, what is new is released with its own posting, and "charges.changed" tells
-    claims to correct (frequency 7) or void (8). Returns how many exams changed. The same comparison again changes nothing.
+    What differs is void with a counter-entry in the ledger, what is new is released with its own
+    posting, and "charges.changed" tells claims to correct (frequency 7) or void (8). Returns how
+    many exams changed. The same comparison again changes nothing.
     """
     pairs: list[tuple[Exam, list[Charge], list[Charge], str]] = []
     for exam, standing, wanted, no_bill in exams:
@@ -234,11 +290,15 @@ def replace_released(
     Charge.objects.bulk_create(fresh)
     _post(fresh, actor=actor, at=at)
     corrected = set(
-        Report.objects.filter(exam__in=[e for e, _, _, _ in pairs], status="C").values_list("exam_id", flat=True)
+        Report.objects.filter(exam__in=[e for e, _, _, _ in pairs], status="C").values_list(
+            "exam_id", flat=True
+        )
     )
     steps, payloads = [], defaultdict(list)
     for exam, old, new, no_bill in pairs:
-        reason = "late_charge" if not old else "corrected_report" if exam.pk in corrected else "changed"
+        reason = (
+            "late_charge" if not old else "corrected_report" if exam.pk in corrected else "changed"
+        )
         words = f"Changed after release: {_words(old) or 'nothing'} to {_words(new) or 'nothing'}"
         steps.append(
             Step(
@@ -260,7 +320,10 @@ def replace_released(
         )
         if no_bill:
             Exam.objects.filter(pk=exam.pk).update(
-                status=ExamStatus.NO_BILL, no_bill_reason=no_bill[:200], no_bill_by="system", version=F("version") + 1
+                status=ExamStatus.NO_BILL,
+                no_bill_reason=no_bill[:200],
+                no_bill_by="system",
+                version=F("version") + 1,
             )
     record_steps(steps, actor=actor, at=at)
     for organization_id, rows in payloads.items():
@@ -283,33 +346,55 @@ def _void(charges: Sequence[Charge], *, reason: str, actor: Actor, at: datetime)
 
 
 @transaction.atomic
-def withdraw(exams: Sequence[Exam], *, reason: str, actor: Actor, at: datetime, to: str = ExamStatus.FINAL) -> int:
-    """Void everything released of exams whose ground is gone (report withdrawn, no-bill after release); claims void theirs (frequency 8)."""
+def withdraw(
+    exams: Sequence[Exam], *, reason: str, actor: Actor, at: datetime, to: str = ExamStatus.FINAL
+) -> int:
+    """Void everything released of exams whose ground is gone (report withdrawn, no-bill after
+    release); claims void theirs (frequency 8).
+    """
     if not exams:
         return 0
     rows = {e.pk: e for e in exams}
     charges: dict[int, list[Charge]] = defaultdict(list)
-    for charge in Charge.objects.select_for_update().filter(exam_id__in=rows, status__in=LIVE).order_by("id"):
+    for charge in (
+        Charge.objects.select_for_update().filter(exam_id__in=rows, status__in=LIVE).order_by("id")
+    ):
         charges[charge.exam_id].append(charge)
-    _void([c for found in charges.values() for c in found], reason=reason.replace("_", " "), actor=actor, at=at)
+    _void(
+        [c for found in charges.values() for c in found],
+        reason=reason.replace("_", " "),
+        actor=actor,
+        at=at,
+    )
     Exam.objects.filter(pk__in=rows).update(status=to, version=F("version") + 1)
     record_steps(
         (
             Step(
-                e.organization_id, CHANGED, f"Withdrawn after release: {_words(charges[e.pk])}", keys_of(e), old=e.status, new=to, reason=reason,
+                e.organization_id,
+                CHANGED,
+                f"Withdrawn after release: {_words(charges[e.pk])}",
+                keys_of(e),
+                old=e.status,
+                new=to,
+                reason=reason,
                 data={"old": [c.pk for c in charges[e.pk]], "new": []},
             )
             for e in exams
         ),
         actor=actor,
         at=at,
-    )  # fmt: skip
+    )
     for exam in exams:
         exam.status = to
     payloads: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for exam in exams:
         payloads[exam.organization_id].append(
-            {"exam_id": exam.pk, "old": [c.pk for c in charges[exam.pk]], "new": [], "reason": reason}
+            {
+                "exam_id": exam.pk,
+                "old": [c.pk for c in charges[exam.pk]],
+                "new": [],
+                "reason": reason,
+            }
         )
     for organization_id, found in payloads.items():
         publish_many(CHANGED, organization_id=organization_id, payloads=found, due_at=at)
@@ -320,7 +405,9 @@ def withdraw(exams: Sequence[Exam], *, reason: str, actor: Actor, at: datetime, 
 def exam_no_bill(
     *, exam: Exam, reason: str, actor: Actor, version: int | None = None, at: datetime | None = None
 ) -> Exam:
-    """Decide with a reason that an exam is not billed (invariant 6). Released charges are void, and claims follow."""
+    """Decide with a reason that an exam is not billed (invariant 6). Released charges are void, and
+    claims follow.
+    """
     actor.require("charge.review")
     at = at or timezone.now()
     if len(reason.strip()) < 5:

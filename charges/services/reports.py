@@ -1,4 +1,6 @@
-"""Versions of reports as they arrive: preliminary held, final and corrected judged, cancelled withdraws (DOMAIN D1, D5)."""
+"""Versions of reports as they arrive: preliminary held, final and corrected judged, cancelled
+withdraws (DOMAIN D1, D5).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ from django.utils import timezone
 from charges.loading import credentialed, last_reports
 from charges.models import EXAM_MOVES, Exam, ExamStatus, Reader, Report, ReportStatus
 from charges.records import PerformedRecord, Recorded, ReportRecord
-from charges.services.recording import Finder, Heard, complete_visits, keys_of, localize, new_exam, tell, wake
+from charges.services.recording import (
+    Finder,
+    Heard,
+    complete_visits,
+    keys_of,
+    localize,
+    new_exam,
+    tell,
+    wake,
+)
 from charges.services.writing import update_rows
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Site
@@ -29,12 +40,15 @@ _VERBS = {
 
 
 @transaction.atomic
-def reports_receive(*, reports: Sequence[ReportRecord], actor: Actor, at: datetime | None = None) -> list[Recorded]:
+def reports_receive(
+    *, reports: Sequence[ReportRecord], actor: Actor, at: datetime | None = None
+) -> list[Recorded]:
     """Keep a new version of each report and have its exam evaluated.
 
-    The same version again changes nothing. An older one, or a preliminary after the final, is not taken over what stands. A report of an
-    exam that nobody recorded yet records it, when an order explains it; otherwise it waits for a person. An addendum is kept together
-    with the text it amends, so that each version reads whole.
+    The same version again changes nothing. An older one, or a preliminary after the final, is not
+    taken over what stands. A report of an exam that nobody recorded yet records it, when an order
+    explains it; otherwise it waits for a person. An addendum is kept together with the text it
+    amends, so that each version reads whole.
     """
     at = at or timezone.now()
     if not reports:
@@ -74,18 +88,37 @@ def reports_receive(*, reports: Sequence[ReportRecord], actor: Actor, at: dateti
         last[h.exam.pk] = version
         fresh.append(version)
         verb, words = _VERBS[ReportStatus(version.status)]
-        by = f" by {h.record.reader_name}" if h.record.reader_name and version.status in RELEASING else ""
+        by = (
+            f" by {h.record.reader_name}"
+            if h.record.reader_name and version.status in RELEASING
+            else ""
+        )
         steps.append(
             Step(
-                h.exam.organization_id, verb, f"{words}{by}", keys_of(h.exam, h.record.interchange_id), old=old, new=h.exam.status,
+                h.exam.organization_id,
+                verb,
+                f"{words}{by}",
+                keys_of(h.exam, h.record.interchange_id),
+                old=old,
+                new=h.exam.status,
                 data={"version": version.version},
             )
-        )  # fmt: skip
+        )
     Report.objects.bulk_create(fresh)
     touched = {h.exam.pk: h.exam for h in heard if h.exam is not None and h.changed}
     update_rows(
         touched.values(),
-        ["performed", "code", "modality", "laterality", "status", "reader", "performed_at", "service_date", "version"],
+        [
+            "performed",
+            "code",
+            "modality",
+            "laterality",
+            "status",
+            "reader",
+            "performed_at",
+            "service_date",
+            "version",
+        ],
     )
     record_steps(steps, actor=actor, at=at)
     out = finder.answer(heard, actor=actor, at=at)
@@ -95,7 +128,9 @@ def reports_receive(*, reports: Sequence[ReportRecord], actor: Actor, at: dateti
 
 
 def report_receive(*, report: ReportRecord, actor: Actor, at: datetime | None = None) -> Recorded:
-    """Receive one report; see `reports_receive`. Raises Refused when no order explains it and no message can be kept for a person."""
+    """Receive one report; see `reports_receive`. Raises Refused when no order explains it and no
+    message can be kept for a person.
+    """
     done = reports_receive(reports=[report], actor=actor, at=at)[0]
     if done.exam_id is None and done.unsolicited_id is None:
         raise Refused(
@@ -157,19 +192,25 @@ def _localized(record: ReportRecord, site: Site) -> ReportRecord:
 
 
 def _whole(before: Mapping[str, str], record: ReportRecord) -> dict[str, str]:
-    """The text as it reads now: a correction keeps what it does not replace, addenda follow each other."""
+    """The text as it reads now: a correction keeps what it does not replace, addenda follow each
+    other.
+    """
     given = {name: text.strip() for name, text in record.sections.items() if text.strip()}
     if record.status != ReportStatus.CORRECTED:
         return given
     sections = {**before, **given}
     earlier, addendum = before.get("addendum", ""), given.get("addendum", "")
     if earlier and addendum and addendum != earlier:
-        sections["addendum"] = earlier if addendum in earlier.split("\n") else f"{addendum}\n{earlier}"
+        sections["addendum"] = (
+            earlier if addendum in earlier.split("\n") else f"{addendum}\n{earlier}"
+        )
     return sections
 
 
 def _follow(exam: Exam, record: ReportRecord, readers: Mapping[str, Sequence[Reader]]) -> None:
-    """Status and reader of the exam after this version; a released exam stays so until it is evaluated."""
+    """Status and reader of the exam after this version; a released exam stays so until it is
+    evaluated.
+    """
     known = [r for r in readers.get(record.reader_npi, ()) if credentialed(r, exam)] or list(
         readers.get(record.reader_npi, ())
     )
@@ -190,7 +231,8 @@ def _follow(exam: Exam, record: ReportRecord, readers: Mapping[str, Sequence[Rea
 
 def _readers(reports: Sequence[ReportRecord]) -> dict[str, list[Reader]]:
     rows = Reader.objects.filter(
-        organization_id=reports[0].organization_id, provider__npi__in={r.reader_npi for r in reports if r.reader_npi}
+        organization_id=reports[0].organization_id,
+        provider__npi__in={r.reader_npi for r in reports if r.reader_npi},
     ).select_related("group", "provider")
     found: dict[str, list[Reader]] = {}
     for row in rows.order_by("-credentialed_from"):

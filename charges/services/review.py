@@ -1,4 +1,6 @@
-"""What people decide in the middle of the thread: codes, waivers, documented order changes, corrections; each with its reason (FEATURES C9, C12)."""
+"""What people decide in the middle of the thread: codes, waivers, documented order changes,
+corrections; each with its reason (FEATURES C9, C12).
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ def exam_code(
     version: int | None = None,
     at: datetime | None = None,
 ) -> Evaluated | None:
-    """Set the code and its own modifiers (side, 52, 53) over what capture suggests; component and equipment modifiers stay automatic.
+    """Set the code and its own modifiers (side, 52, 53) over what capture suggests; component and
+    equipment modifiers stay automatic.
 
     The suggestion, the decision and its reason are kept. A blank code takes the decision back.
     """
@@ -66,10 +69,13 @@ def exam_code(
             )
         known = modifiers()
         own = [m.strip().upper() for m in modifiers_ if m.strip()]
-        wrong = next((m for m in own if m not in known or m in ("26", "TC", "CT", "FX", "FY")), None)
+        wrong = next(
+            (m for m in own if m not in known or m in ("26", "TC", "CT", "FX", "FY")), None
+        )
         if wrong:
             raise Refused(
-                f"{wrong} is not a modifier to choose here: components and machines put theirs on by themselves.",
+                f"{wrong} is not a modifier to choose here: components and machines put theirs on"
+                " by themselves.",
                 field="modifiers",
                 code="modifier",
             )
@@ -80,12 +86,17 @@ def exam_code(
             "by": actor.name,
             "at": at.isoformat(),
         }
-        words = f"Code {code}{''.join('-' + m for m in own)} set; capture suggested {row.suggestion.get('code') or 'nothing'}"
+        words = (
+            f"Code {code}{''.join('-' + m for m in own)} set; capture suggested"
+            f" {row.suggestion.get('code') or 'nothing'}"
+        )
     else:
         row.decision, words = {}, "Coder's decision taken back"
     Exam.objects.filter(pk=row.pk).update(decision=row.decision, version=F("version") + 1)
     record_steps(
-        [Step(row.organization_id, "charge.coded", words, keys_of(row), reason=reason[:300])], actor=actor, at=at
+        [Step(row.organization_id, "charge.coded", words, keys_of(row), reason=reason[:300])],
+        actor=actor,
+        at=at,
     )
     return _evaluated(row, actor, at)
 
@@ -93,7 +104,9 @@ def exam_code(
 def exam_accept(
     *, exam: Exam, actor: Actor, version: int | None = None, at: datetime | None = None
 ) -> Evaluated | None:
-    """Take the suggested code as it is: what is in doubt about it is settled by the coder's word."""
+    """Take the suggested code as it is: what is in doubt about it is settled by the coder's
+    word.
+    """
     suggestion = exam.suggestion
     if not suggestion.get("code"):
         raise Refused("Capture has no suggestion to accept.", field="code", code="no_suggestion")
@@ -110,12 +123,20 @@ def exam_accept(
 
 @transaction.atomic
 def finding_waive(
-    *, exam: Exam, code: str, reason: str, actor: Actor, version: int | None = None, at: datetime | None = None
+    *,
+    exam: Exam,
+    code: str,
+    reason: str,
+    actor: Actor,
+    version: int | None = None,
+    at: datetime | None = None,
 ) -> Evaluated | None:
-    """Let a hold not stop the charge, with a reason, for the report version it was seen on. A later version asks again.
+    """Let a hold not stop the charge, with a reason, for the report version it was seen on. A later
+    version asks again.
 
-    Report and coding findings need `charge.review`, authorization and order mismatches `authorization.override`. Some holds only their fix
-    clears: a missing report, an unknown code, a missing price.
+    Report and coding findings need `charge.review`, authorization and order mismatches
+    `authorization.override`. Some holds only their fix clears: a missing report, an unknown code, a
+    missing price.
     """
     at = at or timezone.now()
     row = exam_locked(exam, version)
@@ -165,7 +186,8 @@ def order_change_document(
     version: int | None = None,
     at: datetime | None = None,
 ) -> Evaluated | None:
-    """Document why the exam differs from its order: a new order was obtained, or facts of the emergency rule (DOMAIN B5).
+    """Document why the exam differs from its order: a new order was obtained, or facts of the
+    emergency rule (DOMAIN B5).
 
     `evidence`: names of `authorizations.ordering.ChangeEvidence`.
     """
@@ -174,7 +196,9 @@ def order_change_document(
     row = exam_locked(exam, version)
     unknown = set(evidence) - set(ChangeEvidence.__dataclass_fields__)
     if unknown:
-        raise Refused(f"There is no such fact: {sorted(unknown)[0]}.", field="evidence", code="unknown")
+        raise Refused(
+            f"There is no such fact: {sorted(unknown)[0]}.", field="evidence", code="unknown"
+        )
     change = {
         **{k: bool(v) for k, v in evidence.items() if v},
         "new_order": new_order,
@@ -183,9 +207,13 @@ def order_change_document(
         "at": at.isoformat(),
     }
     Exam.objects.filter(pk=row.pk).update(order_change=change, version=F("version") + 1)
-    words = "A new order was obtained" if new_order else "The change against the order is documented"
+    words = (
+        "A new order was obtained" if new_order else "The change against the order is documented"
+    )
     record_steps(
-        [Step(row.organization_id, "exam.order_change", words, keys_of(row), reason=reason[:300])], actor=actor, at=at
+        [Step(row.organization_id, "exam.order_change", words, keys_of(row), reason=reason[:300])],
+        actor=actor,
+        at=at,
     )
     return _evaluated(row, actor, at)
 
@@ -211,7 +239,9 @@ def diagnoses_set(
     wrong = next((c for c in wanted if validity[c] is False), None)
     if wrong:
         raise Refused(
-            f"{wrong} is not a billable diagnosis on {row.service_date:%b %-d, %Y}.", field="diagnoses", code="invalid"
+            f"{wrong} is not a billable diagnosis on {row.service_date:%b %-d, %Y}.",
+            field="diagnoses",
+            code="invalid",
         )
     Exam.objects.filter(pk=row.pk).update(diagnoses=wanted, version=F("version") + 1)
     record_steps(
@@ -247,7 +277,9 @@ def exam_correct(
     version: int | None = None,
     at: datetime | None = None,
 ) -> Evaluated | None:
-    """Complete or correct the technologist's record; it stands over every message (source "screen"), and nothing said before is lost."""
+    """Complete or correct the technologist's record; it stands over every message (source
+    "screen"), and nothing said before is lost.
+    """
     actor.require("charge.review")
     at = at or timezone.now()
     row = exam_locked(exam, version)
@@ -297,7 +329,9 @@ def exam_bill_again(
     report = last_reports([row.pk]).get(row.pk)
     status = ExamStatus.FINAL if report and report.status in ("F", "C") else ExamStatus.PERFORMED
     exam_moves(row, status)
-    Exam.objects.filter(pk=row.pk).update(status=status, no_bill_reason="", no_bill_by="", version=F("version") + 1)
+    Exam.objects.filter(pk=row.pk).update(
+        status=status, no_bill_reason="", no_bill_by="", version=F("version") + 1
+    )
     record_steps(
         [
             Step(

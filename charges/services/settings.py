@@ -1,4 +1,6 @@
-"""Rules of who scans, who reads and when charges leave. A change is kept with its author, and what was held is evaluated anew."""
+"""Rules of who scans, who reads and when charges leave. A change is kept with its author, and what
+was held is evaluated anew.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
 
-Rule = TypeVar("Rule", BillingArrangement, ContrastStock, Reader, ReadingGroup, ReleasePolicy, Scanner)
+Rule = TypeVar(
+    "Rule", BillingArrangement, ContrastStock, Reader, ReadingGroup, ReleasePolicy, Scanner
+)
 WORDS: dict[type, str] = {
     BillingArrangement: "Billing arrangement",
     ContrastStock: "Contrast stock",
@@ -32,12 +36,20 @@ WORDS: dict[type, str] = {
     ReleasePolicy: "Release policy",
     Scanner: "Scanner",
 }
-HELD = (ExamStatus.PERFORMED, ExamStatus.PRELIMINARY, ExamStatus.FINAL, ExamStatus.CODED, ExamStatus.DISCONTINUED)
+HELD = (
+    ExamStatus.PERFORMED,
+    ExamStatus.PRELIMINARY,
+    ExamStatus.FINAL,
+    ExamStatus.CODED,
+    ExamStatus.DISCONTINUED,
+)
 
 
 @transaction.atomic
 def rule_save(*, row: Rule, actor: Actor, at: datetime | None = None) -> Rule:
-    """Write a new or changed rule. Needs `rules.edit`; refuses a row of another organization and one that stands already."""
+    """Write a new or changed rule. Needs `rules.edit`; refuses a row of another organization and
+    one that stands already.
+    """
     actor.require("rules.edit")
     at = at or timezone.now()
     if row.organization_id is None:
@@ -50,19 +62,34 @@ def rule_save(*, row: Rule, actor: Actor, at: datetime | None = None) -> Rule:
     for name in ("site", "group"):
         other = getattr(row, name, None)
         if other is not None and other.organization_id != row.organization_id:
-            raise Refused("Site, group and organization must belong together.", field=name, code="other_organization")
+            raise Refused(
+                "Site, group and organization must belong together.",
+                field=name,
+                code="other_organization",
+            )
     fresh = row.pk is None
     try:
         with transaction.atomic():
             row.save()
     except IntegrityError as error:
-        raise Refused("Such a row stands already for that day. Change that one.", code="exists", status=409) from error
+        raise Refused(
+            "Such a row stands already for that day. Change that one.", code="exists", status=409
+        ) from error
     words = WORDS[type(row)]
     record_steps(
-        [Step(row.organization_id, "rule.saved", f"{words} {'added' if fresh else 'changed'}", data={"id": row.pk})],
+        [
+            Step(
+                row.organization_id,
+                "rule.saved",
+                f"{words} {'added' if fresh else 'changed'}",
+                data={"id": row.pk},
+            )
+        ],
         actor=actor,
         at=at,
     )
-    held = Exam.objects.filter(organization_id=row.organization_id, status__in=HELD).exclude(holds=[])
+    held = Exam.objects.filter(organization_id=row.organization_id, status__in=HELD).exclude(
+        holds=[]
+    )
     wake(held.values_list("pk", flat=True), organization_id=row.organization_id, at=at)
     return row

@@ -1,4 +1,6 @@
-"""Results that no order explained: link them to their order, dismiss them, or try again when the order has come (DOMAIN D1)."""
+"""Results that no order explained: link them to their order, dismiss them, or try again when the
+order has come (DOMAIN D1).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,11 @@ def _locked(row: Unsolicited) -> Unsolicited:
 
 def _move(row: Unsolicited, to: str) -> None:
     if to not in UNSOLICITED_MOVES[row.status]:
-        raise Refused(f"This result is {row.get_status_display().lower()} already.", code="not_allowed", status=409)
+        raise Refused(
+            f"This result is {row.get_status_display().lower()} already.",
+            code="not_allowed",
+            status=409,
+        )
     row.status = to
 
 
@@ -51,14 +57,24 @@ def unsolicited_link(
     record_steps(
         [
             Step(
-                row.organization_id, "result.linked", f"{row.kind} linked to the order of {ordered_exam.code}",
-                {"patient_id": ordered_exam.patient_id, "ordered_exam_id": ordered_exam.pk, "interchange_id": row.interchange_id},
+                row.organization_id,
+                "result.linked",
+                f"{row.kind} linked to the order of {ordered_exam.code}",
+                {
+                    "patient_id": ordered_exam.patient_id,
+                    "ordered_exam_id": ordered_exam.pk,
+                    "interchange_id": row.interchange_id,
+                },
             )
         ],
         actor=actor,
         at=at,
-    )  # fmt: skip
-    reread(Interchange.objects.get(pk=row.interchange_id), actor=Actor.system("link", [row.organization_id]), at=at)
+    )
+    reread(
+        Interchange.objects.get(pk=row.interchange_id),
+        actor=Actor.system("link", [row.organization_id]),
+        at=at,
+    )
     close_items("unsolicited", [row.pk], actor=actor, at=at, outcome="Linked to its order")
     row.refresh_from_db()
     return row
@@ -103,12 +119,18 @@ def unsolicited_retry(
     at: datetime | None = None,
     most: int = 200,
 ) -> int:
-    """Apply waiting results again, those of some patients or all, oldest first; returns how many found their exam."""
+    """Apply waiting results again, those of some patients or all, oldest first; returns how many
+    found their exam.
+    """
     at = at or timezone.now()
-    rows = Unsolicited.objects.filter(organization_id__in=actor.organizations, status=UnsolicitedStatus.WAITING)
+    rows = Unsolicited.objects.filter(
+        organization_id__in=actor.organizations, status=UnsolicitedStatus.WAITING
+    )
     if not everything:
         rows = rows.filter(patient_id__in=list(patient_ids))
     waiting = list(rows.order_by("id").values_list("pk", "interchange_id")[:most])
     for interchange in Interchange.objects.filter(pk__in={i for _, i in waiting}).order_by("id"):
         reread(interchange, actor=actor, at=at)
-    return Unsolicited.objects.filter(pk__in=[pk for pk, _ in waiting], status=UnsolicitedStatus.LINKED).count()
+    return Unsolicited.objects.filter(
+        pk__in=[pk for pk, _ in waiting], status=UnsolicitedStatus.LINKED
+    ).count()

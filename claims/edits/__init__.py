@@ -1,7 +1,8 @@
-"""Scrubbing: a catalogue of edits over plain claim facts (DOMAIN E2; FEATURES E). Importing it registers every edit.
+"""Scrubbing: a catalogue of edits over plain claim facts (DOMAIN E2; FEATURES E). Importing it
+registers every edit.
 
-`scrub` runs the catalogue, `catalogue` lists it, `repair` mends what is only badly written. docs/edits.md shows how
-to add an edit.
+`scrub` runs the catalogue, `catalogue` lists it, `repair` mends what is only badly written.
+docs/edits.md shows how to add an edit.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from importlib import import_module
 from claims.edits.engine import link_batch, scrub, scrub_iter
 from claims.edits.facts import Address, ClaimFacts, LineFacts, OtherCoverage, PriorLine
 from claims.edits.reference import ReferenceFacts
-from claims.edits.registry import Edit, Finding, Override, OverrideAction, Owner, Severity, catalogue
+from claims.edits.registry import (
+    Edit,
+    Finding,
+    Override,
+    OverrideAction,
+    Owner,
+    Severity,
+    catalogue,
+)
 from claims.edits.repairs import Repair, repair
 
 FAMILIES = (

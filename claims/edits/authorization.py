@@ -1,4 +1,6 @@
-"""Authorization: the four-way match must stand, and its number must be on the claim (DOMAIN B3; FEATURES E4)."""
+"""Authorization: the four-way match must stand, and its number must be on the claim (DOMAIN B3;
+FEATURES E4).
+"""
 
 from __future__ import annotations
 
@@ -53,8 +55,12 @@ def number_is_on_the_claim(s: Subject) -> Iterator[Hit]:
     if not s.payer.number_on_claim:
         return
     for item in s.lines:
-        if item.facts.auth_requirement == "required" and not (s.claim.prior_auth_number or item.facts.auth_number):
-            yield Hit(f"{item.code} needs an authorization; no number is on the claim.", line=item.number)
+        if item.facts.auth_requirement == "required" and not (
+            s.claim.prior_auth_number or item.facts.auth_number
+        ):
+            yield Hit(
+                f"{item.code} needs an authorization; no number is on the claim.", line=item.number
+            )
 
 
 @edit(
@@ -72,7 +78,10 @@ def number_is_on_the_claim(s: Subject) -> Iterator[Hit]:
 def requirement_is_known(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if item.facts.auth_requirement == "unknown" and item.facts.auth_verdict not in PASSING:
-            yield Hit(f"Nobody has said whether {item.code} needs an authorization: held.", line=item.number)
+            yield Hit(
+                f"Nobody has said whether {item.code} needs an authorization: held.",
+                line=item.number,
+            )
 
 
 @edit(
@@ -90,7 +99,9 @@ def requirement_is_known(s: Subject) -> Iterator[Hit]:
 def match_was_made(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if item.facts.auth_requirement == "required" and not item.facts.auth_verdict:
-            yield Hit(f"{item.code} needs an authorization and was never matched.", line=item.number)
+            yield Hit(
+                f"{item.code} needs an authorization and was never matched.", line=item.number
+            )
 
 
 @edit(

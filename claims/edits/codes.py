@@ -1,4 +1,6 @@
-"""Codes: procedure, diagnosis, place and modifier exist on the service date, and fit the patient (DOMAIN C1 to C3, E2)."""
+"""Codes: procedure, diagnosis, place and modifier exist on the service date, and fit the patient
+(DOMAIN C1 to C3, E2).
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ EXTERNAL_CAUSE = frozenset("VWXY")
 def procedure_is_known(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if not item.known:
-            yield Hit(f"{item.code} is not in the loaded procedure tables: unknown, so held.", line=item.number)
+            yield Hit(
+                f"{item.code} is not in the loaded procedure tables: unknown, so held.",
+                line=item.number,
+            )
 
 
 @edit(
@@ -57,9 +62,13 @@ def procedure_is_in_force(s: Subject) -> Iterator[Hit]:
         if day is None or not item.known:
             continue
         if row.effective_from is not None and day < row.effective_from:
-            yield Hit(f"{item.code} starts {row.effective_from}; the service was {day}.", line=item.number)
+            yield Hit(
+                f"{item.code} starts {row.effective_from}; the service was {day}.", line=item.number
+            )
         elif row.effective_to is not None and day > row.effective_to:
-            yield Hit(f"{item.code} ended {row.effective_to}; the service was {day}.", line=item.number)
+            yield Hit(
+                f"{item.code} ended {row.effective_to}; the service was {day}.", line=item.number
+            )
 
 
 @edit(
@@ -124,7 +133,8 @@ def diagnoses_beyond_the_list(s: Subject) -> Iterator[Hit]:
     for code in s.claim.diagnoses:
         if plain_icd(code) not in newest.codes:
             yield Hit(
-                f"No diagnosis list covers {s.first_day}; {code} is not in the newest one, valid to {newest.effective_to}."
+                f"No diagnosis list covers {s.first_day}; {code} is not in the newest one, valid to"
+                f" {newest.effective_to}."
             )
 
 
@@ -187,7 +197,9 @@ def place_is_known(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if s.ref.pos.get(item.pos, "U") == "U":
             yield Hit(
-                f"Place of service '{item.pos}' is not in use.", "lines.pos" if item.facts.pos else "pos", item.number
+                f"Place of service '{item.pos}' is not in use.",
+                "lines.pos" if item.facts.pos else "pos",
+                item.number,
             )
 
 
@@ -232,7 +244,10 @@ def medicare_pays_the_code(s: Subject) -> Iterator[Hit]:
     drugs = s.ref.drugs or {}
     for item in s.lines:
         if item.row.status in NOT_PAYABLE and "GY" not in item.mods and item.code not in drugs:
-            yield Hit(f"{item.code} has status {item.row.status} in the fee schedule: not payable.", line=item.number)
+            yield Hit(
+                f"{item.code} has status {item.row.status} in the fee schedule: not payable.",
+                line=item.number,
+            )
 
 
 @edit(
@@ -272,7 +287,12 @@ def diagnosis_fits_the_patient(s: Subject) -> Iterator[Hit]:
     age = s.age_on(s.first_day)
     for code in map(plain_icd, s.claim.diagnoses):
         wanted = next(
-            (row for n in range(len(code), 0, -1) if (row := s.ref.icd_people.get(code[:n])) is not None), None
+            (
+                row
+                for n in range(len(code), 0, -1)
+                if (row := s.ref.icd_people.get(code[:n])) is not None
+            ),
+            None,
         )
         misfit = _misfit(wanted, s.claim.patient_sex, age) if wanted is not None else ""
         if misfit:
@@ -310,7 +330,9 @@ def unlisted_codes_are_described(s: Subject) -> Iterator[Hit]:
     rarc=("MA130",),
     products=MEDICARE_B,
     fails=lambda: medicare(line("72148", "Q1")),
-    passes=lambda: medicare(line("72148", "Q1", trial_number="12345678"), diagnoses=("M5416", "Z006")),
+    passes=lambda: medicare(
+        line("72148", "Q1", trial_number="12345678"), diagnoses=("M5416", "Z006")
+    ),
 )
 def trials_are_complete(s: Subject) -> Iterator[Hit]:
     coded = "Z006" in map(plain_icd, s.claim.diagnoses)
@@ -318,7 +340,9 @@ def trials_are_complete(s: Subject) -> Iterator[Hit]:
         if item.has(("Q0", "Q1")) and not (
             coded and len(item.facts.trial_number) == 8 and item.facts.trial_number.isdigit()
         ):
-            yield Hit("Q0 or Q1 needs diagnosis Z00.6 and an eight-digit trial number.", line=item.number)
+            yield Hit(
+                "Q0 or Q1 needs diagnosis Z00.6 and an eight-digit trial number.", line=item.number
+            )
 
 
 def _misfit(wanted: Demographics, sex: str, age: int | None) -> str:

@@ -1,7 +1,8 @@
-"""Component billing: which of global, 26 and TC may stand, where, and beside what (DOMAIN A1 to A5).
+"""Component billing: which of global, 26 and TC may stand, where, and beside what (DOMAIN A1 to
+A5).
 
-The rules themselves are `rcm.pricing.forms` (legal forms, places) and `charges.components` (contradictions D1 to D8
-across claims); here they become edits over claim facts.
+The rules themselves are `rcm.pricing.forms` (legal forms, places) and `charges.components`
+(contradictions D1 to D8 across claims); here they become edits over claim facts.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ WORDS = {"": "global", "26": "26", "TC": "TC"}
 )
 def component_is_legal(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
-        found = form_finding(item.code, item.row.pctc_ind, item.mods) if item.component and item.known else None
+        found = (
+            form_finding(item.code, item.row.pctc_ind, item.mods)
+            if item.component and item.known
+            else None
+        )
         if found is not None and found.code != "A1_COMPONENT_BOTH":
             yield Hit(found.sentence, line=item.number)
 
@@ -82,7 +87,9 @@ def no_technical_part_at_a_facility(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         setting = SETTINGS.get(s.ref.pos.get(item.pos, ""))
         if setting is PosSetting.FACILITY:
-            found = place_finding(item.code, item.row.pctc_ind, component_of(item.mods), item.pos, setting)
+            found = place_finding(
+                item.code, item.row.pctc_ind, component_of(item.mods), item.pos, setting
+            )
             if found is not None:
                 yield Hit(found.sentence, line=item.number)
 
@@ -170,13 +177,18 @@ def form_follows_the_arrangement(s: Subject) -> Iterator[Hit]:
         if item.row.pctc_ind != "1" or not how:
             continue
         if how == "unknown":
-            yield Hit(f"No arrangement says who bills which part of {item.code}: held.", line=item.number)
+            yield Hit(
+                f"No arrangement says who bills which part of {item.code}: held.", line=item.number
+            )
         elif how == "split" and not item.component:
-            yield Hit(f"{item.code} is to be split into TC and 26; it is billed global.", line=item.number)
+            yield Hit(
+                f"{item.code} is to be split into TC and 26; it is billed global.", line=item.number
+            )
         elif how in wanted and item.component != wanted[how]:
             expected = WORDS[wanted[how]]
             yield Hit(
-                f"The arrangement gives us {expected} of {item.code}; {WORDS[item.component]} is billed.",
+                f"The arrangement gives us {expected} of {item.code}; {WORDS[item.component]} is"
+                " billed.",
                 line=item.number,
             )
 
@@ -226,7 +238,9 @@ def one_contrast_level(s: Subject) -> Iterator[Hit]:
     rarc=("M12", "MA110", "N283"),
     products=MEDICARE_B,
     fails=lambda: medicare(line("72148", anti_markup=True)),
-    passes=lambda: medicare(line("72148", "26", anti_markup=True, purchased_price=Decimal(40), purchased_npi=FACILITY)),
+    passes=lambda: medicare(
+        line("72148", "26", anti_markup=True, purchased_price=Decimal(40), purchased_npi=FACILITY)
+    ),
 )
 def anti_markup_is_followed(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
@@ -234,10 +248,14 @@ def anti_markup_is_followed(s: Subject) -> Iterator[Hit]:
             continue
         if not item.component and item.row.pctc_ind == "1":
             yield Hit(
-                f"{item.code} is under the anti-markup rule: global is not allowed.", "lines.modifiers", item.number
+                f"{item.code} is under the anti-markup rule: global is not allowed.",
+                "lines.modifiers",
+                item.number,
             )
         elif item.facts.purchased_price is None or not item.facts.purchased_npi:
-            yield Hit("A bought part needs its price and the performing supplier.", line=item.number)
+            yield Hit(
+                "A bought part needs its price and the performing supplier.", line=item.number
+            )
 
 
 @edit(
@@ -257,7 +275,10 @@ def anti_markup_is_followed(s: Subject) -> Iterator[Hit]:
 def read_inside_the_country(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if item.facts.read_outside_us == "yes" and item.component != "TC":
-            yield Hit("Medicare does not pay an interpretation done outside the country.", line=item.number)
+            yield Hit(
+                "Medicare does not pay an interpretation done outside the country.",
+                line=item.number,
+            )
 
 
 @edit(
@@ -279,9 +300,16 @@ def global_within_one_locality(s: Subject) -> Iterator[Hit]:
         if item.row.pctc_ind != "1" or item.facts.same_locality != "no":
             continue
         if not item.component:
-            yield Hit(f"{item.code} was performed and read in two localities: global is not allowed.", line=item.number)
+            yield Hit(
+                f"{item.code} was performed and read in two localities: global is not allowed.",
+                line=item.number,
+            )
         elif item.component == "26" and not item.facts.service_zip:
-            yield Hit("The 26 line needs the ZIP where the exam was read.", "lines.service_zip", item.number)
+            yield Hit(
+                "The 26 line needs the ZIP where the exam was read.",
+                "lines.service_zip",
+                item.number,
+            )
 
 
 @edit(
@@ -313,11 +341,17 @@ def form_the_payer_wants(s: Subject) -> Iterator[Hit]:
             yield Hit(f"This payer takes {item.code} as one global line.", line=item.number)
         elif form == "split_required" and not item.component:
             yield Hit(f"This payer takes {item.code} as TC and 26 lines.", line=item.number)
-        elif form == "pc_bundled_to_hospital" and item.component == "26" and item.pos in ("19", "21", "22", "23"):
+        elif (
+            form == "pc_bundled_to_hospital"
+            and item.component == "26"
+            and item.pos in ("19", "21", "22", "23")
+        ):
             yield Hit("This payer pays the reading through the hospital.", line=item.number)
         elif form == "capitated":
             yield Hit(
-                "This payer pays by capitation: the claim is for information only.", line=item.number, severity=WARN
+                "This payer pays by capitation: the claim is for information only.",
+                line=item.number,
+                severity=WARN,
             )
 
 
@@ -338,7 +372,9 @@ def testing_facility_bills_global(s: Subject) -> Iterator[Hit]:
     if not s.claim.billing_is_idtf:
         return
     technical = {
-        (item.code, item.day) for item in s.lines if item.component == "TC" and item.facts.same_locality != "no"
+        (item.code, item.day)
+        for item in s.lines
+        if item.component == "TC" and item.facts.same_locality != "no"
     }
     for item in s.lines:
         if item.component == "26" and (item.code, item.day) in technical:
@@ -346,7 +382,9 @@ def testing_facility_bills_global(s: Subject) -> Iterator[Hit]:
 
 
 def _contradicted(s: Subject, rule: str) -> Iterator[Hit]:
-    """The contradictions of one rule in which a line of this claim takes part, said on its last such line."""
+    """The contradictions of one rule in which a line of this claim takes part, said on its last
+    such line.
+    """
     if s.contradictions is None:
         s.contradictions = _contradictions(s)
     for found in s.contradictions:

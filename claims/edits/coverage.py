@@ -1,4 +1,6 @@
-"""Coverage and its order: eligibility, other payers, restrictions (DOMAIN E2, I4; CARC 22, 26, 27, 31)."""
+"""Coverage and its order: eligibility, other payers, restrictions (DOMAIN E2, I4; CARC 22, 26, 27,
+31).
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ FIRST = OtherCoverage("87726", 1)
 )
 def restricted_exams_stay_home(s: Subject) -> Iterator[Hit]:
     if s.claim.restricted_from_plan:
-        yield Hit("The patient paid in full and asked that the plan is not told: this claim must never be sent.")
+        yield Hit(
+            "The patient paid in full and asked that the plan is not told: this claim must never be"
+            " sent."
+        )
 
 
 @edit(
@@ -48,7 +53,8 @@ def restricted_exams_stay_home(s: Subject) -> Iterator[Hit]:
 def coverage_is_active(s: Subject) -> Iterator[Hit]:
     if s.claim.eligibility == "inactive":
         yield Hit(
-            f"The payer says the coverage is not active (checked {s.claim.eligibility_checked_on or 'on an unknown day'})."
+            "The payer says the coverage is not active (checked"
+            f" {s.claim.eligibility_checked_on or 'on an unknown day'})."
         )
 
 
@@ -71,7 +77,10 @@ def eligibility_is_fresh(s: Subject) -> Iterator[Hit]:
         return
     limit = s.payer.eligibility_days or s.ref.eligibility_days
     if s.first_day is not None and (s.first_day - checked).days > limit:
-        yield Hit(f"Verified {checked}, {(s.first_day - checked).days} days before the service; {limit} is the limit.")
+        yield Hit(
+            f"Verified {checked}, {(s.first_day - checked).days} days before the service; {limit}"
+            " is the limit."
+        )
 
 
 @edit(
@@ -92,10 +101,15 @@ def service_is_inside_the_coverage(s: Subject) -> Iterator[Hit]:
         if item.day is None:
             continue
         if s.claim.coverage_from is not None and item.day < s.claim.coverage_from:
-            yield Hit(f"The coverage starts {s.claim.coverage_from}; the service was {item.day}.", line=item.number)
+            yield Hit(
+                f"The coverage starts {s.claim.coverage_from}; the service was {item.day}.",
+                line=item.number,
+            )
         elif s.claim.coverage_to is not None and item.day > s.claim.coverage_to:
             yield Hit(
-                f"The coverage ended {s.claim.coverage_to}; the service was {item.day}.", "coverage_to", item.number
+                f"The coverage ended {s.claim.coverage_to}; the service was {item.day}.",
+                "coverage_to",
+                item.number,
             )
 
 
@@ -156,7 +170,9 @@ def earlier_payers_come_first(s: Subject) -> Iterator[Hit]:
             and other.payer_id != s.claim.payer_id
             and other.adjudicated_on is None
         ):
-            yield Hit(f"Payer {other.payer_id} is on file with rank {other.rank} and has not been billed.")
+            yield Hit(
+                f"Payer {other.payer_id} is on file with rank {other.rank} and has not been billed."
+            )
 
 
 @edit(
@@ -177,7 +193,9 @@ def earlier_payers_have_decided(s: Subject) -> Iterator[Hit]:
         return
     earlier = [other for other in s.claim.other_coverages if other.rank < s.claim.coverage_rank]
     if not earlier:
-        yield Hit(f"The claim is for payer number {s.claim.coverage_rank} and names no earlier payer.")
+        yield Hit(
+            f"The claim is for payer number {s.claim.coverage_rank} and names no earlier payer."
+        )
     for other in earlier:
         if other.adjudicated_on is None:
             yield Hit(f"Payer {other.payer_id} has not decided yet.")
@@ -200,8 +218,15 @@ def decisions_are_by_line(s: Subject) -> Iterator[Hit]:
     if s.claim.coverage_rank < 2:
         return
     for other in s.claim.other_coverages:
-        if other.rank < s.claim.coverage_rank and other.adjudicated_on is not None and not other.line_adjudications:
-            yield Hit(f"Payer {other.payer_id} decided on {other.adjudicated_on}; its line adjustments are missing.")
+        if (
+            other.rank < s.claim.coverage_rank
+            and other.adjudicated_on is not None
+            and not other.line_adjudications
+        ):
+            yield Hit(
+                f"Payer {other.payer_id} decided on {other.adjudicated_on}; its line adjustments"
+                " are missing."
+            )
 
 
 @edit(
@@ -218,17 +243,31 @@ def decisions_are_by_line(s: Subject) -> Iterator[Hit]:
     fails=lambda: medicare(
         coverage_rank=2,
         primary_eob_on=date(2026, 11, 10),
-        other_coverages=(replace(FIRST, adjudicated_on=date(2026, 11, 10), line_adjudications=True),),
+        other_coverages=(
+            replace(FIRST, adjudicated_on=date(2026, 11, 10), line_adjudications=True),
+        ),
     ),
     passes=lambda: medicare(
         coverage_rank=2,
         msp_type="12",
         primary_eob_on=date(2026, 11, 10),
-        other_coverages=(replace(FIRST, adjudicated_on=date(2026, 11, 10), line_adjudications=True),),
+        other_coverages=(
+            replace(FIRST, adjudicated_on=date(2026, 11, 10), line_adjudications=True),
+        ),
     ),
 )
 def medicare_second_says_why(s: Subject) -> Iterator[Hit]:
-    if s.claim.coverage_rank > 1 and s.claim.msp_type not in ("12", "13", "14", "15", "16", "41", "42", "43", "47"):
+    if s.claim.coverage_rank > 1 and s.claim.msp_type not in (
+        "12",
+        "13",
+        "14",
+        "15",
+        "16",
+        "41",
+        "42",
+        "43",
+        "47",
+    ):
         yield Hit("Medicare is billed second without its insurance type code.")
 
 
@@ -243,7 +282,10 @@ def medicare_second_says_why(s: Subject) -> Iterator[Hit]:
     carc=("22",),
     products=MEDICAID_PRODUCTS,
     fails=lambda: claim(
-        payer_id=MEDICAID, product="medicaid_ffs", referral_number="R", other_coverages=(replace(FIRST, rank=2),)
+        payer_id=MEDICAID,
+        product="medicaid_ffs",
+        referral_number="R",
+        other_coverages=(replace(FIRST, rank=2),),
     ),
     passes=lambda: claim(payer_id=MEDICAID, product="medicaid_ffs", referral_number="R"),
 )
@@ -268,7 +310,9 @@ def medicaid_pays_last(s: Subject) -> Iterator[Hit]:
     source="DOMAIN E1 (CLM11)",
     carc=("19", "20", "21"),
     fails=lambda: claim(related_cause="EM", accident_date=date(2026, 10, 1)),
-    passes=lambda: claim(related_cause="EM", accident_date=date(2026, 10, 1), product="workers_comp"),
+    passes=lambda: claim(
+        related_cause="EM", accident_date=date(2026, 10, 1), product="workers_comp"
+    ),
 )
 def accidents_have_their_payer(s: Subject) -> Iterator[Hit]:
     if (
@@ -276,4 +320,6 @@ def accidents_have_their_payer(s: Subject) -> Iterator[Hit]:
         and s.claim.coverage_rank == 1
         and s.product not in ("workers_comp", "auto")
     ):
-        yield Hit(f"Related cause {s.claim.related_cause}: another insurance may have to pay first.")
+        yield Hit(
+            f"Related cause {s.claim.related_cause}: another insurance may have to pay first."
+        )

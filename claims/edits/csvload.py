@@ -1,7 +1,8 @@
-"""Reference tables straight from a folder of CSV files, for benches, tests and trials without a database.
+"""Reference tables straight from a folder of CSV files, for benches, tests and trials without a
+database.
 
-File names and columns are those of the data sheets that `manage.py load_reference` takes; what a folder does not hold
-stays "not loaded" (None), so the engine says so.
+File names and columns are those of the data sheets that `manage.py load_reference` takes; what a
+folder does not hold stays "not loaded" (None), so the engine says so.
 """
 
 from __future__ import annotations
@@ -32,9 +33,14 @@ ICD_2026 = (date(2025, 10, 1), date(2026, 9, 30))
 
 
 def load(
-    folder: Path, *, payers: Mapping[str, PayerRow] | None = None, icd_valid: tuple[date, date] = ICD_2026
+    folder: Path,
+    *,
+    payers: Mapping[str, PayerRow] | None = None,
+    icd_valid: tuple[date, date] = ICD_2026,
 ) -> ReferenceFacts:
-    """Read every known file of the folder. `icd_valid` is the range of service dates the diagnosis list is for."""
+    """Read every known file of the folder. `icd_valid` is the range of service dates the diagnosis
+    list is for.
+    """
     drugs = {row["hcpcs"]: row["kind"] for row in _rows(folder, "hcpcs_contrast_radiopharm.csv")}
     return ReferenceFacts(
         procedures=_procedures(folder) or None,
@@ -43,13 +49,18 @@ def load(
         mue_medicaid=_mue(folder, "mue_medicaid_practitioner_2026q1", "mai_20240701") or None,
         addons=_addons(folder) or None,
         icd=_icd(folder, icd_valid),
-        pos={row["pos"]: POS_SETTING.get(row["mpfs_rate_setting"], "U") for row in _rows(folder, "pos_codes.csv")}
+        pos={
+            row["pos"]: POS_SETTING.get(row["mpfs_rate_setting"], "U")
+            for row in _rows(folder, "pos_codes.csv")
+        }
         or None,
         modifiers=(
-            frozenset(row["modifier"] for row in _rows(folder, "modifiers_imaging.csv")) | seed.groups()["ncci_bypass"]
+            frozenset(row["modifier"] for row in _rows(folder, "modifiers_imaging.csv"))
+            | seed.groups()["ncci_bypass"]
         )
         or None,
-        taxonomies=frozenset(row["taxonomy"] for row in _rows(folder, "taxonomy_imaging.csv")) or None,
+        taxonomies=frozenset(row["taxonomy"] for row in _rows(folder, "taxonomy_imaging.csv"))
+        or None,
         drugs=drugs or None,
         coverage=_coverage(folder) or None,
         **seed.tables(),
@@ -69,7 +80,10 @@ def _procedures(folder: Path) -> dict[str, ProcedureRow]:
     fees: dict[str, dict[str, str]] = {}
     parts: dict[str, set[str]] = defaultdict(set)
     first_seen: dict[str, date | None] = {}
-    for name, since in (("pprrvu_imaging.csv", None), ("pprrvu_2026_imaging_pctc.csv", date(2026, 1, 1))):
+    for name, since in (
+        ("pprrvu_imaging.csv", None),
+        ("pprrvu_2026_imaging_pctc.csv", date(2026, 1, 1)),
+    ):
         for row in _rows(folder, name):
             code = row["hcpcs"]
             first_seen.setdefault(code, since)
@@ -78,7 +92,9 @@ def _procedures(folder: Path) -> dict[str, ProcedureRow]:
             else:
                 fees[code] = row
     catalog = {row["hcpcs"]: row for row in _rows(folder, "code_family.csv")}
-    drugs = {row["hcpcs"]: row["mpfs_status"] for row in _rows(folder, "hcpcs_contrast_radiopharm.csv")}
+    drugs = {
+        row["hcpcs"]: row["mpfs_status"] for row in _rows(folder, "hcpcs_contrast_radiopharm.csv")
+    }
     found: dict[str, ProcedureRow] = {}
     for code in fees.keys() | catalog.keys() | drugs.keys() | parts.keys():
         fee, family = fees.get(code, {}), catalog.get(code, {})
@@ -131,10 +147,18 @@ def _coverage(folder: Path) -> dict[str, tuple[CoverageRow, ...]]:
     excluded: dict[str, set[str]] = defaultdict(set)
     policies: dict[str, set[str]] = defaultdict(set)
     for row in _rows(folder, "lcd_dx_imaging.csv"):
-        (covered if row["covered"] == "Y" else excluded)[row["hcpcs"]].add(plain_icd(row["icd10cm"]))
+        (covered if row["covered"] == "Y" else excluded)[row["hcpcs"]].add(
+            plain_icd(row["icd10cm"])
+        )
         policies[row["hcpcs"]].update(row["lcd_ids"].split(";"))
     return {
-        code: (CoverageRow(frozenset(covered[code]), frozenset(excluded[code]), ", ".join(sorted(policies[code])[:3])),)
+        code: (
+            CoverageRow(
+                frozenset(covered[code]),
+                frozenset(excluded[code]),
+                ", ".join(sorted(policies[code])[:3]),
+            ),
+        )
         for code in policies
     }
 
@@ -152,7 +176,9 @@ def _icd(folder: Path, valid: tuple[date, date]) -> tuple[IcdRelease, ...] | Non
 
 
 def side_of(description: str) -> str:
-    """RT, LT or 50 when the words of a diagnosis name one side or both; blank when they name none."""
+    """RT, LT or 50 when the words of a diagnosis name one side or both; blank when they name
+    none.
+    """
     words = set(description.lower().replace(",", " ").replace("-", " ").split())
     right, left = "right" in words, "left" in words
     if "bilateral" in words or (right and left):

@@ -1,4 +1,6 @@
-"""Evidence: a signed report, the performed exam, and a charge that makes sense (DOMAIN A2.2, D5; ARCHITECTURE 5)."""
+"""Evidence: a signed report, the performed exam, and a charge that makes sense (DOMAIN A2.2, D5;
+ARCHITECTURE 5).
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,8 @@ def report_is_final(s: Subject) -> Iterator[Hit]:
         status = item.facts.report_status
         if status not in FINAL:
             yield Hit(
-                f"The report of {item.code} {READ.get(status, 'does not exist or is not known')}.", line=item.number
+                f"The report of {item.code} {READ.get(status, 'does not exist or is not known')}.",
+                line=item.number,
             )
 
 
@@ -121,7 +124,9 @@ def charge_covers_the_rate(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         expected = item.facts.expected_allowed
         if expected is not None and item.facts.charge < expected:
-            yield Hit(f"Charged {money(item.facts.charge)}, expected {money(expected)}.", line=item.number)
+            yield Hit(
+                f"Charged {money(item.facts.charge)}, expected {money(expected)}.", line=item.number
+            )
 
 
 @edit(
@@ -140,7 +145,9 @@ def report_follows_the_exam(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         signed = item.facts.report_signed_on
         if signed is not None and item.day is not None and signed < item.day:
-            yield Hit(f"The report is signed {signed}, the exam is of {item.day}.", line=item.number)
+            yield Hit(
+                f"The report is signed {signed}, the exam is of {item.day}.", line=item.number
+            )
 
 
 @edit(
@@ -157,5 +164,9 @@ def report_follows_the_exam(s: Subject) -> Iterator[Hit]:
 )
 def cancelled_exams_are_not_billed(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
-        if item.component == "TC" and item.facts.report_status == "X" and not item.has(("53", "52")):
+        if (
+            item.component == "TC"
+            and item.facts.report_status == "X"
+            and not item.has(("53", "52"))
+        ):
             yield Hit(f"{item.code} was cancelled.", line=item.number)

@@ -45,7 +45,8 @@ def not_billed_before(s: Subject) -> Iterator[Hit]:
                 and old.status not in ACCEPTED
             ):
                 yield Hit(
-                    f"{item.code} of {item.day} is already on claim {old.claim_id}, {old.status}.", line=item.number
+                    f"{item.code} of {item.day} is already on claim {old.claim_id}, {old.status}.",
+                    line=item.number,
                 )
 
 
@@ -83,13 +84,17 @@ def lines_stand_once(s: Subject) -> Iterator[Hit]:
     BLOCK,
     "An original claim repeats one the payer has accepted (D9).",
     field="frequency",
-    fix="Send it as replacement (7) with the payer's number, or to Medicare as reopening or appeal.",
+    fix=(
+        "Send it as replacement (7) with the payer's number, or to Medicare as reopening or appeal."
+    ),
     owner=Owner.BILLER,
     source="DOMAIN A5 D9, E3",
     carc=("18",),
     rarc=("N522",),
     fails=lambda: claim(history=(prior(),)),
-    passes=lambda: claim(frequency="7", payer_icn="ICN1", adjudicated_on=date(2026, 11, 10), history=(prior(),)),
+    passes=lambda: claim(
+        frequency="7", payer_icn="ICN1", adjudicated_on=date(2026, 11, 10), history=(prior(),)
+    ),
 )
 def accepted_claims_are_corrected(s: Subject) -> Iterator[Hit]:
     if s.claim.frequency != "1":
@@ -109,7 +114,8 @@ def accepted_claims_are_corrected(s: Subject) -> Iterator[Hit]:
                 and SIDES.intersection(old.modifiers) == SIDES.intersection(item.mods)
             ):
                 yield Hit(
-                    f"The payer has claim {old.claim_id} with {item.code} of {item.day} ({old.status}).",
+                    f"The payer has claim {old.claim_id} with {item.code} of {item.day}"
+                    f" ({old.status}).",
                     line=item.number,
                 )
 
@@ -129,7 +135,9 @@ def accepted_claims_are_corrected(s: Subject) -> Iterator[Hit]:
     overridable=False,
 )
 def payer_takes_replacements(s: Subject) -> Iterator[Hit]:
-    if s.claim.frequency in ("7", "8") and (s.product in MEDICARE_B or s.payer.accepts_replacement is False):
+    if s.claim.frequency in ("7", "8") and (
+        s.product in MEDICARE_B or s.payer.accepts_replacement is False
+    ):
         yield Hit(f"Payer {s.claim.payer_id or MEDICARE} takes no frequency {s.claim.frequency}.")
 
 
@@ -143,12 +151,21 @@ def payer_takes_replacements(s: Subject) -> Iterator[Hit]:
     source="DOMAIN E5",
     carc=("16",),
     rarc=("M47",),
-    fails=lambda: claim(frequency="7", payer_icn="ICN9", adjudicated_on=date(2026, 11, 10), history=(prior(),)),
-    passes=lambda: claim(frequency="7", payer_icn="ICN1", adjudicated_on=date(2026, 11, 10), history=(prior(),)),
+    fails=lambda: claim(
+        frequency="7", payer_icn="ICN9", adjudicated_on=date(2026, 11, 10), history=(prior(),)
+    ),
+    passes=lambda: claim(
+        frequency="7", payer_icn="ICN1", adjudicated_on=date(2026, 11, 10), history=(prior(),)
+    ),
 )
 def original_is_known(s: Subject) -> Iterator[Hit]:
     numbers = {old.payer_icn for old in s.claim.history if old.payer_icn}
-    if s.claim.frequency in ("7", "8") and s.claim.payer_icn and numbers and s.claim.payer_icn not in numbers:
+    if (
+        s.claim.frequency in ("7", "8")
+        and s.claim.payer_icn
+        and numbers
+        and s.claim.payer_icn not in numbers
+    ):
         yield Hit(f"Payer number {s.claim.payer_icn} belongs to none of the patient's claims.")
 
 
@@ -168,6 +185,14 @@ def repeats_have_an_original(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if not item.has(REPEATS):
             continue
-        here = any(other is not item and other.code == item.code and other.day == item.day for other in s.lines)
-        if not here and not any(old.code == item.code and old.service_date == item.day for old in s.same_day):
-            yield Hit(f"{item.code} is marked as a repeat and no first exam is known on {item.day}.", line=item.number)
+        here = any(
+            other is not item and other.code == item.code and other.day == item.day
+            for other in s.lines
+        )
+        if not here and not any(
+            old.code == item.code and old.service_date == item.day for old in s.same_day
+        ):
+            yield Hit(
+                f"{item.code} is marked as a repeat and no first exam is known on {item.day}.",
+                line=item.number,
+            )

@@ -1,8 +1,8 @@
 """Run the catalogue over claims: bulk, streaming, fail-closed.
 
-An edit that breaks holds its claim (SYS-001). A national table that was not loaded holds it for review (REF-001): absent
-means unknown, never allowed. A table whose absence may only warn is said on the claim (REF-002). Nothing passes because
-something went wrong.
+An edit that breaks holds its claim (SYS-001). A national table that was not loaded holds it for
+review (REF-001): absent means unknown, never allowed. A table whose absence may only warn is said
+on the claim (REF-002). Nothing passes because something went wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from functools import cache
 
 from claims.edits.facts import ClaimFacts, PriorLine
 from claims.edits.reference import ReferenceFacts
-from claims.edits.registry import Edit, Finding, Override, OverrideAction, Owner, Severity, catalogue
+from claims.edits.registry import (
+    Edit,
+    Finding,
+    Override,
+    OverrideAction,
+    Owner,
+    Severity,
+    catalogue,
+)
 from claims.edits.subject import Subject
 from claims.edits.userrules import UserRule, prepare, run_rules
 
@@ -25,14 +33,19 @@ MAY_BE_ABSENT = frozenset(
         "icd",  # C1: what the diagnosis list of the year does not say is a warning
         "coverage",  # E2: a diagnosis that is not listed is a warning
         # registers that a house keeps or does not keep
-        "enrollments", "licenses", "mammography_certificates", "ordering_npis",
+        "enrollments",
+        "licenses",
+        "mammography_certificates",
+        "ordering_npis",
     }
-)  # fmt: skip
+)
 """Tables without which a claim may go, with a warning; without any other it is held."""
 
 
 def overridable(edit_id: str) -> bool:
-    """Whether a person with a reason may let a finding of a catalogue edit, or an unknown table, pass."""
+    """Whether a person with a reason may let a finding of a catalogue edit, or an unknown table,
+    pass.
+    """
     found = catalogue().get(edit_id)
     return found.overridable if found is not None else edit_id == UNKNOWN
 
@@ -72,13 +85,17 @@ def scrub_iter(
         findings += untold
         findings += run_rules(prepared, subject)
         if book:
-            findings = [kept for finding in findings if (kept := book.apply(finding, claim)) is not None]
+            findings = [
+                kept for finding in findings if (kept := book.apply(finding, claim)) is not None
+            ]
         findings.sort(key=_rank)
         yield findings
 
 
 def link_batch(claims: Sequence[ClaimFacts]) -> list[ClaimFacts]:
-    """Let claims of one batch see each other as history, where no database has done so yet (API payloads)."""
+    """Let claims of one batch see each other as history, where no database has done so yet (API
+    payloads).
+    """
     by_patient: dict[str, list[int]] = defaultdict(list)
     for n, claim in enumerate(claims):
         if claim.patient_id:
@@ -146,7 +163,9 @@ def _run(subject: Subject, plan: Iterable[Edit]) -> list[Finding]:
                         item.rarc,
                     )
                 )
-        except Exception as error:  # an edit that cannot judge must hold the claim, whatever the reason
+        except (
+            Exception
+        ) as error:  # an edit that cannot judge must hold the claim, whatever the reason
             findings.append(_broken(item, error))
     return findings
 
@@ -155,7 +174,8 @@ def _broken(item: Edit, error: Exception) -> Finding:
     return Finding(
         "SYS-001",
         Severity.BLOCK,
-        f"Edit {item.edit_id} could not judge this claim ({type(error).__name__}): held for review.",
+        f"Edit {item.edit_id} could not judge this claim ({type(error).__name__}): held for"
+        " review.",
         item.field,
         "Look at the claim by hand and report the edit.",
         Owner.ADMIN,
@@ -167,18 +187,34 @@ def _broken(item: Edit, error: Exception) -> Finding:
 def _absent(tables: frozenset[str]) -> Iterator[Finding]:
     for edit_id, severity, names, end, fix, source in (
         (
-            UNKNOWN, Severity.BLOCK, tables - MAY_BE_ABSENT, " Unknown, so held for review.",
-            "Load the reference tables and scrub again, or judge the claim by hand and say why it may go.",
+            UNKNOWN,
+            Severity.BLOCK,
+            tables - MAY_BE_ABSENT,
+            " Unknown, so held for review.",
+            (
+                "Load the reference tables and scrub again, or judge the claim by hand and say why"
+                " it may go."
+            ),
             "absent means unknown: hold for review",
         ),
-        (NOT_KEPT, Severity.WARN, tables & MAY_BE_ABSENT, "", "Load the reference tables, then scrub again.", "DOMAIN C1, E2"),
-    ):  # fmt: skip
+        (
+            NOT_KEPT,
+            Severity.WARN,
+            tables & MAY_BE_ABSENT,
+            "",
+            "Load the reference tables, then scrub again.",
+            "DOMAIN C1, E2",
+        ),
+    ):
         if names:
-            skipped = [item.edit_id for item in catalogue().values() if names.intersection(item.tables)]
+            skipped = [
+                item.edit_id for item in catalogue().values() if names.intersection(item.tables)
+            ]
             yield Finding(
                 edit_id,
                 severity,
-                f"Not loaded: {', '.join(sorted(names))}. These edits could not run: {', '.join(skipped)}.{end}",
+                f"Not loaded: {', '.join(sorted(names))}. These edits could not run:"
+                f" {', '.join(skipped)}.{end}",
                 "",
                 fix,
                 Owner.ADMIN,
@@ -212,7 +248,10 @@ class _Overrides:
         if not overridable(finding.edit_id):
             return finding
         for item in self._by_edit.get(finding.edit_id, ()):
-            if item.claim_id not in ("", claim.claim_id) or item.payer_id not in ("", claim.payer_id):
+            if item.claim_id not in ("", claim.claim_id) or item.payer_id not in (
+                "",
+                claim.payer_id,
+            ):
                 continue
             if item.line is not None and item.line != finding.line:
                 continue
@@ -220,7 +259,9 @@ class _Overrides:
                 return None
             if item.action is OverrideAction.ACCEPT:
                 return (
-                    replace(finding, overridden_by=item.by, override_reason=item.reason) if item.claim_id else finding
+                    replace(finding, overridden_by=item.by, override_reason=item.reason)
+                    if item.claim_id
+                    else finding
                 )
             severity = Severity.WARN if item.action is OverrideAction.WARN else Severity.BLOCK
             return replace(finding, severity=severity)

@@ -1,4 +1,6 @@
-"""Standing of the providers on the service date: enrolled with the payer, licensed, allowed to order (FEATURES F11)."""
+"""Standing of the providers on the service date: enrolled with the payer, licensed, allowed to
+order (FEATURES F11).
+"""
 
 from __future__ import annotations
 
@@ -56,10 +58,15 @@ def _enrolled(s: Subject, role: str, npi: str, number: int | None) -> Iterator[H
         return
     spans = s.ref.enrollments.get((npi, s.claim.payer_id))
     if not spans:
-        yield Hit(f"No enrollment of the {role} provider {npi} with payer {s.claim.payer_id} is known.", line=number)
+        yield Hit(
+            f"No enrollment of the {role} provider {npi} with payer {s.claim.payer_id} is known.",
+            line=number,
+        )
     elif not any(span.covers(s.first_day) for span in spans):
         yield Hit(
-            f"The {role} provider {npi} was not enrolled with payer {s.claim.payer_id} on {s.first_day}.", line=number
+            f"The {role} provider {npi} was not enrolled with payer {s.claim.payer_id} on"
+            f" {s.first_day}.",
+            line=number,
         )
 
 
@@ -89,7 +96,10 @@ def reader_is_licensed(s: Subject) -> Iterator[Hit]:
         seen.add(npi)
         spans = s.ref.licenses.get((npi, s.claim.facility_state), ())
         if not any(span.covers(item.day) for span in spans):
-            yield Hit(f"No license of {npi} in {s.claim.facility_state} covers {item.day}.", line=item.number)
+            yield Hit(
+                f"No license of {npi} in {s.claim.facility_state} covers {item.day}.",
+                line=item.number,
+            )
 
 
 @edit(

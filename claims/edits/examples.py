@@ -28,7 +28,13 @@ from claims.edits.reference import (
 
 AS_OF = date(2026, 11, 20)
 DOS = date(2026, 10, 28)
-BILLING, READER, ORDERER, FACILITY, OUTSIDER = "1234567893", "1245319599", "1003000126", "1993999998", "1689600009"
+BILLING, READER, ORDERER, FACILITY, OUTSIDER = (
+    "1234567893",
+    "1245319599",
+    "1003000126",
+    "1993999998",
+    "1689600009",
+)
 COMMERCIAL, MEDICARE, MEDICAID = "60054", "MCRB1", "MCD01"
 SITE = Address("100 MODALITY DR", "", "SAN JOSE", "CA", "951281234")
 HOME = Address("5 ELM ST", "", "SAN JOSE", "CA", "95112")
@@ -55,7 +61,9 @@ def line(code: str = "72148", *modifiers: str, **changes: Any) -> LineFacts:
 
 
 def claim(*lines: LineFacts, **changes: Any) -> ClaimFacts:
-    """The clean claim with these lines; total, line numbers and control numbers follow from them unless given."""
+    """The clean claim with these lines; total, line numbers and control numbers follow from them
+    unless given.
+    """
     given = lines or (line(),)
     numbered = tuple(
         replace(item, number=n, control_number=item.control_number or f"ACC0001-1-{n}")
@@ -103,7 +111,10 @@ def claim(*lines: LineFacts, **changes: Any) -> ClaimFacts:
 def medicare(*lines: LineFacts, **changes: Any) -> ClaimFacts:
     """The clean claim for Original Medicare: no authorization is asked there."""
     given = lines or (line(),)
-    free = tuple(replace(item, auth_requirement="not_required", auth_verdict="NOT_REQUIRED") for item in given)
+    free = tuple(
+        replace(item, auth_requirement="not_required", auth_verdict="NOT_REQUIRED")
+        for item in given
+    )
     terms: dict[str, Any] = {
         "payer_id": MEDICARE,
         "product": "medicare_b",
@@ -135,27 +146,53 @@ def prior(code: str = "72148", *modifiers: str, **changes: Any) -> PriorLine:
 def mammogram(*lines: LineFacts, **changes: Any) -> ClaimFacts:
     """A clean Medicare screening mammogram with its certificate."""
     given = lines or (line("77067"), line("77063"))
-    return medicare(*given, **({"diagnoses": ("Z1231",), "mammography_certificate": "123456"} | changes))
+    return medicare(
+        *given, **({"diagnoses": ("Z1231",), "mammography_certificate": "123456"} | changes)
+    )
 
 
 def scan(*lines: LineFacts, **changes: Any) -> ClaimFacts:
     """A clean low-dose CT for lung cancer screening under Medicare."""
-    facts: dict[str, Any] = {"pack_years": 30, "smoking": "current", "shared_decision": "yes", "asymptomatic": "yes"}
+    facts: dict[str, Any] = {
+        "pack_years": 30,
+        "smoking": "current",
+        "shared_decision": "yes",
+        "asymptomatic": "yes",
+    }
     given = lines or (line("71271", **facts),)
     return medicare(
         *given,
-        **({"diagnoses": ("Z87891",), "patient_dob": date(1960, 2, 14), "subscriber_dob": date(1960, 2, 14)} | changes),
+        **(
+            {
+                "diagnoses": ("Z87891",),
+                "patient_dob": date(1960, 2, 14),
+                "subscriber_dob": date(1960, 2, 14),
+            }
+            | changes
+        ),
     )
 
 
 def pet(*modifiers: str, **changes: Any) -> ClaimFacts:
-    return medicare(line("78815", *modifiers), line("A9552", charge=Decimal(300)), diagnoses=("C3490",), **changes)
+    return medicare(
+        line("78815", *modifiers),
+        line("A9552", charge=Decimal(300)),
+        diagnoses=("C3490",),
+        **changes,
+    )
 
 
 def secondary(**changes: Any) -> ClaimFacts:
     """A clean secondary claim: the primary has decided, line by line."""
-    first = OtherCoverage("87726", 1, adjudicated_on=date(2026, 11, 10), paid=Decimal(300), line_adjudications=True)
-    return claim(**({"coverage_rank": 2, "other_coverages": (first,), "primary_eob_on": date(2026, 11, 10)} | changes))
+    first = OtherCoverage(
+        "87726", 1, adjudicated_on=date(2026, 11, 10), paid=Decimal(300), line_adjudications=True
+    )
+    return claim(
+        **(
+            {"coverage_rank": 2, "other_coverages": (first,), "primary_eob_on": date(2026, 11, 10)}
+            | changes
+        )
+    )
 
 
 @cache
@@ -175,7 +212,10 @@ def reference() -> ReferenceFacts:
             "A9585": (MueRow(300, "3"),),
             "71046": (MueRow(3, "1"),),
         },
-        addons={"77063": (AddOnRow("1", frozenset({"77067"})),), "76937": (AddOnRow("2", frozenset()),)},
+        addons={
+            "77063": (AddOnRow("1", frozenset({"77067"})),),
+            "76937": (AddOnRow("2", frozenset()),),
+        },
         icd=(
             IcdRelease(date(2025, 10, 1), date(2026, 9, 30), _ICD_CODES, _ICD_SIDES),
             IcdRelease(date(2026, 10, 1), date(2027, 9, 30), _ICD_CODES, _ICD_SIDES),
@@ -240,7 +280,11 @@ def reference() -> ReferenceFacts:
         },
         coverage={
             "93880": (CoverageRow(frozenset({"R0989"}), frozenset({"Z0000"}), "L0001"),),
-            "93970": (CoverageRow(frozenset({"I82401"}), frozenset({"Z0000"}), "L0002", authoritative=True),),
+            "93970": (
+                CoverageRow(
+                    frozenset({"I82401"}), frozenset({"Z0000"}), "L0002", authoritative=True
+                ),
+            ),
         },
         **seed.tables(),
         payers={
@@ -267,9 +311,13 @@ def reference() -> ReferenceFacts:
                 wants_g0279=True,
                 split_on_locality=True,
             ),
-            "TWOLINES": PayerRow("TWOLINES", "commercial", filing_days=90, bilateral_form="two_lines"),
+            "TWOLINES": PayerRow(
+                "TWOLINES", "commercial", filing_days=90, bilateral_form="two_lines"
+            ),
             "NDC": PayerRow("NDC", "commercial", filing_days=90, requires_ndc=True),
-            "GLOBAL": PayerRow("GLOBAL", "commercial", filing_days=90, component_form="global_only"),
+            "GLOBAL": PayerRow(
+                "GLOBAL", "commercial", filing_days=90, component_form="global_only"
+            ),
             MEDICAID: PayerRow(
                 MEDICAID,
                 "medicaid_ffs",

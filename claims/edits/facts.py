@@ -1,7 +1,8 @@
-"""A claim as the edits see it: plain frozen facts, no ORM. Money is Decimal, codes are strings, days are dates.
+"""A claim as the edits see it: plain frozen facts, no ORM. Money is Decimal, codes are strings,
+days are dates.
 
-A blank string, None or an empty tuple means "unknown or not given". Enumerated facts are lower-case words; the
-allowed words stand beside each field.
+A blank string, None or an empty tuple means "unknown or not given". Enumerated facts are lower-case
+words; the allowed words stand beside each field.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ class LineFacts:
     expected_allowed: Decimal | None = None
     # The gates before this one.
     auth_requirement: str = ""  # required | not_required | unknown
-    auth_verdict: str = ""  # code of the four-way match: OK, OK_FAMILY, NOT_REQUIRED, AUTH_MISSING …
+    auth_verdict: str = (
+        ""  # code of the four-way match: OK, OK_FAMILY, NOT_REQUIRED, AUTH_MISSING …
+    )
     auth_sentence: str = ""
     denial_expected: str = ""  # necessity | frequency | excluded | none
     abn: str = ""  # signed | signed_late | refused | voluntary | none
@@ -82,7 +85,9 @@ class LineFacts:
 
 @dataclass(frozen=True, slots=True)
 class PriorLine:
-    """A line of another claim of the same patient: billed, pending or paid, ours or (entity "other") known to be another's."""
+    """A line of another claim of the same patient: billed, pending or paid, ours or (entity
+    "other") known to be another's.
+    """
 
     code: str
     service_date: date
@@ -115,8 +120,10 @@ class OtherCoverage:
 
 @dataclass(frozen=True, slots=True)
 class ClaimFacts:
-    """One claim before it leaves. `product` is the payer's line of business: medicare_b, medicare_advantage,
-    medicaid_ffs, medicaid_mco, commercial, erisa, tricare, workers_comp, auto, self_pay."""
+    """One claim before it leaves. `product` is the payer's line of business: medicare_b,
+    medicare_advantage, medicaid_ffs, medicaid_mco, commercial, erisa, tricare, workers_comp, auto,
+    self_pay.
+    """
 
     claim_id: str
     lines: tuple[LineFacts, ...]

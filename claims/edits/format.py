@@ -1,4 +1,6 @@
-"""Format: what a payer's front door rejects and the guide validator lets through (X12.md; DOMAIN E1, E2)."""
+"""Format: what a payer's front door rejects and the guide validator lets through (X12.md; DOMAIN
+E1, E2).
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,10 @@ def pointers_reach_a_diagnosis(s: Subject) -> Iterator[Hit]:
             yield Hit("The line points to no diagnosis.", line=item.number)
         for pointer in item.facts.pointers:
             if not 1 <= pointer <= count:
-                yield Hit(f"The line points to diagnosis {pointer}, the claim has {count}.", line=item.number)
+                yield Hit(
+                    f"The line points to diagnosis {pointer}, the claim has {count}.",
+                    line=item.number,
+                )
 
 
 @edit(
@@ -129,7 +134,10 @@ def at_most_four_pointers(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         pointers = item.facts.pointers
         if len(pointers) > 4 or len(set(pointers)) < len(pointers):
-            yield Hit(f"Pointers {', '.join(map(str, pointers))}: up to four, each once.", line=item.number)
+            yield Hit(
+                f"Pointers {', '.join(map(str, pointers))}: up to four, each once.",
+                line=item.number,
+            )
 
 
 @edit(
@@ -172,13 +180,18 @@ def no_separators_in_data(s: Subject) -> Iterator[Hit]:
         for part in ("line1", "line2", "city"):
             value = getattr(address, part)
             if value and unprintable(value):
-                yield Hit(f"'{value}' holds a separator or a character outside the basic set.", f"{name}.{part}")
+                yield Hit(
+                    f"'{value}' holds a separator or a character outside the basic set.",
+                    f"{name}.{part}",
+                )
     for item in s.lines:
         for name in ("description", "control_number", "auth_number"):
             value = getattr(item.facts, name)
             if value and unprintable(value):
                 yield Hit(
-                    f"'{value}' holds a separator or a character outside the basic set.", f"lines.{name}", item.number
+                    f"'{value}' holds a separator or a character outside the basic set.",
+                    f"lines.{name}",
+                    item.number,
                 )
 
 
@@ -358,7 +371,9 @@ def units_are_positive(s: Subject) -> Iterator[Hit]:
 )
 def claim_number_comes_back(s: Subject) -> Iterator[Hit]:
     if not 1 <= len(s.claim.claim_id) <= 20:
-        yield Hit(f"The claim number has {len(s.claim.claim_id)} characters; payers return up to 20.")
+        yield Hit(
+            f"The claim number has {len(s.claim.claim_id)} characters; payers return up to 20."
+        )
 
 
 @edit(
@@ -448,7 +463,9 @@ def line_numbers_are_unique(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         number = item.facts.control_number
         if not number or number in seen or len(number) > 30:
-            yield Hit("The line needs a control number of its own, up to 30 characters.", line=item.number)
+            yield Hit(
+                "The line needs a control number of its own, up to 30 characters.", line=item.number
+            )
         seen.add(number)
 
 
@@ -525,7 +542,9 @@ def diagnoses_are_plain(s: Subject) -> Iterator[Hit]:
 def states_and_zips_have_their_form(s: Subject) -> Iterator[Hit]:
     for name in ADDRESS_FIELDS:
         address: Address = getattr(s.claim, name)
-        if address.state and not (len(address.state) == 2 and address.state.isalpha() and address.state.isupper()):
+        if address.state and not (
+            len(address.state) == 2 and address.state.isalpha() and address.state.isupper()
+        ):
             yield Hit(f"State '{address.state}' is not two capital letters.", f"{name}.state")
         if address.zip and not (address.zip.isdigit() and len(address.zip) in (5, 9)):
             yield Hit(f"ZIP '{address.zip}' is not five or nine digits.", f"{name}.zip")
@@ -569,10 +588,18 @@ def accidents_have_date_and_state(s: Subject) -> Iterator[Hit]:
     passes=claim,
 )
 def signatures_have_values(s: Subject) -> Iterator[Hit]:
-    for name, allowed in (("accept_assignment", "ABC"), ("benefits_assigned", "YNW"), ("release_of_information", "YI")):
+    for name, allowed in (
+        ("accept_assignment", "ABC"),
+        ("benefits_assigned", "YNW"),
+        ("release_of_information", "YI"),
+    ):
         value = getattr(s.claim, name)
         if len(value) != 1 or value not in allowed:
-            yield Hit(f"{name.replace('_', ' ').capitalize()} '{value}' is not one of {', '.join(allowed)}.", name)
+            yield Hit(
+                f"{name.replace('_', ' ').capitalize()} '{value}' is not one of"
+                f" {', '.join(allowed)}.",
+                name,
+            )
 
 
 @edit(
@@ -598,7 +625,11 @@ def drug_codes_have_their_form(s: Subject) -> Iterator[Hit]:
             continue
         if not (len(facts.ndc) == 11 and facts.ndc.isdigit()):
             yield Hit(f"NDC '{facts.ndc}' is not eleven digits.", line=item.number)
-        elif facts.ndc_unit not in ("ML", "GR", "UN", "ME", "F2") or not facts.ndc_quantity or facts.ndc_quantity <= 0:
+        elif (
+            facts.ndc_unit not in ("ML", "GR", "UN", "ME", "F2")
+            or not facts.ndc_quantity
+            or facts.ndc_quantity <= 0
+        ):
             yield Hit("The NDC needs a unit (ML, GR, UN, ME, F2) and a quantity.", line=item.number)
 
 

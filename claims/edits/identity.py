@@ -45,7 +45,8 @@ def billing_npi_checks(s: Subject) -> Iterator[Hit]:
     overridable=False,
 )
 def rendering_npi_checks(s: Subject) -> Iterator[Hit]:
-    # somebody else reads and bills it: what is left was done by the billing provider, and no reader is named
+    # somebody else reads and bills it: what is left was done by the billing provider, and no reader
+    # is named
     technical = all("TC" in item.facts.modifiers or is_supply(item.code) for item in s.lines)
     for item in s.lines:
         npi = item.facts.rendering_npi or s.claim.rendering_npi
@@ -111,8 +112,13 @@ def facility_npi_checks(s: Subject) -> Iterator[Hit]:
 )
 def facility_has_an_address(s: Subject) -> Iterator[Hit]:
     address = s.claim.facility_address
-    if s.claim.facility_npi and not (address.line1 and address.city and address.state and address.zip):
-        yield Hit("The service facility needs street, city, state and ZIP: the ZIP decides the payment locality.")
+    if s.claim.facility_npi and not (
+        address.line1 and address.city and address.state and address.zip
+    ):
+        yield Hit(
+            "The service facility needs street, city, state and ZIP: the ZIP decides the payment"
+            " locality."
+        )
 
 
 @edit(
@@ -154,7 +160,10 @@ def other_npis_check(s: Subject) -> Iterator[Hit]:
     passes=claim,
 )
 def tax_number_is_nine_digits(s: Subject) -> Iterator[Hit]:
-    if not (len(s.claim.billing_tin) == 9 and s.claim.billing_tin.isdigit()) or len(set(s.claim.billing_tin)) == 1:
+    if (
+        not (len(s.claim.billing_tin) == 9 and s.claim.billing_tin.isdigit())
+        or len(set(s.claim.billing_tin)) == 1
+    ):
         yield Hit(f"The tax number '{s.claim.billing_tin}' is not nine digits.")
 
 
@@ -175,7 +184,11 @@ def taxonomy_has_its_form(s: Subject) -> Iterator[Hit]:
     for name in ("billing_taxonomy", "rendering_taxonomy"):
         code = getattr(s.claim, name)
         if code and not (
-            len(code) == 10 and code.isalnum() and code.isupper() and code.endswith("X") and code[:3].isalnum()
+            len(code) == 10
+            and code.isalnum()
+            and code.isupper()
+            and code.endswith("X")
+            and code[:3].isalnum()
         ):
             yield Hit(f"Taxonomy '{code}' is not ten characters ending in X.", name)
 
@@ -219,12 +232,18 @@ def member_number_has_its_form(s: Subject) -> Iterator[Hit]:
     number = s.claim.member_id
     if not number:
         yield Hit("The member number is missing.")
-    elif s.payer.member_id_mask and not any(fits_mask(number, mask) for mask in s.payer.member_id_mask.split("|")):
-        yield Hit(f"Member number '{number}' has not the form {s.payer.member_id_mask} of this payer.")
+    elif s.payer.member_id_mask and not any(
+        fits_mask(number, mask) for mask in s.payer.member_id_mask.split("|")
+    ):
+        yield Hit(
+            f"Member number '{number}' has not the form {s.payer.member_id_mask} of this payer."
+        )
 
 
 def fits_mask(value: str, mask: str) -> bool:
-    """A letter, 9 digit, X either, a closing * for any rest, other characters themselves; no pattern language."""
+    """A letter, 9 digit, X either, a closing * for any rest, other characters themselves; no
+    pattern language.
+    """
     if mask.endswith("*"):
         mask = mask[:-1]
         if len(value) < len(mask):
@@ -233,13 +252,15 @@ def fits_mask(value: str, mask: str) -> bool:
     if len(value) != len(mask):
         return False
     return all(
-        char.isalpha()
-        if want == "A"
-        else char.isdigit()
-        if want == "9"
-        else char.isalnum()
-        if want == "X"
-        else char == want
+        (
+            char.isalpha()
+            if want == "A"
+            else char.isdigit()
+            if want == "9"
+            else char.isalnum()
+            if want == "X"
+            else char == want
+        )
         for char, want in zip(value.upper(), mask, strict=True)
     )
 
@@ -340,6 +361,7 @@ def reader_has_a_taxonomy(s: Subject) -> Iterator[Hit]:
     if reads and not s.claim.rendering_taxonomy and s.claim.rendering_npi != s.claim.billing_npi:
         needed = s.payer.requires_rendering_taxonomy
         yield Hit(
-            "The rendering provider has no taxonomy" + (", which this payer requires." if needed else "."),
+            "The rendering provider has no taxonomy"
+            + (", which this payer requires." if needed else "."),
             severity=BLOCK if needed else None,
         )

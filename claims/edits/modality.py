@@ -1,4 +1,6 @@
-"""What only imaging asks: mammography, PET, lung screening, contrast and drugs, 3D (DOMAIN A6, A7, J9, J11)."""
+"""What only imaging asks: mammography, PET, lung screening, contrast and drugs, 3D (DOMAIN A6, A7,
+J9, J11).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ ENHANCED = frozenset({"with", "without_and_with"})
 PLAIN = frozenset({"without"})
 
 
-# --- Mammography ---------------------------------------------------------------------------------------------------
+# --- Mammography ----------------------------------------------------------------------------------
 
 
 @edit(
@@ -42,7 +44,9 @@ def mammogram_names_its_certificate(s: Subject) -> Iterator[Hit]:
         return
     for item in s.lines:
         if item.row.modality == "MG" and item.technical:
-            yield Hit(f"{item.code} needs the mammography certificate of the site.", line=item.number)
+            yield Hit(
+                f"{item.code} needs the mammography certificate of the site.", line=item.number
+            )
 
 
 @edit(
@@ -132,7 +136,9 @@ def diagnostic_tomo_as_the_payer_wants(s: Subject) -> Iterator[Hit]:
     elif s.payer.wants_g0279 is False:
         for item in s.in_group("mammo_dx_tomo"):
             yield Hit(
-                f"{item.code} is Medicare's code; this payer asks for 77061 or 77062.", line=item.number, severity=WARN
+                f"{item.code} is Medicare's code; this payer asks for 77061 or 77062.",
+                line=item.number,
+                severity=WARN,
             )
 
 
@@ -157,7 +163,9 @@ def both_mammograms_carry_gg(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         diagnostic = item.code in s.group("mammo_dx") or item.code in s.group("mammo_dx_tomo")
         if diagnostic and item.day in days and not item.has(("GG", "GH")):
-            yield Hit(f"{item.code} on the day of a screening mammogram needs GG.", line=item.number)
+            yield Hit(
+                f"{item.code} on the day of a screening mammogram needs GG.", line=item.number
+            )
 
 
 @edit(
@@ -178,11 +186,12 @@ def screening_diagnosis_first(s: Subject) -> Iterator[Hit]:
         pointed = s.pointed(item)
         if pointed and pointed[0] != "Z1231":
             yield Hit(
-                f"{item.code} points to {pointed[0]} first; a screening exam starts with Z12.31.", line=item.number
+                f"{item.code} points to {pointed[0]} first; a screening exam starts with Z12.31.",
+                line=item.number,
             )
 
 
-# --- PET -------------------------------------------------------------------------------------------------------------
+# --- PET ------------------------------------------------------------------------------------------
 
 
 @edit(
@@ -219,14 +228,16 @@ def pet_says_its_strategy(s: Subject) -> Iterator[Hit]:
     fails=lambda: pet(
         "PS",
         history=tuple(
-            prior("78815", "PS", service_date=date(2026, month, 1), claim_id=f"OLD{month}") for month in (3, 5, 8)
+            prior("78815", "PS", service_date=date(2026, month, 1), claim_id=f"OLD{month}")
+            for month in (3, 5, 8)
         ),
     ),
     passes=lambda: pet(
         "PS",
         "KX",
         history=tuple(
-            prior("78815", "PS", service_date=date(2026, month, 1), claim_id=f"OLD{month}") for month in (3, 5, 8)
+            prior("78815", "PS", service_date=date(2026, month, 1), claim_id=f"OLD{month}")
+            for month in (3, 5, 8)
         ),
     ),
 )
@@ -244,7 +255,9 @@ def later_pets_are_attested(s: Subject) -> Iterator[Hit]:
             and old.status not in ("void", "rejected", "denied")
         }
         if len(before) >= s.limit("pet_subsequent_without_kx"):
-            yield Hit(f"{len(before)} subsequent PETs are on record; this one needs KX.", line=item.number)
+            yield Hit(
+                f"{len(before)} subsequent PETs are on record; this one needs KX.", line=item.number
+            )
 
 
 @edit(
@@ -267,7 +280,7 @@ def strategy_only_on_pet(s: Subject) -> Iterator[Hit]:
             yield Hit(f"{item.code} is not an oncologic PET.", line=item.number)
 
 
-# --- Lung cancer screening ---------------------------------------------------------------------------------------------
+# --- Lung cancer screening ------------------------------------------------------------------------
 
 
 @edit(
@@ -281,7 +294,9 @@ def strategy_only_on_pet(s: Subject) -> Iterator[Hit]:
     carc=("272", "50"),
     rarc=("N386",),
     products=MEDICARE_B,
-    fails=lambda: scan(line("71271", pack_years=10, smoking="current", shared_decision="yes", asymptomatic="yes")),
+    fails=lambda: scan(
+        line("71271", pack_years=10, smoking="current", shared_decision="yes", asymptomatic="yes")
+    ),
     passes=scan,
 )
 def lung_screening_is_covered(s: Subject) -> Iterator[Hit]:
@@ -306,7 +321,9 @@ def _ldct_gaps(s: Subject, item: Line) -> Iterator[str]:
         yield f"{pack_years} pack-years are needed, {facts.pack_years} are documented"
     if facts.smoking == "former" and facts.quit_years is None:
         yield "the years since quitting are not documented"
-    elif facts.smoking == "former" and facts.quit_years is not None and facts.quit_years > quit_years:
+    elif (
+        facts.smoking == "former" and facts.quit_years is not None and facts.quit_years > quit_years
+    ):
         yield f"the patient quit {facts.quit_years} years ago; {quit_years} is the limit"
     elif facts.smoking not in ("current", "former"):
         yield "the smoking status is not documented as current or former"
@@ -316,7 +333,7 @@ def _ldct_gaps(s: Subject, item: Line) -> Iterator[str]:
         yield "there is no shared decision visit"
 
 
-# --- Contrast, drugs, radiopharmaceuticals -----------------------------------------------------------------------------
+# --- Contrast, drugs, radiopharmaceuticals --------------------------------------------------------
 
 
 @edit(
@@ -344,7 +361,10 @@ def contrast_has_its_exam(s: Subject) -> Iterator[Hit]:
         if kind in CONTRAST_KINDS:
             exams = [other for other in exams if other.row.contrast not in PLAIN]
         if not exams and not any(_other_claim_uses(s, old.code, modalities) for old in s.same_day):
-            yield Hit(f"{item.code} is a {kind.replace('_', ' ')}; no exam on this day uses it.", line=item.number)
+            yield Hit(
+                f"{item.code} is a {kind.replace('_', ' ')}; no exam on this day uses it.",
+                line=item.number,
+            )
 
 
 def _other_claim_uses(s: Subject, code: str, modalities: frozenset[str]) -> bool:
@@ -374,7 +394,9 @@ def exam_has_its_contrast(s: Subject) -> Iterator[Hit]:
             continue
         wanted = {kind for kind in CONTRAST_KINDS if item.row.modality in CONTRAST_FOR[kind]}
         if wanted and kinds.isdisjoint(wanted):
-            yield Hit(f"{item.code} is done with contrast; no contrast drug is billed.", line=item.number)
+            yield Hit(
+                f"{item.code} is done with contrast; no contrast drug is billed.", line=item.number
+            )
 
 
 @edit(
@@ -416,9 +438,15 @@ def contrast_is_as_given(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         given, coded = item.facts.contrast_given, item.row.contrast
         if given == "yes" and coded in PLAIN:
-            yield Hit(f"{item.code} is without contrast; the exam's record says contrast was given.", line=item.number)
+            yield Hit(
+                f"{item.code} is without contrast; the exam's record says contrast was given.",
+                line=item.number,
+            )
         elif given == "no" and coded in ENHANCED:
-            yield Hit(f"{item.code} is with contrast; the exam's record says none was given.", line=item.number)
+            yield Hit(
+                f"{item.code} is with contrast; the exam's record says none was given.",
+                line=item.number,
+            )
 
 
 @edit(
@@ -438,7 +466,8 @@ def tenths_are_counted(s: Subject) -> Iterator[Hit]:
     for item in s.in_group("per_tenth_ml"):
         if item.facts.units <= s.limit("per_tenth_ml_small_units") and "JW" not in item.mods:
             yield Hit(
-                f"{item.facts.units} units of {item.code} are {item.facts.units / 10} mL, which is less than a usual dose.",
+                f"{item.facts.units} units of {item.code} are {item.facts.units / 10} mL, which is"
+                " less than a usual dose.",
                 line=item.number,
             )
 
@@ -455,14 +484,21 @@ def tenths_are_counted(s: Subject) -> Iterator[Hit]:
     rarc=("N519",),
     products=MEDICARE_B,
     fails=lambda: medicare(line("72158"), line("A9585", units=Decimal(80), vial="single_dose")),
-    passes=lambda: medicare(line("72158"), line("A9585", "JZ", units=Decimal(80), vial="single_dose")),
+    passes=lambda: medicare(
+        line("72158"), line("A9585", "JZ", units=Decimal(80), vial="single_dose")
+    ),
 )
 def waste_is_declared(s: Subject) -> Iterator[Hit]:
     wasted = {item.code for item in s.lines if "JW" in item.mods}
     for item in s.lines:
-        if item.facts.vial == "single_dose" and not item.has(("JZ", "JW")) and item.code not in wasted:
+        if (
+            item.facts.vial == "single_dose"
+            and not item.has(("JZ", "JW"))
+            and item.code not in wasted
+        ):
             yield Hit(
-                f"{item.code} comes from a single-dose vial and carries neither JZ nor a JW line.", line=item.number
+                f"{item.code} comes from a single-dose vial and carries neither JZ nor a JW line.",
+                line=item.number,
             )
 
 
@@ -477,10 +513,12 @@ def waste_is_declared(s: Subject) -> Iterator[Hit]:
     carc=("4",),
     rarc=("N519",),
     fails=lambda: medicare(
-        line("72158"), line("A9585", "JZ", units=Decimal(80), vial="single_dose", discarded_units=Decimal(20))
+        line("72158"),
+        line("A9585", "JZ", units=Decimal(80), vial="single_dose", discarded_units=Decimal(20)),
     ),
     passes=lambda: medicare(
-        line("72158"), line("A9585", "JZ", units=Decimal(80), vial="single_dose", discarded_units=Decimal(0))
+        line("72158"),
+        line("A9585", "JZ", units=Decimal(80), vial="single_dose", discarded_units=Decimal(0)),
     ),
 )
 def waste_is_consistent(s: Subject) -> Iterator[Hit]:
@@ -491,13 +529,17 @@ def waste_is_consistent(s: Subject) -> Iterator[Hit]:
             yield Hit("JW and JZ on one line.", line=item.number)
         elif "JZ" in item.mods and (item.code in wasted or (discarded or 0) > 0):
             yield Hit(
-                f"JZ says nothing of {item.code} was wasted; {discarded or 'a JW line'} says otherwise.",
+                f"JZ says nothing of {item.code} was wasted; {discarded or 'a JW line'} says"
+                " otherwise.",
                 line=item.number,
             )
         elif "JW" in item.mods and item.facts.vial == "multi_dose":
             yield Hit("A multi-dose vial has no billable waste.", line=item.number)
         elif "JW" in item.mods and discarded is not None and discarded != item.facts.units:
-            yield Hit(f"The JW line bills {item.facts.units} units; {discarded} were discarded.", line=item.number)
+            yield Hit(
+                f"The JW line bills {item.facts.units} units; {discarded} were discarded.",
+                line=item.number,
+            )
 
 
 @edit(
@@ -527,7 +569,7 @@ def drugs_carry_their_ndc(s: Subject) -> Iterator[Hit]:
             yield Hit(f"This payer wants the NDC of {item.code}.", line=item.number)
 
 
-# --- 3D post-processing ----------------------------------------------------------------------------------------------
+# --- 3D post-processing ---------------------------------------------------------------------------
 
 
 @edit(
@@ -567,7 +609,8 @@ def three_d_has_its_exam(s: Subject) -> Iterator[Hit]:
     for item in s.in_group("three_d"):
         if (
             not any(
-                other.code not in codes and other.row.modality in ("CT", "MR", "US", "XR", "NM", "PT", "MRA", "CTA")
+                other.code not in codes
+                and other.row.modality in ("CT", "MR", "US", "XR", "NM", "PT", "MRA", "CTA")
                 for other in s.lines
             )
             and not s.same_day
@@ -591,5 +634,7 @@ def three_d_has_its_exam(s: Subject) -> Iterator[Hit]:
 )
 def lung_screening_has_its_diagnosis(s: Subject) -> Iterator[Hit]:
     for item in s.in_group("ldct"):
-        if not any(code == "Z87891" or plain_icd(code).startswith("F1721") for code in s.pointed(item)):
+        if not any(
+            code == "Z87891" or plain_icd(code).startswith("F1721") for code in s.pointed(item)
+        ):
             yield Hit(f"{item.code} points to no smoking diagnosis.", line=item.number)

@@ -65,11 +65,16 @@ def each_once(s: Subject) -> Iterator[Hit]:
 def payment_modifiers_first(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if len(item.mods) > 1 and ordered(item.mods) != item.mods:
-            yield Hit(f"{' '.join(item.mods)} should read {' '.join(ordered(item.mods))}.", line=item.number)
+            yield Hit(
+                f"{' '.join(item.mods)} should read {' '.join(ordered(item.mods))}.",
+                line=item.number,
+            )
 
 
 def ordered(modifiers: tuple[str, ...]) -> tuple[str, ...]:
-    """The same modifiers in the order of DOMAIN A6. One that stands twice is left for a person (MOD-002)."""
+    """The same modifiers in the order of DOMAIN A6. One that stands twice is left for a person
+    (MOD-002).
+    """
     return order_modifiers(modifiers) if len(set(modifiers)) == len(modifiers) else modifiers
 
 
@@ -90,12 +95,19 @@ def ordered(modifiers: tuple[str, ...]) -> tuple[str, ...]:
 def side_is_named(s: Subject) -> Iterator[Hit]:
     always = s.group("side_required")
     for item in s.lines:
-        if (item.row.bilat_ind == "3" or item.code in always) and not item.has(SIDES) and not _finger(item):
+        if (
+            (item.row.bilat_ind == "3" or item.code in always)
+            and not item.has(SIDES)
+            and not _finger(item)
+        ):
             yield Hit(f"{item.code} needs RT, LT or 50.", line=item.number)
 
 
 def _finger(item: Line) -> bool:
-    return any(len(mod) == 2 and mod[0] in "FT" and (mod[1].isdigit() or mod[1] == "A") for mod in item.mods)
+    return any(
+        len(mod) == 2 and mod[0] in "FT" and (mod[1].isdigit() or mod[1] == "A")
+        for mod in item.mods
+    )
 
 
 @edit(
@@ -115,9 +127,14 @@ def _finger(item: Line) -> bool:
 def fifty_is_allowed(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if "50" in item.mods and item.known and item.row.bilat_ind not in ("1", "3"):
-            why = "it is bilateral already" if item.row.bilat_ind == "2" else "it has no bilateral payment"
+            why = (
+                "it is bilateral already"
+                if item.row.bilat_ind == "2"
+                else "it has no bilateral payment"
+            )
             yield Hit(
-                f"{item.code} takes no 50: {why} (indicator {item.row.bilat_ind or 'unknown'}).", line=item.number
+                f"{item.code} takes no 50: {why} (indicator {item.row.bilat_ind or 'unknown'}).",
+                line=item.number,
             )
 
 
@@ -182,7 +199,11 @@ def sides_agree_with_the_diagnosis(s: Subject) -> Iterator[Hit]:
         side = item.side
         if side not in ("RT", "LT"):
             continue
-        told = {found for code in s.pointed(item) if (found := release.sides.get(code, "")) in ("RT", "LT")}
+        told = {
+            found
+            for code in s.pointed(item)
+            if (found := release.sides.get(code, "")) in ("RT", "LT")
+        }
         if told and side not in told:
             yield Hit(f"The line says {side}, its diagnosis says {told.pop()}.", line=item.number)
 
@@ -204,7 +225,12 @@ def sides_agree_with_the_diagnosis(s: Subject) -> Iterator[Hit]:
 def side_is_the_performed_one(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         done = item.facts.performed_side
-        if done and item.side and item.side != done and not (done == "50" and item.side in ("RT", "LT")):
+        if (
+            done
+            and item.side
+            and item.side != done
+            and not (done == "50" and item.side in ("RT", "LT"))
+        ):
             yield Hit(f"Performed {done}, billed {item.side}.", line=item.number)
 
 
@@ -266,11 +292,16 @@ def modifiers_agree(s: Subject) -> Iterator[Hit]:
 def reduced_only_without_a_smaller_code(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if "52" in item.mods and (smaller := _smaller(s, item)):
-            yield Hit(f"{item.code}-52: {smaller} is the smaller exam of the same family.", line=item.number)
+            yield Hit(
+                f"{item.code}-52: {smaller} is the smaller exam of the same family.",
+                line=item.number,
+            )
 
 
 def _smaller(s: Subject, item: Line) -> str:
-    """The next smaller code of the family (fewer views, or limited for complete); blank when there is none."""
+    """The next smaller code of the family (fewer views, or limited for complete); blank when there
+    is none.
+    """
     row = item.row
     siblings = [
         other
@@ -311,7 +342,8 @@ def machine_modifier_is_on(s: Subject) -> Iterator[Hit]:
             continue
         if item.code in scanners if wanted == "CT" else item.row.modality == "XR":
             yield Hit(
-                f"The machine is {item.facts.equipment.replace('_', ' ')}: {wanted} belongs on {item.code}.",
+                f"The machine is {item.facts.equipment.replace('_', ' ')}: {wanted} belongs on"
+                f" {item.code}.",
                 line=item.number,
             )
 
@@ -341,7 +373,8 @@ def machine_modifier_applies(s: Subject) -> Iterator[Hit]:
                 yield Hit(f"{mod} does not apply to {item.code}.", line=item.number)
             elif item.facts.equipment and EQUIPMENT.get(item.facts.equipment) != mod:
                 yield Hit(
-                    f"{mod} is on the line; the equipment record says {item.facts.equipment.replace('_', ' ')}.",
+                    f"{mod} is on the line; the equipment record says"
+                    f" {item.facts.equipment.replace('_', ' ')}.",
                     line=item.number,
                 )
 
@@ -408,4 +441,6 @@ def two_sides_as_the_payer_wants(s: Subject) -> Iterator[Hit]:
         right = {(item.code, item.day) for item in s.lines if "RT" in item.mods}
         for item in s.lines:
             if "LT" in item.mods and (item.code, item.day) in right:
-                yield Hit(f"{item.code} RT and LT: this payer wants one line with 50.", line=item.number)
+                yield Hit(
+                    f"{item.code} RT and LT: this payer wants one line with 50.", line=item.number
+                )

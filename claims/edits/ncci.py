@@ -1,4 +1,6 @@
-"""Correct coding: procedure pairs, unit limits, add-on codes (DOMAIN E2; NCCI PTP, MUE, add-on files)."""
+"""Correct coding: procedure pairs, unit limits, add-on codes (DOMAIN E2; NCCI PTP, MUE, add-on
+files).
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,10 @@ def pairs_never_together(s: Subject) -> Iterator[Hit]:
     WARN,
     "Two codes are paid together only with a modifier that says why.",
     field="lines.modifiers",
-    fix="Add the modifier if the report shows a separate session, side or structure; else drop the second code.",
+    fix=(
+        "Add the modifier if the report shows a separate session, side or structure; else drop the"
+        " second code."
+    ),
     owner=Owner.CODER,
     source="DOMAIN E2 (PTP, indicator 1)",
     carc=("97", "236"),
@@ -48,7 +53,10 @@ def pairs_never_together(s: Subject) -> Iterator[Hit]:
 )
 def pairs_with_a_modifier(s: Subject) -> Iterator[Hit]:
     for one, two, where in _pairs(s, "1"):
-        yield Hit(f"{two.code} is part of {one}{where} unless a modifier shows it was distinct.", line=two.number)
+        yield Hit(
+            f"{two.code} is part of {one}{where} unless a modifier shows it was distinct.",
+            line=two.number,
+        )
 
 
 @edit(
@@ -67,7 +75,9 @@ def pairs_with_a_modifier(s: Subject) -> Iterator[Hit]:
 )
 def units_within_the_absolute_limit(s: Subject) -> Iterator[Hit]:
     for code, total, row, number in _over_the_day(s, "2"):
-        yield Hit(f"{total} units of {code} in a day; the limit is {row.limit} and absolute.", line=number)
+        yield Hit(
+            f"{total} units of {code} in a day; the limit is {row.limit} and absolute.", line=number
+        )
 
 
 @edit(
@@ -88,9 +98,15 @@ def units_within_the_usual_limit(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         row = _mue(s, item)
         if row is not None and row.mai == "1" and item.facts.units > row.limit:
-            yield Hit(f"{item.facts.units} units of {item.code} on a line; the limit is {row.limit}.", line=item.number)
+            yield Hit(
+                f"{item.facts.units} units of {item.code} on a line; the limit is {row.limit}.",
+                line=item.number,
+            )
     for code, total, row, number in _over_the_day(s, "3"):
-        yield Hit(f"{total} units of {code} in a day; the limit is {row.limit} unless documented.", line=number)
+        yield Hit(
+            f"{total} units of {code} in a day; the limit is {row.limit} unless documented.",
+            line=number,
+        )
 
 
 @edit(
@@ -112,7 +128,9 @@ def addons_have_their_primary(s: Subject) -> Iterator[Hit]:
         row = _addon(s, item)
         if row is not None and row.kind == "1" and s.codes.isdisjoint(row.primaries):
             near = ", ".join(sorted(row.primaries)[:5])
-            yield Hit(f"{item.code} is an add-on and needs one of {near} beside it.", line=item.number)
+            yield Hit(
+                f"{item.code} is an add-on and needs one of {near} beside it.", line=item.number
+            )
 
 
 @edit(
@@ -136,7 +154,9 @@ def addons_have_some_primary(s: Subject) -> Iterator[Hit]:
             continue
         others = s.codes - {item.code}
         if not others or (row.kind == "3" and others.isdisjoint(row.primaries)):
-            yield Hit(f"{item.code} is an add-on; no known primary stands beside it.", line=item.number)
+            yield Hit(
+                f"{item.code} is an add-on; no known primary stands beside it.", line=item.number
+            )
 
 
 @edit(
@@ -154,7 +174,9 @@ def addons_have_some_primary(s: Subject) -> Iterator[Hit]:
 def exact_modifier_first(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if "59" in item.mods:
-            yield Hit(f"{item.code} carries 59; XE, XS, XP or XU may say it better.", line=item.number)
+            yield Hit(
+                f"{item.code} carries 59; XE, XS, XP or XU may say it better.", line=item.number
+            )
 
 
 @edit(
@@ -174,11 +196,14 @@ def distinct_modifiers_separate_a_pair(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if not item.has(DISTINCT):
             continue
-        others = [other.code for other in s.lines if other is not item] + [old.code for old in s.same_day]
+        others = [other.code for other in s.lines if other is not item] + [
+            old.code for old in s.same_day
+        ]
         paired = any(_bundles(s, item, code) for code in others)
         if not paired and item.code not in others:
             yield Hit(
-                f"{item.code} carries {next(m for m in item.mods if m in DISTINCT)}, but nothing on this day bundles with it.",
+                f"{item.code} carries {next(m for m in item.mods if m in DISTINCT)}, but nothing on"
+                " this day bundles with it.",
                 line=item.number,
             )
 
@@ -188,7 +213,10 @@ def distinct_modifiers_separate_a_pair(s: Subject) -> Iterator[Hit]:
     WARN,
     "A distinct-service modifier on exams of one session and accession.",
     field="lines.modifiers",
-    fix="Keep it only if the report shows a separate session or structure; it must not undo the multiple-procedure reduction.",
+    fix=(
+        "Keep it only if the report shows a separate session or structure; it must not undo the"
+        " multiple-procedure reduction."
+    ),
     owner=Owner.COMPLIANCE,
     source="DOMAIN A6 (never to escape MPPR in the same session)",
     carc=("236",),
@@ -200,8 +228,14 @@ def distinct_means_another_session(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if not item.has(("59", "XE")) or not item.facts.accession:
             continue
-        if any(other is not item and _same_session(item, other) and _bundles(s, item, other.code) for other in s.lines):
-            yield Hit(f"{item.code} is marked as another encounter but has the session of its pair.", line=item.number)
+        if any(
+            other is not item and _same_session(item, other) and _bundles(s, item, other.code)
+            for other in s.lines
+        ):
+            yield Hit(
+                f"{item.code} is marked as another encounter but has the session of its pair.",
+                line=item.number,
+            )
 
 
 def _same_session(one: Line, two: Line) -> bool:
@@ -221,14 +255,18 @@ def _bundles(s: Subject, item: Line, other: str) -> bool:
 
 
 def _pairs(s: Subject, indicator: str) -> Iterator[tuple[str, Line, str]]:
-    """Bundled column-2 lines of the day, against this claim and our other claims: same patient, date and billing group."""
+    """Bundled column-2 lines of the day, against this claim and our other claims: same patient,
+    date and billing group.
+    """
     table = s.ref.ptp
     assert table is not None
     bypass = s.group("ncci_bypass")
     history = [
         old
         for old in s.same_day
-        if old.entity == "ours" and old.billing_npi == s.claim.billing_npi and old.status != "denied"
+        if old.entity == "ours"
+        and old.billing_npi == s.claim.billing_npi
+        and old.status != "denied"
     ]
     if len(s.lines) == 1 and not history:
         return
@@ -308,6 +346,8 @@ def _half(s: Subject, item: Line) -> bool:
         return False
     other = "TC" if item.component == "26" else "26"
     return any(
-        line.code == item.code and line.component == other and line.facts.accession == item.facts.accession
+        line.code == item.code
+        and line.component == other
+        and line.facts.accession == item.facts.accession
         for line in s.lines
     )

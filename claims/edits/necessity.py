@@ -1,4 +1,6 @@
-"""Medical necessity: coverage lists and the advance notice with its modifiers (DOMAIN C4, C5, C7; A7 frequency)."""
+"""Medical necessity: coverage lists and the advance notice with its modifiers (DOMAIN C4, C5, C7;
+A7 frequency).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ SIGNED, LATE, VOLUNTARY = "signed", "signed_late", "voluntary"
     WARN,
     "No diagnosis of the line is on the coverage list of the code.",
     field="lines.pointers",
-    fix="See whether the report supports a listed diagnosis; else an advance notice before the exam.",
+    fix=(
+        "See whether the report supports a listed diagnosis; else an advance notice before the"
+        " exam."
+    ),
     owner=Owner.CODER,
     source="DOMAIN C4",
     carc=("50",),
@@ -36,7 +41,8 @@ def diagnosis_is_listed(s: Subject) -> Iterator[Hit]:
         pointed = s.pointed(item)
         if pointed and row.covered.isdisjoint(pointed) and row.excluded.isdisjoint(pointed):
             yield Hit(
-                f"{', '.join(pointed)} is not on the coverage list of {item.code} ({row.policies}).",
+                f"{', '.join(pointed)} is not on the coverage list of {item.code}"
+                f" ({row.policies}).",
                 line=item.number,
                 severity=BLOCK if row.authoritative else None,
             )
@@ -82,7 +88,10 @@ def _list(s: Subject, item: Line) -> CoverageRow | None:
     BLOCK,
     "A denial is expected and no notice modifier says so.",
     field="lines.modifiers",
-    fix="GA with a notice signed before the exam, GZ without one, GY for what Medicare never covers.",
+    fix=(
+        "GA with a notice signed before the exam, GZ without one, GY for what Medicare never"
+        " covers."
+    ),
     owner=Owner.BILLER,
     source="DOMAIN C7",
     carc=("50",),
@@ -97,11 +106,14 @@ def expected_denials_are_marked(s: Subject) -> Iterator[Hit]:
         if expected in ("necessity", "frequency") and not item.has(("GA", "GZ")):
             mark = "GA" if item.facts.abn == SIGNED else "GZ"
             yield Hit(
-                f"A {expected} denial is expected and the notice is {item.facts.abn or 'missing'}: {mark} belongs on the line.",
+                f"A {expected} denial is expected and the notice is {item.facts.abn or 'missing'}:"
+                f" {mark} belongs on the line.",
                 line=item.number,
             )
         elif expected == "excluded" and "GY" not in item.mods:
-            yield Hit("Medicare never covers this service: GY belongs on the line.", line=item.number)
+            yield Hit(
+                "Medicare never covers this service: GY belongs on the line.", line=item.number
+            )
 
 
 @edit(
@@ -199,7 +211,10 @@ def notices_are_medicares(s: Subject) -> Iterator[Hit]:
 def gz_only_without_notice(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if "GZ" in item.mods and item.facts.abn == SIGNED:
-            yield Hit("GZ is on the line, and a notice signed before the exam is on file.", line=item.number)
+            yield Hit(
+                "GZ is on the line, and a notice signed before the exam is on file.",
+                line=item.number,
+            )
 
 
 @edit(
@@ -218,7 +233,10 @@ def gz_only_without_notice(s: Subject) -> Iterator[Hit]:
 def no_blanket_notices(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if item.has(("GA", "GZ")) and item.facts.denial_expected == "none":
-            yield Hit("A notice modifier is on the line and the check expects no denial.", line=item.number)
+            yield Hit(
+                "A notice modifier is on the line and the check expects no denial.",
+                line=item.number,
+            )
 
 
 @edit(
@@ -237,7 +255,9 @@ def no_blanket_notices(s: Subject) -> Iterator[Hit]:
 def gx_has_its_notice(s: Subject) -> Iterator[Hit]:
     for item in s.lines:
         if "GX" in item.mods and item.facts.abn != VOLUNTARY:
-            yield Hit("GX says that a voluntary notice was given; none is on file.", line=item.number)
+            yield Hit(
+                "GX says that a voluntary notice was given; none is on file.", line=item.number
+            )
 
 
 @edit(
@@ -250,8 +270,12 @@ def gx_has_its_notice(s: Subject) -> Iterator[Hit]:
     source="DOMAIN A7 (frequency)",
     carc=("119", "151"),
     rarc=("N386",),
-    fails=lambda: mammogram(history=(prior("77067", service_date=date(2025, 11, 30), claim_id="OLD"),)),
-    passes=lambda: mammogram(history=(prior("77067", service_date=date(2025, 10, 31), claim_id="OLD"),)),
+    fails=lambda: mammogram(
+        history=(prior("77067", service_date=date(2025, 11, 30), claim_id="OLD"),)
+    ),
+    passes=lambda: mammogram(
+        history=(prior("77067", service_date=date(2025, 10, 31), claim_id="OLD"),)
+    ),
 )
 def often_enough(s: Subject) -> Iterator[Hit]:
     for row in s.ref.frequency:
@@ -271,10 +295,13 @@ def often_enough(s: Subject) -> Iterator[Hit]:
                     continue
                 if row.full_months == 0:
                     yield Hit(
-                        f"{item.code} is paid once in a lifetime; it was done on {old.service_date}.", line=item.number
+                        f"{item.code} is paid once in a lifetime; it was done on"
+                        f" {old.service_date}.",
+                        line=item.number,
                     )
                 elif full_months_between(old.service_date, item.day) < row.full_months:
                     yield Hit(
-                        f"{item.code} needs {row.full_months} full months since the last one on {old.service_date}.",
+                        f"{item.code} needs {row.full_months} full months since the last one on"
+                        f" {old.service_date}.",
                         line=item.number,
                     )

@@ -1,7 +1,9 @@
-"""Scrubbing for callers that speak JSON: `POST /api/v1/scrub` hands its body over and sends the answer back.
+"""Scrubbing for callers that speak JSON: `POST /api/v1/scrub` hands its body over and sends the
+answer back.
 
-Request: `{"claims": [{…}], "as_of": "YYYY-MM-DD", "repair": true}`; the fields of a claim are those of
-`claims.edits.facts.ClaimFacts`, amounts as text. Claims of one request see each other (duplicates, contradictions).
+Request: `{"claims": [{…}], "as_of": "YYYY-MM-DD", "repair": true}`; the fields of a claim are those
+of `claims.edits.facts.ClaimFacts`, amounts as text. Claims of one request see each other
+(duplicates, contradictions).
 """
 
 from __future__ import annotations
@@ -30,12 +32,16 @@ def scrub_payload(
     overrides: Sequence[Override] = (),
     rules: Sequence[UserRule] = (),
 ) -> dict[str, Any]:
-    """Scrub claims from JSON. Answers `{"errors": [{field, code, message}]}` or one result for each claim."""
+    """Scrub claims from JSON. Answers `{"errors": [{field, code, message}]}` or one result for each
+    claim.
+    """
     problems: list[Problem] = []
     if not isinstance(payload, Mapping):
         return {"errors": [problem("", "not_an_object", "Give an object with the claims.")]}
     for key in sorted(str(key) for key in payload if key not in {"claims", "as_of", "repair"}):
-        problems.append(problem(key[:60], "unknown_field", "A request has claims, as_of and repair."))
+        problems.append(
+            problem(key[:60], "unknown_field", "A request has claims, as_of and repair.")
+        )
     day = today
     if payload.get("as_of") is not None:
         try:
@@ -93,12 +99,16 @@ def catalogue_rows() -> list[dict[str, Any]]:
     ]
 
 
-def _claims(raw: object, problems: list[Problem], *, mend: bool) -> tuple[list[ClaimFacts], list[tuple[Repair, ...]]]:
+def _claims(
+    raw: object, problems: list[Problem], *, mend: bool
+) -> tuple[list[ClaimFacts], list[tuple[Repair, ...]]]:
     if not isinstance(raw, Sequence) or isinstance(raw, (str, bytes)) or not raw:
         problems.append(problem("claims", "required", "Give at least one claim."))
         return [], []
     if len(raw) > MAX_CLAIMS:
-        problems.append(problem("claims", "too_many", f"At most {MAX_CLAIMS} claims in one request."))
+        problems.append(
+            problem("claims", "too_many", f"At most {MAX_CLAIMS} claims in one request.")
+        )
         return [], []
     claims: list[ClaimFacts] = []
     repairs: list[tuple[Repair, ...]] = []

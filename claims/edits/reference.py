@@ -1,8 +1,10 @@
-"""Reference tables as the edits read them: plain mappings, fetched in bulk once per batch by a loader.
+"""Reference tables as the edits read them: plain mappings, fetched in bulk once per batch by a
+loader.
 
-A table that is None was not loaded: the engine says so on every claim (REF-001 holds it, REF-002 warns) instead of
-passing in silence. Pairs, limits, add-ons and coverage lists come as the versions of a code, each with its dates: a batch
-may reach over a quarter, and `on_day` judges each line by the row of its own service date.
+A table that is None was not loaded: the engine says so on every claim (REF-001 holds it, REF-002
+warns) instead of passing in silence. Pairs, limits, add-ons and coverage lists come as the versions
+of a code, each with its dates: a batch may reach over a quarter, and `on_day` judges each line by
+the row of its own service date.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from typing import Protocol, TypeVar
 
 @dataclass(frozen=True, slots=True)
 class ProcedureRow:
-    """One CPT/HCPCS code: fee-schedule indicators (DOMAIN A1, A6, A9) joined with the imaging catalog (code_family)."""
+    """One CPT/HCPCS code: fee-schedule indicators (DOMAIN A1, A6, A9) joined with the imaging
+    catalog (code_family).
+    """
 
     code: str
     status: str = ""
@@ -57,7 +61,9 @@ def on_day(versions: tuple[V, ...], day: date | None) -> V | None:
 
 @dataclass(frozen=True, slots=True)
 class PtpRow:
-    """NCCI pair: column 2 is denied beside column 1; indicator 0 never, 1 with a modifier, 9 deleted."""
+    """NCCI pair: column 2 is denied beside column 1; indicator 0 never, 1 with a modifier, 9
+    deleted.
+    """
 
     indicator: str
     effective_from: date | None = None
@@ -76,7 +82,9 @@ class MueRow:
 
 @dataclass(frozen=True, slots=True)
 class AddOnRow:
-    """Add-on code: kind 1 = these primaries only, 2 = the contractor decides, 3 = these and others."""
+    """Add-on code: kind 1 = these primaries only, 2 = the contractor decides, 3 = these and
+    others.
+    """
 
     kind: str
     primaries: frozenset[str]
@@ -99,7 +107,9 @@ class IcdRelease:
 
 @dataclass(frozen=True, slots=True)
 class Demographics:
-    """Who a code is for: sex F, M or blank; ages in whole years, inclusive; `products` empty = every payer."""
+    """Who a code is for: sex F, M or blank; ages in whole years, inclusive; `products` empty =
+    every payer.
+    """
 
     sex: str = ""
     age_min: int | None = None
@@ -110,7 +120,9 @@ class Demographics:
 
 @dataclass(frozen=True, slots=True)
 class FrequencyRow:
-    """At most one of `group` in that many full months (0 = once in a lifetime) for these products."""
+    """At most one of `group` in that many full months (0 = once in a lifetime) for these
+    products.
+    """
 
     group: str
     full_months: int
@@ -132,7 +144,9 @@ class CoverageRow:
 
 @dataclass(frozen=True, slots=True)
 class PayerRow:
-    """A payer's terms. None = not known; an unknown filing limit falls back to `default_filing_days`."""
+    """A payer's terms. None = not known; an unknown filing limit falls back to
+    `default_filing_days`.
+    """
 
     payer_id: str
     product: str = ""
@@ -163,15 +177,21 @@ class Span:
     detail: str = ""
 
     def covers(self, day: date) -> bool:
-        return self.effective_from <= day and (self.effective_to is None or day <= self.effective_to)
+        return self.effective_from <= day and (
+            self.effective_to is None or day <= self.effective_to
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceFacts:
-    """Every table the edits may ask. `groups` names sets of codes (ct_xr29, fdg_pet_oncologic, contrast_mr …)."""
+    """Every table the edits may ask. `groups` names sets of codes (ct_xr29, fdg_pet_oncologic,
+    contrast_mr …).
+    """
 
     procedures: Mapping[str, ProcedureRow] | None = None
-    ptp: Mapping[str, Mapping[str, tuple[PtpRow, ...]]] | None = None  # column 1 -> column 2 -> versions
+    ptp: Mapping[str, Mapping[str, tuple[PtpRow, ...]]] | None = (
+        None  # column 1 -> column 2 -> versions
+    )
     mue: Mapping[str, tuple[MueRow, ...]] | None = None
     mue_medicaid: Mapping[str, tuple[MueRow, ...]] | None = None
     addons: Mapping[str, tuple[AddOnRow, ...]] | None = None
@@ -185,10 +205,14 @@ class ReferenceFacts:
     coverage: Mapping[str, tuple[CoverageRow, ...]] | None = None
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     code_people: Mapping[str, Demographics] = field(default_factory=dict)
-    icd_people: Mapping[str, Demographics] = field(default_factory=dict)  # by ICD prefix without dot
+    icd_people: Mapping[str, Demographics] = field(
+        default_factory=dict
+    )  # by ICD prefix without dot
     frequency: tuple[FrequencyRow, ...] = ()
     payers: Mapping[str, PayerRow] = field(default_factory=dict)
-    products: Mapping[str, PayerRow] = field(default_factory=dict)  # terms by line of business, below the payer's own
+    products: Mapping[str, PayerRow] = field(
+        default_factory=dict
+    )  # terms by line of business, below the payer's own
     enrollments: Mapping[tuple[str, str], tuple[Span, ...]] | None = None  # (npi, payer_id)
     licenses: Mapping[tuple[str, str], tuple[Span, ...]] | None = None  # (npi, state)
     mammography_certificates: Mapping[str, tuple[Span, ...]] | None = None  # certificate number

@@ -1,7 +1,8 @@
 """The edit catalogue: what an edit is, how one is registered, what it finds.
 
-An edit is a generator over one `Subject` (a claim with its reference tables), registered with everything a person
-needs to judge it: severity, sentence, field, fix, owner, source, dates, payer scope, and an example that is its test.
+An edit is a generator over one `Subject` (a claim with its reference tables), registered with
+everything a person needs to judge it: severity, sentence, field, fix, owner, source, dates, payer
+scope, and an example that is its test.
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ Check = Callable[["Subject"], Iterator[Hit]]
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A clean claim and one that the edit must stop; both are built, never stored, and walk through the whole engine."""
+    """A clean claim and one that the edit must stop; both are built, never stored, and walk through
+    the whole engine.
+    """
 
     fails: Callable[[], ClaimFacts]
     passes: Callable[[], ClaimFacts]
@@ -124,7 +127,9 @@ class Edit:
     dated: bool = False
 
     def in_force(self, day: date | None) -> bool:
-        """Whether the edit applies to a service of that day; a dated edit does not apply to an unknown day."""
+        """Whether the edit applies to a service of that day; a dated edit does not apply to an
+        unknown day.
+        """
         if day is None:
             return not self.dated
         return (self.effective_from is None or self.effective_from <= day) and (
@@ -136,7 +141,9 @@ _CATALOGUE: dict[str, Edit] = {}
 
 
 def catalogue() -> Mapping[str, Edit]:
-    """Every registered edit by id, in registration order (importing `claims.edits` registers them all)."""
+    """Every registered edit by id, in registration order (importing `claims.edits` registers them
+    all).
+    """
     return _CATALOGUE
 
 
@@ -159,7 +166,9 @@ def edit(
     rarc: tuple[str, ...] = (),
     overridable: bool = True,
 ) -> Callable[[Check], Check]:
-    """Register the decorated generator. `tables` are the ReferenceFacts fields without which it cannot judge."""
+    """Register the decorated generator. `tables` are the ReferenceFacts fields without which it
+    cannot judge.
+    """
 
     def register(check: Check) -> Check:
         if edit_id in _CATALOGUE:
@@ -198,9 +207,11 @@ class OverrideAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A dated change to one edit: for a payer (off, warn, block) or, by a person, for one claim (accept).
+    """A dated change to one edit: for a payer (off, warn, block) or, by a person, for one claim
+    (accept).
 
-    `accept` keeps the finding and marks who took the decision and why; it needs a person and a reason (E10).
+    `accept` keeps the finding and marks who took the decision and why; it needs a person and a
+    reason (E10).
     """
 
     edit_id: str

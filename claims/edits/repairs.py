@@ -1,7 +1,7 @@
 """Format repairs: automatic, recorded, and never a change of content (FEATURES E9).
 
-A repair may change how a value is written, not what it says: no code, date, amount, person or number is ever added,
-removed or exchanged. Repairing twice changes nothing more.
+A repair may change how a value is written, not what it says: no code, date, amount, person or
+number is ever added, removed or exchanged. Repairing twice changes nothing more.
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ _NAMES = (
     "payer_name",
     "note",
 )
-_NUMBERS = ("claim_id", "payer_icn", "group_number", "prior_auth_number", "referral_number", "attachment_control")
+_NUMBERS = (
+    "claim_id",
+    "payer_icn",
+    "group_number",
+    "prior_auth_number",
+    "referral_number",
+    "attachment_control",
+)
 _NPIS = ("billing_npi", "rendering_npi", "ordering_npi", "supervising_npi", "facility_npi")
 _ADDRESSES = ("patient_address", "subscriber_address", "billing_address", "facility_address")
 
@@ -42,7 +49,13 @@ class Repair:
     line: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {"rule": self.rule, "field": self.field, "before": self.before, "after": self.after, "line": self.line}
+        return {
+            "rule": self.rule,
+            "field": self.field,
+            "before": self.before,
+            "after": self.after,
+            "line": self.line,
+        }
 
 
 def repair(claim: ClaimFacts) -> tuple[ClaimFacts, tuple[Repair, ...]]:
@@ -103,7 +116,9 @@ def plain_text(value: str) -> str:
 
 
 def plain_number(value: str) -> str:
-    """Outer spaces away, separators away; capitals and dashes stay, they may mean something to the payer."""
+    """Outer spaces away, separators away; capitals and dashes stay, they may mean something to the
+    payer.
+    """
     return "".join(ch for ch in value.strip() if ch not in SEPARATORS and ch.isprintable())
 
 
@@ -116,7 +131,9 @@ def plain_diagnosis(code: str) -> str:
 
 
 def plain_ndc(value: str) -> str:
-    """5-4-2 digits without dashes; the shorter written forms get their leading zero. Anything else stays."""
+    """5-4-2 digits without dashes; the shorter written forms get their leading zero. Anything else
+    stays.
+    """
     parts = value.strip().split("-")
     if len(parts) == 1:
         return value.strip()

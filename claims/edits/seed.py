@@ -1,4 +1,5 @@
-"""The starter tables that ship with the edits: named groups of codes, who a code is for, frequency limits.
+"""The starter tables that ship with the edits: named groups of codes, who a code is for, frequency
+limits.
 
 A loader may replace any of them; `source` says where each row came from.
 """
@@ -72,7 +73,11 @@ def tables() -> dict[str, Any]:
 def _people(row: dict[str, str]) -> Demographics:
     low, high = row["age_min"], row["age_max"]
     return Demographics(
-        row["sex"], int(low) if low else None, int(high) if high else None, _products(row), row["source"]
+        row["sex"],
+        int(low) if low else None,
+        int(high) if high else None,
+        _products(row),
+        row["source"],
     )
 
 

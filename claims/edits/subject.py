@@ -80,9 +80,13 @@ class Subject:
         self.same_day: list[PriorLine] = [
             prior
             for prior in claim.history
-            if prior.service_date in days and prior.status not in DEAD and not _is_corrected(claim, prior)
+            if prior.service_date in days
+            and prior.status not in DEAD
+            and not _is_corrected(claim, prior)
         ]
-        self.contradictions: list[Contradiction] | None = None  # filled by the component edits, once
+        self.contradictions: list[Contradiction] | None = (
+            None  # filled by the component edits, once
+        )
 
     def group(self, name: str) -> frozenset[str]:
         return self.ref.groups.get(name, frozenset())
@@ -110,17 +114,25 @@ class Subject:
         return next((release for release in self.ref.icd if release.covers(day)), None)
 
     def pointed(self, line: Line) -> list[str]:
-        """The line's diagnoses, without dots; pointers outside the list are left out (FMT-004 finds them)."""
+        """The line's diagnoses, without dots; pointers outside the list are left out (FMT-004 finds
+        them).
+        """
         count = len(self.claim.diagnoses)
-        return [plain_icd(self.claim.diagnoses[p - 1]) for p in line.facts.pointers if 1 <= p <= count]
+        return [
+            plain_icd(self.claim.diagnoses[p - 1]) for p in line.facts.pointers if 1 <= p <= count
+        ]
 
 
 def _is_corrected(claim: ClaimFacts, prior: PriorLine) -> bool:
-    """The prior line is this very claim, or the one that this replacement or void takes the place of."""
+    """The prior line is this very claim, or the one that this replacement or void takes the place
+    of.
+    """
     if prior.entity != "ours":
         return False
     return prior.claim_id == claim.claim_id or (
-        claim.frequency in ("7", "8") and bool(claim.payer_icn) and prior.payer_icn == claim.payer_icn
+        claim.frequency in ("7", "8")
+        and bool(claim.payer_icn)
+        and prior.payer_icn == claim.payer_icn
     )
 
 
@@ -134,7 +146,9 @@ def plain_icd(code: str) -> str:
 
 
 def full_months_between(earlier: date, later: date) -> int:
-    """Full calendar months between the month of the first day and the month of the second (DOMAIN A7 "11 full months")."""
+    """Full calendar months between the month of the first day and the month of the second (DOMAIN
+    A7 "11 full months").
+    """
     return (later.year - earlier.year) * 12 + later.month - earlier.month - 1
 
 

@@ -1,4 +1,6 @@
-"""Timely filing: initial, secondary and corrected clocks, by the payer's own days (DOMAIN E4, E5)."""
+"""Timely filing: initial, secondary and corrected clocks, by the payer's own days (DOMAIN E4,
+E5).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ OLD = date(2026, 8, 1)
     BLOCK,
     "The filing limit has passed.",
     field="lines.service_date",
-    fix="Find proof of an earlier filing or a delay reason; else this is a write-off decision, never the patient's bill.",
+    fix=(
+        "Find proof of an earlier filing or a delay reason; else this is a write-off decision,"
+        " never the patient's bill."
+    ),
     owner=Owner.MANAGER,
     source="DOMAIN E4",
     carc=("29",),
@@ -45,7 +50,9 @@ def filed_in_time(s: Subject) -> Iterator[Hit]:
 )
 def filing_limit_is_near(s: Subject) -> Iterator[Hit]:
     due = filing_deadline(s)
-    if due is not None and s.as_of <= due <= s.as_of + timedelta(days=s.limit("filing_warning_days")):
+    if due is not None and s.as_of <= due <= s.as_of + timedelta(
+        days=s.limit("filing_warning_days")
+    ):
         yield Hit(f"The last day to file is {due}, in {(due - s.as_of).days} days.")
 
 
@@ -63,7 +70,8 @@ def filing_limit_is_near(s: Subject) -> Iterator[Hit]:
 def filing_limit_is_known(s: Subject) -> Iterator[Hit]:
     if s.payer.filing_days is None and s.claim.frequency == "1":
         yield Hit(
-            f"No filing limit is loaded for payer {s.claim.payer_id}; {s.ref.default_filing_days} days are assumed."
+            f"No filing limit is loaded for payer {s.claim.payer_id}; {s.ref.default_filing_days}"
+            " days are assumed."
         )
 
 
@@ -77,7 +85,10 @@ def filing_limit_is_known(s: Subject) -> Iterator[Hit]:
     source="DOMAIN E5 (windows)",
     carc=("29",),
     fails=lambda: claim(
-        line(service_date=date(2026, 4, 1)), frequency="7", payer_icn="ICN1", adjudicated_on=date(2026, 5, 1)
+        line(service_date=date(2026, 4, 1)),
+        frequency="7",
+        payer_icn="ICN1",
+        adjudicated_on=date(2026, 5, 1),
     ),
     passes=lambda: claim(frequency="7", payer_icn="ICN1", adjudicated_on=date(2026, 11, 1)),
 )
@@ -86,12 +97,16 @@ def corrected_in_time(s: Subject) -> Iterator[Hit]:
         return
     if s.claim.adjudicated_on is None:
         yield Hit(
-            "The day of the payer's decision is not known: the corrected-claim window cannot be judged.", severity=WARN
+            "The day of the payer's decision is not known: the corrected-claim window cannot be"
+            " judged.",
+            severity=WARN,
         )
         return
     due = s.claim.adjudicated_on + timedelta(days=s.payer.corrected_days)
     if s.as_of > due:
-        yield Hit(f"A corrected claim was due {due}, {s.payer.corrected_days} days after the decision.")
+        yield Hit(
+            f"A corrected claim was due {due}, {s.payer.corrected_days} days after the decision."
+        )
 
 
 @edit(
@@ -108,11 +123,15 @@ def corrected_in_time(s: Subject) -> Iterator[Hit]:
 )
 def secondary_clock_has_a_start(s: Subject) -> Iterator[Hit]:
     if s.claim.coverage_rank > 1 and s.claim.primary_eob_on is None:
-        yield Hit("A later payer's clock starts with the primary's remittance; its date is missing.")
+        yield Hit(
+            "A later payer's clock starts with the primary's remittance; its date is missing."
+        )
 
 
 def filing_deadline(s: Subject) -> date | None:
-    """The last day to file this claim for the first time; None for corrected claims and claims without a date."""
+    """The last day to file this claim for the first time; None for corrected claims and claims
+    without a date.
+    """
     if s.claim.frequency != "1" or s.first_day is None:
         return None
     days = s.payer.filing_days if s.payer.filing_days is not None else s.ref.default_filing_days

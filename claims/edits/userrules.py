@@ -6,11 +6,12 @@ A definition is JSON. A node is one of
     {"all": [nodes]}  {"any": [nodes]}  {"not": node}
     {"any_line": node}  {"all_lines": node}      the node is judged line by line, on one line at a time
 
-and a rule is `{"payers": […], "products": […], "effective_from": …, "effective_to": …, "when": node,
-"then": {"action": "hold" | "warn", "sentence": …, "field": …, "fix": …, "owner": …}}`.
+and a rule is `{"payers": […], "products": […], "effective_from": …, "effective_to": …, "when":
+node, "then": {"action": "hold" | "warn", "sentence": …, "field": …, "fix": …, "owner": …}}`.
 
-Judgement has three values: true, false, and unknown when a number or date that it needs is not known. A rule that is
-broken, fails, or stays unknown holds the claim: it never passes in silence. docs/edits.md lists the fields.
+Judgement has three values: true, false, and unknown when a number or date that it needs is not
+known. A rule that is broken, fails, or stays unknown holds the claim: it never passes in silence.
+docs/edits.md lists the fields.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ OPERATORS: Mapping[str, frozenset[Kind]] = {
     "present": frozenset({"text", "list", "number", "date"}),
     "absent": frozenset({"text", "list", "number", "date"}),
 }
-"""Each operator with the kinds of field it works on. On a list, eq means "contains" and in means "contains one of"."""
+"""Each operator with the kinds of field it works on. On a list, eq means "contains" and in means
+"contains one of".
+"""
 
 MAX_NODES, MAX_DEPTH, MAX_VALUES, MAX_TEXT = 100, 6, 500, 300
 
@@ -64,7 +67,9 @@ def _claim_field(name: str, kind: Kind, words: str, read: Callable[[Subject], Va
     return RuleField(name, kind, words, False, read)
 
 
-def _line_field(name: str, kind: Kind, words: str, read: Callable[[Subject, Line], Value]) -> RuleField:
+def _line_field(
+    name: str, kind: Kind, words: str, read: Callable[[Subject, Line], Value]
+) -> RuleField:
     return RuleField(name, kind, words, True, read)
 
 
@@ -81,12 +86,22 @@ FIELDS: Mapping[str, RuleField] = {
     item.name: item
     for item in (
         _claim_field("claim.form", "text", "837P, 837I or CMS1500", lambda s: s.claim.form),
-        _claim_field("claim.frequency", "text", "1 original, 7 replacement, 8 void", lambda s: s.claim.frequency),
+        _claim_field(
+            "claim.frequency",
+            "text",
+            "1 original, 7 replacement, 8 void",
+            lambda s: s.claim.frequency,
+        ),
         _claim_field("claim.pos", "text", "place of service of the claim", lambda s: s.claim.pos),
         _claim_field("claim.total", "number", "total charge in dollars", lambda s: s.claim.total),
-        _claim_field("claim.line_count", "number", "number of lines", lambda s: Decimal(len(s.lines))),
         _claim_field(
-            "claim.diagnoses", "list", "diagnoses without dots", lambda s: tuple(map(plain_icd, s.claim.diagnoses))
+            "claim.line_count", "number", "number of lines", lambda s: Decimal(len(s.lines))
+        ),
+        _claim_field(
+            "claim.diagnoses",
+            "list",
+            "diagnoses without dots",
+            lambda s: tuple(map(plain_icd, s.claim.diagnoses)),
         ),
         _claim_field(
             "claim.first_diagnosis",
@@ -96,15 +111,31 @@ FIELDS: Mapping[str, RuleField] = {
         ),
         _claim_field("claim.service_date", "date", "first service date", lambda s: s.first_day),
         _claim_field(
-            "claim.days_since_service", "number", "days from the first service date to today", _days_since_service
+            "claim.days_since_service",
+            "number",
+            "days from the first service date to today",
+            _days_since_service,
         ),
         _claim_field(
-            "claim.prior_auth_number", "text", "authorization number on the claim", lambda s: s.claim.prior_auth_number
+            "claim.prior_auth_number",
+            "text",
+            "authorization number on the claim",
+            lambda s: s.claim.prior_auth_number,
         ),
-        _claim_field("claim.referral_number", "text", "referral number", lambda s: s.claim.referral_number),
-        _claim_field("claim.payer_icn", "text", "payer's number of the original claim", lambda s: s.claim.payer_icn),
         _claim_field(
-            "claim.attachment_control", "text", "attachment control number", lambda s: s.claim.attachment_control
+            "claim.referral_number", "text", "referral number", lambda s: s.claim.referral_number
+        ),
+        _claim_field(
+            "claim.payer_icn",
+            "text",
+            "payer's number of the original claim",
+            lambda s: s.claim.payer_icn,
+        ),
+        _claim_field(
+            "claim.attachment_control",
+            "text",
+            "attachment control number",
+            lambda s: s.claim.attachment_control,
         ),
         _claim_field(
             "claim.mammography_certificate",
@@ -113,36 +144,69 @@ FIELDS: Mapping[str, RuleField] = {
             lambda s: s.claim.mammography_certificate,
         ),
         _claim_field(
-            "claim.related_cause", "text", "AA auto, EM employment, OA other accident", lambda s: s.claim.related_cause
+            "claim.related_cause",
+            "text",
+            "AA auto, EM employment, OA other accident",
+            lambda s: s.claim.related_cause,
         ),
         _claim_field("claim.note", "text", "claim note", lambda s: s.claim.note),
         _claim_field("payer.id", "text", "payer number", lambda s: s.claim.payer_id),
         _claim_field("payer.plan", "text", "plan number", lambda s: s.claim.plan_id),
         _claim_field("payer.product", "text", "line of business", lambda s: s.product),
         _claim_field(
-            "payer.rank", "number", "1 primary, 2 secondary, 3 tertiary", lambda s: Decimal(s.claim.coverage_rank)
+            "payer.rank",
+            "number",
+            "1 primary, 2 secondary, 3 tertiary",
+            lambda s: Decimal(s.claim.coverage_rank),
         ),
         _claim_field("payer.mac", "text", "Medicare contractor", lambda s: s.claim.mac),
         _claim_field("patient.age", "number", "full years on the first service date", _age),
         _claim_field("patient.sex", "text", "F, M or U", lambda s: s.claim.patient_sex),
-        _claim_field("patient.state", "text", "state of the home address", lambda s: s.claim.patient_address.state),
-        _claim_field("patient.relationship", "text", "18 self, 01 spouse, 19 child …", lambda s: s.claim.relationship),
+        _claim_field(
+            "patient.state",
+            "text",
+            "state of the home address",
+            lambda s: s.claim.patient_address.state,
+        ),
+        _claim_field(
+            "patient.relationship",
+            "text",
+            "18 self, 01 spouse, 19 child …",
+            lambda s: s.claim.relationship,
+        ),
         _claim_field("member.id", "text", "member number", lambda s: s.claim.member_id),
         _claim_field("member.group", "text", "group number", lambda s: s.claim.group_number),
         _claim_field("billing.npi", "text", "billing provider", lambda s: s.claim.billing_npi),
         _claim_field("billing.tin", "text", "tax number", lambda s: s.claim.billing_tin),
-        _claim_field("billing.taxonomy", "text", "billing taxonomy", lambda s: s.claim.billing_taxonomy),
-        _claim_field("rendering.npi", "text", "reader of the claim", lambda s: s.claim.rendering_npi),
-        _claim_field("rendering.taxonomy", "text", "reader's taxonomy", lambda s: s.claim.rendering_taxonomy),
+        _claim_field(
+            "billing.taxonomy", "text", "billing taxonomy", lambda s: s.claim.billing_taxonomy
+        ),
+        _claim_field(
+            "rendering.npi", "text", "reader of the claim", lambda s: s.claim.rendering_npi
+        ),
+        _claim_field(
+            "rendering.taxonomy", "text", "reader's taxonomy", lambda s: s.claim.rendering_taxonomy
+        ),
         _claim_field("ordering.npi", "text", "ordering provider", lambda s: s.claim.ordering_npi),
         _claim_field("facility.npi", "text", "service facility", lambda s: s.claim.facility_npi),
-        _claim_field("facility.state", "text", "state of the site", lambda s: s.claim.facility_state),
-        _claim_field("eligibility.status", "text", "active, inactive or unknown", lambda s: s.claim.eligibility),
+        _claim_field(
+            "facility.state", "text", "state of the site", lambda s: s.claim.facility_state
+        ),
+        _claim_field(
+            "eligibility.status",
+            "text",
+            "active, inactive or unknown",
+            lambda s: s.claim.eligibility,
+        ),
         _line_field("line.code", "text", "procedure code", lambda s, line: line.code),
         _line_field("line.modifiers", "list", "modifiers", lambda s, line: line.mods),
-        _line_field("line.component", "text", "26, TC, or empty for global", lambda s, line: line.component),
+        _line_field(
+            "line.component", "text", "26, TC, or empty for global", lambda s, line: line.component
+        ),
         _line_field("line.units", "number", "units", lambda s, line: line.facts.units),
-        _line_field("line.charge", "number", "charge in dollars", lambda s, line: line.facts.charge),
+        _line_field(
+            "line.charge", "number", "charge in dollars", lambda s, line: line.facts.charge
+        ),
         _line_field("line.pos", "text", "place of service of the line", lambda s, line: line.pos),
         _line_field("line.service_date", "date", "service date", lambda s, line: line.day),
         _line_field(
@@ -151,14 +215,32 @@ FIELDS: Mapping[str, RuleField] = {
             "diagnoses the line points to, without dots",
             lambda s, line: tuple(s.pointed(line)),
         ),
-        _line_field("line.modality", "text", "CT, MR, US, XR, MG, NM, PT …", lambda s, line: line.row.modality),
-        _line_field("line.family", "text", "exam family of the catalog", lambda s, line: line.row.family),
-        _line_field("line.contrast", "text", "without, with, without_and_with", lambda s, line: line.row.contrast),
         _line_field(
-            "line.auth_number", "text", "authorization number of the line", lambda s, line: line.facts.auth_number
+            "line.modality",
+            "text",
+            "CT, MR, US, XR, MG, NM, PT …",
+            lambda s, line: line.row.modality,
         ),
         _line_field(
-            "line.auth_verdict", "text", "result of the four-way match", lambda s, line: line.facts.auth_verdict
+            "line.family", "text", "exam family of the catalog", lambda s, line: line.row.family
+        ),
+        _line_field(
+            "line.contrast",
+            "text",
+            "without, with, without_and_with",
+            lambda s, line: line.row.contrast,
+        ),
+        _line_field(
+            "line.auth_number",
+            "text",
+            "authorization number of the line",
+            lambda s, line: line.facts.auth_number,
+        ),
+        _line_field(
+            "line.auth_verdict",
+            "text",
+            "result of the four-way match",
+            lambda s, line: line.facts.auth_verdict,
         ),
         _line_field("line.ndc", "text", "national drug code", lambda s, line: line.facts.ndc),
         _line_field(
@@ -180,7 +262,9 @@ FIELDS: Mapping[str, RuleField] = {
 
 @dataclass(frozen=True, slots=True)
 class UserRule:
-    """One version of a rule as it is stored. A version is never edited: a change is the next version."""
+    """One version of a rule as it is stored. A version is never edited: a change is the next
+    version.
+    """
 
     rule_id: str
     version: int
@@ -200,7 +284,9 @@ class _Action:
 
 @dataclass(frozen=True, slots=True)
 class PreparedRule:
-    """A rule ready to run; `broken` says why it cannot, and then it holds every claim in its scope."""
+    """A rule ready to run; `broken` says why it cannot, and then it holds every claim in its
+    scope.
+    """
 
     rule: UserRule
     payers: frozenset[str] = frozenset()
@@ -225,9 +311,13 @@ class PreparedRule:
 
 
 def validate(definition: object) -> list[Problem]:
-    """Everything that is wrong with a definition, field by field; empty when it can be switched on."""
+    """Everything that is wrong with a definition, field by field; empty when it can be switched
+    on.
+    """
     problems: list[Problem] = []
-    _compile(UserRule("check", 1, "", definition if isinstance(definition, Mapping) else {}), problems)
+    _compile(
+        UserRule("check", 1, "", definition if isinstance(definition, Mapping) else {}), problems
+    )
     if not isinstance(definition, Mapping):
         problems.insert(0, problem("", "not_an_object", "Give an object."))
     return problems
@@ -243,7 +333,9 @@ def prepare(rules: Iterable[UserRule]) -> list[PreparedRule]:
         try:
             prepared.append(_compile(rule, problems))
         except Exception as error:  # whatever is stored, a rule that cannot be read holds
-            prepared.append(PreparedRule(rule, broken=f"it cannot be read ({type(error).__name__})"))
+            prepared.append(
+                PreparedRule(rule, broken=f"it cannot be read ({type(error).__name__})")
+            )
     return prepared
 
 
@@ -299,14 +391,16 @@ def _hold(rule: UserRule, why: str) -> Finding:
     )
 
 
-# --- from definition to test ---------------------------------------------------------------------------------------------
+# --- from definition to test ----------------------------------------------------------------------
 
 
 def _compile(rule: UserRule, problems: list[Problem]) -> PreparedRule:
     definition = rule.definition
     known = {"payers", "products", "effective_from", "effective_to", "when", "then"}
     for key in sorted(str(key) for key in definition if key not in known):
-        problems.append(problem(key[:60], "unknown_field", "A rule has payers, products, dates, when and then."))
+        problems.append(
+            problem(key[:60], "unknown_field", "A rule has payers, products, dates, when and then.")
+        )
     payers = _texts(definition.get("payers", ()), "payers", problems)
     products = _texts(definition.get("products", ()), "products", problems)
     starts = _maybe_date(definition.get("effective_from"), "effective_from", problems)
@@ -328,9 +422,15 @@ def _then(raw: object, problems: list[Problem]) -> _Action | None:
     if not isinstance(raw, Mapping):
         problems.append(problem("then", "required", "Say what the rule does: action and sentence."))
         return None
-    for key in sorted(str(key) for key in raw if key not in {"action", "sentence", "field", "fix", "owner"}):
+    for key in sorted(
+        str(key) for key in raw if key not in {"action", "sentence", "field", "fix", "owner"}
+    ):
         problems.append(
-            problem(f"then.{key[:60]}", "unknown_field", "An action has action, sentence, field, fix and owner.")
+            problem(
+                f"then.{key[:60]}",
+                "unknown_field",
+                "An action has action, sentence, field, fix and owner.",
+            )
         )
     verb = raw.get("action")
     if verb not in ("hold", "warn"):
@@ -339,17 +439,25 @@ def _then(raw: object, problems: list[Problem]) -> _Action | None:
     for key in ("sentence", "field", "fix", "owner"):
         value = raw.get(key, "")
         if not isinstance(value, str) or len(value) > MAX_TEXT:
-            problems.append(problem(f"then.{key}", "invalid", f"Give a text of up to {MAX_TEXT} characters."))
+            problems.append(
+                problem(f"then.{key}", "invalid", f"Give a text of up to {MAX_TEXT} characters.")
+            )
             value = ""
         texts[key] = value
     if not texts["sentence"].strip():
         problems.append(problem("then.sentence", "required", "Say in plain words what is wrong."))
     if texts["field"] and texts["field"] not in FIELDS:
-        problems.append(problem("then.field", "not_a_choice", f"'{texts['field'][:60]}' is not a field of rules."))
+        problems.append(
+            problem(
+                "then.field", "not_a_choice", f"'{texts['field'][:60]}' is not a field of rules."
+            )
+        )
     if texts["owner"] and texts["owner"] not in set(Owner):
         problems.append(problem("then.owner", "not_a_choice", f"Give one of: {', '.join(Owner)}."))
     severity = Severity.BLOCK if verb == "hold" else Severity.WARN
-    return _Action(severity, texts["sentence"], texts["field"], texts["fix"], texts["owner"] or Owner.BILLER)
+    return _Action(
+        severity, texts["sentence"], texts["field"], texts["fix"], texts["owner"] or Owner.BILLER
+    )
 
 
 def _node(
@@ -358,7 +466,11 @@ def _node(
     budget[0] -= 1
     if budget[0] < 0 or depth > MAX_DEPTH:
         if not any(item["code"] == "too_many" for item in problems):
-            problems.append(problem(path, "too_many", f"At most {MAX_NODES} conditions, nested {MAX_DEPTH} deep."))
+            problems.append(
+                problem(
+                    path, "too_many", f"At most {MAX_NODES} conditions, nested {MAX_DEPTH} deep."
+                )
+            )
         return None
     if not isinstance(raw, Mapping) or not raw:
         problems.append(problem(path, "required", "Give a condition."))
@@ -366,7 +478,11 @@ def _node(
     if "field" in raw or "op" in raw:
         return _condition(raw, path, problems, in_line=in_line)
     if len(raw) != 1:
-        problems.append(problem(path, "invalid", "A group has exactly one of all, any, not, any_line, all_lines."))
+        problems.append(
+            problem(
+                path, "invalid", "A group has exactly one of all, any, not, any_line, all_lines."
+            )
+        )
         return None
     word, inner = next(iter(raw.items()))
     where = f"{path}.{str(word)[:20]}"
@@ -392,7 +508,9 @@ def _node(
         if word == "not":
             return lambda s, line: None if (truth := test(s, line)) is None else not truth
         return _any_line(test) if word == "any_line" else _all_lines(test)
-    problems.append(problem(where, "unknown_field", "A group is one of all, any, not, any_line, all_lines."))
+    problems.append(
+        problem(where, "unknown_field", "A group is one of all, any, not, any_line, all_lines.")
+    )
     return None
 
 
@@ -431,7 +549,9 @@ def _all_lines(test: Test) -> Test:
 
 
 def _fold(truths: Iterable[Truth], *, wanted: bool) -> Truth:
-    """True as soon as one is true (any), or false as soon as one is false (all); unknown if undecided by an unknown."""
+    """True as soon as one is true (any), or false as soon as one is false (all); unknown if
+    undecided by an unknown.
+    """
     unknown = False
     for truth in truths:
         if truth is wanted:
@@ -440,21 +560,33 @@ def _fold(truths: Iterable[Truth], *, wanted: bool) -> Truth:
     return None if unknown else not wanted
 
 
-def _condition(raw: Mapping[str, Any], path: str, problems: list[Problem], *, in_line: bool) -> Test | None:
+def _condition(
+    raw: Mapping[str, Any], path: str, problems: list[Problem], *, in_line: bool
+) -> Test | None:
     for key in sorted(str(key) for key in raw if key not in {"field", "op", "value"}):
-        problems.append(problem(f"{path}.{key[:60]}", "unknown_field", "A condition has field, op and value."))
+        problems.append(
+            problem(f"{path}.{key[:60]}", "unknown_field", "A condition has field, op and value.")
+        )
         return None
     name, op = raw.get("field"), raw.get("op")
     field = FIELDS.get(name) if isinstance(name, str) else None
     if field is None:
-        problems.append(problem(f"{path}.field", "not_a_choice", f"'{str(name)[:60]}' is not a field of rules."))
+        problems.append(
+            problem(f"{path}.field", "not_a_choice", f"'{str(name)[:60]}' is not a field of rules.")
+        )
     kinds = OPERATORS.get(op) if isinstance(op, str) else None
     if kinds is None:
-        problems.append(problem(f"{path}.op", "not_a_choice", f"Give one of: {', '.join(OPERATORS)}."))
+        problems.append(
+            problem(f"{path}.op", "not_a_choice", f"Give one of: {', '.join(OPERATORS)}.")
+        )
     if field is None or kinds is None:
         return None
     if field.kind not in kinds:
-        problems.append(problem(f"{path}.op", "invalid", f"'{op}' does not work on {name}, which is a {field.kind}."))
+        problems.append(
+            problem(
+                f"{path}.op", "invalid", f"'{op}' does not work on {name}, which is a {field.kind}."
+            )
+        )
         return None
     expected = _expected(raw, str(op), field.kind, f"{path}.value", problems)
     if expected is _WRONG:
@@ -471,7 +603,9 @@ def _condition(raw: Mapping[str, Any], path: str, problems: list[Problem], *, in
 _WRONG = object()
 
 
-def _expected(raw: Mapping[str, Any], op: str, kind: Kind, path: str, problems: list[Problem]) -> Any:
+def _expected(
+    raw: Mapping[str, Any], op: str, kind: Kind, path: str, problems: list[Problem]
+) -> Any:
     value = raw.get("value")
     if op in ("present", "absent"):
         if "value" in raw and value is not None:
@@ -479,8 +613,15 @@ def _expected(raw: Mapping[str, Any], op: str, kind: Kind, path: str, problems: 
             return _WRONG
         return None
     if op in ("in", "not_in", "between"):
-        if not isinstance(value, Sequence) or isinstance(value, str) or not value or len(value) > MAX_VALUES:
-            problems.append(problem(path, "not_a_list", f"Give a list of 1 to {MAX_VALUES} values."))
+        if (
+            not isinstance(value, Sequence)
+            or isinstance(value, str)
+            or not value
+            or len(value) > MAX_VALUES
+        ):
+            problems.append(
+                problem(path, "not_a_list", f"Give a list of 1 to {MAX_VALUES} values.")
+            )
             return _WRONG
         items = [_scalar(item, kind, f"{path}[{n}]", problems) for n, item in enumerate(value)]
         if any(item is _WRONG for item in items):
@@ -551,8 +692,14 @@ def _comparison(op: str, kind: Kind, expected: Any) -> Callable[[Any], Truth]:
 
 
 def _texts(raw: object, path: str, problems: list[Problem]) -> frozenset[str]:
-    if not isinstance(raw, Sequence) or isinstance(raw, str) or any(not isinstance(item, str) for item in raw):
-        problems.append(problem(path, "not_a_list", "Give a list of texts, or leave it out for all."))
+    if (
+        not isinstance(raw, Sequence)
+        or isinstance(raw, str)
+        or any(not isinstance(item, str) for item in raw)
+    ):
+        problems.append(
+            problem(path, "not_a_list", "Give a list of texts, or leave it out for all.")
+        )
         return frozenset()
     return frozenset(raw)
 
@@ -569,12 +716,14 @@ def _maybe_date(raw: object, path: str, problems: list[Problem]) -> date | None:
         return None
 
 
-# --- back-test -----------------------------------------------------------------------------------------------------------
+# --- back-test ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class PastClaim:
-    """A claim that was sent, and what came of it: denied, paid, or blank while open. Dollars are the claim's charge."""
+    """A claim that was sent, and what came of it: denied, paid, or blank while open. Dollars are
+    the claim's charge.
+    """
 
     claim: ClaimFacts
     outcome: str = ""  # denied | paid
@@ -583,7 +732,9 @@ class PastClaim:
 
 @dataclass(frozen=True, slots=True)
 class BackTest:
-    """What a rule would have done. A false hold is a stopped claim that was paid; a caught denial is a stopped one that was denied."""
+    """What a rule would have done. A false hold is a stopped claim that was paid; a caught denial
+    is a stopped one that was denied.
+    """
 
     claims: int
     stopped: int
@@ -599,13 +750,21 @@ class BackTest:
 
     @property
     def precision(self) -> Decimal | None:
-        """Caught denials among the stopped claims whose outcome is known; None when none is known."""
+        """Caught denials among the stopped claims whose outcome is known; None when none is
+        known.
+        """
         known = self.caught_denials + self.false_holds
-        return None if not known else (Decimal(self.caught_denials) / known).quantize(Decimal("0.001"))
+        return (
+            None if not known else (Decimal(self.caught_denials) / known).quantize(Decimal("0.001"))
+        )
 
 
 def back_test(
-    rule: UserRule, past: Iterable[PastClaim], *, as_of: date, reference: ReferenceFacts | None = None
+    rule: UserRule,
+    past: Iterable[PastClaim],
+    *,
+    as_of: date,
+    reference: ReferenceFacts | None = None,
 ) -> BackTest:
     """Run one rule over past claims, before it is switched on (FEATURES E7)."""
     prepared = prepare([rule])

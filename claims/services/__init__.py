@@ -1,4 +1,5 @@
-"""The verbs of the claim phase. Keyword-only, set-based, each one transaction, with an actor and a business time `at` (default now).
+"""The verbs of the claim phase. Keyword-only, set-based, each one transaction, with an actor and a
+business time `at` (default now).
 
 From charge to file
     claims_build(charge_ids=, exam_ids=, actor, at) -> list[int]        ids of draft claims (new, or grown by the charges)
@@ -31,7 +32,8 @@ Rules by users
     rule_save(organization_id, definition, name, payer, actor, number=None, at) -> PayerRule   a new version, switched off
     rule_backtest(rule, actor, at) -> dict · rule_switch(rule, on, actor, at)
 
-Records are in `claims.records`. Domain events published (ids only): "claims.rejected" {"claim_ids"}, "claims.accepted" {"claim_ids"}.
+Records are in `claims.records`. Domain events published (ids only): "claims.rejected"
+{"claim_ids"}, "claims.accepted" {"claim_ids"}.
 """
 
 from __future__ import annotations
@@ -56,7 +58,13 @@ from claims.services.correcting import (
 )
 from claims.services.deciding import claims_adjudicated, claims_close
 from claims.services.rules import RuleProblems, rule_backtest, rule_save, rule_switch
-from claims.services.scrubbing import claims_scrub, finding_override, finding_restore, scrub_run, scrub_start
+from claims.services.scrubbing import (
+    claims_scrub,
+    finding_override,
+    finding_restore,
+    scrub_run,
+    scrub_start,
+)
 from claims.services.submitting import (
     Preview,
     Proof,

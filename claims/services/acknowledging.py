@@ -1,5 +1,7 @@
-"""What comes back about files and claims (FEATURES F4, F6, F7; DOMAIN E3): TA1, 999, 277CA, 277. Each is read once, in human words, on the
-claim it is about; a rejection is not a filed claim: it opens an item with the field to fix, and the filing clock keeps running."""
+"""What comes back about files and claims (FEATURES F4, F6, F7; DOMAIN E3): TA1, 999, 277CA, 277.
+Each is read once, in human words, on the claim it is about; a rejection is not a filed claim: it
+opens an item with the field to fix, and the filing clock keeps running.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,17 @@ from claims.models import (
     SubmissionState,
     SubmissionStatus,
 )
-from claims.services.steps import CLAIM, REJECTIONS, SILENT, SUBMISSION, item, locked, may_move, rewrite, step
+from claims.services.steps import (
+    CLAIM,
+    REJECTIONS,
+    SILENT,
+    SUBMISSION,
+    item,
+    locked,
+    may_move,
+    rewrite,
+    step,
+)
 from claims.sheets import policies
 from claims.x12_276_277 import request_of
 from claims.x12_277ca import ACCEPTED, FINISHED, PENDING, RECEIVED, REJECTED, Verdict, verdict_of
@@ -48,7 +60,7 @@ ASK_AT_ONCE = 100
 """Inquiries in one 276."""
 
 
-# --- TA1 and 999: the file -------------------------------------------------------------------------------------------
+# --- TA1 and 999: the file ------------------------------------------------------------------------
 
 
 def ta1_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dict[str, Any]:
@@ -57,27 +69,48 @@ def ta1_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dict
     matched = 0
     said: list[Acknowledgement] = []
     for answer in answers:
-        submission = _submission(interchange, Q(interchange__control_number=answer.control.zfill(9)))
+        submission = _submission(
+            interchange, Q(interchange__control_number=answer.control.zfill(9))
+        )
         if submission is None:
             continue
         matched += 1
         sentence = interchange_sentence(answer)
-        said.append(_said(interchange, "TA1", at, submission=submission, accepted=answer.accepted, sentence=sentence))
+        said.append(
+            _said(
+                interchange,
+                "TA1",
+                at,
+                submission=submission,
+                accepted=answer.accepted,
+                sentence=sentence,
+            )
+        )
         if not answer.accepted:
             _reject_file(submission, sentence, {}, interchange, actor=actor, at=at)
     if answers and not matched:
-        raise Refused("This TA1 answers an interchange that was not sent from here.", code="unmatched")
+        raise Refused(
+            "This TA1 answers an interchange that was not sent from here.", code="unmatched"
+        )
     _keep(said, interchange)
     return {"answers": len(answers), "matched": matched}
 
 
 def a999_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dict[str, Any]:
-    """Processor of 999: whether the file keeps the syntax. Rejected claims that it names are rejected, the others may go again."""
-    answers = [a for a in _read(lambda: list(read_999(bytes(interchange.content)))) if a.group_code == CLAIMS_GROUP]
+    """Processor of 999: whether the file keeps the syntax. Rejected claims that it names are
+    rejected, the others may go again.
+    """
+    answers = [
+        a
+        for a in _read(lambda: list(read_999(bytes(interchange.content))))
+        if a.group_code == CLAIMS_GROUP
+    ]
     counts = {"groups": len(answers), "accepted": 0, "rejected": 0}
     said: list[Acknowledgement] = []
     for answer in answers:
-        submission = _submission(interchange, Q(group_control=answer.group_control.lstrip("0") or "0"))
+        submission = _submission(
+            interchange, Q(group_control=answer.group_control.lstrip("0") or "0")
+        )
         if submission is None:
             raise Refused("This 999 answers a file that was not sent from here.", code="unmatched")
         sentence = group_sentence(answer)
@@ -90,12 +123,22 @@ def a999_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dic
             by_number[error.claim_id].append((words, place))
         named = {
             c.number: c
-            for c in Claim.objects.filter(organization_id=interchange.organization_id, number__in=set(by_number) - {""})
+            for c in Claim.objects.filter(
+                organization_id=interchange.organization_id, number__in=set(by_number) - {""}
+            )
         }
         for number, found in by_number.items():
             for words, place in found:
                 said.append(
-                    _said(interchange, "999", at, claim=named.get(number), sentence=words, field=place, **verdict)
+                    _said(
+                        interchange,
+                        "999",
+                        at,
+                        claim=named.get(number),
+                        sentence=words,
+                        field=place,
+                        **verdict,
+                    )
                 )
         if answer.accepted:
             counts["accepted"] += 1
@@ -104,22 +147,42 @@ def a999_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dic
             counts["rejected"] += 1
             refused = [set_sentence(one) for one in answer.sets if not one.accepted]
             faults = {named[n].pk: found[0] for n, found in by_number.items() if n in named}
-            _reject_file(submission, " ".join([sentence, *refused])[:300], faults, interchange, actor=actor, at=at)
+            _reject_file(
+                submission,
+                " ".join([sentence, *refused])[:300],
+                faults,
+                interchange,
+                actor=actor,
+                at=at,
+            )
     _keep(said, interchange)
     return counts
 
 
-def _accept_file(submission: Submission, interchange: Interchange, *, actor: Actor, at: datetime) -> None:
+def _accept_file(
+    submission: Submission, interchange: Interchange, *, actor: Actor, at: datetime
+) -> None:
     moved = Submission.objects.filter(
-        pk=submission.pk, status__in=[SubmissionStatus.BUILT, SubmissionStatus.SENT, SubmissionStatus.FAILED]
+        pk=submission.pk,
+        status__in=[SubmissionStatus.BUILT, SubmissionStatus.SENT, SubmissionStatus.FAILED],
     )
     if moved.update(
-        status=SubmissionStatus.ACCEPTED, acknowledged_at=at, sent_at=submission.sent_at or submission.built_at
+        status=SubmissionStatus.ACCEPTED,
+        acknowledged_at=at,
+        sent_at=submission.sent_at or submission.built_at,
     ):
         keys: dict[str, int | None] = {"interchange_id": interchange.pk}
         words = f"File {submission.number} taken in: 999"
         record_steps(
-            [Step(submission.organization_id, "submission.accepted", words, keys, new=SubmissionStatus.ACCEPTED)],
+            [
+                Step(
+                    submission.organization_id,
+                    "submission.accepted",
+                    words,
+                    keys,
+                    new=SubmissionStatus.ACCEPTED,
+                )
+            ],
             actor=actor,
             at=at,
         )
@@ -134,22 +197,37 @@ def _reject_file(
     actor: Actor,
     at: datetime,
 ) -> None:
-    """A file was refused. The claims named are rejected; when none is named, all are, since the same file would be refused again."""
-    open_states = (SubmissionStatus.BUILT, SubmissionStatus.SENT, SubmissionStatus.FAILED, SubmissionStatus.ACCEPTED)
+    """A file was refused. The claims named are rejected; when none is named, all are, since the
+    same file would be refused again.
+    """
+    open_states = (
+        SubmissionStatus.BUILT,
+        SubmissionStatus.SENT,
+        SubmissionStatus.FAILED,
+        SubmissionStatus.ACCEPTED,
+    )
     if not Submission.objects.filter(pk=submission.pk, status__in=open_states).update(
-        status=SubmissionStatus.REJECTED, acknowledged_at=at, sent_at=submission.sent_at or submission.built_at
+        status=SubmissionStatus.REJECTED,
+        acknowledged_at=at,
+        sent_at=submission.sent_at or submission.built_at,
     ):
         return
     rows = SubmissionClaim.objects.filter(
         submission=submission, state__in=[SubmissionState.WAITING, SubmissionState.MISSING]
     )
-    claims = [c for c in locked(rows.values_list("claim_id", flat=True)) if c.status == ClaimStatus.SUBMITTED]
+    claims = [
+        c
+        for c in locked(rows.values_list("claim_id", flat=True))
+        if c.status == ClaimStatus.SUBMITTED
+    ]
     rows.update(state=SubmissionState.REJECTED, answered_at=at)
     steps: list[Step] = []
     lost: list[Claim] = []
     for claim in claims:
         words = faults.get(claim.pk, (sentence, ""))[0]
-        claim.status = ClaimStatus.READY if faults and claim.pk not in faults else ClaimStatus.REJECTED
+        claim.status = (
+            ClaimStatus.READY if faults and claim.pk not in faults else ClaimStatus.REJECTED
+        )
         claim.last_answer_at = at
         claim.version += 1
         if claim.status == ClaimStatus.REJECTED:
@@ -159,7 +237,9 @@ def _reject_file(
             words = f"File {submission.number} was refused for another claim: this one goes again"
         keys: dict[str, int | None] = {"interchange_id": interchange.pk}
         verb = "claim.rejected" if claim.status == ClaimStatus.REJECTED else "claim.returned"
-        steps.append(step(claim, verb, words, keys=keys, old=ClaimStatus.SUBMITTED, new=claim.status))
+        steps.append(
+            step(claim, verb, words, keys=keys, old=ClaimStatus.SUBMITTED, new=claim.status)
+        )
     rewrite(claims, ["status", "last_answer_at", "version", "clean_first_pass"])
     steps.append(
         Step(
@@ -170,20 +250,29 @@ def _reject_file(
         )
     )
     record_steps(steps, actor=actor, at=at)
-    policy = policies([submission.organization_id], timezone.localdate(at))[submission.organization_id]
+    policy = policies([submission.organization_id], timezone.localdate(at))[
+        submission.organization_id
+    ]
     if faults:
         lines = _lines(lost)
         open_items(
             [
                 item(
-                    claim, REJECTIONS, "999", faults[claim.pk][0], fix="Correct the record behind this segment, then scrub and submit again.",
-                    at=at, policy=policy, lines=lines[claim.pk], facts={"by": "999", "field": faults[claim.pk][1], "reason": "999"},
+                    claim,
+                    REJECTIONS,
+                    "999",
+                    faults[claim.pk][0],
+                    fix="Correct the record behind this segment, then scrub and submit again.",
+                    at=at,
+                    policy=policy,
+                    lines=lines[claim.pk],
+                    facts={"by": "999", "field": faults[claim.pk][1], "reason": "999"},
                 )
                 for claim in lost
             ],
             actor=actor,
             at=at,
-        )  # fmt: skip
+        )
     else:
         open_items(
             [
@@ -194,10 +283,18 @@ def _reject_file(
                     subject_id=submission.pk,
                     cause="999",
                     title=f"File {submission.number} was refused whole: {sentence}"[:200],
-                    fix="Read the 999 with the clearinghouse; scrub and submit the claims again once the cause is gone.",
+                    fix=(
+                        "Read the 999 with the clearinghouse; scrub and submit the claims again"
+                        " once the cause is gone."
+                    ),
                     due_at=policy.work_due(at),
                     dollars=submission.total,
-                    facts={"claim": submission.number, "by": "999", "field": "", "claims": submission.claims_count},
+                    facts={
+                        "claim": submission.number,
+                        "by": "999",
+                        "field": "",
+                        "claims": submission.claims_count,
+                    },
                 )
             ],
             actor=actor,
@@ -206,25 +303,33 @@ def _reject_file(
     _tell("claims.rejected", lost, at)
 
 
-# --- 277CA: the claims -----------------------------------------------------------------------------------------------
+# --- 277CA: the claims ----------------------------------------------------------------------------
 
 
 def a277ca_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dict[str, Any]:
-    """Processor of 277CA: each claim accepted or rejected by clearinghouse or payer, with the payer's number."""
+    """Processor of 277CA: each claim accepted or rejected by clearinghouse or payer, with the
+    payer's number.
+    """
     statuses = [
-        s for s in _read(lambda: list(read_277ca(bytes(interchange.content)))) if s.level == "claim" and s.claim_id
+        s
+        for s in _read(lambda: list(read_277ca(bytes(interchange.content))))
+        if s.level == "claim" and s.claim_id
     ]
     return _take_statuses(interchange, "277CA", statuses, actor=actor, at=at)
 
 
 def a277_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dict[str, Any]:
-    """Processor of 277: the answer to our 276. It informs; only a payer that has no such claim moves one."""
-    statuses = [s for s in _read(lambda: list(read_277(bytes(interchange.content)))) if s.level == "claim"]
+    """Processor of 277: the answer to our 276. It informs; only a payer that has no such claim
+    moves one.
+    """
+    statuses = [
+        s for s in _read(lambda: list(read_277(bytes(interchange.content)))) if s.level == "claim"
+    ]
     traces = {s.trace: s for s in statuses}
     inquiries = list(
-        StatusInquiry.objects.filter(organization_id=interchange.organization_id, trace__in=traces).select_related(
-            "claim"
-        )
+        StatusInquiry.objects.filter(
+            organization_id=interchange.organization_id, trace__in=traces
+        ).select_related("claim")
     )
     StatusInquiry.objects.filter(pk__in=[i.pk for i in inquiries]).update(answered_at=at)
     claims = {c.pk: c for c in locked({i.claim_id for i in inquiries})}
@@ -234,7 +339,9 @@ def a277_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dic
     fields: set[int] = set()
     said: list[Acknowledgement] = []
     lines = _lines(list(claims.values()))
-    policy = policies([interchange.organization_id], timezone.localdate(at))[interchange.organization_id]
+    policy = policies([interchange.organization_id], timezone.localdate(at))[
+        interchange.organization_id
+    ]
     for inquiry in inquiries:
         claim, status = claims[inquiry.claim_id], traces[inquiry.trace]
         verdict = verdict_of(status)
@@ -256,18 +363,32 @@ def a277_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dic
         claim.last_answer_at = at
         if status.payer_control and not claim.payer_control_number and claim.frequency == "1":
             claim.payer_control_number = status.payer_control
-        steps.append(step(claim, "claim.status_answered", verdict.sentence, keys={"interchange_id": interchange.pk}))
+        steps.append(
+            step(
+                claim,
+                "claim.status_answered",
+                verdict.sentence,
+                keys={"interchange_id": interchange.pk},
+            )
+        )
         fields.add(claim.pk)
         if verdict.meaning in (PENDING, FINISHED, RECEIVED, ACCEPTED) and verdict.category != "A4":
             heard.append(claim.pk)
         else:
             specs.append(
                 item(
-                    claim, SILENT, verdict.category or "277", f"The payer answers: {verdict.sentence}",
-                    fix=verdict.fix or "Call the payer; send the claim again when it is not on file.",
-                    at=at, policy=policy, lines=lines[claim.pk], facts={"answer": verdict.category, "field": verdict.field},
+                    claim,
+                    SILENT,
+                    verdict.category or "277",
+                    f"The payer answers: {verdict.sentence}",
+                    fix=verdict.fix
+                    or "Call the payer; send the claim again when it is not on file.",
+                    at=at,
+                    policy=policy,
+                    lines=lines[claim.pk],
+                    facts={"answer": verdict.category, "field": verdict.field},
                 )
-            )  # fmt: skip
+            )
     rewrite([claims[pk] for pk in fields], ["last_answer_at", "payer_control_number"])
     if not _keep(said, interchange):
         steps = []
@@ -278,16 +399,25 @@ def a277_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dic
 
 
 def _take_statuses(
-    interchange: Interchange, kind: str, statuses: Sequence[x12.ClaimStatus], *, actor: Actor, at: datetime
+    interchange: Interchange,
+    kind: str,
+    statuses: Sequence[x12.ClaimStatus],
+    *,
+    actor: Actor,
+    at: datetime,
 ) -> dict[str, Any]:
     organization_id = interchange.organization_id
     wanted = {s.claim_id for s in statuses}
-    ids = Claim.objects.filter(organization_id=organization_id, number__in=wanted).values_list("id", flat=True)
+    ids = Claim.objects.filter(organization_id=organization_id, number__in=wanted).values_list(
+        "id", flat=True
+    )
     claims = {c.number: c for c in locked(ids)}
     if statuses and not claims:
         raise Refused("This 277CA is about claims that were not sent from here.", code="unmatched")
     waiting: dict[int, SubmissionClaim] = {}
-    rows = SubmissionClaim.objects.filter(claim_id__in=[c.pk for c in claims.values()]).select_related("submission")
+    rows = SubmissionClaim.objects.filter(
+        claim_id__in=[c.pk for c in claims.values()]
+    ).select_related("submission")
     for last in rows.order_by("id"):
         waiting[last.claim_id] = last  # the last file the claim stood in
     counts = {"claims": len(statuses), "accepted": 0, "rejected": 0, "received": 0, "unknown": 0}
@@ -356,10 +486,22 @@ def _take_statuses(
             and verdict.meaning in (ACCEPTED, REJECTED)
             and row.state in (SubmissionState.WAITING, SubmissionState.MISSING)
         ):
-            row.state = SubmissionState.ACCEPTED if verdict.meaning == ACCEPTED else SubmissionState.REJECTED
+            row.state = (
+                SubmissionState.ACCEPTED
+                if verdict.meaning == ACCEPTED
+                else SubmissionState.REJECTED
+            )
             row.answered_at = at
             answered.append(row)
-    fields = ["status", "clean_first_pass", "accepted_at", "payer_control_number", "extra", "last_answer_at", "version"]
+    fields = [
+        "status",
+        "clean_first_pass",
+        "accepted_at",
+        "payer_control_number",
+        "extra",
+        "last_answer_at",
+        "version",
+    ]
     rewrite(list(claims.values()), fields)
     rewrite(answered, ["state", "answered_at"])
     if not _keep(said, interchange):
@@ -372,14 +514,18 @@ def _take_statuses(
 
 
 def _keep_number(claim: Claim, number: str) -> None:
-    """The payer's number. On a correction REF*F8 stays what it was; the correction's own number stands beside it."""
+    """The payer's number. On a correction REF*F8 stays what it was; the correction's own number
+    stands beside it.
+    """
     if claim.frequency == "1":
         claim.payer_control_number = number[:50]
     else:
         claim.extra = {**claim.extra, "own_control_number": number[:50]}
 
 
-def _reject_items(rejected: Sequence[tuple[Claim, Verdict]], kind: str, *, actor: Actor, at: datetime) -> None:
+def _reject_items(
+    rejected: Sequence[tuple[Claim, Verdict]], kind: str, *, actor: Actor, at: datetime
+) -> None:
     if not rejected:
         return
     policy = policies({c.organization_id for c, _ in rejected}, timezone.localdate(at))
@@ -387,23 +533,38 @@ def _reject_items(rejected: Sequence[tuple[Claim, Verdict]], kind: str, *, actor
     open_items(
         [
             item(
-                claim, REJECTIONS, f"{verdict.category}:{verdict.status_code}", verdict.sentence,
-                fix=verdict.fix or "Correct the claim, then scrub and submit it again as an original.", at=at,
-                policy=policy[claim.organization_id], lines=lines[claim.pk], facts={"by": kind, "field": verdict.field, "reason": f"{kind} {verdict.category} {verdict.status_code}".strip()},
+                claim,
+                REJECTIONS,
+                f"{verdict.category}:{verdict.status_code}",
+                verdict.sentence,
+                fix=verdict.fix
+                or "Correct the claim, then scrub and submit it again as an original.",
+                at=at,
+                policy=policy[claim.organization_id],
+                lines=lines[claim.pk],
+                facts={
+                    "by": kind,
+                    "field": verdict.field,
+                    "reason": f"{kind} {verdict.category} {verdict.status_code}".strip(),
+                },
             )
             for claim, verdict in rejected
         ],
         actor=actor,
         at=at,
-    )  # fmt: skip
+    )
 
 
-# --- silence ---------------------------------------------------------------------------------------------------------
+# --- silence --------------------------------------------------------------------------------------
 
 
 @transaction.atomic
-def status_ask(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None = None) -> list[StatusInquiry]:
-    """Ask payers about claims (276), one interchange for each connection and hundred claims. Raises Refused without a connection."""
+def status_ask(
+    *, claim_ids: Iterable[int], actor: Actor, at: datetime | None = None
+) -> list[StatusInquiry]:
+    """Ask payers about claims (276), one interchange for each connection and hundred claims. Raises
+    Refused without a connection.
+    """
     at = at or timezone.now()
     asked: list[StatusInquiry] = []
     open_status = (ClaimStatus.SUBMITTED, ClaimStatus.ACKNOWLEDGED, ClaimStatus.ACCEPTED)
@@ -419,7 +580,10 @@ def status_ask(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None = 
             organization = part[0].claim.organization
             envelope = envelope_for(organization, connection, at=at)
             first = next_control_number(organization_id, "276", count=len(part))
-            requests = [request_of(s, f"S{n:09d}", submitter=envelope.sender) for n, s in enumerate(part, start=first)]
+            requests = [
+                request_of(s, f"S{n:09d}", submitter=envelope.sender)
+                for n, s in enumerate(part, start=first)
+            ]
             written = write_276(envelope, requests)
             interchange = store_outbound(
                 organization_id=organization_id,
@@ -433,7 +597,11 @@ def status_ask(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None = 
             )
             rows = [
                 StatusInquiry(
-                    organization_id=organization_id, claim=s.claim, trace=r.trace, request=interchange, asked_at=at
+                    organization_id=organization_id,
+                    claim=s.claim,
+                    trace=r.trace,
+                    request=interchange,
+                    asked_at=at,
                 )
                 for s, r in zip(part, requests, strict=True)
             ]
@@ -453,7 +621,8 @@ def status_ask(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None = 
 
 @transaction.atomic
 def silent_refresh(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
-    """Payers that are silent past their usual time (FEATURES F7): asked by 276 first; still silent a work time later, an item.
+    """Payers that are silent past their usual time (FEATURES F7): asked by 276 first; still silent
+    a work time later, an item.
 
     Returns the number of claims that stand in the queue of silent payers now.
     """
@@ -491,9 +660,15 @@ def silent_refresh(*, organization_id: int, actor: Actor, at: datetime | None = 
     open_items(
         [
             item(
-                claim, SILENT, "silent",
-                f"{claim.payer.name} has not answered for {(at - claim.last_submitted_at).days} days; usual are {claim.payer.response_days}",
-                fix="Call the payer or look into its portal; note the reference.", at=at, policy=policy, lines=claim.lines.all(),
+                claim,
+                SILENT,
+                "silent",
+                f"{claim.payer.name} has not answered for {(at - claim.last_submitted_at).days}"
+                f" days; usual are {claim.payer.response_days}",
+                fix="Call the payer or look into its portal; note the reference.",
+                at=at,
+                policy=policy,
+                lines=claim.lines.all(),
                 facts={"answer": "", "days": (at - claim.last_submitted_at).days},
             )
             for claim in silent
@@ -501,7 +676,7 @@ def silent_refresh(*, organization_id: int, actor: Actor, at: datetime | None = 
         ],
         actor=actor,
         at=at,
-    )  # fmt: skip
+    )
     return len(silent)
 
 
@@ -512,7 +687,7 @@ def _by_payer(claims: Sequence[Claim]) -> dict[int, list[Claim]]:
     return found
 
 
-# --- small parts -----------------------------------------------------------------------------------------------------
+# --- small parts ----------------------------------------------------------------------------------
 
 
 def _read(reader: Any) -> Any:
@@ -560,7 +735,9 @@ def _said(
 
 
 def _keep(said: Sequence[Acknowledgement], interchange: Interchange) -> bool:
-    """Write what was said, once for each interchange: a replay says nothing new. Returns whether it was written."""
+    """Write what was said, once for each interchange: a replay says nothing new. Returns whether it
+    was written.
+    """
     if Acknowledgement.objects.filter(interchange=interchange).exists():
         return False
     Acknowledgement.objects.bulk_create(said, batch_size=1000)
@@ -570,7 +747,9 @@ def _keep(said: Sequence[Acknowledgement], interchange: Interchange) -> bool:
 def _lines(claims: Sequence[Claim]) -> dict[int, list[ClaimLine]]:
     found: dict[int, list[ClaimLine]] = defaultdict(list)
     for line in (
-        ClaimLine.objects.filter(claim_id__in=[c.pk for c in claims]).select_related("charge").order_by("number")
+        ClaimLine.objects.filter(claim_id__in=[c.pk for c in claims])
+        .select_related("charge")
+        .order_by("number")
     ):
         found[line.claim_id].append(line)
     return found

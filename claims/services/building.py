@@ -1,4 +1,6 @@
-"""From released charges to draft claims (FEATURES F1): grouped, numbered, with lines, diagnoses, pointers and deadline."""
+"""From released charges to draft claims (FEATURES F1): grouped, numbered, with lines, diagnoses,
+pointers and deadline.
+"""
 
 from __future__ import annotations
 
@@ -59,12 +61,17 @@ class Draft:
 
 @transaction.atomic
 def claims_build(
-    *, charge_ids: Iterable[int] = (), exam_ids: Iterable[int] = (), actor: Actor, at: datetime | None = None
+    *,
+    charge_ids: Iterable[int] = (),
+    exam_ids: Iterable[int] = (),
+    actor: Actor,
+    at: datetime | None = None,
 ) -> list[int]:
     """Put released charges on claims and return the ids of the claims that are new or have grown.
 
-    One claim for each patient, coverage, site, day, place, reader and form, of at most 50 lines and 12 diagnoses. A charge that
-    stands on a live claim is passed over, so repeating changes nothing. Self-pay makes no claim.
+    One claim for each patient, coverage, site, day, place, reader and form, of at most 50 lines and
+    12 diagnoses. A charge that stands on a live claim is passed over, so repeating changes nothing.
+    Self-pay makes no claim.
     """
     at = at or timezone.now()
     charges = _free_charges(charge_ids, exam_ids)
@@ -90,7 +97,9 @@ def claims_build(
 
 def charges_on_claim(charge_ids: Iterable[int]) -> None:
     """Released charges that stand on a claim from now on."""
-    Charge.objects.filter(pk__in=list(charge_ids), status=ChargeStatus.RELEASED).update(status=ChargeStatus.BILLED)
+    Charge.objects.filter(pk__in=list(charge_ids), status=ChargeStatus.RELEASED).update(
+        status=ChargeStatus.BILLED
+    )
 
 
 def charges_off_claim(charge_ids: Iterable[int]) -> None:
@@ -101,11 +110,15 @@ def charges_off_claim(charge_ids: Iterable[int]) -> None:
         .exclude(claim__status__in=DEAD)
         .values_list("charge_id", flat=True)
     )
-    Charge.objects.filter(pk__in=wanted - busy, status=ChargeStatus.BILLED).update(status=ChargeStatus.RELEASED)
+    Charge.objects.filter(pk__in=wanted - busy, status=ChargeStatus.BILLED).update(
+        status=ChargeStatus.RELEASED
+    )
 
 
 def claims_number(claims: Sequence[Claim]) -> None:
-    """Give new claims their numbers (CLM01): two letters of the organization and six digits or more, at most 20 characters."""
+    """Give new claims their numbers (CLM01): two letters of the organization and six digits or
+    more, at most 20 characters.
+    """
     by_organization: dict[int, list[Claim]] = defaultdict(list)
     for claim in claims:
         by_organization[claim.organization_id].append(claim)
@@ -121,23 +134,37 @@ def line_control(claim: Claim, number: int) -> str:
     return f"{claim.number}-{number}"
 
 
-def filing_limit(payer: Payer, service_date: date, *, rank: int = 1, primary_on: date | None = None) -> date:
-    """The last day to file for the first time (DOMAIN E4). A later payer's clock starts with the earlier one's decision."""
+def filing_limit(
+    payer: Payer, service_date: date, *, rank: int = 1, primary_on: date | None = None
+) -> date:
+    """The last day to file for the first time (DOMAIN E4). A later payer's clock starts with the
+    earlier one's decision.
+    """
     if rank > 1 and primary_on is not None:
-        days = payer.secondary_filing_days if payer.secondary_filing_days is not None else payer.filing_days
+        days = (
+            payer.secondary_filing_days
+            if payer.secondary_filing_days is not None
+            else payer.filing_days
+        )
         return primary_on + timedelta(days=days if days is not None else DEFAULT_FILING_DAYS)
-    return service_date + timedelta(days=payer.filing_days if payer.filing_days is not None else DEFAULT_FILING_DAYS)
+    return service_date + timedelta(
+        days=payer.filing_days if payer.filing_days is not None else DEFAULT_FILING_DAYS
+    )
 
 
 def diagnoses_of(charge: Charge) -> list[str]:
     """The charge's diagnoses, else the exam's, else the order's; no dots, each once."""
     ordered = charge.exam.ordered_exam
-    found = charge.diagnoses or charge.exam.diagnoses or (ordered.order.diagnoses if ordered else [])
+    found = (
+        charge.diagnoses or charge.exam.diagnoses or (ordered.order.diagnoses if ordered else [])
+    )
     return list(dict.fromkeys(plain_diagnosis(code) for code in found if code))
 
 
 def _free_charges(charge_ids: Iterable[int], exam_ids: Iterable[int]) -> list[Charge]:
-    rows = Charge.objects.filter(status=ChargeStatus.RELEASED, bill_as="ours", exam__coverage__isnull=False)
+    rows = Charge.objects.filter(
+        status=ChargeStatus.RELEASED, bill_as="ours", exam__coverage__isnull=False
+    )
     ids, exams = list(charge_ids), list(exam_ids)
     rows = rows.filter(pk__in=ids) if ids else rows.filter(exam_id__in=exams)
     rows = rows.exclude(exam__coverage__payer__kind=PayerKind.SELF_PAY)
@@ -172,7 +199,9 @@ def _readers(charges: Sequence[Charge]) -> dict[int, str]:
 def _key(charge: Charge, readers: dict[int, str]) -> Key:
     exam = charge.exam
     assert exam.coverage_id is not None
-    rendering = charge.rendering_npi or ("" if charge.component == "TC" else readers.get(exam.pk, ""))
+    rendering = charge.rendering_npi or (
+        "" if charge.component == "TC" else readers.get(exam.pk, "")
+    )
     return Key(
         organization_id=charge.organization_id,
         patient_id=charge.patient_id,
@@ -187,7 +216,9 @@ def _key(charge: Charge, readers: dict[int, str]) -> Key:
 
 
 def _growing(groups: dict[Key, list[Charge]]) -> dict[Key, Claim]:
-    """Original claims that have not left and take more lines of the same key: exams of one visit are read one after the other."""
+    """Original claims that have not left and take more lines of the same key: exams of one visit
+    are read one after the other.
+    """
     patients = {key.patient_id for key in groups}
     days = {key.service_date for key in groups}
     rows = (
@@ -212,10 +243,17 @@ def _growing(groups: dict[Key, list[Charge]]) -> dict[Key, Claim]:
         place = charge.service_zip[:5] or charge.exam.site.zip[:5]
         found[
             Key(
-                claim.organization_id, claim.patient_id, claim.coverage_id, claim.site_id, claim.service_date, claim.pos,
-                claim.rendering_npi, place, claim.form,
+                claim.organization_id,
+                claim.patient_id,
+                claim.coverage_id,
+                claim.site_id,
+                claim.service_date,
+                claim.pos,
+                claim.rendering_npi,
+                place,
+                claim.form,
             )
-        ] = claim  # fmt: skip
+        ] = claim
     return found
 
 
@@ -249,7 +287,11 @@ def _take(draft: Draft, charge: Charge, codes: Sequence[str]) -> None:
     draft.charges.append(charge)
     claim.diagnoses = list(dict.fromkeys([*claim.diagnoses, *codes]))[:MOST_DIAGNOSES]
     claim.total += charge.amount
-    claim.expected = None if claim.expected is None or charge.expected is None else claim.expected + charge.expected
+    claim.expected = (
+        None
+        if claim.expected is None or charge.expected is None
+        else claim.expected + charge.expected
+    )
     authorization = charge.exam.authorization
     if authorization is not None and authorization.number and not claim.authorization_number:
         claim.authorization_number = authorization.number
@@ -298,7 +340,11 @@ def lines_of(claim: Claim, charges: Sequence[Charge], *, first: int = 1) -> list
         places = {code: n for n, code in enumerate(claim.diagnoses, start=1)}
         extra: dict[str, Any] = {}
         authorization = charge.exam.authorization
-        if authorization is not None and authorization.number and authorization.number != claim.authorization_number:
+        if (
+            authorization is not None
+            and authorization.number
+            and authorization.number != claim.authorization_number
+        ):
             extra["authorization"] = authorization.number
         lines.append(
             ClaimLine(
@@ -312,7 +358,9 @@ def lines_of(claim: Claim, charges: Sequence[Charge], *, first: int = 1) -> list
                 units=charge.units,
                 amount=charge.amount,
                 expected=charge.expected,
-                pointers=[places[code] for code in diagnoses_of(charge) if code in places][:MOST_POINTERS],
+                pointers=[places[code] for code in diagnoses_of(charge) if code in places][
+                    :MOST_POINTERS
+                ],
                 service_date=charge.service_date,
                 extra=extra,
             )
@@ -327,10 +375,16 @@ def _built(draft: Draft) -> list[Step]:
     if draft.new:
         verb, words = (
             "claim.built",
-            f"Claim {claim.number} made: {count} {'line' if count == 1 else 'lines'}, ${claim.total:,.2f}",
+            (
+                f"Claim {claim.number} made: {count} {'line' if count == 1 else 'lines'},"
+                f" ${claim.total:,.2f}"
+            ),
         )
     else:
-        verb, words = "claim.grown", f"Claim {claim.number} grew by {count}; now ${claim.total:,.2f}"
+        verb, words = (
+            "claim.grown",
+            f"Claim {claim.number} grew by {count}; now ${claim.total:,.2f}",
+        )
     return [
         Step(
             claim.organization_id,

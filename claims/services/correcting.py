@@ -1,4 +1,6 @@
-"""Changing claims (FEATURES F8; DOMAIN E5): before filing in place; after it as replacement, void, new claim or reopening; the next payer's claim."""
+"""Changing claims (FEATURES F8; DOMAIN E5): before filing in place; after it as replacement, void,
+new claim or reopening; the next payer's claim.
+"""
 
 from __future__ import annotations
 
@@ -54,18 +56,35 @@ from rcm.worklist.services import close_items, open_items
 
 EDITABLE = (ClaimStatus.DRAFT, ClaimStatus.BLOCKED, ClaimStatus.READY, ClaimStatus.REJECTED)
 IN_FLIGHT = (ClaimStatus.SUBMITTED, ClaimStatus.ACKNOWLEDGED)
-FILED = (ClaimStatus.ACCEPTED, ClaimStatus.DENIED, ClaimStatus.PARTIAL, ClaimStatus.PAID, ClaimStatus.CLOSED)
-REOPEN = "Ask the contractor to reopen the claim (clerical error) by telephone or portal, or appeal; it takes no replacement claims."
+FILED = (
+    ClaimStatus.ACCEPTED,
+    ClaimStatus.DENIED,
+    ClaimStatus.PARTIAL,
+    ClaimStatus.PAID,
+    ClaimStatus.CLOSED,
+)
+REOPEN = (
+    "Ask the contractor to reopen the claim (clerical error) by telephone or portal, or appeal; it"
+    " takes no replacement claims."
+)
 
 
-# --- before filing ---------------------------------------------------------------------------------------------------
+# --- before filing --------------------------------------------------------------------------------
 
 
 @transaction.atomic
 def claim_edit(
-    *, claim: Claim, changes: Changes, reason: str, version: int | None = None, actor: Actor, at: datetime | None = None
+    *,
+    claim: Claim,
+    changes: Changes,
+    reason: str,
+    version: int | None = None,
+    actor: Actor,
+    at: datetime | None = None,
 ) -> Claim:
-    """Change a claim that has not been filed, then judge it again. Raises Conflict when somebody changed it first."""
+    """Change a claim that has not been filed, then judge it again. Raises Conflict when somebody
+    changed it first.
+    """
     actor.require("claim.correct" if claim.replaces_id else "claim.edit")
     at = at or timezone.now()
     row = _one(claim)
@@ -73,7 +92,8 @@ def claim_edit(
         raise Conflict("Somebody else has changed this claim. Look again.")
     if row.status not in EDITABLE:
         raise Refused(
-            f"Claim {row.number} is {row.get_status_display().lower()}: it is corrected by a replacement.",
+            f"Claim {row.number} is {row.get_status_display().lower()}: it is corrected by a"
+            " replacement.",
             code="filed",
             fix="Use Correct.",
         )
@@ -81,7 +101,14 @@ def claim_edit(
     told = _apply(row, lines, changes)
     _save(row, lines)
     record_steps(
-        [step(row, "claim.edited", f"Changed: {told}" if told else "Looked at, nothing changed", reason=reason)],
+        [
+            step(
+                row,
+                "claim.edited",
+                f"Changed: {told}" if told else "Looked at, nothing changed",
+                reason=reason,
+            )
+        ],
         actor=actor,
         at=at,
     )
@@ -91,7 +118,9 @@ def claim_edit(
 
 
 def _apply(claim: Claim, lines: Sequence[ClaimLine], changes: Changes) -> str:
-    """Write the changes into the rows; returns the words of what changed. Raises Refused with the field."""
+    """Write the changes into the rows; returns the words of what changed. Raises Refused with the
+    field.
+    """
     told: list[str] = []
     extra = dict(claim.extra)
     if changes.authorization_number is not None:
@@ -99,7 +128,9 @@ def _apply(claim: Claim, lines: Sequence[ClaimLine], changes: Changes) -> str:
         told.append("authorization")
     if changes.referring_npi is not None:
         if changes.referring_npi and not luhn_npi(changes.referring_npi):
-            raise Refused("This NPI is not valid: check its ten digits.", field="referring_npi", code="npi")
+            raise Refused(
+                "This NPI is not valid: check its ten digits.", field="referring_npi", code="npi"
+            )
         claim.referring_npi = claim.ordering_npi = changes.referring_npi
         told.append("ordering provider")
     if changes.note is not None:
@@ -129,23 +160,35 @@ def _apply(claim: Claim, lines: Sequence[ClaimLine], changes: Changes) -> str:
         if "pointers" in values:
             pointers = [int(p) for p in values["pointers"]][:MOST_POINTERS]
             if not pointers or not all(1 <= p <= len(claim.diagnoses) for p in pointers):
-                raise Refused(f"Line {number} must point to diagnoses of the claim.", field="lines", code="pointer")
+                raise Refused(
+                    f"Line {number} must point to diagnoses of the claim.",
+                    field="lines",
+                    code="pointer",
+                )
             line.pointers = pointers
             told.append(f"pointers of line {number}")
     return ", ".join(told)
 
 
 def _rename_diagnoses(claim: Claim, lines: Sequence[ClaimLine], wanted: Sequence[str]) -> None:
-    """New diagnoses; each line keeps pointing to the same code where it still stands, else to the first."""
+    """New diagnoses; each line keeps pointing to the same code where it still stands, else to the
+    first.
+    """
     codes = list(dict.fromkeys(plain_diagnosis(code) for code in wanted if code.strip()))
     if not codes:
         raise Refused("A claim needs at least one diagnosis.", field="diagnoses", code="missing")
     if len(codes) > MOST_DIAGNOSES:
-        raise Refused(f"A claim takes at most {MOST_DIAGNOSES} diagnoses.", field="diagnoses", code="too_many")
+        raise Refused(
+            f"A claim takes at most {MOST_DIAGNOSES} diagnoses.", field="diagnoses", code="too_many"
+        )
     places = {code: n for n, code in enumerate(codes, start=1)}
     before = list(claim.diagnoses)
     for line in lines:
-        kept = [places[before[p - 1]] for p in line.pointers if 1 <= p <= len(before) and before[p - 1] in places]
+        kept = [
+            places[before[p - 1]]
+            for p in line.pointers
+            if 1 <= p <= len(before) and before[p - 1] in places
+        ]
         line.pointers = kept or [1]
     claim.diagnoses = codes
 
@@ -156,7 +199,7 @@ def _save(claim: Claim, lines: Sequence[ClaimLine]) -> None:
     ClaimLine.objects.bulk_update(lines, ["modifiers", "pointers"])
 
 
-# --- after filing ----------------------------------------------------------------------------------------------------
+# --- after filing ---------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -171,9 +214,11 @@ def claim_correct(
 ) -> Correction:
     """Correct a claim the way its payer takes it (DOMAIN E5).
 
-    Unfiled or rejected: changed in place. Filed: a replacement (frequency 7) that carries the payer's number, judged at once; it takes the
-    original's place when it is submitted. Original Medicare takes none: after MA130 (`unprocessable`) a new original, else a reopening,
-    which stands in a queue because nothing is sent from here. Repeating gives the correction that is under way.
+    Unfiled or rejected: changed in place. Filed: a replacement (frequency 7) that carries the
+    payer's number, judged at once; it takes the original's place when it is submitted. Original
+    Medicare takes none: after MA130 (`unprocessable`) a new original, else a reopening, which
+    stands in a queue because nothing is sent from here. Repeating gives the correction that is
+    under way.
     """
     actor.require("claim.correct")
     at = at or timezone.now()
@@ -182,13 +227,21 @@ def claim_correct(
     changes = changes or Changes()
     if row.status in EDITABLE:
         claim_edit(claim=row, changes=changes, reason=reason, actor=actor, at=at)
-        return Correction(Route.EDITED, row.pk, f"Claim {row.number} was changed; it had not been filed.")
-    return _correct_filed(row, None, changes, reason, unprocessable=unprocessable, actor=actor, at=at)
+        return Correction(
+            Route.EDITED, row.pk, f"Claim {row.number} was changed; it had not been filed."
+        )
+    return _correct_filed(
+        row, None, changes, reason, unprocessable=unprocessable, actor=actor, at=at
+    )
 
 
 @transaction.atomic
-def claim_void(*, claim: Claim, reason: str, actor: Actor, at: datetime | None = None) -> Correction:
-    """Take a claim back: before filing it is void at once and its charges are free; afterwards by a claim of frequency 8."""
+def claim_void(
+    *, claim: Claim, reason: str, actor: Actor, at: datetime | None = None
+) -> Correction:
+    """Take a claim back: before filing it is void at once and its charges are free; afterwards by a
+    claim of frequency 8.
+    """
     actor.require("claim.edit")
     at = at or timezone.now()
     _need(reason)
@@ -209,46 +262,72 @@ def _correct_filed(
     actor: Actor,
     at: datetime,
 ) -> Correction:
-    """A filed claim: `charges` None keeps its lines, an empty list voids it, else they are what it should have carried."""
+    """A filed claim: `charges` None keeps its lines, an empty list voids it, else they are what it
+    should have carried.
+    """
     voids = charges is not None and not charges
     under_way = Claim.objects.filter(replaces=row, status__in=EDITABLE).order_by("-id").first()
     if under_way is not None and charges is None:
         if changes:
             claim_edit(claim=under_way, changes=changes, reason=reason, actor=actor, at=at)
         return Correction(
-            _route_of(under_way), under_way.pk, f"Claim {under_way.number} already corrects {row.number}."
+            _route_of(under_way),
+            under_way.pk,
+            f"Claim {under_way.number} already corrects {row.number}.",
         )
     if under_way is not None:
         _void_unfiled(under_way, "A newer correction takes its place", actor=actor, at=at)
     if row.status in DEAD:
         raise Refused(
-            f"Claim {row.number} is {row.get_status_display().lower()}; correct the claim that took its place.",
+            f"Claim {row.number} is {row.get_status_display().lower()}; correct the claim that took"
+            " its place.",
             code="not_allowed",
         )
     if row.status in IN_FLIGHT:
         row.extra = {**row.extra, "correct": {"reason": reason[:200], "void": voids}}
         row.save(update_fields=["extra"])
         record_steps(
-            [step(row, "claim.correction_waits", "Correction waits for the payer's answer", reason=reason)],
+            [
+                step(
+                    row,
+                    "claim.correction_waits",
+                    "Correction waits for the payer's answer",
+                    reason=reason,
+                )
+            ],
             actor=actor,
             at=at,
         )
         return Correction(
             Route.WAITING,
             None,
-            f"{row.payer.name} has not answered claim {row.number} yet; it is corrected when its number is known.",
+            f"{row.payer.name} has not answered claim {row.number} yet; it is corrected when its"
+            " number is known.",
         )
     takes = row.payer.accepts_replacement and row.payer.kind != PayerKind.MEDICARE
     if not takes:
         if unprocessable and not voids:
             require_move(row, ClaimStatus.REPLACED)
             made = _copy(row, charges, changes, reason, frequency="1", actor=actor, at=at)
-            _move(row, ClaimStatus.REPLACED, f"A new claim {made.number} takes its place", actor=actor, at=at)
-            return _finish(made, Route.NEW_CLAIM, f"Claim {made.number} goes as a new original.", actor=actor, at=at)
+            _move(
+                row,
+                ClaimStatus.REPLACED,
+                f"A new claim {made.number} takes its place",
+                actor=actor,
+                at=at,
+            )
+            return _finish(
+                made,
+                Route.NEW_CLAIM,
+                f"Claim {made.number} goes as a new original.",
+                actor=actor,
+                at=at,
+            )
         return _reopen(row, reason, voids=voids, actor=actor, at=at)
     if not row.payer_control_number:
         raise Refused(
-            f"The payer's number of claim {row.number} is not known, and a correction must carry it.",
+            f"The payer's number of claim {row.number} is not known, and a correction must"
+            " carry it.",
             code="no_payer_number",
             field="payer_control_number",
             fix="Wait for the 277CA or remittance, or ask the payer (276).",
@@ -297,7 +376,9 @@ def _reopen(row: Claim, reason: str, *, voids: bool, actor: Actor, at: datetime)
         at=at,
     )
     record_steps([step(row, "claim.reopening", title[:300], reason=reason)], actor=actor, at=at)
-    return Correction(Route.REOPENING, None, f"{row.payer.name} takes no replacement claims. {REOPEN}")
+    return Correction(
+        Route.REOPENING, None, f"{row.payer.name} takes no replacement claims. {REOPEN}"
+    )
 
 
 def _copy(
@@ -312,32 +393,57 @@ def _copy(
 ) -> Claim:
     """A claim in place of another: same people and payer, the same lines or those of `charges`."""
     old_lines = list(
-        row.lines.select_related("charge__exam__authorization", "charge__exam__ordered_exam__order").order_by("number")
+        row.lines.select_related(
+            "charge__exam__authorization", "charge__exam__ordered_exam__order"
+        ).order_by("number")
     )
     made = Claim(
         organization=row.organization,
         frequency=frequency,
         replaces=row,
         corrected_deadline=row.corrected_deadline,
-        extra={k: v for k, v in row.extra.items() if k not in ("correct", "repairs", "own_control_number")},
+        extra={
+            k: v
+            for k, v in row.extra.items()
+            if k not in ("correct", "repairs", "own_control_number")
+        },
         clean_first_pass=None,
         **{
             name: getattr(row, name)
             for name in (
-                "patient_id", "coverage_id", "payer_id", "site_id", "rank", "form", "primary_claim_id", "pos", "service_date", "diagnoses",
-                "total", "expected", "authorization_number", "referring_npi", "ordering_npi", "rendering_npi", "note", "filing_deadline",
+                "patient_id",
+                "coverage_id",
+                "payer_id",
+                "site_id",
+                "rank",
+                "form",
+                "primary_claim_id",
+                "pos",
+                "service_date",
+                "diagnoses",
+                "total",
+                "expected",
+                "authorization_number",
+                "referring_npi",
+                "ordering_npi",
+                "rendering_npi",
+                "note",
+                "filing_deadline",
             )
         },
-    )  # fmt: skip
+    )
     made.payer_control_number = row.payer_control_number if frequency in ("7", "8") else ""
     claims_number([made])
     if charges is not None:
         made.diagnoses = (
-            list(dict.fromkeys(code for c in charges for code in diagnoses_of(c)))[:MOST_DIAGNOSES] or row.diagnoses
+            list(dict.fromkeys(code for c in charges for code in diagnoses_of(c)))[:MOST_DIAGNOSES]
+            or row.diagnoses
         )
         made.total = sum((c.amount for c in charges), Decimal("0.00"))
         known = [c.expected for c in charges]
-        made.expected = None if None in known else sum((e for e in known if e is not None), Decimal("0.00"))
+        made.expected = (
+            None if None in known else sum((e for e in known if e is not None), Decimal("0.00"))
+        )
         made.service_date = min(c.service_date for c in charges)
         made.save(force_insert=True)
         lines = lines_of(made, charges)
@@ -371,7 +477,9 @@ def _copy(
     made.save()
     charges_on_claim([line.charge_id for line in lines])
     words = {"7": "Replacement", "8": "Void"}.get(frequency, "New claim")
-    exams = {line.charge_id: line.charge.exam_id for line in old_lines} | {c.pk: c.exam_id for c in charges or ()}
+    exams = {line.charge_id: line.charge.exam_id for line in old_lines} | {
+        c.pk: c.exam_id for c in charges or ()
+    }
     record_steps(
         [
             *steps_of_exams(
@@ -395,14 +503,27 @@ def _void_unfiled(row: Claim, reason: str, *, actor: Actor, at: datetime) -> Non
     _move(row, ClaimStatus.VOID, "Void before filing", actor=actor, at=at, reason=reason)
     if row.frequency == "1" and row.rank == 1:
         charges_off_claim(row.lines.values_list("charge_id", flat=True))
-    close_items(CLAIM, [row.pk], actor=actor, at=at, outcome="Claim void", queues=[EDITS, REJECTIONS, FILING])
+    close_items(
+        CLAIM,
+        [row.pk],
+        actor=actor,
+        at=at,
+        outcome="Claim void",
+        queues=[EDITS, REJECTIONS, FILING],
+    )
 
 
-def _move(row: Claim, status: str, sentence: str, *, actor: Actor, at: datetime, reason: str = "") -> None:
+def _move(
+    row: Claim, status: str, sentence: str, *, actor: Actor, at: datetime, reason: str = ""
+) -> None:
     old, row.status = row.status, status
     row.version += 1
     row.save(update_fields=["status", "version"])
-    record_steps([step(row, f"claim.{status}", sentence, old=old, new=status, reason=reason)], actor=actor, at=at)
+    record_steps(
+        [step(row, f"claim.{status}", sentence, old=old, new=status, reason=reason)],
+        actor=actor,
+        at=at,
+    )
 
 
 def _one(claim: Claim) -> Claim:
@@ -417,12 +538,14 @@ def _need(reason: str) -> None:
         raise Refused("Say why the claim is changed.", field="reason", code="missing")
 
 
-# --- charges that change after release -------------------------------------------------------------------------------
+# --- charges that change after release ------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ChargesChanged:
-    """What the event "charges.changed" says: charges of one exam that are void, and those that stand in their place."""
+    """What the event "charges.changed" says: charges of one exam that are void, and those that
+    stand in their place.
+    """
 
     exam_id: int
     old: Sequence[int]
@@ -432,11 +555,17 @@ class ChargesChanged:
 
 @transaction.atomic
 def charges_changed(
-    *, organization_id: int, changes: Sequence[ChargesChanged], actor: Actor, at: datetime | None = None
+    *,
+    organization_id: int,
+    changes: Sequence[ChargesChanged],
+    actor: Actor,
+    at: datetime | None = None,
 ) -> list[Correction]:
-    """Bring the claims of changed exams in line: what is unsent is rebuilt, what was filed is replaced (7), voided (8) or reopened.
+    """Bring the claims of changed exams in line: what is unsent is rebuilt, what was filed is
+    replaced (7), voided (8) or reopened.
 
-    New charges that no claim takes are built into one. Repeating changes nothing: void charges are on no live line any more.
+    New charges that no claim takes are built into one. Repeating changes nothing: void charges are
+    on no live line any more.
     """
     at = at or timezone.now()
     exams = {c.exam_id for c in changes}
@@ -447,33 +576,47 @@ def charges_changed(
         Q(charge_id__in=old) | Q(charge__exam_id__in=exams), organization_id=organization_id
     )
     rows = locked(
-        lines.exclude(claim__status__in=DEAD).exclude(claim__frequency="8").values_list("claim_id", flat=True)
+        lines.exclude(claim__status__in=DEAD)
+        .exclude(claim__frequency="8")
+        .values_list("claim_id", flat=True)
     )
     by_claim: dict[int, list[ClaimLine]] = defaultdict(list)
-    for line in ClaimLine.objects.filter(claim_id__in=[c.pk for c in rows]).select_related("charge").order_by("number"):
+    for line in (
+        ClaimLine.objects.filter(claim_id__in=[c.pk for c in rows])
+        .select_related("charge")
+        .order_by("number")
+    ):
         by_claim[line.claim_id].append(line)
     waiting = {
         c.pk: c
-        for c in Charge.objects.filter(pk__in=new, status=ChargeStatus.RELEASED)
-        .select_related(
-            "organization",
-            "exam__site",
-            "exam__coverage__payer",
-            "exam__authorization",
-            "exam__ordered_exam__order__ordering",
+        for c in (
+            Charge.objects.filter(pk__in=new, status=ChargeStatus.RELEASED)
+            .select_related(
+                "organization",
+                "exam__site",
+                "exam__coverage__payer",
+                "exam__authorization",
+                "exam__ordered_exam__order__ordering",
+            )
+            .order_by("id")
         )
-        .order_by("id")
     }
     done: list[Correction] = []
     for row in rows:
         own = by_claim[row.pk]
         gone = [line for line in own if line.charge_id in old]
         own_exams = {line.charge.exam_id for line in own}
-        arrivals = [c for c in waiting.values() if c.exam_id in own_exams and c.exam.coverage_id == row.coverage_id]
+        arrivals = [
+            c
+            for c in waiting.values()
+            if c.exam_id in own_exams and c.exam.coverage_id == row.coverage_id
+        ]
         late = bool(arrivals) and not gone
         if not gone and not arrivals:
             continue
-        reason = next((reasons[e].replace("_", " ") for e in own_exams if e in reasons), "charges changed")
+        reason = next(
+            (reasons[e].replace("_", " ") for e in own_exams if e in reasons), "charges changed"
+        )
         if row.status in EDITABLE:
             done.append(_rebuild(row, own, gone, arrivals, reason, actor=actor, at=at))
         elif late and not row.payer.accepts_replacement:
@@ -486,7 +629,15 @@ def charges_changed(
                 .order_by("id")
             )
             done.append(
-                _correct_filed(row, [*standing, *arrivals], Changes(), reason, unprocessable=False, actor=actor, at=at)
+                _correct_filed(
+                    row,
+                    [*standing, *arrivals],
+                    Changes(),
+                    reason,
+                    unprocessable=False,
+                    actor=actor,
+                    at=at,
+                )
             )
             if done[-1].route is Route.WAITING:
                 charges_on_claim([c.pk for c in arrivals])
@@ -495,7 +646,10 @@ def charges_changed(
     if waiting:
         made = claims_build(charge_ids=list(waiting), actor=actor, at=at)
         claims_scrub(claim_ids=made, actor=actor, at=at)
-        done += [Correction(Route.NEW_CLAIM, pk, "New charges stand on a claim of their own.") for pk in made]
+        done += [
+            Correction(Route.NEW_CLAIM, pk, "New charges stand on a claim of their own.")
+            for pk in made
+        ]
     return done
 
 
@@ -509,13 +663,19 @@ def _rebuild(
     actor: Actor,
     at: datetime,
 ) -> Correction:
-    """An unsent claim loses the lines of void charges and takes the new ones; without lines it is void."""
+    """An unsent claim loses the lines of void charges and takes the new ones; without lines it is
+    void.
+    """
     if len(gone) == len(own) and not arrivals:
         _void_unfiled(row, reason, actor=actor, at=at)
-        return Correction(Route.EDITED, row.pk, f"Claim {row.number} is void: nothing is left to bill.")
+        return Correction(
+            Route.EDITED, row.pk, f"Claim {row.number} is void: nothing is left to bill."
+        )
     kept = [line for line in own if line not in gone]
     ClaimLine.objects.filter(pk__in=[line.pk for line in gone]).delete()
-    codes = list(dict.fromkeys([*row.diagnoses, *(code for c in arrivals for code in diagnoses_of(c))]))
+    codes = list(
+        dict.fromkeys([*row.diagnoses, *(code for c in arrivals for code in diagnoses_of(c))])
+    )
     row.diagnoses = codes[:MOST_DIAGNOSES]
     last = max((line.number for line in own), default=0)
     fresh = lines_of(row, arrivals, first=last + 1)
@@ -524,7 +684,9 @@ def _rebuild(
     amounts = [*kept, *fresh]
     row.total = sum((line.amount for line in amounts), Decimal("0.00"))
     known = [line.expected for line in amounts]
-    row.expected = None if None in known else sum((e for e in known if e is not None), Decimal("0.00"))
+    row.expected = (
+        None if None in known else sum((e for e in known if e is not None), Decimal("0.00"))
+    )
     row.version += 1
     row.save()
     words = f"{len(gone)} lines out, {len(fresh)} in; now ${row.total:,.2f}"
@@ -534,8 +696,12 @@ def _rebuild(
 
 
 @transaction.atomic
-def corrections_due(*, organization_id: int, actor: Actor, at: datetime | None = None) -> list[Correction]:
-    """Corrections that waited for the payer's answer and can be made now: accepted or decided, with the payer's number; or rejected."""
+def corrections_due(
+    *, organization_id: int, actor: Actor, at: datetime | None = None
+) -> list[Correction]:
+    """Corrections that waited for the payer's answer and can be made now: accepted or decided, with
+    the payer's number; or rejected.
+    """
     at = at or timezone.now()
     rows = Claim.objects.filter(organization_id=organization_id, extra__has_key="correct").exclude(
         status__in=[*IN_FLIGHT, *DEAD]
@@ -552,7 +718,12 @@ def corrections_due(*, organization_id: int, actor: Actor, at: datetime | None =
         held = {line.charge_id for line in own}
         live = (ChargeStatus.RELEASED, ChargeStatus.BILLED)
         charges = list(
-            Charge.objects.filter(exam_id__in=exams, status__in=live, bill_as="ours", exam__coverage_id=row.coverage_id)
+            Charge.objects.filter(
+                exam_id__in=exams,
+                status__in=live,
+                bill_as="ours",
+                exam__coverage_id=row.coverage_id,
+            )
             .select_related("exam__authorization", "exam__ordered_exam__order")
             .order_by("id")
         )
@@ -562,7 +733,9 @@ def corrections_due(*, organization_id: int, actor: Actor, at: datetime | None =
             .exclude(claim__status__in=DEAD)
             .values_list("charge_id", flat=True)
         )
-        wanted = [] if told.get("void") else [c for c in charges if c.pk in held or c.pk not in busy]
+        wanted = (
+            [] if told.get("void") else [c for c in charges if c.pk in held or c.pk not in busy]
+        )
         if row.status in EDITABLE:
             gone = [line for line in own if line.charge_id not in {c.pk for c in wanted}]
             done.append(
@@ -579,23 +752,30 @@ def corrections_due(*, organization_id: int, actor: Actor, at: datetime | None =
         else:
             done.append(
                 _correct_filed(
-                    row, wanted, Changes(), str(told.get("reason", "")), unprocessable=False, actor=actor, at=at
+                    row,
+                    wanted,
+                    Changes(),
+                    str(told.get("reason", "")),
+                    unprocessable=False,
+                    actor=actor,
+                    at=at,
                 )
             )
     return done
 
 
-# --- the next payer --------------------------------------------------------------------------------------------------
+# --- the next payer -------------------------------------------------------------------------------
 
 
 @transaction.atomic
 def claim_secondary(
     *, decision: PayerDecision, actor: Actor, at: datetime | None = None, scrub: bool = True
 ) -> Claim | None:
-    """The claim to the next payer in rank, carrying the earlier one's decision line by line (loops 2320, 2430). None without such a coverage.
+    """The claim to the next payer in rank, carrying the earlier one's decision line by line (loops
+    2320, 2430). None without such a coverage.
 
-    Made once for each earlier claim: while it is unsent a newer decision replaces the older, afterwards it stays. Who makes many judges
-    them together afterwards (`scrub=False`).
+    Made once for each earlier claim: while it is unsent a newer decision replaces the older,
+    afterwards it stays. Who makes many judges them together afterwards (`scrub=False`).
     """
     at = at or timezone.now()
     rows = locked([decision.claim_id])
@@ -604,8 +784,13 @@ def claim_secondary(
     first = rows[0]
     day = first.service_date
     next_one = (
-        Coverage.objects.filter(patient_id=first.patient_id, active=True, rank__gt=first.coverage.rank)
-        .filter(Q(starts_on__isnull=True) | Q(starts_on__lte=day), Q(ends_on__isnull=True) | Q(ends_on__gte=day))
+        Coverage.objects.filter(
+            patient_id=first.patient_id, active=True, rank__gt=first.coverage.rank
+        )
+        .filter(
+            Q(starts_on__isnull=True) | Q(starts_on__lte=day),
+            Q(ends_on__isnull=True) | Q(ends_on__gte=day),
+        )
         .exclude(payer__kind=PayerKind.SELF_PAY)
         .exclude(status="inactive")
         .select_related("payer", "plan")
@@ -637,12 +822,17 @@ def claim_secondary(
     }
     earlier = [t for t in first.extra.get("cob", ()) if t["coverage_id"] != first.coverage_id]
     standing = (
-        Claim.objects.filter(primary_claim=first, coverage=next_one).exclude(status__in=DEAD).order_by("-id").first()
+        Claim.objects.filter(primary_claim=first, coverage=next_one)
+        .exclude(status__in=DEAD)
+        .order_by("-id")
+        .first()
     )
     if standing is not None:
         if standing.status in EDITABLE:
             standing.extra = {**standing.extra, "cob": [*earlier, told]}
-            standing.filing_deadline = filing_limit(next_one.payer, day, rank=2, primary_on=decision.paid_on)
+            standing.filing_deadline = filing_limit(
+                next_one.payer, day, rank=2, primary_on=decision.paid_on
+            )
             standing.version += 1
             standing.save(update_fields=["extra", "filing_deadline", "version"])
             if scrub:
@@ -656,16 +846,32 @@ def claim_secondary(
         rank=next_one.rank,
         primary_claim=first,
         expected=_next_expected(decision),
-        extra={**{k: v for k, v in first.extra.items() if k in ("related_cause", "accident_date", "accident_state")}, "cob": [*earlier, told]},
+        extra={
+            **{
+                k: v
+                for k, v in first.extra.items()
+                if k in ("related_cause", "accident_date", "accident_state")
+            },
+            "cob": [*earlier, told],
+        },
         filing_deadline=filing_limit(next_one.payer, day, rank=2, primary_on=decision.paid_on),
         **{
             name: getattr(first, name)
             for name in (
-                "patient_id", "site_id", "form", "pos", "service_date", "diagnoses", "total", "authorization_number", "referring_npi",
-                "ordering_npi", "rendering_npi",
+                "patient_id",
+                "site_id",
+                "form",
+                "pos",
+                "service_date",
+                "diagnoses",
+                "total",
+                "authorization_number",
+                "referring_npi",
+                "ordering_npi",
+                "rendering_npi",
             )
         },
-    )  # fmt: skip
+    )
     claims_number([made])
     made.save(force_insert=True)
     ClaimLine.objects.bulk_create(
@@ -699,7 +905,8 @@ def claim_secondary(
                 made,
                 [line.charge.exam_id for line in lines],
                 "claim.built",
-                f"Claim to {next_one.payer.name} after {first.payer.name} paid ${decision.paid:,.2f}",
+                f"Claim to {next_one.payer.name} after {first.payer.name} paid"
+                f" ${decision.paid:,.2f}",
                 new=ClaimStatus.DRAFT,
             ),
             step(first, "claim.forwarded", f"Claim {made.number} made for {next_one.payer.name}"),

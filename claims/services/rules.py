@@ -1,4 +1,6 @@
-"""Rules written by users (FEATURES E6, E7): versions that are never edited, a back-test before one is switched on, fail-closed."""
+"""Rules written by users (FEATURES E6, E7): versions that are never edited, a back-test before one
+is switched on, fail-closed.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,11 @@ class RuleProblems(Refused):
     def __init__(self, problems: list[Any]) -> None:
         self.problems = problems
         first = problems[0]
-        super().__init__(f"{first['field'] or 'Rule'}: {first['message']}", code="invalid_rule", field="definition")
+        super().__init__(
+            f"{first['field'] or 'Rule'}: {first['message']}",
+            code="invalid_rule",
+            field="definition",
+        )
 
 
 @transaction.atomic
@@ -50,7 +56,9 @@ def rule_save(
     number: int | None = None,
     at: datetime | None = None,
 ) -> PayerRule:
-    """Keep a rule as its next version, switched off. Raises RuleProblems with everything that is wrong."""
+    """Keep a rule as its next version, switched off. Raises RuleProblems with everything that is
+    wrong.
+    """
     actor.require("rules.edit")
     at = at or timezone.now()
     name = name.strip()
@@ -66,7 +74,9 @@ def rule_save(
     if number is None:
         number = next_control_number(organization_id, "RULE")
     else:
-        last = PayerRule.objects.filter(organization_id=organization_id, number=number).aggregate(Max("rule_version"))
+        last = PayerRule.objects.filter(organization_id=organization_id, number=number).aggregate(
+            Max("rule_version")
+        )
         if last["rule_version__max"] is None:
             raise Refused("This rule is not known.", code="not_found", status=404)
         version = last["rule_version__max"] + 1
@@ -88,13 +98,17 @@ def rule_save(
     )
     words = f"Rule {number} version {version} written: {rule.name}"
     record_steps(
-        [Step(organization_id, "rule.saved", words, data={"rule": number, "version": version})], actor=actor, at=at
+        [Step(organization_id, "rule.saved", words, data={"rule": number, "version": version})],
+        actor=actor,
+        at=at,
     )
     return rule
 
 
 def rule_backtest(*, rule: PayerRule, actor: Actor, at: datetime | None = None) -> dict[str, Any]:
-    """What the rule would have stopped among the claims of the last year (at most 5,000): claims, dollars, caught denials, false holds."""
+    """What the rule would have stopped among the claims of the last year (at most 5,000): claims,
+    dollars, caught denials, false holds.
+    """
     actor.require("rules.edit")
     at = at or timezone.now()
     day = timezone.localdate(at)
@@ -103,7 +117,10 @@ def rule_backtest(*, rule: PayerRule, actor: Actor, at: datetime | None = None) 
     )
     statuses = dict(rows.order_by("-first_submitted_at").values_list("id", "status")[:MOST_PAST])
     tested = back_test(
-        user_rule(rule), _past(statuses), as_of=day, reference=ReferenceFacts(procedures=procedure_rows())
+        user_rule(rule),
+        _past(statuses),
+        as_of=day,
+        reference=ReferenceFacts(procedures=procedure_rows()),
     )
     found = {
         "on": day.isoformat(),
@@ -133,29 +150,43 @@ def _past(statuses: Mapping[int, str]) -> Iterator[PastClaim]:
 
 
 @transaction.atomic
-def rule_switch(*, rule: PayerRule, on: bool, actor: Actor, at: datetime | None = None) -> PayerRule:
-    """Switch a version on (another version of the same rule goes off) or off. It must have been tested on past claims first (E7)."""
+def rule_switch(
+    *, rule: PayerRule, on: bool, actor: Actor, at: datetime | None = None
+) -> PayerRule:
+    """Switch a version on (another version of the same rule goes off) or off. It must have been
+    tested on past claims first (E7).
+    """
     actor.require("rules.edit")
     at = at or timezone.now()
     if on and not rule.backtest:
         raise Refused(
-            "Test the rule on past claims first.", code="untested", fix="Run the back-test, then switch the rule on."
+            "Test the rule on past claims first.",
+            code="untested",
+            fix="Run the back-test, then switch the rule on.",
         )
     if on and validate(rule.definition):
         raise RuleProblems(list(validate(rule.definition)))
     if on:
-        PayerRule.objects.filter(organization_id=rule.organization_id, number=rule.number, active=True).update(
-            active=False
-        )
+        PayerRule.objects.filter(
+            organization_id=rule.organization_id, number=rule.number, active=True
+        ).update(active=False)
     if not PayerRule.objects.filter(pk=rule.pk, active=not on).update(active=on):
         raise Conflict("Somebody has switched this rule already.")
     rule.active = on
     words = f"Rule {rule.number} version {rule.rule_version} switched {'on' if on else 'off'}"
     record_steps(
-        [Step(rule.organization_id, "rule.switched", words, data={"rule": rule.number, "on": on})], actor=actor, at=at
+        [Step(rule.organization_id, "rule.switched", words, data={"rule": rule.number, "on": on})],
+        actor=actor,
+        at=at,
     )
     return rule
 
 
 def _day(value: object) -> date | None:
-    return value if isinstance(value, date) else date.fromisoformat(value) if isinstance(value, str) and value else None
+    return (
+        value
+        if isinstance(value, date)
+        else date.fromisoformat(value)
+        if isinstance(value, str) and value
+        else None
+    )

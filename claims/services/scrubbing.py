@@ -1,4 +1,6 @@
-"""Judging claims before they leave (FEATURES E; DOMAIN E2): repairs recorded, findings kept with their fate, one status, one item."""
+"""Judging claims before they leave (FEATURES E; DOMAIN E2): repairs recorded, findings kept with
+their fate, one status, one item.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +33,21 @@ from rcm.x12 import Envelope
 SCRUBBABLE = (ClaimStatus.DRAFT, ClaimStatus.BLOCKED, ClaimStatus.READY, ClaimStatus.REJECTED)
 RUN_KIND = "scrub"
 CHUNK = 500
-VOID_FAMILIES = frozenset({"format", "identity", "duplicates", "timely", "engine", "userrules", "guide"})
+VOID_FAMILIES = frozenset(
+    {"format", "identity", "duplicates", "timely", "engine", "userrules", "guide"}
+)
 
 Key = tuple[int, int | None, str, str]
 
 
 @transaction.atomic
 def claims_scrub(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None = None) -> Scrubbed:
-    """Judge claims that have not been filed; each is blocked or ready afterwards. A fixed number of queries for any number.
+    """Judge claims that have not been filed; each is blocked or ready afterwards. A fixed number of
+    queries for any number.
 
-    Format repairs are applied and recorded (E9); findings that are gone are closed, those that a person accepted stay accepted as long
-    as they say the same. Claims already filed are passed over. Tables that are not loaded are named in the result.
+    Format repairs are applied and recorded (E9); findings that are gone are closed, those that a
+    person accepted stay accepted as long as they say the same. Claims already filed are passed
+    over. Tables that are not loaded are named in the result.
     """
     at = at or timezone.now()
     rows = [c for c in locked(claim_ids) if c.status in SCRUBBABLE]
@@ -58,8 +64,12 @@ def claims_scrub(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None 
     judged: list[tuple[Sheet, list[Finding]]] = []
     for organization_id in sorted({c.organization_id for c in rows}):
         own = [s for s in sheets if s.claim.organization_id == organization_id]
-        found = scrub_iter((s.facts for s in own), tables, as_of=day, rules=rules.get(organization_id, ()))
-        judged += [(s, [f for f in fs if _concerns(s, f)]) for s, fs in zip(own, found, strict=True)]
+        found = scrub_iter(
+            (s.facts for s in own), tables, as_of=day, rules=rules.get(organization_id, ())
+        )
+        judged += [
+            (s, [f for f in fs if _concerns(s, f)]) for s, fs in zip(own, found, strict=True)
+        ]
     _guide_again(judged, at)
     accepted = _keep_findings(judged, at)
     steps: list[Step] = []
@@ -82,27 +92,48 @@ def claims_scrub(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None 
         if blocking:
             specs.append(_item(sheet, blocking, findings, at, policy[claim.organization_id]))
     claims = [s.claim for s, _ in judged]
-    fields = ["status", "clean_first_pass", "scrubbed_at", "version", "diagnoses", "authorization_number", "extra"]
+    fields = [
+        "status",
+        "clean_first_pass",
+        "scrubbed_at",
+        "version",
+        "diagnoses",
+        "authorization_number",
+        "extra",
+    ]
     rewrite(claims, fields)
     record_steps(steps, actor=actor, at=at)
     open_items(specs, actor=actor, at=at)
-    close_items(CLAIM, result.ready_ids, actor=actor, at=at, outcome="Edits pass", queues=[EDITS, REJECTIONS, FILING])
+    close_items(
+        CLAIM,
+        result.ready_ids,
+        actor=actor,
+        at=at,
+        outcome="Edits pass",
+        queues=[EDITS, REJECTIONS, FILING],
+    )
     result.ready, result.blocked = len(result.ready_ids), len(result.blocked_ids)
     return result
 
 
 def _concerns(sheet: Sheet, finding: Finding) -> bool:
-    """What a house need not keep is told once for the batch; a void only has to be well formed and in time, its services are taken back."""
-    return finding.edit_id != NOT_KEPT and (sheet.facts.frequency != "8" or finding.family in VOID_FAMILIES)
+    """What a house need not keep is told once for the batch; a void only has to be well formed and
+    in time, its services are taken back.
+    """
+    return finding.edit_id != NOT_KEPT and (
+        sheet.facts.frequency != "8" or finding.family in VOID_FAMILIES
+    )
 
 
 def _guide_again(judged: Sequence[tuple[Sheet, list[Finding]]], at: datetime) -> None:
-    """Claims that the guide check has stopped before are checked by it again: the edits alone would let them pass."""
+    """Claims that the guide check has stopped before are checked by it again: the edits alone would
+    let them pass.
+    """
     ids = [s.claim.pk for s, _ in judged]
     stopped = set(
-        ScrubFinding.objects.filter(claim_id__in=ids, edit=guide.GUIDE, cleared_at__isnull=True).values_list(
-            "claim_id", flat=True
-        )
+        ScrubFinding.objects.filter(
+            claim_id__in=ids, edit=guide.GUIDE, cleared_at__isnull=True
+        ).values_list("claim_id", flat=True)
     )
     envelope = Envelope("CHECK", "CHECK", 1, timezone.localdate(at))
     for sheet, findings in judged:
@@ -112,9 +143,13 @@ def _guide_again(judged: Sequence[tuple[Sheet, list[Finding]]], at: datetime) ->
 
 def active_rules(organization_ids: Iterable[int], day: date) -> dict[int, list[UserRule]]:
     """The rules of users that are switched on, by organization (FEATURES E6)."""
-    rows = PayerRule.objects.filter(organization_id__in=list(organization_ids), active=True, effective_from__lte=day)
+    rows = PayerRule.objects.filter(
+        organization_id__in=list(organization_ids), active=True, effective_from__lte=day
+    )
     found: dict[int, list[UserRule]] = {}
-    for row in rows.filter(Q(effective_to__isnull=True) | Q(effective_to__gte=day)).order_by("number"):
+    for row in rows.filter(Q(effective_to__isnull=True) | Q(effective_to__gte=day)).order_by(
+        "number"
+    ):
         found.setdefault(row.organization_id, []).append(user_rule(row))
     return found
 
@@ -123,18 +158,26 @@ def user_rule(row: PayerRule) -> UserRule:
     return UserRule(str(row.number), row.rule_version, row.name, row.definition)
 
 
-# --- one claim's result ----------------------------------------------------------------------------------------------
+# --- one claim's result ---------------------------------------------------------------------------
 
 
 def _key(sheet: Sheet, finding: Finding) -> Key:
-    line = next((x.pk for x in sheet.lines if x.number == finding.line), None) if finding.line else None
+    line = (
+        next((x.pk for x in sheet.lines if x.number == finding.line), None)
+        if finding.line
+        else None
+    )
     return (sheet.claim.pk, line, finding.edit_id, finding.sentence[:300])
 
 
 def _keep_findings(judged: Sequence[tuple[Sheet, list[Finding]]], at: datetime) -> set[Key]:
     """Write what is new, close what is gone; returns the findings that a person has accepted."""
-    open_rows = ScrubFinding.objects.filter(claim_id__in=[s.claim.pk for s, _ in judged], cleared_at__isnull=True)
-    live: dict[Key, ScrubFinding] = {(r.claim_id, r.line_id, r.edit, r.sentence): r for r in open_rows}
+    open_rows = ScrubFinding.objects.filter(
+        claim_id__in=[s.claim.pk for s, _ in judged], cleared_at__isnull=True
+    )
+    live: dict[Key, ScrubFinding] = {
+        (r.claim_id, r.line_id, r.edit, r.sentence): r for r in open_rows
+    }
     seen: set[Key] = set()
     fresh: list[ScrubFinding] = []
     accepted: set[Key] = set()
@@ -171,13 +214,16 @@ def _keep_findings(judged: Sequence[tuple[Sheet, list[Finding]]], at: datetime) 
 
 
 def may_override(edit_id: str) -> bool:
-    """Whether a person may accept a finding of this edit. The user's own rules and unknown tables may be; an edit that broke and what the
-    guide says may not."""
+    """Whether a person may accept a finding of this edit. The user's own rules and unknown tables
+    may be; an edit that broke and what the guide says may not.
+    """
     return overridable(edit_id) or edit_id.startswith("USR-")
 
 
 def _apply_repairs(sheet: Sheet, result: Scrubbed) -> list[Step]:
-    """Write repaired codes and numbers into the claim; tell once which fields were repaired, without their values."""
+    """Write repaired codes and numbers into the claim; tell once which fields were repaired,
+    without their values.
+    """
     claim, facts = sheet.claim, sheet.facts
     if not sheet.repairs:
         return []
@@ -195,7 +241,10 @@ def _apply_repairs(sheet: Sheet, result: Scrubbed) -> list[Step]:
     fresh = sorted({(r.field, r.rule, str(r.line or "")) for r in sheet.repairs} - told)
     if not fresh:
         return []
-    claim.extra = {**claim.extra, "repairs": sorted([*claim.extra.get("repairs", []), *map(list, fresh)])}
+    claim.extra = {
+        **claim.extra,
+        "repairs": sorted([*claim.extra.get("repairs", []), *map(list, fresh)]),
+    }
     fields = list(dict.fromkeys(field.replace("_", " ").replace(".", " ") for field, _, _ in fresh))
     words = ", ".join(fields[:3]) + (f" and {len(fields) - 3} more" if len(fields) > 3 else "")
     return [
@@ -219,11 +268,17 @@ def _judged(claim: Claim, old: str, blocking: Sequence[Finding]) -> Step:
             new=claim.status,
             data={"edits": [f.edit_id for f in blocking]},
         )
-    return step(claim, "claim.ready", "Every edit passes: ready to submit", old=old, new=claim.status)
+    return step(
+        claim, "claim.ready", "Every edit passes: ready to submit", old=old, new=claim.status
+    )
 
 
 def _item(
-    sheet: Sheet, blocking: Sequence[Finding], findings: Sequence[Finding], at: datetime, policy: Any
+    sheet: Sheet,
+    blocking: Sequence[Finding],
+    findings: Sequence[Finding],
+    at: datetime,
+    policy: Any,
 ) -> ItemSpec:
     first = blocking[0]
     more = len(blocking) - 1
@@ -247,17 +302,23 @@ def _item(
     )
 
 
-# --- a person's decision ---------------------------------------------------------------------------------------------
+# --- a person's decision --------------------------------------------------------------------------
 
 
 @transaction.atomic
-def finding_override(*, finding: ScrubFinding, reason: str, actor: Actor, at: datetime | None = None) -> Scrubbed:
-    """Accept one finding with a reason (FEATURES E10); the claim is judged again. Some edits nobody may wave through."""
+def finding_override(
+    *, finding: ScrubFinding, reason: str, actor: Actor, at: datetime | None = None
+) -> Scrubbed:
+    """Accept one finding with a reason (FEATURES E10); the claim is judged again. Some edits nobody
+    may wave through.
+    """
     actor.require("claim.override")
     at = at or timezone.now()
     reason = reason.strip()
     if not reason:
-        raise Refused("Say why this finding does not stop the claim.", field="reason", code="missing")
+        raise Refused(
+            "Say why this finding does not stop the claim.", field="reason", code="missing"
+        )
     if not may_override(finding.edit):
         raise Refused(
             f"Edit {finding.edit} cannot be overridden: {finding.fix}",
@@ -296,31 +357,56 @@ def finding_restore(*, finding: ScrubFinding, actor: Actor, at: datetime | None 
         .update(overridden_by="", override_reason="")
     ):
         raise Conflict("This finding is gone or was never accepted.")
-    record_steps([step(finding.claim, "claim.override_ended", f"{finding.edit} stops again")], actor=actor, at=at)
+    record_steps(
+        [step(finding.claim, "claim.override_ended", f"{finding.edit} stops again")],
+        actor=actor,
+        at=at,
+    )
     return claims_scrub(claim_ids=[finding.claim_id], actor=actor, at=at)
 
 
-# --- as a batch ------------------------------------------------------------------------------------------------------
+# --- as a batch -----------------------------------------------------------------------------------
 
 
 @transaction.atomic
 def scrub_start(
-    *, organization_id: int, claim_ids: Sequence[int] | None = None, actor: Actor, at: datetime | None = None
+    *,
+    organization_id: int,
+    claim_ids: Sequence[int] | None = None,
+    actor: Actor,
+    at: datetime | None = None,
 ) -> JobRun:
-    """Queue a scrub of these claims, or of every claim that has not been filed. The batch worker runs it (`scrub_run`)."""
+    """Queue a scrub of these claims, or of every claim that has not been filed. The batch worker
+    runs it (`scrub_run`).
+    """
     actor.require("claim.edit")
     if claim_ids is None:
-        total = Claim.objects.filter(organization_id=organization_id, status__in=SCRUBBABLE[:3]).count()
+        total = Claim.objects.filter(
+            organization_id=organization_id, status__in=SCRUBBABLE[:3]
+        ).count()
         title, params = "Scrub every unsent claim", {}
     else:
-        total, title, params = len(claim_ids), f"Scrub {len(claim_ids):,} claims", {"claim_ids": list(claim_ids)}
+        total, title, params = (
+            len(claim_ids),
+            f"Scrub {len(claim_ids):,} claims",
+            {"claim_ids": list(claim_ids)},
+        )
     return run_create(
-        organization_id=organization_id, kind=RUN_KIND, title=title, params=params, actor=actor, total=total
+        organization_id=organization_id,
+        kind=RUN_KIND,
+        title=title,
+        params=params,
+        actor=actor,
+        total=total,
     )
 
 
-def scrub_run(run_id: int, *, organization_id: int, at: datetime | None = None, chunk: int = CHUNK) -> dict[str, Any]:
-    """Do a queued scrub, chunk by chunk, each its own transaction with its progress. Safe to run twice; call outside a transaction."""
+def scrub_run(
+    run_id: int, *, organization_id: int, at: datetime | None = None, chunk: int = CHUNK
+) -> dict[str, Any]:
+    """Do a queued scrub, chunk by chunk, each its own transaction with its progress. Safe to run
+    twice; call outside a transaction.
+    """
     actor = Actor.system("scrub", [organization_id])
     with scope(actor):
         run = run_claim(run_id, at=at)

@@ -1,4 +1,6 @@
-"""What every verb of the phase shares: locks, moves by the table of statuses, the claim's own step and work item."""
+"""What every verb of the phase shares: locks, moves by the table of statuses, the claim's own step
+and work item.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,29 @@ from rcm.audit.services import Step
 from rcm.worklist.services import ItemSpec
 
 EDITS, REJECTIONS, MISSING, SILENT, FILING, CORRECTIONS = (
-    "scrub_edits", "rejections", "missing_acks", "silent_payers", "filing_limit", "claim_corrections",
-)  # fmt: skip
+    "scrub_edits",
+    "rejections",
+    "missing_acks",
+    "silent_payers",
+    "filing_limit",
+    "claim_corrections",
+)
 CLAIM, SUBMISSION = "claim", "submission"
 
 
 def locked(claim_ids: Iterable[int]) -> list[Claim]:
     """The claims, locked in one order, with what their steps and items name."""
     rows = Claim.objects.select_for_update(of=("self",)).filter(pk__in=list(claim_ids))
-    return list(rows.select_related("patient", "payer", "coverage__plan", "site", "organization").order_by("id"))
+    return list(
+        rows.select_related("patient", "payer", "coverage__plan", "site", "organization").order_by(
+            "id"
+        )
+    )
 
 
 def rewrite(rows: Sequence[Model], fields: Sequence[str]) -> None:
-    """Write these fields of many rows of one table in one statement for each thousand rows: UPDATE … FROM (VALUES …).
+    """Write these fields of many rows of one table in one statement for each thousand rows: UPDATE
+    … FROM (VALUES …).
 
     The same as `bulk_update`, whose expression for each value costs more than the row itself.
     """
@@ -47,7 +59,13 @@ def rewrite(rows: Sequence[Model], fields: Sequence[str]) -> None:
     types = ["bigint", *(_plain(column.db_type(connection)) for column in columns)]
     template = f"({', '.join(f'%s::{kind}' for kind in types)})"
     values = [
-        (row.pk, *(column.get_db_prep_save(getattr(row, column.attname), connection) for column in columns))
+        (
+            row.pk,
+            *(
+                column.get_db_prep_save(getattr(row, column.attname), connection)
+                for column in columns
+            ),
+        )
         for row in rows
     ]
     with connection.cursor() as cursor:
@@ -67,20 +85,29 @@ def may_move(claim: Claim, status: str) -> bool:
 def require_move(claim: Claim, status: str) -> None:
     if not may_move(claim, status):
         raise Refused(
-            f"Claim {claim.number} is {claim.get_status_display().lower()}; it cannot become {ClaimStatus(status).label.lower()}.",
+            f"Claim {claim.number} is {claim.get_status_display().lower()}; it cannot become"
+            f" {ClaimStatus(status).label.lower()}.",
             code="not_allowed",
         )
 
 
 def step(claim: Claim, verb: str, sentence: str, **more: Any) -> Step:
     """A step of the claim's timeline."""
-    keys: dict[str, int | None] = {"claim_id": claim.pk, "patient_id": claim.patient_id, **more.pop("keys", {})}
+    keys: dict[str, int | None] = {
+        "claim_id": claim.pk,
+        "patient_id": claim.patient_id,
+        **more.pop("keys", {}),
+    }
     return Step(claim.organization_id, verb, sentence, keys, **more)
 
 
-def steps_of_exams(claim: Claim, exam_ids: Iterable[int], verb: str, sentence: str, **more: Any) -> list[Step]:
+def steps_of_exams(
+    claim: Claim, exam_ids: Iterable[int], verb: str, sentence: str, **more: Any
+) -> list[Step]:
     """The same step for each exam, so that each exam's timeline leads to its claim."""
-    return [step(claim, verb, sentence, keys={"exam_id": pk}, **more) for pk in sorted(set(exam_ids))]
+    return [
+        step(claim, verb, sentence, keys={"exam_id": pk}, **more) for pk in sorted(set(exam_ids))
+    ]
 
 
 def exam_words(lines: Iterable[ClaimLine]) -> str:
@@ -101,7 +128,9 @@ def item(
     facts: Mapping[str, Any] | None = None,
     tags: Iterable[str] = (),
 ) -> ItemSpec:
-    """A work item about a claim: dollars are what it should bring, the deadline its filing limit."""
+    """A work item about a claim: dollars are what it should bring, the deadline its filing
+    limit.
+    """
     own = list(lines)
     exams = {line.charge.exam_id for line in own}
     deadline = claim.filing_deadline if claim.frequency == "1" else claim.corrected_deadline
@@ -135,7 +164,9 @@ def item(
 
 
 def _at_stake(claim: Claim, lines: Sequence[ClaimLine]) -> Decimal:
-    """What the claim should bring: its expected payment, else the part of it that is known, else its charge."""
+    """What the claim should bring: its expected payment, else the part of it that is known, else
+    its charge.
+    """
     if claim.expected is not None:
         return claim.expected
     known = [line.expected for line in lines if line.expected is not None]

@@ -1,4 +1,6 @@
-"""Files of claims (FEATURES F1, F5, F6, E11): each through the guide check, stored, sent by the exchange room, never twice (RELIABILITY R7)."""
+"""Files of claims (FEATURES F1, F5, F6, E11): each through the guide check, stored, sent by the
+exchange room, never twice (RELIABILITY R7).
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ class Difference:
 
 @dataclass(slots=True)
 class Preview:
-    """What submitting one claim would do: where it goes and what changed since it last went; `stops` says why it will not."""
+    """What submitting one claim would do: where it goes and what changed since it last went;
+    `stops` says why it will not.
+    """
 
     claim: Claim
     connection: str = ""
@@ -77,11 +81,15 @@ class Preview:
 
 
 @transaction.atomic
-def claims_submit(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None = None) -> Submitted:
-    """Write the ready claims among these into files, one for each organization, form and connection, of at most 5,000 claims.
+def claims_submit(
+    *, claim_ids: Iterable[int], actor: Actor, at: datetime | None = None
+) -> Submitted:
+    """Write the ready claims among these into files, one for each organization, form and
+    connection, of at most 5,000 claims.
 
-    Each file passes the guide check as a whole; a claim that fails it is blocked with the finding and stays behind. The claims are
-    locked first: of two people who submit the same claims one does, the other is told. The bytes leave after commit by the outbox.
+    Each file passes the guide check as a whole; a claim that fails it is blocked with the finding
+    and stays behind. The claims are locked first: of two people who submit the same claims one
+    does, the other is told. The bytes leave after commit by the outbox.
     """
     actor.require("claim.submit")
     at = at or timezone.now()
@@ -91,7 +99,13 @@ def claims_submit(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None
         if claim.status == ClaimStatus.READY:
             ready.append(claim)
         else:
-            result.held.append(Held(claim.pk, claim.number, f"It is {claim.get_status_display().lower()}, not ready."))
+            result.held.append(
+                Held(
+                    claim.pk,
+                    claim.number,
+                    f"It is {claim.get_status_display().lower()}, not ready.",
+                )
+            )
     if not ready:
         return result
     routes = _routes(ready)
@@ -99,12 +113,17 @@ def claims_submit(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None
     for claim in ready:
         connection = routes.get((claim.organization_id, claim.form, claim.payer.code))
         if connection is None:
-            words = f"No connection takes a {claim.form} for {claim.payer.name}. Add one under Connections."
+            words = (
+                f"No connection takes a {claim.form} for {claim.payer.name}. Add one under"
+                " Connections."
+            )
             result.held.append(Held(claim.pk, claim.number, words))
         else:
             groups[(claim.organization_id, claim.form, connection.pk)].append(claim)
     connections = {c.pk: c for c in routes.values()}
-    sheets = {s.claim.pk: s for s in load_sheets([c.pk for group in groups.values() for c in group])}
+    sheets = {
+        s.claim.pk: s for s in load_sheets([c.pk for group in groups.values() for c in group])
+    }
     for (_, form, connection_id), group in groups.items():
         for start in range(0, len(group), MOST_CLAIMS):
             part = [sheets[c.pk] for c in group[start : start + MOST_CLAIMS]]
@@ -112,13 +131,19 @@ def claims_submit(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None
     return result
 
 
-def claims_submit_ready(*, organization_id: int, actor: Actor, at: datetime | None = None) -> Submitted:
-    """Submit everything that is ready, where the organization's policy lets clean claims leave by themselves."""
+def claims_submit_ready(
+    *, organization_id: int, actor: Actor, at: datetime | None = None
+) -> Submitted:
+    """Submit everything that is ready, where the organization's policy lets clean claims leave by
+    themselves.
+    """
     at = at or timezone.now()
     if not policies([organization_id], timezone.localdate(at))[organization_id].auto_submit:
         return Submitted()
     rows = Claim.objects.filter(organization_id=organization_id, status=ClaimStatus.READY)
-    ids = list(rows.order_by("filing_deadline", "id").values_list("id", flat=True)[: 2 * MOST_CLAIMS])
+    ids = list(
+        rows.order_by("filing_deadline", "id").values_list("id", flat=True)[: 2 * MOST_CLAIMS]
+    )
     return claims_submit(claim_ids=ids, actor=actor, at=at) if ids else Submitted()
 
 
@@ -127,7 +152,9 @@ def submit_preview(claim_ids: Iterable[int]) -> list[Preview]:
     sheets = load_sheets(claim_ids)
     routes = _routes([s.claim for s in sheets])
     latest: dict[int, SubmissionClaim] = {}
-    for row in SubmissionClaim.objects.filter(claim_id__in=[s.claim.pk for s in sheets]).order_by("id"):
+    for row in SubmissionClaim.objects.filter(claim_id__in=[s.claim.pk for s in sheets]).order_by(
+        "id"
+    ):
         latest[row.claim_id] = row
     previews = []
     for sheet in sheets:
@@ -151,11 +178,17 @@ def submit_preview(claim_ids: Iterable[int]) -> list[Preview]:
     return previews
 
 
-# --- one file --------------------------------------------------------------------------------------------------------
+# --- one file -------------------------------------------------------------------------------------
 
 
 def _file(
-    sheets: list[Sheet], form: str, connection: Connection, result: Submitted, *, actor: Actor, at: datetime
+    sheets: list[Sheet],
+    form: str,
+    connection: Connection,
+    result: Submitted,
+    *,
+    actor: Actor,
+    at: datetime,
 ) -> None:
     """Write, check, take out what fails, store, and move the claims on."""
     organization: Organization = sheets[0].claim.organization
@@ -168,7 +201,10 @@ def _file(
             break
         if 0 in faults:  # a fault of the whole file: nothing of it leaves
             faults = {s.claim.pk: faults[0] for s in sheets}
-        sheets, out = [s for s in sheets if s.claim.pk not in faults], [s for s in sheets if s.claim.pk in faults]
+        sheets, out = (
+            [s for s in sheets if s.claim.pk not in faults],
+            [s for s in sheets if s.claim.pk in faults],
+        )
         _block(out, faults, result, actor=actor, at=at)
     if not sheets:
         return
@@ -198,7 +234,9 @@ def _file(
     )
     SubmissionClaim.objects.bulk_create(
         [
-            SubmissionClaim(organization=organization, submission=submission, claim=s.claim, sent=as_sent(s))
+            SubmissionClaim(
+                organization=organization, submission=submission, claim=s.claim, sent=as_sent(s)
+            )
             for s in sheets
         ],
         batch_size=1000,
@@ -207,7 +245,14 @@ def _file(
     result.submission_ids.append(submission.pk)
 
 
-def _leave(sheets: Sequence[Sheet], submission: Submission, result: Submitted, *, actor: Actor, at: datetime) -> None:
+def _leave(
+    sheets: Sequence[Sheet],
+    submission: Submission,
+    result: Submitted,
+    *,
+    actor: Actor,
+    at: datetime,
+) -> None:
     claims = [s.claim for s in sheets]
     steps: list[Step] = []
     keys: dict[str, int | None] = {"interchange_id": submission.interchange_id}
@@ -217,13 +262,25 @@ def _leave(sheets: Sequence[Sheet], submission: Submission, result: Submitted, *
         claim.last_submitted_at = at
         claim.version += 1
         words = {"7": "as replacement", "8": "as void"}.get(claim.frequency, "")
-        sentence = f"Submitted {words} in file {submission.number} to {claim.payer.name}".replace("  ", " ")
+        sentence = f"Submitted {words} in file {submission.number} to {claim.payer.name}".replace(
+            "  ", " "
+        )
         steps.append(
-            step(claim, "claim.submitted", sentence, keys=keys, old=ClaimStatus.READY, new=ClaimStatus.SUBMITTED)
+            step(
+                claim,
+                "claim.submitted",
+                sentence,
+                keys=keys,
+                old=ClaimStatus.READY,
+                new=ClaimStatus.SUBMITTED,
+            )
         )
     rewrite(claims, ["status", "first_submitted_at", "last_submitted_at", "version"])
     originals = {
-        c.pk: c for c in locked({c.replaces_id for c in claims if c.replaces_id and c.frequency in _ORIGINAL_BECOMES})
+        c.pk: c
+        for c in locked(
+            {c.replaces_id for c in claims if c.replaces_id and c.frequency in _ORIGINAL_BECOMES}
+        )
     }
     moved = []
     for claim in claims:
@@ -234,7 +291,13 @@ def _leave(sheets: Sequence[Sheet], submission: Submission, result: Submitted, *
         if not may_move(original, status) or original.status == status:
             continue
         steps.append(
-            step(original, f"claim.{status}", f"Taken over by claim {claim.number}", old=original.status, new=status)
+            step(
+                original,
+                f"claim.{status}",
+                f"Taken over by claim {claim.number}",
+                old=original.status,
+                new=status,
+            )
         )
         original.status = status
         original.version += 1
@@ -243,13 +306,23 @@ def _leave(sheets: Sequence[Sheet], submission: Submission, result: Submitted, *
     record_steps(steps, actor=actor, at=at)
     ids = [c.pk for c in claims]
     close_items(
-        CLAIM, ids, actor=actor, at=at, outcome=f"Submitted in {submission.number}", queues=[EDITS, FILING, REJECTIONS]
+        CLAIM,
+        ids,
+        actor=actor,
+        at=at,
+        outcome=f"Submitted in {submission.number}",
+        queues=[EDITS, FILING, REJECTIONS],
     )
     result.claim_ids += ids
 
 
 def _block(
-    sheets: Sequence[Sheet], faults: dict[int, list[Finding]], result: Submitted, *, actor: Actor, at: datetime
+    sheets: Sequence[Sheet],
+    faults: dict[int, list[Finding]],
+    result: Submitted,
+    *,
+    actor: Actor,
+    at: datetime,
 ) -> None:
     """Claims that the guide refuses: blocked, with the finding and an item."""
     rows: list[ScrubFinding] = []
@@ -314,12 +387,18 @@ def guide_row(claim: Claim, finding: Finding, at: datetime) -> ScrubFinding:
 
 
 def _routes(claims: Sequence[Claim]) -> dict[tuple[int, str, str], Connection]:
-    """The connection for each organization, form and payer: one that names the payer, else one that takes all. One query."""
+    """The connection for each organization, form and payer: one that names the payer, else one that
+    takes all. One query.
+    """
     rows = Connection.objects.filter(
-        organization_id__in={c.organization_id for c in claims}, kind=ConnectionKind.HTTP, active=True
+        organization_id__in={c.organization_id for c in claims},
+        kind=ConnectionKind.HTTP,
+        active=True,
     ).order_by("id")
     connections = list(rows)
-    wanted: dict[tuple[int, str, str], Payer] = {(c.organization_id, c.form, c.payer.code): c.payer for c in claims}
+    wanted: dict[tuple[int, str, str], Payer] = {
+        (c.organization_id, c.form, c.payer.code): c.payer for c in claims
+    }
     found: dict[tuple[int, str, str], Connection] = {}
     for organization_id, form, code in wanted:
         fits = [
@@ -330,11 +409,13 @@ def _routes(claims: Sequence[Claim]) -> dict[tuple[int, str, str], Connection]:
             and code in c.config.get("payers", [code])
         ]
         if fits:
-            found[(organization_id, form, code)] = max(fits, key=lambda c: ("payers" in c.config, "sets" in c.config))
+            found[(organization_id, form, code)] = max(
+                fits, key=lambda c: ("payers" in c.config, "sets" in c.config)
+            )
     return found
 
 
-# --- what was said ---------------------------------------------------------------------------------------------------
+# --- what was said --------------------------------------------------------------------------------
 
 _LABELS = {
     "frequency": "Frequency",
@@ -364,7 +445,8 @@ def as_sent(sheet: Sheet) -> dict[str, Any]:
         "member_id": facts.member_id,
         "note": facts.note,
         "lines": [
-            f"{' '.join([x.code, *x.modifiers])} × {x.units.normalize():f} ${x.charge:.2f} dx {','.join(map(str, x.pointers))}"
+            f"{' '.join([x.code, *x.modifiers])} × {x.units.normalize():f} ${x.charge:.2f} dx"
+            f" {','.join(map(str, x.pointers))}"
             for x in facts.lines
         ],
     }
@@ -387,12 +469,14 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[Differenc
     return found
 
 
-# --- control proof ---------------------------------------------------------------------------------------------------
+# --- control proof --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Claims out = accepted + rejected + missing + waiting, for one file or one day (FEATURES F6)."""
+    """Claims out = accepted + rejected + missing + waiting, for one file or one day (FEATURES
+    F6).
+    """
 
     out: int
     accepted: int
@@ -412,30 +496,42 @@ class Proof:
 
 def proofs(submission_ids: Iterable[int]) -> dict[int, Proof]:
     """The control proof of each file, counted from the claims in it. One query."""
-    rows = SubmissionClaim.objects.filter(submission_id__in=list(submission_ids)).values_list("submission_id", "state")
+    rows = SubmissionClaim.objects.filter(submission_id__in=list(submission_ids)).values_list(
+        "submission_id", "state"
+    )
     found: dict[int, dict[str, int]] = defaultdict(dict)
     for submission_id, state, n in rows.annotate(n=Count("id")).order_by():
         found[submission_id][state] = n
     return {
-        pk: Proof(sum(states.values()), *(states.get(s, 0) for s in ("accepted", "rejected", "missing", "waiting")))
+        pk: Proof(
+            sum(states.values()),
+            *(states.get(s, 0) for s in ("accepted", "rejected", "missing", "waiting")),
+        )
         for pk, states in found.items()
     }
 
 
 @transaction.atomic
 def submissions_refresh(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
-    """Bring files up to date: sent or failed by their interchange, claims without an answer past the policy's hours counted as missing.
+    """Bring files up to date: sent or failed by their interchange, claims without an answer past
+    the policy's hours counted as missing.
 
-    One item for each file with missing claims, closed when they are answered. Returns how many claims are missing.
+    One item for each file with missing claims, closed when they are answered. Returns how many
+    claims are missing.
     """
     at = at or timezone.now()
     policy = policies([organization_id], timezone.localdate(at))[organization_id]
     built = Submission.objects.filter(
-        organization_id=organization_id, status__in=[SubmissionStatus.BUILT, SubmissionStatus.FAILED]
+        organization_id=organization_id,
+        status__in=[SubmissionStatus.BUILT, SubmissionStatus.FAILED],
     )
     failed: list[Submission] = []
     changed: list[Submission] = []
-    for row in built.select_related("interchange").defer("interchange__content").select_for_update(of=("self",)):
+    for row in (
+        built.select_related("interchange")
+        .defer("interchange__content")
+        .select_for_update(of=("self",))
+    ):
         if row.interchange.status == InterchangeStatus.SENT:
             row.status, row.sent_at = SubmissionStatus.SENT, row.interchange.processed_at or at
             changed.append(row)
@@ -457,11 +553,19 @@ def submissions_refresh(*, organization_id: int, actor: Actor, at: datetime | No
         actor=actor,
         at=at,
     )
-    late = SubmissionClaim.objects.filter(organization_id=organization_id, state=SubmissionState.WAITING)
-    late.filter(submission__sent_at__lt=at - policy.missing_after).update(state=SubmissionState.MISSING)
+    late = SubmissionClaim.objects.filter(
+        organization_id=organization_id, state=SubmissionState.WAITING
+    )
+    late.filter(submission__sent_at__lt=at - policy.missing_after).update(
+        state=SubmissionState.MISSING
+    )
     counts = list(
-        SubmissionClaim.objects.filter(organization_id=organization_id, state=SubmissionState.MISSING)
-        .values("submission_id", "submission__number", "submission__claims_count", "submission__sent_at")
+        SubmissionClaim.objects.filter(
+            organization_id=organization_id, state=SubmissionState.MISSING
+        )
+        .values(
+            "submission_id", "submission__number", "submission__claims_count", "submission__sent_at"
+        )
         .annotate(n=Count("id"))
         .order_by("submission_id")
     )
@@ -474,8 +578,14 @@ def submissions_refresh(*, organization_id: int, actor: Actor, at: datetime | No
             subject_type=SUBMISSION,
             subject_id=row["submission_id"],
             cause="missing",
-            title=f"{row['n']} of {row['submission__claims_count']} claims of file {row['submission__number']} have no acknowledgement",
-            fix="Ask the clearinghouse for the file's reports; send again only what it has not received.",
+            title=(
+                f"{row['n']} of {row['submission__claims_count']} claims of file"
+                f" {row['submission__number']} have no acknowledgement"
+            ),
+            fix=(
+                "Ask the clearinghouse for the file's reports; send again only what it has not"
+                " received."
+            ),
             due_at=at,
             dollars=dollars.get(row["submission_id"], Decimal("0.00")),
             deadline_on=deadlines.get(row["submission_id"]),
@@ -518,22 +628,32 @@ def _close_settled(organization_id: int, still: set[int], *, actor: Actor, at: d
     )
     done = [pk for pk in live.values_list("subject_id", flat=True) if pk not in still]
     done = list(
-        Submission.objects.filter(pk__in=done).exclude(status=SubmissionStatus.FAILED).values_list("id", flat=True)
+        Submission.objects.filter(pk__in=done)
+        .exclude(status=SubmissionStatus.FAILED)
+        .values_list("id", flat=True)
     )
-    close_items(SUBMISSION, done, actor=actor, at=at, outcome="Every claim is answered", queues=[MISSING])
+    close_items(
+        SUBMISSION, done, actor=actor, at=at, outcome="Every claim is answered", queues=[MISSING]
+    )
 
 
 def _missing_dollars(submission_ids: Sequence[int]) -> dict[int, Decimal]:
     found: dict[int, Decimal] = defaultdict(lambda: Decimal("0.00"))
-    rows = SubmissionClaim.objects.filter(submission_id__in=submission_ids, state=SubmissionState.MISSING)
-    for submission_id, expected, total in rows.values_list("submission_id", "claim__expected", "claim__total"):
+    rows = SubmissionClaim.objects.filter(
+        submission_id__in=submission_ids, state=SubmissionState.MISSING
+    )
+    for submission_id, expected, total in rows.values_list(
+        "submission_id", "claim__expected", "claim__total"
+    ):
         found[submission_id] += expected if expected is not None else total
     return found
 
 
 def _missing_deadlines(submission_ids: Sequence[int]) -> dict[int, date | None]:
     found: dict[int, date | None] = {}
-    rows = SubmissionClaim.objects.filter(submission_id__in=submission_ids, state=SubmissionState.MISSING)
+    rows = SubmissionClaim.objects.filter(
+        submission_id__in=submission_ids, state=SubmissionState.MISSING
+    )
     for submission_id, deadline in rows.values_list("submission_id", "claim__filing_deadline"):
         known = found.get(submission_id)
         found[submission_id] = deadline if known is None else min(known, deadline or known)
@@ -542,7 +662,9 @@ def _missing_deadlines(submission_ids: Sequence[int]) -> dict[int, date | None]:
 
 @transaction.atomic
 def filing_refresh(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
-    """Unsent claims that near their filing limit stand in a queue (DOMAIN E4); those already in one get it as a tag."""
+    """Unsent claims that near their filing limit stand in a queue (DOMAIN E4); those already in one
+    get it as a tag.
+    """
     at = at or timezone.now()
     day = timezone.localdate(at)
     policy = policies([organization_id], day)[organization_id]
@@ -565,9 +687,11 @@ def filing_refresh(*, organization_id: int, actor: Actor, at: datetime | None = 
         words = (
             f"{left} days left to file"
             if left > 0
-            else "Today is the last day to file"
-            if left == 0
-            else f"The filing limit passed {-left} days ago"
+            else (
+                "Today is the last day to file"
+                if left == 0
+                else f"The filing limit passed {-left} days ago"
+            )
         )
         specs.append(
             item(
@@ -575,9 +699,11 @@ def filing_refresh(*, organization_id: int, actor: Actor, at: datetime | None = 
                 FILING,
                 "filing_limit",
                 f"{words}; claim {claim.number} is {claim.get_status_display().lower()}",
-                fix="Send it first."
-                if left >= 0
-                else "Look for proof of an earlier filing; else it is a write-off decision.",
+                fix=(
+                    "Send it first."
+                    if left >= 0
+                    else "Look for proof of an earlier filing; else it is a write-off decision."
+                ),
                 at=at,
                 policy=policy,
                 lines=claim.lines.all(),

@@ -1,4 +1,6 @@
-"""The verbs of the front end. Every change of an intake row goes through one of these, each a transaction with an actor and a time."""
+"""The verbs of the front end. Every change of an intake row goes through one of these, each a
+transaction with an actor and a time.
+"""
 
 from __future__ import annotations
 

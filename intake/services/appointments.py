@@ -1,4 +1,6 @@
-"""Verbs on appointments: book, move, confirm, check in, complete, cancel, no-show; a gate that says stop stops them (FEATURES B6)."""
+"""Verbs on appointments: book, move, confirm, check in, complete, cancel, no-show; a gate that says
+stop stops them (FEATURES B6).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from intake.clearance import GateName, State, Verb, blocking
-from intake.models import APPOINTMENT_MOVES, Appointment, AppointmentStatus, Order, OrderedExam, OrderStatus, Patient
+from intake.models import (
+    APPOINTMENT_MOVES,
+    Appointment,
+    AppointmentStatus,
+    Order,
+    OrderedExam,
+    OrderStatus,
+    Patient,
+)
 from intake.services.gates import (
     GateAnswer,
     GateAsk,
@@ -50,14 +60,18 @@ def appointment_book(
     enforce: bool = True,
     at: datetime | None = None,
 ) -> Appointment:
-    """Put ordered exams on a site's calendar. A gate that already says stop refuses it (code `gate_stop`, 409).
+    """Put ordered exams on a site's calendar. A gate that already says stop refuses it (code
+    `gate_stop`, 409).
 
-    With `override_reason` and the permission the booking goes through and each override is kept. `enforce=False` records what another
-    scheduler has booked; its gates are computed by what follows the event "appointment.booked", and the board then shows the stop.
+    With `override_reason` and the permission the booking goes through and each override is kept.
+    `enforce=False` records what another scheduler has booked; its gates are computed by what
+    follows the event "appointment.booked", and the board then shows the stop.
     """
     actor.require("appointment.edit")
     at = at or timezone.now()
-    if site.organization_id != patient.organization_id or (actor.sites and site.pk not in actor.sites):
+    if site.organization_id != patient.organization_id or (
+        actor.sites and site.pk not in actor.sites
+    ):
         raise Refused("Choose one of your sites.", field="site", code="other_site")
     if any(e.patient_id != patient.pk for e in exams):
         raise Refused("These exams belong to another patient.", field="exams", code="other_patient")
@@ -99,7 +113,15 @@ def appointment_book(
         known = foreseen[GateName.AUTHORIZATION]
         with at_once():
             gate_decide(
-                [GateAnswer(appointment.pk, GateName.AUTHORIZATION, known.state, known.sentence, known.due)],
+                [
+                    GateAnswer(
+                        appointment.pk,
+                        GateName.AUTHORIZATION,
+                        known.state,
+                        known.sentence,
+                        known.due,
+                    )
+                ],
                 actor=actor,
                 at=at,
             )
@@ -107,7 +129,9 @@ def appointment_book(
         appointment.refresh_from_db()
         for name, gate in gates_of(appointment).items():
             if gate.state is State.STOP and name is not GateName.MONEY:
-                gate_override(appointment=appointment, gate=name, reason=override_reason, actor=actor, at=at)
+                gate_override(
+                    appointment=appointment, gate=name, reason=override_reason, actor=actor, at=at
+                )
     publish(
         "appointment.booked",
         organization_id=appointment.organization_id,
@@ -121,7 +145,9 @@ def appointment_book(
 def _list_total(exams: Sequence[OrderedExam], day: date) -> Decimal:
     if not exams:
         return Decimal("0.00")
-    prices = list_prices(organization_id=exams[0].organization_id, codes={e.code for e in exams}, on=day)
+    prices = list_prices(
+        organization_id=exams[0].organization_id, codes={e.code for e in exams}, on=day
+    )
     return sum((prices.get((e.code, ""), Decimal("0.00")) for e in exams), Decimal("0.00"))
 
 
@@ -143,7 +169,9 @@ def _orders_follow(order_ids: set[int]) -> None:
         states.setdefault(order_id, set()).add(status)
     for wanted in (OrderStatus.OPEN, OrderStatus.SCHEDULED, OrderStatus.COMPLETED):
         ids = [o for o, s in states.items() if _order_status(s) == wanted]
-        Order.objects.filter(pk__in=ids).exclude(status__in=[wanted, OrderStatus.CANCELLED]).update(status=wanted)
+        Order.objects.filter(pk__in=ids).exclude(status__in=[wanted, OrderStatus.CANCELLED]).update(
+            status=wanted
+        )
 
 
 def _order_status(states: set[str]) -> OrderStatus:
@@ -187,14 +215,23 @@ def _steps(
 
 def _payload(appointment: Appointment, exams: Sequence[OrderedExam] = ()) -> dict[str, Any]:
     ids = [e.pk for e in exams] or list(appointment.ordered_exams.values_list("id", flat=True))
-    return {"appointment_id": appointment.pk, "patient_id": appointment.patient_id, "ordered_exam_ids": ids}
+    return {
+        "appointment_id": appointment.pk,
+        "patient_id": appointment.patient_id,
+        "ordered_exam_ids": ids,
+    }
 
 
 def _locked(appointment: Appointment, version: int | None) -> Appointment:
-    row = Appointment.objects.select_for_update(of=("self",)).select_related("site", "patient").get(pk=appointment.pk)
+    row = (
+        Appointment.objects.select_for_update(of=("self",))
+        .select_related("site", "patient")
+        .get(pk=appointment.pk)
+    )
     if version is not None and row.version != version:
         raise Conflict(
-            "Somebody else has changed this appointment in the meantime. Here is the fresh one; look, then try again."
+            "Somebody else has changed this appointment in the meantime. Here is the fresh one;"
+            " look, then try again."
         )
     return row
 
@@ -210,14 +247,17 @@ def _go(
     reason: str = "",
     verb: Verb | None = None,
 ) -> Appointment:
-    """One status change: allowed by the table, not stopped by a gate, kept with actor and reason, published."""
+    """One status change: allowed by the table, not stopped by a gate, kept with actor and reason,
+    published.
+    """
     actor.require("appointment.edit")
     row = _locked(appointment, version)
     if row.status == to:
         return row
     if to not in APPOINTMENT_MOVES[row.status]:
         raise Refused(
-            f"An appointment that is {row.get_status_display().lower()} cannot become {AppointmentStatus(to).label.lower()}.",
+            f"An appointment that is {row.get_status_display().lower()} cannot become"
+            f" {AppointmentStatus(to).label.lower()}.",
             code="not_allowed",
             status=409,
         )
@@ -229,7 +269,13 @@ def _go(
     old = row.status
     payload = _payload(row)
     steps = _steps(
-        row, f"appointment.{to}", sentence, exam_ids=payload["ordered_exam_ids"], old=old, new=to, reason=reason
+        row,
+        f"appointment.{to}",
+        sentence,
+        exam_ids=payload["ordered_exam_ids"],
+        old=old,
+        new=to,
+        reason=reason,
     )
     record_steps(steps, actor=actor, at=at)
     row.status, row.version = to, row.version + 1
@@ -282,7 +328,9 @@ def appointment_check_in(
     enforce: bool = True,
     at: datetime | None = None,
 ) -> Appointment:
-    """The patient is here. Refused while a gate stops it or the authorization is open; asks the payer again (FEATURES A11)."""
+    """The patient is here. Refused while a gate stops it or the authorization is open; asks the
+    payer again (FEATURES A11).
+    """
     return _go(
         appointment,
         AppointmentStatus.ARRIVED,
@@ -298,7 +346,9 @@ def appointment_check_in(
 def appointments_check_in(
     *, appointments: Sequence[Appointment], actor: Actor, at: datetime | None = None
 ) -> dict[int, str]:
-    """Check in everybody of a list whom no gate stops; returns by appointment id the sentence of what stopped the others."""
+    """Check in everybody of a list whom no gate stops; returns by appointment id the sentence of
+    what stopped the others.
+    """
     actor.require("appointment.edit")
     at = at or timezone.now()
     ids = [a.pk for a in appointments]
@@ -314,17 +364,30 @@ def appointments_check_in(
         ):
             stops = blocking(gates_of(row), Verb.CHECK_IN)
             if stops:
-                refused[row.pk] = " ".join(f"{name.value.capitalize()}: {gate.sentence}" for name, gate in stops)
+                refused[row.pk] = " ".join(
+                    f"{name.value.capitalize()}: {gate.sentence}" for name, gate in stops
+                )
             elif AppointmentStatus.ARRIVED not in APPOINTMENT_MOVES[row.status]:
                 refused[row.pk] = f"The appointment is {row.get_status_display().lower()}."
             else:
-                _go(row, AppointmentStatus.ARRIVED, sentence="Patient arrived", actor=actor, at=at, version=None)
+                _go(
+                    row,
+                    AppointmentStatus.ARRIVED,
+                    sentence="Patient arrived",
+                    actor=actor,
+                    at=at,
+                    version=None,
+                )
     return refused
 
 
 @transaction.atomic
 def appointment_complete(
-    *, appointment: Appointment, actor: Actor, version: int | None = None, at: datetime | None = None
+    *,
+    appointment: Appointment,
+    actor: Actor,
+    version: int | None = None,
+    at: datetime | None = None,
 ) -> Appointment:
     """The exams were performed."""
     return _go(
@@ -339,7 +402,12 @@ def appointment_complete(
 
 @transaction.atomic
 def appointment_cancel(
-    *, appointment: Appointment, reason: str, actor: Actor, version: int | None = None, at: datetime | None = None
+    *,
+    appointment: Appointment,
+    reason: str,
+    actor: Actor,
+    version: int | None = None,
+    at: datetime | None = None,
 ) -> Appointment:
     """Cancel; the ordered exams are open again."""
     if not reason.strip():
@@ -357,7 +425,11 @@ def appointment_cancel(
 
 @transaction.atomic
 def appointment_no_show(
-    *, appointment: Appointment, actor: Actor, version: int | None = None, at: datetime | None = None
+    *,
+    appointment: Appointment,
+    actor: Actor,
+    version: int | None = None,
+    at: datetime | None = None,
 ) -> Appointment:
     """The patient did not come; the ordered exams are open again."""
     return _go(
@@ -386,7 +458,9 @@ def appointment_move(
     version: int | None = None,
     at: datetime | None = None,
 ) -> Appointment:
-    """Change time, site, room or exams; a cancelled or missed appointment is booked again. Stops like booking does."""
+    """Change time, site, room or exams; a cancelled or missed appointment is booked again. Stops
+    like booking does.
+    """
     actor.require("appointment.edit")
     at = at or timezone.now()
     row = _locked(appointment, version)
@@ -402,7 +476,9 @@ def appointment_move(
             status=409,
         )
     place = site or row.site
-    if place.organization_id != row.organization_id or (actor.sites and place.pk not in actor.sites):
+    if place.organization_id != row.organization_id or (
+        actor.sites and place.pk not in actor.sites
+    ):
         raise Refused("Choose one of your sites.", field="site", code="other_site")
     wanted = {"starts_at": starts_at, "site": site, "minutes": minutes, "resource": resource}
     changes = {k: v for k, v in wanted.items() if v is not None and getattr(row, k) != v}
@@ -425,7 +501,12 @@ def appointment_move(
     _attach(row, [*own, *fresh])
     record_steps(
         _steps(
-            row, "appointment.moved", f"Moved to {_when(row)} at {place.name}", old=old, new=row.status, reason=reason
+            row,
+            "appointment.moved",
+            f"Moved to {_when(row)} at {place.name}",
+            old=old,
+            new=row.status,
+            reason=reason,
         ),
         actor=actor,
         at=at,
@@ -434,7 +515,13 @@ def appointment_move(
         known = foreseen[GateName.AUTHORIZATION]
         with at_once():
             gate_decide(
-                [GateAnswer(row.pk, GateName.AUTHORIZATION, known.state, known.sentence, known.due)], actor=actor, at=at
+                [
+                    GateAnswer(
+                        row.pk, GateName.AUTHORIZATION, known.state, known.sentence, known.due
+                    )
+                ],
+                actor=actor,
+                at=at,
             )
             clearance_refresh([row.pk], actor=actor, at=at)
     else:
@@ -443,7 +530,11 @@ def appointment_move(
         row.refresh_from_db()
         for name, gate in gates_of(row).items():
             if gate.state is State.STOP and name is not GateName.MONEY:
-                gate_override(appointment=row, gate=name, reason=override_reason, actor=actor, at=at)
-    publish("appointment.booked", organization_id=row.organization_id, payload=_payload(row), due_at=at)
+                gate_override(
+                    appointment=row, gate=name, reason=override_reason, actor=actor, at=at
+                )
+    publish(
+        "appointment.booked", organization_id=row.organization_id, payload=_payload(row), due_at=at
+    )
     row.refresh_from_db()
     return row

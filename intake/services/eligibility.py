@@ -1,4 +1,6 @@
-"""Eligibility: ask, answer, drift, discovery, and the batch that verifies the days ahead (FEATURES A3 to A6, A11)."""
+"""Eligibility: ask, answer, drift, discovery, and the batch that verifies the days ahead (FEATURES
+A3 to A6, A11).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ from django.db.models import F
 from django.utils import timezone
 
 from intake.estimate import BenefitFact, CostSharing, cost_sharing
-from intake.models import Appointment, Benefit, CheckStatus, Coverage, CoverageStatus, EligibilityCheck, Patient
+from intake.models import (
+    Appointment,
+    Benefit,
+    CheckStatus,
+    Coverage,
+    CoverageStatus,
+    EligibilityCheck,
+    Patient,
+)
 from intake.services.gates import ELIGIBILITY_QUEUE, LIVE, clearance_refresh, local_day, upcoming
 from intake.services.partner import connection_for, envelope_for
 from intake.services.patients import coverage_add, coverage_update, older_coverages, patient_update
@@ -49,18 +59,26 @@ class Ask:
 
 @transaction.atomic
 def eligibility_ask(
-    *, asks: Sequence[Ask], actor: Actor, queue: str = WorkQueue.REALTIME, at: datetime | None = None
+    *,
+    asks: Sequence[Ask],
+    actor: Actor,
+    queue: str = WorkQueue.REALTIME,
+    at: datetime | None = None,
 ) -> list[EligibilityCheck]:
-    """Write the questions as 270, at most MOST_IN_FILE in one, keep them and let them leave after commit; the checks wait for their 271.
+    """Write the questions as 270, at most MOST_IN_FILE in one, keep them and let them leave after
+    commit; the checks wait for their 271.
 
-    A question that is already waiting is not asked twice. Raises Refused (code `no_connection`) when no partner takes it.
+    A question that is already waiting is not asked twice. Raises Refused (code `no_connection`)
+    when no partner takes it.
     """
     actor.require("eligibility.run")
     at = at or timezone.now()
     asks = [a for a in asks if a.coverage.payer.kind != "self_pay"]
     waiting = {
         (c.coverage_id, c.service_date): c
-        for c in EligibilityCheck.objects.filter(coverage__in=[a.coverage.pk for a in asks], status=CheckStatus.WAITING)
+        for c in EligibilityCheck.objects.filter(
+            coverage__in=[a.coverage.pk for a in asks], status=CheckStatus.WAITING
+        )
     }
     organizations = Organization.objects.in_bulk({a.coverage.organization_id for a in asks})
     connections: dict[tuple[int, int], Connection] = {}
@@ -87,7 +105,11 @@ def eligibility_ask(
             asked_at=at,
         )
         request = request_of(
-            coverage, organization=organization, service_date=ask.service_date, types=types, trace=check.trace
+            coverage,
+            organization=organization,
+            service_date=ask.service_date,
+            types=types,
+            trace=check.trace,
         )
         files.setdefault((organization.pk, connections[place].pk), []).append((check, request))
         waiting[key] = check
@@ -167,7 +189,11 @@ def asks_for(appointments: Iterable[Appointment]) -> list[Ask]:
 
 
 def appointments_verify(
-    *, appointments: Iterable[Appointment], actor: Actor, queue: str = WorkQueue.REALTIME, at: datetime | None = None
+    *,
+    appointments: Iterable[Appointment],
+    actor: Actor,
+    queue: str = WorkQueue.REALTIME,
+    at: datetime | None = None,
 ) -> list[EligibilityCheck]:
     """Ask for every active policy of these appointments' patients."""
     return eligibility_ask(asks=asks_for(appointments), actor=actor, queue=queue, at=at)
@@ -177,12 +203,18 @@ def appointments_verify(
 def coverage_discover(
     *, patient: Patient, service_date: date, actor: Actor, at: datetime | None = None
 ) -> list[EligibilityCheck]:
-    """Ask the payers of former policies, last verified first; one that says active is offered on the chart (FEATURES A6)."""
-    return eligibility_ask(asks=[Ask(c, service_date) for c in older_coverages(patient)], actor=actor, at=at)
+    """Ask the payers of former policies, last verified first; one that says active is offered on
+    the chart (FEATURES A6).
+    """
+    return eligibility_ask(
+        asks=[Ask(c, service_date) for c in older_coverages(patient)], actor=actor, at=at
+    )
 
 
 @transaction.atomic
-def coverage_reuse(*, coverage: Coverage, actor: Actor, rank: int = 1, at: datetime | None = None) -> Coverage:
+def coverage_reuse(
+    *, coverage: Coverage, actor: Actor, rank: int = 1, at: datetime | None = None
+) -> Coverage:
     """Take a former policy that verified back onto the chart."""
     return coverage_add(
         patient=coverage.patient,
@@ -195,24 +227,35 @@ def coverage_reuse(*, coverage: Coverage, actor: Actor, rank: int = 1, at: datet
     )
 
 
-# --- the answer ------------------------------------------------------------------------------------------------------
+# --- the answer -----------------------------------------------------------------------------------
 
 
 def answer_271(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
-    """Processor of inbound 271: each answer lands on its check by trace number, or by the question it came back on."""
+    """Processor of inbound 271: each answer lands on its check by trace number, or by the question
+    it came back on.
+    """
     try:
         responses = list(read_271(bytes(interchange.content)))
     except NotX12 as error:
         raise ParseProblem(str(error)) from error
     if not responses:
         raise ParseProblem("The 271 holds no answer about anybody.")
-    counts = {"answers": len(responses), "active": 0, "inactive": 0, "rejected": 0, "failed": 0, "repeated": 0}
+    counts = {
+        "answers": len(responses),
+        "active": 0,
+        "inactive": 0,
+        "rejected": 0,
+        "failed": 0,
+        "repeated": 0,
+    }
     traces = {t.number for r in responses for t in r.traces if t.number}
     by_trace = {
         c.trace: c
-        for c in EligibilityCheck.objects.select_for_update(of=("self",))
-        .filter(organization_id=interchange.organization_id, trace__in=traces)
-        .select_related("coverage__payer", "coverage__patient")
+        for c in (
+            EligibilityCheck.objects.select_for_update(of=("self",))
+            .filter(organization_id=interchange.organization_id, trace__in=traces)
+            .select_related("coverage__payer", "coverage__patient")
+        )
     }
     asked = list(
         EligibilityCheck.objects.filter(
@@ -243,7 +286,12 @@ def answer_271(interchange: Interchange, *, actor: Actor, at: datetime) -> Mappi
 
 
 def eligibility_answer(
-    *, check: EligibilityCheck, answer: Answer, response: Interchange | None, actor: Actor, at: datetime
+    *,
+    check: EligibilityCheck,
+    answer: Answer,
+    response: Interchange | None,
+    actor: Actor,
+    at: datetime,
 ) -> EligibilityCheck:
     """Keep one answer; see `eligibility_answers`."""
     eligibility_answers(answers=[(check, answer)], response=response, actor=actor, at=at)
@@ -252,23 +300,32 @@ def eligibility_answer(
 
 @transaction.atomic
 def eligibility_answers(
-    *, answers: Sequence[tuple[EligibilityCheck, Answer]], response: Interchange | None, actor: Actor, at: datetime
+    *,
+    answers: Sequence[tuple[EligibilityCheck, Answer]],
+    response: Interchange | None,
+    actor: Actor,
+    at: datetime,
 ) -> None:
-    """Keep answers: benefits, plan, differences, what changed since the answer before; settle coverages, gates and items.
+    """Keep answers: benefits, plan, differences, what changed since the answer before; settle
+    coverages, gates and items.
 
     A fixed number of queries for any number of answers, but for coverages that change.
     """
     if not answers:
         return
     coverage_ids = [c.coverage_id for c, _ in answers]
-    earlier = EligibilityCheck.objects.filter(coverage_id__in=coverage_ids, status__in=ANSWERED).order_by(
-        "coverage_id", "id"
-    )
+    earlier = EligibilityCheck.objects.filter(
+        coverage_id__in=coverage_ids, status__in=ANSWERED
+    ).order_by("coverage_id", "id")
     known: dict[int, list[EligibilityCheck]] = {}
     for row in earlier.prefetch_related("benefits"):
         known.setdefault(row.coverage_id, []).append(row)
     for check, answer in answers:
-        active = [c for c in known.get(check.coverage_id, ()) if c.status == CheckStatus.ACTIVE and c.pk < check.pk]
+        active = [
+            c
+            for c in known.get(check.coverage_id, ())
+            if c.status == CheckStatus.ACTIVE and c.pk < check.pk
+        ]
         _fill(check, answer, active[-1] if active else None, response, at)
     checks = [c for c, _ in answers]
     EligibilityCheck.objects.bulk_update(
@@ -357,7 +414,11 @@ def _settle_coverage(coverage: Coverage, answer: Answer, at: datetime) -> None:
 
 
 def _fill(
-    check: EligibilityCheck, answer: Answer, before: EligibilityCheck | None, response: Interchange | None, at: datetime
+    check: EligibilityCheck,
+    answer: Answer,
+    before: EligibilityCheck | None,
+    response: Interchange | None,
+    at: datetime,
 ) -> None:
     """Write one answer into its check (not saved)."""
     check.status = answer.status
@@ -372,9 +433,13 @@ def _fill(
 
 def _sentence(check: EligibilityCheck, coverage: Coverage) -> str:
     words = {
-        CheckStatus.ACTIVE: f"{coverage.payer.name}: active{', ' + check.plan_name if check.plan_name else ''}",
+        CheckStatus.ACTIVE: (
+            f"{coverage.payer.name}: active{', ' + check.plan_name if check.plan_name else ''}"
+        ),
         CheckStatus.INACTIVE: f"{coverage.payer.name}: not active",
-        CheckStatus.REJECTED: f"{coverage.payer.name} refused: {' '.join(r['sentence'] for r in check.rejection)}",
+        CheckStatus.REJECTED: (
+            f"{coverage.payer.name} refused: {' '.join(r['sentence'] for r in check.rejection)}"
+        ),
         CheckStatus.FAILED: f"{coverage.payer.name} did not answer",
     }
     return words[CheckStatus(check.status)]
@@ -383,7 +448,15 @@ def _sentence(check: EligibilityCheck, coverage: Coverage) -> str:
 def facts_of_benefits(rows: Iterable[Benefit]) -> list[BenefitFact]:
     return [
         BenefitFact(
-            b.kind, b.code, b.level, tuple(b.service_types), b.period, b.amount, b.percent, b.in_network, b.text
+            b.kind,
+            b.code,
+            b.level,
+            tuple(b.service_types),
+            b.period,
+            b.amount,
+            b.percent,
+            b.in_network,
+            b.text,
         )
         for b in rows
     ]
@@ -393,13 +466,24 @@ def sharing_of(
     check: EligibilityCheck, modality: str, table: Mapping[str, Any], *, in_network: bool = True
 ) -> CostSharing:
     """The cost sharing that one answer gives for a modality."""
-    return cost_sharing(facts_of_benefits(check.benefits.all()), service_types(table, modality), in_network=in_network)
+    return cost_sharing(
+        facts_of_benefits(check.benefits.all()),
+        service_types(table, modality),
+        in_network=in_network,
+    )
 
 
-def _drift(before: EligibilityCheck, check: EligibilityCheck, answer: Answer) -> list[dict[str, str]]:
-    """What changed since the last active answer; a deductible that was used up further is no news."""
+def _drift(
+    before: EligibilityCheck, check: EligibilityCheck, answer: Answer
+) -> list[dict[str, str]]:
+    """What changed since the last active answer; a deductible that was used up further is no
+    news.
+    """
     types = tuple(dict.fromkeys((check.service_type, "4", "73", "30")))
-    old, new = cost_sharing(facts_of_benefits(before.benefits.all()), types), cost_sharing(answer.benefits, types)
+    old, new = (
+        cost_sharing(facts_of_benefits(before.benefits.all()), types),
+        cost_sharing(answer.benefits, types),
+    )
     pairs = [
         ("plan", before.plan_name, answer.plan_name),
         ("authorization flag", _yes(before.auth_required), _yes(answer.auth_required)),
@@ -408,7 +492,11 @@ def _drift(before: EligibilityCheck, check: EligibilityCheck, answer: Answer) ->
         ("deductible", money(old.deductible_total), money(new.deductible_total)),
         ("end of coverage", before.covered_to, answer.covered_to),
     ]
-    return [{"field": f, "before": _text(a), "after": _text(b)} for f, a, b in pairs if _text(a) != _text(b)]
+    return [
+        {"field": f, "before": _text(a), "after": _text(b)}
+        for f, a, b in pairs
+        if _text(a) != _text(b)
+    ]
 
 
 def _yes(value: bool | None) -> str:
@@ -432,7 +520,8 @@ CAUSES = {
 
 @transaction.atomic
 def eligibility_review(checks: Sequence[EligibilityCheck], *, actor: Actor, at: datetime) -> None:
-    """Open the item of a coverage that is inactive, rejected, unanswered or changed; close it when it is active and as before.
+    """Open the item of a coverage that is inactive, rejected, unanswered or changed; close it when
+    it is active and as before.
 
     Only what concerns a coverage on the chart reaches a person.
     """
@@ -455,7 +544,10 @@ def eligibility_review(checks: Sequence[EligibilityCheck], *, actor: Actor, at: 
         elif check.changes and visit is not None:
             cause, title = (
                 "COVERAGE_CHANGED",
-                "; ".join(f"{c['field']} {c['before'] or 'none'} → {c['after'] or 'none'}" for c in check.changes),
+                "; ".join(
+                    f"{c['field']} {c['before'] or 'none'} → {c['after'] or 'none'}"
+                    for c in check.changes
+                ),
             )
             fix = "Look at what depends on it: authorization and estimate."
         else:
@@ -484,7 +576,14 @@ def eligibility_review(checks: Sequence[EligibilityCheck], *, actor: Actor, at: 
             )
         )
     open_items(specs, actor=actor, at=at)
-    close_items("coverage", fine, actor=actor, at=at, outcome="Coverage is active", queues=[ELIGIBILITY_QUEUE])
+    close_items(
+        "coverage",
+        fine,
+        actor=actor,
+        at=at,
+        outcome="Coverage is active",
+        queues=[ELIGIBILITY_QUEUE],
+    )
 
 
 @transaction.atomic
@@ -516,11 +615,15 @@ def eligibility_seen(*, check: EligibilityCheck, actor: Actor, at: datetime | No
 
 
 @transaction.atomic
-def difference_accept(*, check: EligibilityCheck, field: str, actor: Actor, at: datetime | None = None) -> None:
+def difference_accept(
+    *, check: EligibilityCheck, field: str, actor: Actor, at: datetime | None = None
+) -> None:
     """ "Use payer's value": set our field to what the 271 says."""
     found = next((d for d in check.differences if d["field"] == field), None)
     if found is None:
-        raise Refused("The payer's answer does not differ in this field.", field=field, code="no_difference")
+        raise Refused(
+            "The payer's answer does not differ in this field.", field=field, code="no_difference"
+        )
     value: Any = date.fromisoformat(found["theirs"]) if field == "born_on" else found["theirs"]
     if field in ("member_id", "group_number"):
         status, verified = check.coverage.status, check.coverage.verified_at
@@ -537,23 +640,29 @@ def difference_accept(*, check: EligibilityCheck, field: str, actor: Actor, at: 
 
 @transaction.atomic
 def asks_failed(*, interchange_ids: Sequence[int], actor: Actor, at: datetime) -> int:
-    """270s that could not be delivered, or whose answer could not be read: their checks end without an answer."""
+    """270s that could not be delivered, or whose answer could not be read: their checks end without
+    an answer.
+    """
     checks = list(
-        EligibilityCheck.objects.filter(status=CheckStatus.WAITING, request_id__in=interchange_ids).select_related(
-            "coverage__payer", "coverage__patient"
-        )
+        EligibilityCheck.objects.filter(
+            status=CheckStatus.WAITING, request_id__in=interchange_ids
+        ).select_related("coverage__payer", "coverage__patient")
     )
     silent = Answer(CheckStatus.FAILED, (), "", None, None, None, (), (), ())
     eligibility_answers(answers=[(c, silent) for c in checks], response=None, actor=actor, at=at)
     return len(checks)
 
 
-# --- the days ahead --------------------------------------------------------------------------------------------------
+# --- the days ahead -------------------------------------------------------------------------------
 
 
 @transaction.atomic
-def reverify_start(*, organization_id: int, days: int, actor: Actor, at: datetime | None = None) -> JobRun:
-    """Queue the re-verification of every live appointment of the next `days` days (FEATURES A4). The batch worker runs it."""
+def reverify_start(
+    *, organization_id: int, days: int, actor: Actor, at: datetime | None = None
+) -> JobRun:
+    """Queue the re-verification of every live appointment of the next `days` days (FEATURES A4).
+    The batch worker runs it.
+    """
     actor.require("eligibility.run")
     at = at or timezone.now()
     if not 1 <= days <= 31:
@@ -571,15 +680,22 @@ def due_appointments(organization_id: int, *, first: datetime, last: datetime) -
     """Live appointments in a stretch of time, in order."""
     return list(
         Appointment.objects.filter(
-            organization_id=organization_id, status__in=LIVE, starts_at__gte=first, starts_at__lt=last
+            organization_id=organization_id,
+            status__in=LIVE,
+            starts_at__gte=first,
+            starts_at__lt=last,
         )
         .select_related("site")
         .order_by("starts_at", "id")
     )
 
 
-def reverify_run(run_id: int, *, organization_id: int, at: datetime | None = None, chunk: int = 25) -> dict[str, int]:
-    """Do a queued re-verification: ask, send, take the answers, chunk by chunk, each its own transaction. Safe to run twice."""
+def reverify_run(
+    run_id: int, *, organization_id: int, at: datetime | None = None, chunk: int = 25
+) -> dict[str, int]:
+    """Do a queued re-verification: ask, send, take the answers, chunk by chunk, each its own
+    transaction. Safe to run twice.
+    """
     actor = Actor.system("eligibility", [organization_id])
     moment = at or timezone.now()
     with scope(actor):
@@ -587,7 +703,9 @@ def reverify_run(run_id: int, *, organization_id: int, at: datetime | None = Non
         if run is None:
             return {}
         asks = asks_for(
-            due_appointments(organization_id, first=moment, last=moment + timedelta(days=run.params["days"]))
+            due_appointments(
+                organization_id, first=moment, last=moment + timedelta(days=run.params["days"])
+            )
         )
         fresh = {
             (c.coverage_id, c.service_date)
@@ -595,7 +713,11 @@ def reverify_run(run_id: int, *, organization_id: int, at: datetime | None = Non
                 coverage__in=[a.coverage.pk for a in asks], answered_at__gte=run.created_at
             )
         }
-        asks = [a for a in asks if (a.coverage.pk, a.service_date) not in fresh and a.coverage.payer.kind != "self_pay"]
+        asks = [
+            a
+            for a in asks
+            if (a.coverage.pk, a.service_date) not in fresh and a.coverage.payer.kind != "self_pay"
+        ]
         run_progress(run, done=0, total=len(asks), at=at)
     done, errors = 0, []
     counts = {"asked": 0, "changed": 0, "inactive": 0, "rejected": 0, "failed": 0}
@@ -609,7 +731,10 @@ def reverify_run(run_id: int, *, organization_id: int, at: datetime | None = Non
             except Refused as error:
                 errors.append((f"Coverage {ask.coverage.pk}", str(error)))
         exchange_now(
-            [c.request_id for c in checks if c.request_id], organization_id=organization_id, actor=actor, at=at
+            [c.request_id for c in checks if c.request_id],
+            organization_id=organization_id,
+            actor=actor,
+            at=at,
         )
         with scope(actor):
             for check in EligibilityCheck.objects.filter(pk__in=[c.pk for c in checks]):
@@ -632,9 +757,15 @@ def reverify_run(run_id: int, *, organization_id: int, at: datetime | None = Non
 
 
 def exchange_now(
-    interchange_ids: Iterable[int], *, organization_id: int, actor: Actor, at: datetime | None = None
+    interchange_ids: Iterable[int],
+    *,
+    organization_id: int,
+    actor: Actor,
+    at: datetime | None = None,
 ) -> None:
-    """Send outbound interchanges and process what comes straight back. Call outside a transaction: the network is in between."""
+    """Send outbound interchanges and process what comes straight back. Call outside a transaction:
+    the network is in between.
+    """
     for pk in interchange_ids:
         with scope(actor):
             row = Interchange.objects.defer("content").get(pk=pk)

@@ -1,4 +1,6 @@
-"""Estimates: what the exams will cost and what the patient will owe, kept as it was given (FEATURES A8; DOMAIN G7)."""
+"""Estimates: what the exams will cost and what the patient will owe, kept as it was given (FEATURES
+A8; DOMAIN G7).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from intake.estimate import CostSharing, good_faith_due
-from intake.models import Appointment, CheckStatus, EligibilityCheck, Estimate, OrderedExam, OrderStatus
+from intake.models import (
+    Appointment,
+    CheckStatus,
+    EligibilityCheck,
+    Estimate,
+    OrderedExam,
+    OrderStatus,
+)
 from intake.services.eligibility import sharing_of
 from intake.services.gates import clearance_refresh, local_day, network_of
 from intake.services.patients import primary_coverages
@@ -26,12 +35,18 @@ ZERO = Decimal("0.00")
 
 @transaction.atomic
 def estimate_make(
-    *, appointment: Appointment, actor: Actor, requested_on: date | None = None, at: datetime | None = None
+    *,
+    appointment: Appointment,
+    actor: Actor,
+    requested_on: date | None = None,
+    at: datetime | None = None,
 ) -> Estimate:
-    """Price the exams of an appointment and say what the patient will owe. Each call keeps a new estimate; none is ever changed.
+    """Price the exams of an appointment and say what the patient will owe. Each call keeps a new
+    estimate; none is ever changed.
 
-    Insured: contract price, reductions and the live benefits. Self-pay: a good-faith estimate from the organization's own charges.
-    What cannot be computed is kept with the reason (`hold`), never guessed.
+    Insured: contract price, reductions and the live benefits. Self-pay: a good-faith estimate from
+    the organization's own charges. What cannot be computed is kept with the reason (`hold`), never
+    guessed.
     """
     at = at or timezone.now()
     exams = list(appointment.ordered_exams.exclude(status=OrderStatus.CANCELLED).order_by("id"))
@@ -39,7 +54,9 @@ def estimate_make(
         raise Refused("There is no exam to estimate.", field="exams", code="missing")
     day = local_day(appointment.starts_at, appointment.site)
     coverage = primary_coverages([appointment.patient_id]).get(appointment.patient_id)
-    charges = list_prices(organization_id=appointment.organization_id, codes={e.code for e in exams}, on=day)
+    charges = list_prices(
+        organization_id=appointment.organization_id, codes={e.code for e in exams}, on=day
+    )
     prices = {e.pk: charges.get((e.code, "")) for e in exams}
     if coverage is None or coverage.payer.kind == "self_pay":
         estimate = _good_faith(appointment, exams, prices, day, requested_on, actor, at)
@@ -47,15 +64,28 @@ def estimate_make(
         network = network_of([(appointment.site_id, coverage.payer_id, day)]).get(
             (appointment.site_id, coverage.payer_id), ""
         )
-        check = EligibilityCheck.objects.filter(coverage=coverage, status=CheckStatus.ACTIVE).order_by("-id").first()
+        check = (
+            EligibilityCheck.objects.filter(coverage=coverage, status=CheckStatus.ACTIVE)
+            .order_by("-id")
+            .first()
+        )
         sharing = (
-            sharing_of(check, appointment.modality, coverage.payer.service_types, in_network=network != "out")
+            sharing_of(
+                check,
+                appointment.modality,
+                coverage.payer.service_types,
+                in_network=network != "out",
+            )
             if check
             else CostSharing()
         )
         estimate = _insured(appointment, exams, prices, day, coverage, sharing, check, actor, at)
     estimate.save()
-    words = f"${estimate.patient_share:,.2f}" if estimate.patient_share is not None else f"on hold: {estimate.hold}"
+    words = (
+        f"${estimate.patient_share:,.2f}"
+        if estimate.patient_share is not None
+        else f"on hold: {estimate.hold}"
+    )
     record_steps(
         [
             Step(
@@ -96,14 +126,19 @@ def _good_faith(
     estimate = _new(appointment, "gfe", actor, at)
     booked = min(local_day(appointment.created_at, appointment.site), day)
     estimate.due_on = good_faith_due(
-        scheduled_on=booked, service_on=day, requested_on=requested_on, holidays=holidays(appointment.site.state)
+        scheduled_on=booked,
+        service_on=day,
+        requested_on=requested_on,
+        holidays=holidays(appointment.site.state),
     )
     missing = sorted({e.code for e in exams if prices[e.pk] is None})
     estimate.lines = [_line(e, prices[e.pk], prices[e.pk], prices[e.pk], []) for e in exams]
     if missing:
         estimate.hold = f"no own charge is loaded for {', '.join(missing)}."
     else:
-        estimate.allowed = estimate.patient_share = sum((p for p in prices.values() if p is not None), ZERO)
+        estimate.allowed = estimate.patient_share = sum(
+            (p for p in prices.values() if p is not None), ZERO
+        )
     return estimate
 
 
@@ -130,7 +165,13 @@ def _insured(
             "copay": sharing.copay,
             "out_of_pocket_remaining": sharing.out_of_pocket_remaining,
             "lines": [
-                {"id": str(e.pk), "code": e.code, "laterality": e.laterality, "charge": prices[e.pk]} for e in exams
+                {
+                    "id": str(e.pk),
+                    "code": e.code,
+                    "laterality": e.laterality,
+                    "charge": prices[e.pk],
+                }
+                for e in exams
             ],
         },
         # the scheduler's own right to book is enough: the quote is part of the estimate
@@ -147,13 +188,20 @@ def _insured(
         steps = [(step["text"], step["amount"]) for step in line["derivation"]]
         estimate.lines.append(_line(e, prices[e.pk], line["allowed"], line["patient_share"], steps))
         held.append(
-            line["reason"] if line["allowed"] is None else line["share_reason"] if line["patient_share"] is None else ""
+            line["reason"]
+            if line["allowed"] is None
+            else line["share_reason"]
+            if line["patient_share"] is None
+            else ""
         )
     totals = answer["totals"]
     estimate.allowed = Decimal(totals["allowed"]) if totals["allowed"] else None
     estimate.patient_share = Decimal(totals["patient_share"]) if totals["patient_share"] else None
     if estimate.patient_share is None:
-        words = "; ".join(dict.fromkeys(h.rstrip(".") for h in held if h)) or "the patient's share is not known"
+        words = (
+            "; ".join(dict.fromkeys(h.rstrip(".") for h in held if h))
+            or "the patient's share is not known"
+        )
         estimate.hold = f"{'' if check else 'the coverage is not verified: '}{words}."[:200]
     return estimate
 

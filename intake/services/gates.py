@@ -1,7 +1,9 @@
-"""The gates of appointments: facts in bulk, decided by `intake.clearance`, kept on the appointment for the board.
+"""The gates of appointments: facts in bulk, decided by `intake.clearance`, kept on the appointment
+for the board.
 
-A later phase decides its gate with `gate_decide`, and can answer before an appointment exists through `provide` (the authorization phase
-does both), so that booking stops on what is already known (FEATURES B6).
+A later phase decides its gate with `gate_decide`, and can answer before an appointment exists
+through `provide` (the authorization phase does both), so that booking stops on what is already
+known (FEATURES B6).
 """
 
 from __future__ import annotations
@@ -84,7 +86,9 @@ _PROVIDERS: dict[GateName, Provider] = {}
 
 
 def provide(gate: GateName, answer: Provider) -> None:
-    """Let a later phase answer a gate before the appointment exists: `answer(ask, *, on) -> Decision`, reading only."""
+    """Let a later phase answer a gate before the appointment exists: `answer(ask, *, on) ->
+    Decision`, reading only.
+    """
     _PROVIDERS[gate] = answer
 
 
@@ -93,7 +97,7 @@ def local_day(moment: datetime, site: Site) -> date:
     return moment.astimezone(ZoneInfo(site.time_zone)).date()
 
 
-# --- facts -----------------------------------------------------------------------------------------------------------
+# --- facts ----------------------------------------------------------------------------------------
 
 
 def _identity_gaps(patient: Patient) -> tuple[str, ...]:
@@ -146,7 +150,11 @@ def network_of(pairs: Sequence[tuple[int, int, date]]) -> dict[tuple[int, int], 
     ).order_by("effective_from")
     for row in rows:
         day = days.get((row.site_id, row.payer_id))
-        if day and row.effective_from <= day and (row.effective_to is None or day <= row.effective_to):
+        if (
+            day
+            and row.effective_from <= day
+            and (row.effective_to is None or day <= row.effective_to)
+        ):
             found[(row.site_id, row.payer_id)] = row.status
     return found
 
@@ -165,11 +173,14 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
         orders_by.setdefault(appointment_id, set()).add(order_id)
     orders = {
         o.pk: o
-        for o in Order.objects.filter(pk__in={o for s in orders_by.values() for o in s}).select_related("ordering")
+        for o in Order.objects.filter(
+            pk__in={o for s in orders_by.values() for o in s}
+        ).select_related("ordering")
     }
     gaps = orders_gaps(list(orders.values()), on=timezone.localdate(at))
     estimates: dict[int, Estimate] = {
-        e.appointment_id: e for e in Estimate.objects.filter(appointment_id__in=ids).order_by("appointment_id", "id")
+        e.appointment_id: e
+        for e in Estimate.objects.filter(appointment_id__in=ids).order_by("appointment_id", "id")
     }
     decisions: dict[int, dict[str, Decision]] = {}
     for d in GateDecision.objects.filter(appointment_id__in=ids):
@@ -194,11 +205,21 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
             today=today,
             identity_gaps=_identity_gaps(a.patient),
             has_order=bool(orders_by.get(a.pk)) or not _needs_order(a),
-            order_gaps=tuple(g.sentence for o in sorted(orders_by.get(a.pk, ())) if o in gaps for g in gaps[o]),
-            coverage=_coverage_facts(coverage, checks.get(coverage.pk) if coverage else None, day, zone),
+            order_gaps=tuple(
+                g.sentence for o in sorted(orders_by.get(a.pk, ())) if o in gaps for g in gaps[o]
+            ),
+            coverage=_coverage_facts(
+                coverage, checks.get(coverage.pk) if coverage else None, day, zone
+            ),
             network=network.get((a.site_id, coverage.payer_id), "") if coverage else "",
-            estimate=EstimateFacts(estimate.patient_share, estimate.hold, estimate.kind == "gfe") if estimate else None,
-            estimate_due=good_faith_due(scheduled_on=min(booked, day), service_on=day, holidays=holidays(a.site.state)),
+            estimate=(
+                EstimateFacts(estimate.patient_share, estimate.hold, estimate.kind == "gfe")
+                if estimate
+                else None
+            ),
+            estimate_due=good_faith_due(
+                scheduled_on=min(booked, day), service_on=day, holidays=holidays(a.site.state)
+            ),
             decisions=decisions.get(a.pk, {}),
         )
     return found
@@ -209,13 +230,17 @@ def _needs_order(appointment: Appointment) -> bool:
     return appointment.modality != "MG"
 
 
-# --- refresh, decide, override ---------------------------------------------------------------------------------------
+# --- refresh, decide, override --------------------------------------------------------------------
 
 
-def clearance_refresh(appointment_ids: Sequence[int], *, actor: Actor, at: datetime | None = None) -> int:
-    """Compute the gates of live appointments again; write only those that changed. Returns how many did.
+def clearance_refresh(
+    appointment_ids: Sequence[int], *, actor: Actor, at: datetime | None = None
+) -> int:
+    """Compute the gates of live appointments again; write only those that changed. Returns how many
+    did.
 
-    Inside `together()` it is done once at the end of the block, for all; use `at_once()` where the gates are read next.
+    Inside `together()` it is done once at the end of the block, for all; use `at_once()` where the
+    gates are read next.
     """
     if not appointment_ids or later(_refresh, appointment_ids, turn=GATES, actor=actor, at=at):
         return 0
@@ -248,7 +273,14 @@ def _refresh(appointment_ids: Sequence[int], *, actor: Actor, at: datetime | Non
             no_coverage.append(_no_coverage_item(a))
     Appointment.objects.bulk_update(changed, ["gates", "clearance"], batch_size=500)
     open_items(no_coverage, actor=actor, at=at)
-    close_items("patient", covered, actor=actor, at=at, outcome="Coverage entered", queues=[ELIGIBILITY_QUEUE])
+    close_items(
+        "patient",
+        covered,
+        actor=actor,
+        at=at,
+        outcome="Coverage entered",
+        queues=[ELIGIBILITY_QUEUE],
+    )
     return len(changed)
 
 
@@ -281,7 +313,8 @@ def upcoming(patient_ids: Sequence[int], *, at: datetime) -> list[int]:
 
 @transaction.atomic
 def gate_decide(answers: Sequence[GateAnswer], *, actor: Actor, at: datetime | None = None) -> int:
-    """Write what a phase decides about its gate. A new state or sentence ends an override: what was overridden is no longer so.
+    """Write what a phase decides about its gate. A new state or sentence ends an override: what was
+    overridden is no longer so.
 
     Returns how many decisions changed; their appointments' gates are computed again.
     """
@@ -293,7 +326,11 @@ def gate_decide(answers: Sequence[GateAnswer], *, actor: Actor, at: datetime | N
             appointment_id__in={i for i, _ in latest}, gate__in={g for _, g in latest}
         )
     }
-    organizations = dict(Appointment.objects.filter(pk__in={i for i, _ in latest}).values_list("id", "organization_id"))
+    organizations = dict(
+        Appointment.objects.filter(pk__in={i for i, _ in latest}).values_list(
+            "id", "organization_id"
+        )
+    )
     fresh: list[GateDecision] = []
     changed: list[GateDecision] = []
     for key, answer in latest.items():
@@ -314,10 +351,18 @@ def gate_decide(answers: Sequence[GateAnswer], *, actor: Actor, at: datetime | N
             changed.append(row)
         if row.state != answer.state or row.sentence != sentence:
             row.overridden, row.reason, row.dollars = False, "", None
-        row.state, row.sentence, row.due_on, row.at, row.actor_name = answer.state, sentence, answer.due, at, actor.name
+        row.state, row.sentence, row.due_on, row.at, row.actor_name = (
+            answer.state,
+            sentence,
+            answer.due,
+            at,
+            actor.name,
+        )
     GateDecision.objects.bulk_create(fresh, batch_size=1000)
     GateDecision.objects.bulk_update(
-        changed, ["state", "sentence", "due_on", "overridden", "reason", "dollars", "actor_name", "at"], batch_size=500
+        changed,
+        ["state", "sentence", "due_on", "overridden", "reason", "dollars", "actor_name", "at"],
+        batch_size=500,
     )
     clearance_refresh(sorted({d.appointment_id for d in [*fresh, *changed]}), actor=actor, at=at)
     return len(fresh) + len(changed)
@@ -327,9 +372,11 @@ def gate_decide(answers: Sequence[GateAnswer], *, actor: Actor, at: datetime | N
 def gate_override(
     *, appointment: Appointment, gate: str, reason: str, actor: Actor, at: datetime | None = None
 ) -> GateDecision:
-    """Let an appointment pass a gate that stops it: needs `authorization.override`, a reason, and keeps the dollars at risk.
+    """Let an appointment pass a gate that stops it: needs `authorization.override`, a reason, and
+    keeps the dollars at risk.
 
-    The override ends by itself when what it overrode changes. Every override is an event and stands in the managers' list.
+    The override ends by itself when what it overrode changes. Every override is an event and stands
+    in the managers' list.
     """
     actor.require("authorization.override")
     at = at or timezone.now()
@@ -340,7 +387,9 @@ def gate_override(
     appointment = Appointment.objects.select_for_update(of=("self",)).get(pk=appointment.pk)
     current = appointment.gates.get(gate)
     if current is None or current["state"] == State.READY or current["overridden"]:
-        raise Refused("This gate does not stop the appointment.", field="gate", code="nothing_to_override")
+        raise Refused(
+            "This gate does not stop the appointment.", field="gate", code="nothing_to_override"
+        )
     dollars = dollars_at_risk([appointment.pk])[appointment.pk]
     row, _ = GateDecision.objects.update_or_create(
         appointment=appointment,
@@ -383,9 +432,13 @@ def gate_override(
 
 
 def dollars_at_risk(appointment_ids: Sequence[int]) -> dict[int, Decimal]:
-    """What would not be paid: the last estimate's allowed amount, else the list price of the exams."""
+    """What would not be paid: the last estimate's allowed amount, else the list price of the
+    exams.
+    """
     found = {i: Decimal("0.00") for i in appointment_ids}
-    for estimate in Estimate.objects.filter(appointment_id__in=found, allowed__isnull=False).order_by("id"):
+    for estimate in Estimate.objects.filter(
+        appointment_id__in=found, allowed__isnull=False
+    ).order_by("id"):
         found[estimate.appointment_id] = estimate.allowed or found[estimate.appointment_id]
     bare = [i for i, amount in found.items() if not amount]
     exams = (
@@ -418,11 +471,15 @@ def gates_of(appointment: Appointment) -> dict[GateName, Gate]:
 
 
 def preview(ask: GateAsk, *, at: datetime) -> dict[GateName, Gate]:
-    """The gates a visit would have, before it is booked: what the coverage and the other phases already say."""
+    """The gates a visit would have, before it is booked: what the coverage and the other phases
+    already say.
+    """
     today = local_day(at, ask.site)
     coverage = primary_coverages([ask.patient.pk]).get(ask.patient.pk)
     check = latest_checks([coverage.pk]).get(coverage.pk) if coverage else None
-    orders = list(Order.objects.filter(pk__in={e.order_id for e in ask.exams}).select_related("ordering"))
+    orders = list(
+        Order.objects.filter(pk__in={e.order_id for e in ask.exams}).select_related("ordering")
+    )
     gaps = orders_gaps(orders, on=timezone.localdate(at))
     network = network_of([(ask.site.pk, coverage.payer_id, ask.day)]) if coverage else {}
     return clear(
@@ -449,5 +506,8 @@ def require_open(gates: Mapping[GateName, Gate], verb: Verb, *, dollars: Decimal
             code="gate_stop",
             field=found[0][0].value,
             status=409,
-            fix=f"${dollars:,.2f} is at risk. Clear the gate, or override it with a reason if your role includes that.",
+            fix=(
+                f"${dollars:,.2f} is at risk. Clear the gate, or override it with a reason if your"
+                " role includes that."
+            ),
         )

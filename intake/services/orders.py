@@ -1,4 +1,6 @@
-"""Verbs on orders: place, change, cancel; what is missing becomes a work item with the person to call (FEATURES A10, DOMAIN B5, C6)."""
+"""Verbs on orders: place, change, cancel; what is missing becomes a work item with the person to
+call (FEATURES A10, DOMAIN B5, C6).
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ ORDER_MOVES: dict[str, set[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ExamAsk:
-    """One exam as asked for. Blank modality and description are read from the procedure's reference row."""
+    """One exam as asked for. Blank modality and description are read from the procedure's reference
+    row.
+    """
 
     code: str
     laterality: str = ""
@@ -61,7 +65,8 @@ def order_place(
     site: Site | None = None,
     at: datetime | None = None,
 ) -> Order:
-    """Place an order. The same placer number again changes the order that stands, and nothing when nothing differs.
+    """Place an order. The same placer number again changes the order that stands, and nothing when
+    nothing differs.
 
     What is missing opens one item for the order; "order.placed" wakes the authorization phase.
     """
@@ -70,7 +75,9 @@ def order_place(
     if not exams:
         raise Refused("Choose at least one exam.", field="exams", code="missing")
     if placer_number:
-        known = Order.objects.filter(organization_id=patient.organization_id, placer_number=placer_number).first()
+        known = Order.objects.filter(
+            organization_id=patient.organization_id, placer_number=placer_number
+        ).first()
         if known is not None:
             return order_change(
                 order=known,
@@ -124,7 +131,11 @@ def order_place(
 def plain_codes(codes: Iterable[str]) -> list[str]:
     """ICD-10-CM codes without dots and blanks, in order, each once, at most twelve."""
     return list(
-        dict.fromkeys(c for c in ("".join(ch for ch in code.upper() if ch.isalnum())[:7] for code in codes) if c)
+        dict.fromkeys(
+            c
+            for c in ("".join(ch for ch in code.upper() if ch.isalnum())[:7] for code in codes)
+            if c
+        )
     )[:12]
 
 
@@ -162,12 +173,17 @@ def order_change(
     site: Site | None = None,
     at: datetime | None = None,
 ) -> Order:
-    """Change what an order says (XO, or the office called back). What is not given stays; blanks never erase what is known."""
+    """Change what an order says (XO, or the office called back). What is not given stays; blanks
+    never erase what is known.
+    """
     actor.require("order.edit")
     at = at or timezone.now()
     order = Order.objects.select_for_update(of=("self",)).get(pk=order.pk)
     if order.status in (OrderStatus.CANCELLED, OrderStatus.COMPLETED):
-        raise Refused(f"The order is {order.get_status_display().lower()}: place a new one.", code="not_allowed")
+        raise Refused(
+            f"The order is {order.get_status_display().lower()}: place a new one.",
+            code="not_allowed",
+        )
     changed: list[str] = []
     wanted: dict[str, Any] = {
         "ordering": ordering,
@@ -177,7 +193,11 @@ def order_change(
         "site": site,
     }
     for name, value in wanted.items():
-        if value is not None and getattr(order, name) != value and not (name == "signed" and value is False):
+        if (
+            value is not None
+            and getattr(order, name) != value
+            and not (name == "signed" and value is False)
+        ):
             setattr(order, name, value)
             changed.append(name)
     if changed:
@@ -211,7 +231,9 @@ def order_change(
 
 
 def _merge_exams(order: Order, exams: Sequence[ExamAsk], at: datetime) -> list[str]:
-    """Match asked exams to the order's by accession, filler number, then code; returns words for what changed."""
+    """Match asked exams to the order's by accession, filler number, then code; returns words for
+    what changed.
+    """
     rows = [e for e in order.exams.order_by("id") if e.status != OrderStatus.CANCELLED]
     known = procedures((e.code for e in exams), timezone.localdate(at))
     fresh: list[ExamAsk] = []
@@ -247,7 +269,9 @@ def _merge_exams(order: Order, exams: Sequence[ExamAsk], at: datetime) -> list[s
         differ = {k: v for k, v in wanted.items() if v and getattr(row, k) != v}
         if differ:
             touched.append(
-                f"{row.code} to {ask.code}" if "code" in differ else f"{row.code} {', '.join(sorted(differ))}"
+                f"{row.code} to {ask.code}"
+                if "code" in differ
+                else f"{row.code} {', '.join(sorted(differ))}"
             )
             for k, v in differ.items():
                 setattr(row, k, v)
@@ -260,7 +284,9 @@ def _merge_exams(order: Order, exams: Sequence[ExamAsk], at: datetime) -> list[s
 
 @transaction.atomic
 def order_cancel(*, order: Order, reason: str, actor: Actor, at: datetime | None = None) -> Order:
-    """Cancel an order and its exams that were not done; its items close, its authorizations are told."""
+    """Cancel an order and its exams that were not done; its items close, its authorizations are
+    told.
+    """
     actor.require("order.edit")
     at = at or timezone.now()
     order = Order.objects.select_for_update(of=("self",)).get(pk=order.pk)
@@ -298,13 +324,17 @@ def order_cancel(*, order: Order, reason: str, actor: Actor, at: datetime | None
     return order
 
 
-# --- what is missing -------------------------------------------------------------------------------------------------
+# --- what is missing ------------------------------------------------------------------------------
 
 
 def orders_gaps(orders: Sequence[Order], *, on: date) -> dict[int, list[Gap]]:
     """What each order lacks, by order id. Two queries for any number of orders."""
     exams: dict[int, list[OrderedExam]] = {o.pk: [] for o in orders}
-    for exam in OrderedExam.objects.filter(order__in=exams).exclude(status=OrderStatus.CANCELLED).order_by("id"):
+    for exam in (
+        OrderedExam.objects.filter(order__in=exams)
+        .exclude(status=OrderStatus.CANCELLED)
+        .order_by("id")
+    ):
         exams[exam.order_id].append(exam)
     known = procedures((e.code for rows in exams.values() for e in rows), on)
     billable = diagnosis_validity({code for o in orders for code in o.diagnoses}, on)
@@ -336,7 +366,9 @@ def _exam_facts(exam: OrderedExam, row: Procedure | None) -> ExamFacts:
 
 
 def orders_review(order_ids: Sequence[int], *, actor: Actor, at: datetime | None = None) -> None:
-    """Open or close the completeness item of each order: one item, its sentences what to ask, its fix whom to call."""
+    """Open or close the completeness item of each order: one item, its sentences what to ask, its
+    fix whom to call.
+    """
     if not later(_review, order_ids, turn=REVIEW, actor=actor, at=at):
         _review(order_ids, actor=actor, at=at)
 
@@ -348,7 +380,9 @@ def _review(order_ids: Sequence[int], *, actor: Actor, at: datetime | None = Non
         Order.objects.filter(pk__in=order_ids)
         .exclude(status__in=[OrderStatus.CANCELLED, OrderStatus.COMPLETED])
         .select_related("ordering", "patient")
-        .annotate(visit=Max("exams__appointment__starts_at"), place=Max("exams__appointment__site_id"))
+        .annotate(
+            visit=Max("exams__appointment__starts_at"), place=Max("exams__appointment__site_id")
+        )
     )
     gaps = orders_gaps(orders, on=timezone.localdate(at))
     specs: list[ItemSpec] = []
@@ -359,7 +393,11 @@ def _review(order_ids: Sequence[int], *, actor: Actor, at: datetime | None = Non
             done.append(order.pk)
             continue
         office = order.ordering
-        call = f"Call {office.practice or office} {office.phone}".strip() if office else "Find out who ordered it"
+        call = (
+            f"Call {office.practice or office} {office.phone}".strip()
+            if office
+            else "Find out who ordered it"
+        )
         specs.append(
             ItemSpec(
                 organization_id=order.organization_id,
@@ -374,7 +412,11 @@ def _review(order_ids: Sequence[int], *, actor: Actor, at: datetime | None = Non
                 patient_id=order.patient_id,
                 patient_name=order.patient.name,
                 tags=tuple(g.code for g in found[1:]),
-                facts={"missing": len(found), "office": str(office or ""), "phone": office.phone if office else ""},
+                facts={
+                    "missing": len(found),
+                    "office": str(office or ""),
+                    "phone": office.phone if office else "",
+                },
             )
         )
     open_items(specs, actor=actor, at=at)

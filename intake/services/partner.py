@@ -15,15 +15,19 @@ from rcm.x12 import Envelope
 
 
 def connection_for(organization_id: int, kind: str, payer: Payer) -> Connection:
-    """The HTTP partner that takes this set for this payer: one that names the payer, else one that takes all. Raises Refused without one.
+    """The HTTP partner that takes this set for this payer: one that names the payer, else one that
+    takes all. Raises Refused without one.
 
     `config` of a connection may limit it: {"sets": ["270"], "payers": ["MCR"]}.
     """
-    rows = Connection.objects.filter(organization_id=organization_id, kind=ConnectionKind.HTTP, active=True).order_by(
-        "id"
-    )
+    rows = Connection.objects.filter(
+        organization_id=organization_id, kind=ConnectionKind.HTTP, active=True
+    ).order_by("id")
     fits = [
-        c for c in rows if kind in c.config.get("sets", [kind]) and payer.code in c.config.get("payers", [payer.code])
+        c
+        for c in rows
+        if kind in c.config.get("sets", [kind])
+        and payer.code in c.config.get("payers", [payer.code])
     ]
     if not fits:
         raise Refused(

@@ -1,4 +1,6 @@
-"""Verbs on patients and their coverages: find first, create, change under a version, merge, rank (FEATURES A1, A2, A6)."""
+"""Verbs on patients and their coverages: find first, create, change under a version, merge, rank
+(FEATURES A1, A2, A6).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from intake.models import Appointment, Coverage, CoverageStatus, Estimate, Order, OrderedExam, Patient, Relationship
+from intake.models import (
+    Appointment,
+    Coverage,
+    CoverageStatus,
+    Estimate,
+    Order,
+    OrderedExam,
+    Patient,
+    Relationship,
+)
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
@@ -67,13 +78,19 @@ class Likeness:
     certain: bool
 
 
-def search_text(last_name: str, first_name: str, middle_name: str, born_on: date, phone: str, mrn: str) -> str:
+def search_text(
+    last_name: str, first_name: str, middle_name: str, born_on: date, phone: str, mrn: str
+) -> str:
     """What the fuzzy index of a patient holds."""
-    return " ".join(p for p in (last_name, first_name, middle_name, f"{born_on:%m%d%Y}", phone, mrn) if p).lower()[:200]
+    return " ".join(
+        p for p in (last_name, first_name, middle_name, f"{born_on:%m%d%Y}", phone, mrn) if p
+    ).lower()[:200]
 
 
 def patients_find(*, actor: Actor, text: str, limit: int = 20) -> list[Patient]:
-    """Patients by any words of name, birth date, phone or MRN, misspelled too; best first. Merged charts lead to their survivor."""
+    """Patients by any words of name, birth date, phone or MRN, misspelled too; best first. Merged
+    charts lead to their survivor.
+    """
     words = [w for w in text.lower().replace(",", " ").split() if w][:6]
     if not words:
         return []
@@ -105,7 +122,9 @@ def patient_duplicates(
     exclude: int | None = None,
     limit: int = 5,
 ) -> list[Likeness]:
-    """Charts that may already be this person: same birth date and a like name, or same phone and a like name."""
+    """Charts that may already be this person: same birth date and a like name, or same phone and a
+    like name.
+    """
     last, first = last_name.strip().lower(), first_name.strip().lower()
     if len(last) < 2:
         return []
@@ -118,9 +137,17 @@ def patient_duplicates(
         same |= Q(first_name__iexact=first)
     if not same:
         return []
-    like = Q(search__contains=last) | (Q(search__trigram_word_similar=last) if len(last) > 2 else Q())
-    rows = Patient.objects.visible_to(actor).filter(like, same, merged_into__isnull=True).exclude(pk=exclude or 0)
-    rows = rows.annotate(likeness=TrigramWordSimilarity(last, "search")).order_by("-likeness", "id")[: limit * 4]
+    like = Q(search__contains=last) | (
+        Q(search__trigram_word_similar=last) if len(last) > 2 else Q()
+    )
+    rows = (
+        Patient.objects.visible_to(actor)
+        .filter(like, same, merged_into__isnull=True)
+        .exclude(pk=exclude or 0)
+    )
+    rows = rows.annotate(likeness=TrigramWordSimilarity(last, "search")).order_by(
+        "-likeness", "id"
+    )[: limit * 4]
     found: list[Likeness] = []
     for row in rows:
         reasons = []
@@ -149,11 +176,17 @@ def _clean(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @transaction.atomic
 def patient_create(
-    *, organization_id: int, actor: Actor, confirmed_new: bool = True, at: datetime | None = None, **values: Any
+    *,
+    organization_id: int,
+    actor: Actor,
+    confirmed_new: bool = True,
+    at: datetime | None = None,
+    **values: Any,
 ) -> Patient:
     """Open a chart. `values` are PATIENT_FIELDS; without an MRN one is given.
 
-    With `confirmed_new=False` a chart of the same name and birth date refuses it (code `duplicate`), so that it is offered first.
+    With `confirmed_new=False` a chart of the same name and birth date refuses it (code
+    `duplicate`), so that it is offered first.
     """
     actor.require("patient.edit")
     values = _clean(values)
@@ -162,7 +195,10 @@ def patient_create(
             raise Refused(sentence, field=name, code="missing")
     if not confirmed_new:
         alike = patient_duplicates(
-            actor=actor, last_name=values["last_name"], first_name=values["first_name"], born_on=values["born_on"]
+            actor=actor,
+            last_name=values["last_name"],
+            first_name=values["first_name"],
+            born_on=values["born_on"],
         )
         same = next((x for x in alike if x.certain), None)
         if same is not None:
@@ -181,28 +217,45 @@ def patient_create(
             patient.save(force_insert=True)
     except IntegrityError as error:
         raise Refused(
-            f"MRN {patient.mrn} belongs to another chart.", field="mrn", code="mrn_taken", fix="Open that chart."
+            f"MRN {patient.mrn} belongs to another chart.",
+            field="mrn",
+            code="mrn_taken",
+            fix="Open that chart.",
         ) from error
     if own_number:
         patient.mrn = f"P{patient.pk:07d}"
         _index(patient)
         patient.save(update_fields=["mrn", "search"])
     record_steps(
-        [Step(organization_id, "patient.registered", "Chart opened", {"patient_id": patient.pk})], actor=actor, at=at
+        [Step(organization_id, "patient.registered", "Chart opened", {"patient_id": patient.pk})],
+        actor=actor,
+        at=at,
     )
     return patient
 
 
 def _index(patient: Patient) -> None:
     patient.search = search_text(
-        patient.last_name, patient.first_name, patient.middle_name, patient.born_on, patient.phone, patient.mrn
+        patient.last_name,
+        patient.first_name,
+        patient.middle_name,
+        patient.born_on,
+        patient.phone,
+        patient.mrn,
     )
 
 
 def patient_update(
-    *, patient: Patient, actor: Actor, version: int | None = None, at: datetime | None = None, **changes: Any
+    *,
+    patient: Patient,
+    actor: Actor,
+    version: int | None = None,
+    at: datetime | None = None,
+    **changes: Any,
 ) -> Patient:
-    """Change a chart under its version; Conflict when somebody saved first. Nothing changed, nothing written."""
+    """Change a chart under its version; Conflict when somebody saved first. Nothing changed,
+    nothing written.
+    """
     actor.require("patient.edit")
     changes = {k: v for k, v in _clean(changes).items() if getattr(patient, k) != v}
     if not changes:
@@ -212,7 +265,12 @@ def patient_update(
 
 @transaction.atomic
 def _patient_save(
-    patient: Patient, changes: dict[str, Any], *, actor: Actor, version: int | None, at: datetime | None
+    patient: Patient,
+    changes: dict[str, Any],
+    *,
+    actor: Actor,
+    version: int | None,
+    at: datetime | None,
 ) -> Patient:
     for name, sentence in NEEDED.items():
         if name in changes and not changes[name]:
@@ -227,35 +285,62 @@ def _patient_save(
             )
     except IntegrityError as error:
         raise Refused(
-            "That MRN belongs to another chart.", field="mrn", code="mrn_taken", fix="Merge the two charts."
+            "That MRN belongs to another chart.",
+            field="mrn",
+            code="mrn_taken",
+            fix="Merge the two charts.",
         ) from error
     if not done:
-        raise Conflict("Somebody else has saved this chart in the meantime. Compare, then save again.")
+        raise Conflict(
+            "Somebody else has saved this chart in the meantime. Compare, then save again."
+        )
     names = ", ".join(sorted(k.replace("_", " ") for k in changes))
     record_steps(
-        [Step(patient.organization_id, "patient.changed", f"Changed: {names}", {"patient_id": patient.pk})],
+        [
+            Step(
+                patient.organization_id,
+                "patient.changed",
+                f"Changed: {names}",
+                {"patient_id": patient.pk},
+            )
+        ],
         actor=actor,
         at=at,
     )
     patient.refresh_from_db()
-    publish("patient.changed", organization_id=patient.organization_id, payload={"patient_id": patient.pk}, due_at=at)
+    publish(
+        "patient.changed",
+        organization_id=patient.organization_id,
+        payload={"patient_id": patient.pk},
+        due_at=at,
+    )
     return patient
 
 
 @transaction.atomic
-def patient_merge(*, keep: Patient, gone: Patient, reason: str, actor: Actor, at: datetime | None = None) -> Patient:
-    """Make two charts of one person one: `gone` leads to `keep`; both histories stay and are read together (`chart_ids`).
+def patient_merge(
+    *, keep: Patient, gone: Patient, reason: str, actor: Actor, at: datetime | None = None
+) -> Patient:
+    """Make two charts of one person one: `gone` leads to `keep`; both histories stay and are read
+    together (`chart_ids`).
 
     Orders, appointments, coverages and estimates move; later phases hear "patient.merged".
     """
     actor.require("patient.merge")
     if keep.pk == gone.pk or keep.organization_id != gone.organization_id:
         raise Refused("Choose two charts of the same organization.", code="same_chart")
-    locked = {p.pk: p for p in Patient.objects.filter(pk__in=[keep.pk, gone.pk]).order_by("pk").select_for_update()}
+    locked = {
+        p.pk: p
+        for p in (
+            Patient.objects.filter(pk__in=[keep.pk, gone.pk]).order_by("pk").select_for_update()
+        )
+    }
     if len(locked) != 2 or any(p.merged_into_id for p in locked.values()):
         raise Conflict("One of these charts has been merged in the meantime.")
     taken = set(Coverage.objects.filter(patient=keep, active=True).values_list("rank", flat=True))
-    Coverage.objects.filter(patient=gone, active=True, rank__in=taken).update(active=False, version=F("version") + 1)
+    Coverage.objects.filter(patient=gone, active=True, rank__in=taken).update(
+        active=False, version=F("version") + 1
+    )
     for model in (Coverage, Order, OrderedExam, Appointment, Estimate):
         model.objects.filter(patient=gone).update(patient=keep)
     Patient.objects.filter(merged_into=gone).update(merged_into=keep)
@@ -296,7 +381,7 @@ def chart_ids(patient: Patient) -> list[int]:
     return [patient.pk, *Patient.objects.filter(merged_into=patient).values_list("id", flat=True)]
 
 
-# --- coverages -------------------------------------------------------------------------------------------------------
+# --- coverages ------------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -311,7 +396,9 @@ def coverage_add(
     at: datetime | None = None,
     **values: Any,
 ) -> Coverage:
-    """Put a policy at a rank. One that stood there is kept as an older coverage. The same policy again changes only its fields."""
+    """Put a policy at a rank. One that stood there is kept as an older coverage. The same policy
+    again changes only its fields.
+    """
     actor.require("patient.edit")
     member_id = "".join(member_id.split()).upper()
     self_pay = payer.kind == "self_pay"
@@ -320,12 +407,16 @@ def coverage_add(
     if rank not in (1, 2, 3):
         raise Refused("A coverage is primary, secondary or tertiary.", field="rank", code="rank")
     _subscriber(values)
-    same = Coverage.objects.filter(patient=patient, payer=payer, member_id=member_id).order_by("-active", "-id").first()
+    same = (
+        Coverage.objects.filter(patient=patient, payer=payer, member_id=member_id)
+        .order_by("-active", "-id")
+        .first()
+    )
     if same is not None and same.active and same.rank == rank:
         return coverage_update(coverage=same, actor=actor, at=at, plan=plan or same.plan, **values)
-    Coverage.objects.filter(patient=patient, active=True, rank=rank).exclude(pk=same.pk if same else 0).update(
-        active=False, version=F("version") + 1
-    )
+    Coverage.objects.filter(patient=patient, active=True, rank=rank).exclude(
+        pk=same.pk if same else 0
+    ).update(active=False, version=F("version") + 1)
     if same is not None:
         Coverage.objects.filter(pk=same.pk).update(
             active=True, rank=rank, version=F("version") + 1, **_coverage_values(values)
@@ -368,13 +459,22 @@ def _subscriber(values: Mapping[str, Any]) -> None:
     ):
         if not values.get(name):
             raise Refused(
-                f"Enter the subscriber's {words}: the patient is not the subscriber.", field=name, code="missing"
+                f"Enter the subscriber's {words}: the patient is not the subscriber.",
+                field=name,
+                code="missing",
             )
 
 
 def _changed(coverage: Coverage, sentence: str, actor: Actor, at: datetime | None) -> None:
     record_steps(
-        [Step(coverage.organization_id, "coverage.changed", sentence, {"patient_id": coverage.patient_id})],
+        [
+            Step(
+                coverage.organization_id,
+                "coverage.changed",
+                sentence,
+                {"patient_id": coverage.patient_id},
+            )
+        ],
         actor=actor,
         at=at,
     )
@@ -399,9 +499,16 @@ IDENTIFYING = {
 
 @transaction.atomic
 def coverage_update(
-    *, coverage: Coverage, actor: Actor, version: int | None = None, at: datetime | None = None, **changes: Any
+    *,
+    coverage: Coverage,
+    actor: Actor,
+    version: int | None = None,
+    at: datetime | None = None,
+    **changes: Any,
 ) -> Coverage:
-    """Change a policy under its version. A change of who is insured, where or under which number makes it unverified again."""
+    """Change a policy under its version. A change of who is insured, where or under which number
+    makes it unverified again.
+    """
     actor.require("patient.edit")
     if "member_id" in changes:
         changes["member_id"] = "".join(str(changes["member_id"]).split()).upper()
@@ -414,30 +521,48 @@ def coverage_update(
     if IDENTIFYING & set(changes) and changes.get("payer", coverage.payer).kind != "self_pay":
         changes["status"], changes["verified_at"] = CoverageStatus.UNVERIFIED, None
     expected = coverage.version if version is None else version
-    if not Coverage.objects.filter(pk=coverage.pk, version=expected).update(version=F("version") + 1, **changes):
-        raise Conflict("Somebody else has saved this coverage in the meantime. Compare, then save again.")
+    if not Coverage.objects.filter(pk=coverage.pk, version=expected).update(
+        version=F("version") + 1, **changes
+    ):
+        raise Conflict(
+            "Somebody else has saved this coverage in the meantime. Compare, then save again."
+        )
     coverage.refresh_from_db()
     if rank is not None:
         others = [
             c
-            for c in Coverage.objects.filter(patient_id=coverage.patient_id, active=True).order_by("rank")
+            for c in Coverage.objects.filter(patient_id=coverage.patient_id, active=True).order_by(
+                "rank"
+            )
             if c.pk != coverage.pk
         ]
         others.insert(min(rank, len(others) + 1) - 1, coverage)
         coverages_rank(patient=coverage.patient, ordered=others, actor=actor, at=at)
         coverage.refresh_from_db()
-    names = ", ".join(sorted(k.replace("_", " ") for k in changes if k not in ("status", "verified_at")))
+    names = ", ".join(
+        sorted(k.replace("_", " ") for k in changes if k not in ("status", "verified_at"))
+    )
     _changed(coverage, f"Coverage {coverage.payer.name} changed: {names or 'rank'}", actor, at)
     return coverage
 
 
 @transaction.atomic
-def coverages_rank(*, patient: Patient, ordered: Sequence[Coverage], actor: Actor, at: datetime | None = None) -> None:
-    """Say which policy pays first: `ordered` are all active policies, at most three, first is primary."""
+def coverages_rank(
+    *, patient: Patient, ordered: Sequence[Coverage], actor: Actor, at: datetime | None = None
+) -> None:
+    """Say which policy pays first: `ordered` are all active policies, at most three, first is
+    primary.
+    """
     actor.require("patient.edit")
     if len(ordered) > 3:
-        raise Refused("At most three coverages: primary, secondary and tertiary.", field="rank", code="too_many")
-    own = list(Coverage.objects.filter(patient=patient, active=True).select_for_update().order_by("rank"))
+        raise Refused(
+            "At most three coverages: primary, secondary and tertiary.",
+            field="rank",
+            code="too_many",
+        )
+    own = list(
+        Coverage.objects.filter(patient=patient, active=True).select_for_update().order_by("rank")
+    )
     if {c.pk for c in own} != {c.pk for c in ordered}:
         raise Conflict("The patient's coverages have changed in the meantime.")
     wanted = {c.pk: n for n, c in enumerate(ordered, start=1)}
@@ -447,7 +572,9 @@ def coverages_rank(*, patient: Patient, ordered: Sequence[Coverage], actor: Acto
     # the rank is unique among active rows: step aside first
     Coverage.objects.filter(pk__in=[c.pk for c in moved]).update(active=False)
     for coverage in moved:
-        Coverage.objects.filter(pk=coverage.pk).update(rank=wanted[coverage.pk], active=True, version=F("version") + 1)
+        Coverage.objects.filter(pk=coverage.pk).update(
+            rank=wanted[coverage.pk], active=True, version=F("version") + 1
+        )
     publish_many(
         "coverage.changed",
         organization_id=patient.organization_id,
@@ -457,7 +584,10 @@ def coverages_rank(*, patient: Patient, ordered: Sequence[Coverage], actor: Acto
     record_steps(
         [
             Step(
-                patient.organization_id, "coverage.ranked", "Order of the coverages changed", {"patient_id": patient.pk}
+                patient.organization_id,
+                "coverage.ranked",
+                "Order of the coverages changed",
+                {"patient_id": patient.pk},
             )
         ],
         actor=actor,
@@ -467,7 +597,12 @@ def coverages_rank(*, patient: Patient, ordered: Sequence[Coverage], actor: Acto
 
 @transaction.atomic
 def coverage_end(
-    *, coverage: Coverage, actor: Actor, ends_on: date | None = None, reason: str = "", at: datetime | None = None
+    *,
+    coverage: Coverage,
+    actor: Actor,
+    ends_on: date | None = None,
+    reason: str = "",
+    at: datetime | None = None,
 ) -> Coverage:
     """Take a policy off the chart; it is kept as an older coverage (FEATURES A6)."""
     actor.require("patient.edit")
@@ -475,14 +610,23 @@ def coverage_end(
         active=False, ends_on=ends_on or coverage.ends_on, version=F("version") + 1
     )
     coverage.refresh_from_db()
-    rest = list(Coverage.objects.filter(patient_id=coverage.patient_id, active=True).order_by("rank"))
+    rest = list(
+        Coverage.objects.filter(patient_id=coverage.patient_id, active=True).order_by("rank")
+    )
     coverages_rank(patient=coverage.patient, ordered=rest, actor=actor, at=at)
-    _changed(coverage, f"{coverage.payer.name} was taken off the chart" + (f": {reason}" if reason else ""), actor, at)
+    _changed(
+        coverage,
+        f"{coverage.payer.name} was taken off the chart" + (f": {reason}" if reason else ""),
+        actor,
+        at,
+    )
     return coverage
 
 
 def older_coverages(patient: Patient) -> list[Coverage]:
-    """Former policies in the order in which discovery tries them: last verified first (FEATURES A6)."""
+    """Former policies in the order in which discovery tries them: last verified first (FEATURES
+    A6).
+    """
     return list(
         Coverage.objects.filter(patient=patient, active=False)
         .exclude(payer__kind="self_pay")

@@ -1,4 +1,6 @@
-"""The actor: who does something, and on whose rows. Every service takes one; nothing happens anonymously."""
+"""The actor: who does something, and on whose rows. Every service takes one; nothing happens
+anonymously.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from dataclasses import dataclass, field
 
 
 class PermissionRefused(Exception):
-    """The actor lacks a permission. `code` is the permission, the text is a sentence for the screen."""
+    """The actor lacks a permission. `code` is the permission, the text is a sentence for the
+    screen.
+    """
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -18,7 +22,8 @@ class PermissionRefused(Exception):
 class Actor:
     """A person, a partner system or a named automatic step.
 
-    `sites` empty means every site of the organizations. `name` is frozen into each event and audit row beside the id.
+    `sites` empty means every site of the organizations. `name` is frozen into each event and audit
+    row beside the id.
     """
 
     name: str
@@ -31,7 +36,9 @@ class Actor:
 
     @classmethod
     def system(cls, name: str, organizations: Iterable[int]) -> Actor:
-        """An automatic step such as `eligibility`; may do everything on the named organizations' rows."""
+        """An automatic step such as `eligibility`; may do everything on the named organizations'
+        rows.
+        """
         return cls(name=name, kind="system", organizations=frozenset(organizations))
 
     def can(self, code: str) -> bool:

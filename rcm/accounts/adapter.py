@@ -1,4 +1,6 @@
-"""allauth: accounts are made by an administrator, never by signing up; secrets of second factors are sealed at rest."""
+"""allauth: accounts are made by an administrator, never by signing up; secrets of second factors
+are sealed at rest.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class ClosedAccountAdapter(DefaultAccountAdapter):
 
 
 class SealedMfaAdapter(DefaultMFAAdapter):
-    """The first of ISOCENTER_FIELD_KEYS seals, all of them open: put a new key first, keep the old one."""
+    """The first of ISOCENTER_FIELD_KEYS seals, all of them open: put a new key first, keep the old
+    one.
+    """
 
     @property
     def _seal(self) -> MultiFernet:

@@ -1,7 +1,8 @@
 """The shared cache, which may be away: pages go on without what it remembers (RELIABILITY R2).
 
-What must not be lost never stands in it. While Redis does not answer, reads find nothing and writes are dropped; after a failure it is
-left alone for a few seconds, so that a page does not wait once for each thing it asks. Rate limits are not counted in that time.
+What must not be lost never stands in it. While Redis does not answer, reads find nothing and writes
+are dropped; after a failure it is left alone for a few seconds, so that a page does not wait once
+for each thing it asks. Rate limits are not counted in that time.
 """
 
 from __future__ import annotations

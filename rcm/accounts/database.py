@@ -1,9 +1,11 @@
-"""What the database itself enforces, put on by catalogue after every migrate, so that no table can be forgotten.
+"""What the database itself enforces, put on by catalogue after every migrate, so that no table can
+be forgotten.
 
-For each tenant table (a column `organization_id`, except the identity tables): forced row-level security bound to
-`isocenter.orgs`. For tables of append-only models: UPDATE and DELETE refused by trigger and not granted. For audited tables: each
-insert, update and delete kept in `audit_change` with actor and request. The application role owns nothing and bypasses nothing;
-it holds SELECT, INSERT, UPDATE, DELETE and no TRUNCATE (RELIABILITY M8, M9, S5).
+For each tenant table (a column `organization_id`, except the identity tables): forced row-level
+security bound to `isocenter.orgs`. For tables of append-only models: UPDATE and DELETE refused by
+trigger and not granted. For audited tables: each insert, update and delete kept in `audit_change`
+with actor and request. The application role owns nothing and bypasses nothing; it holds SELECT,
+INSERT, UPDATE, DELETE and no TRUNCATE (RELIABILITY M8, M9, S5).
 """
 
 from __future__ import annotations
@@ -14,7 +16,12 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.db import connections
 
-IDENTITY_TABLES = {"accounts_organization", "accounts_site", "accounts_membership", "accounts_partner"}
+IDENTITY_TABLES = {
+    "accounts_organization",
+    "accounts_site",
+    "accounts_membership",
+    "accounts_partner",
+}
 
 FUNCTIONS = """
 CREATE OR REPLACE FUNCTION isocenter_orgs() RETURNS bigint[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
@@ -103,7 +110,9 @@ def tenant_models() -> list[Any]:
 
 
 def install(sender: AppConfig, using: str = "default", **_: Any) -> None:
-    """post_migrate: put policies, triggers and grants on the tables of one app. Idempotent; runs as the owner."""
+    """post_migrate: put policies, triggers and grants on the tables of one app. Idempotent; runs as
+    the owner.
+    """
     connection = connections[using]
     existing = set(connection.introspection.table_names())
     role = settings.DATABASE_APP_ROLE
@@ -123,16 +132,24 @@ def install(sender: AppConfig, using: str = "default", **_: Any) -> None:
                 continue
             if has_role:
                 cursor.execute(GRANT.format(table=table, role=role))
-                cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", [table, model._meta.pk.column])
+                cursor.execute(
+                    "SELECT pg_get_serial_sequence(%s, %s)", [table, model._meta.pk.column]
+                )
                 sequence = cursor.fetchone()[0]
                 if sequence:
                     cursor.execute(f"GRANT USAGE, SELECT ON SEQUENCE {sequence} TO {role}")
             if table in tenants:
                 field = next(f for f in model._meta.local_fields if f.column == "organization_id")
-                cursor.execute(POLICY.format(table=table, nullable="organization_id IS NULL OR " if field.null else ""))
+                cursor.execute(
+                    POLICY.format(
+                        table=table, nullable="organization_id IS NULL OR " if field.null else ""
+                    )
+                )
             if getattr(model, "append_only", False):
                 cursor.execute(APPEND_ONLY.format(table=table))
                 if has_role:
                     cursor.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM {role}")
-            elif table in tenants and getattr(model, "audited", True) and "audit_change" in existing:
+            elif (
+                table in tenants and getattr(model, "audited", True) and "audit_change" in existing
+            ):
                 cursor.execute(AUDIT.format(table=table))

@@ -1,9 +1,11 @@
 """Safe writes: an Idempotency-Key makes a POST happen once (RELIABILITY R5, R6).
 
-The key is taken in a transaction of its own before the work begins, so that a second caller finds it whatever the first is doing. The
-answer is kept with the key in the transaction of the work itself: either both are there or neither. The same key with another body is
-refused (422); while the first is at work a second caller hears 409 with Retry-After; a holder that died frees the key after a minute,
-and one that only slept finds its key taken and undoes its work. Keys live seven days, because webhook retries take 75 hours.
+The key is taken in a transaction of its own before the work begins, so that a second caller finds
+it whatever the first is doing. The answer is kept with the key in the transaction of the work
+itself: either both are there or neither. The same key with another body is refused (422); while the
+first is at work a second caller hears 409 with Retry-After; a holder that died frees the key after
+a minute, and one that only slept finds its key taken and undoes its work. Keys live seven days,
+because webhook retries take 75 hours.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ LIFE = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A key in our hand since `at`. Who took it over after a minute has another `at`: then ours is worth nothing."""
+    """A key in our hand since `at`. Who took it over after a minute has another `at`: then ours is
+    worth nothing.
+    """
 
     pk: int
     at: datetime
@@ -46,11 +50,17 @@ def _rows() -> Any:
 
 def fingerprint(request: Request) -> str:
     """What makes two requests the same: path and body."""
-    return hashlib.sha256(f"{request.method} {request.path}\n".encode() + bytes(request.body)).hexdigest()
+    return hashlib.sha256(
+        f"{request.method} {request.path}\n".encode() + bytes(request.body)
+    ).hexdigest()
 
 
-def begin(request: Request, key: str, actor: Actor, client: str) -> tuple[Held | None, Response | None]:
-    """Take the key, in a transaction of its own. Returns (held, None) to go on, or (None, answer) to give back."""
+def begin(
+    request: Request, key: str, actor: Actor, client: str
+) -> tuple[Held | None, Response | None]:
+    """Take the key, in a transaction of its own. Returns (held, None) to go on, or (None, answer)
+    to give back.
+    """
     organization = next(iter(actor.organizations))
     print_, now = fingerprint(request), timezone.now()
     wanted = {"organization_id": organization, "client": client, "key": key}
@@ -59,18 +69,25 @@ def begin(request: Request, key: str, actor: Actor, client: str) -> tuple[Held |
         while row is None:
             try:
                 with transaction.atomic():
-                    return Held(_rows().create(**wanted, fingerprint=print_, locked_at=now).pk, now), None
+                    return (
+                        Held(_rows().create(**wanted, fingerprint=print_, locked_at=now).pk, now),
+                        None,
+                    )
             except IntegrityError:
                 # gone again when its holder has just let go of it
                 row = _rows().select_for_update().filter(**wanted).first()
         if row.created_at < now - LIFE:
             row.fingerprint, row.status, row.body, row.created_at = print_, None, None, now
         elif row.fingerprint != print_:
-            return None, problem(422, "This Idempotency-Key was used for another request.", code="key_reused")
+            return None, problem(
+                422, "This Idempotency-Key was used for another request.", code="key_reused"
+            )
         elif row.status is not None:
             return None, _again(row)
         elif row.locked_at > now - HELD:
-            answer = problem(409, "The first request with this key is still at work.", code="in_progress")
+            answer = problem(
+                409, "The first request with this key is still at work.", code="in_progress"
+            )
             answer["Retry-After"] = "2"
             return None, answer
         row.locked_at = now
@@ -87,10 +104,14 @@ def _again(row: Any) -> Response:
 
 
 def finish(held: Held, response: Response) -> bool:
-    """Keep the answer with the key, in the transaction of the work. False: somebody else has taken the key over, undo the work."""
+    """Keep the answer with the key, in the transaction of the work. False: somebody else has taken
+    the key over, undo the work.
+    """
     body = json.loads(JSONRenderer().render(response.data)) if response.data is not None else None
     return bool(
-        _rows().filter(pk=held.pk, locked_at=held.at, status=None).update(status=response.status_code, body=body)
+        _rows()
+        .filter(pk=held.pk, locked_at=held.at, status=None)
+        .update(status=response.status_code, body=body)
     )
 
 

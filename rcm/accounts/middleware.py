@@ -1,7 +1,8 @@
 """One request, one transaction, one tenant scope.
 
-Runs last, so that CSRF and sign-in have spoken. The view and its template run inside `scope(actor)`; an error rolls all of it back.
-A view that must commit in steps (store bytes first, parse second) is marked with `own_transactions` and opens its scopes itself.
+Runs last, so that CSRF and sign-in have spoken. The view and its template run inside
+`scope(actor)`; an error rolls all of it back. A view that must commit in steps (store bytes first,
+parse second) is marked with `own_transactions` and opens its scopes itself.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def own_transactions(view: View) -> View:
     return view
 
 
-# how an error that a view lets out is shown; the web room registers it, because it stands above this one
+# how an error that a view lets out is shown; the web room registers it, because it stands above
+# this one
 Answer = Callable[[HttpRequest, Exception], HttpResponseBase | None]
 _answers: list[Answer] = []
 
@@ -38,7 +40,9 @@ def answer_errors(answer: Answer) -> None:
 
 
 class ScopeMiddleware:
-    """Sets `request.actor` and wraps the view in the actor's scope; ends sessions older than the absolute limit."""
+    """Sets `request.actor` and wraps the view in the actor's scope; ends sessions older than the
+    absolute limit.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -48,7 +52,9 @@ class ScopeMiddleware:
         user = request.user
         if user.is_authenticated:
             begun = request.session.setdefault("begun", int(time.time()))
-            if time.time() - begun > settings.SESSION_ABSOLUTE_SECONDS or (settings.PRODUCTION and user.is_demo):
+            if time.time() - begun > settings.SESSION_ABSOLUTE_SECONDS or (
+                settings.PRODUCTION and user.is_demo
+            ):
                 logout(request)
             else:
                 request.actor = user.actor()  # type: ignore[attr-defined]
@@ -62,8 +68,13 @@ class ScopeMiddleware:
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
         actor: Actor | None = getattr(request, "actor", None)
-        # sign-in pages touch no tenant row, and allauth answers its own exceptions only where Django calls the view
-        if actor is None or getattr(view, "own_transactions", False) or view.__module__.startswith("allauth."):
+        # sign-in pages touch no tenant row, and allauth answers its own exceptions only where
+        # Django calls the view
+        if (
+            actor is None
+            or getattr(view, "own_transactions", False)
+            or view.__module__.startswith("allauth.")
+        ):
             return None
         try:
             return self._scoped(request, actor, view, args, kwargs)
@@ -78,7 +89,10 @@ class ScopeMiddleware:
         self, request: HttpRequest, actor: Actor, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponseBase:
         with scope(
-            actor, request_id=str(getattr(request, "request_id", "") or request.headers.get("X-Request-ID", ""))
+            actor,
+            request_id=str(
+                getattr(request, "request_id", "") or request.headers.get("X-Request-ID", "")
+            ),
         ):
             response: HttpResponseBase = view(request, *args, **kwargs)
             if callable(getattr(response, "render", None)):

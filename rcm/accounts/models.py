@@ -1,7 +1,7 @@
 """Organizations, sites, users and what each may see.
 
-Identity tables (user, membership, organization, site) carry no row-level security: sign-in needs them before a scope exists.
-Screens still list them only through the actor.
+Identity tables (user, membership, organization, site) carry no row-level security: sign-in needs
+them before a scope exists. Screens still list them only through the actor.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(QuietModel, AbstractBaseUser, PermissionsMixin):
-    """A person who signs in by e-mail. Rights come from memberships, never from Django's permission tables."""
+    """A person who signs in by e-mail. Rights come from memberships, never from Django's permission
+    tables.
+    """
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     email = models.EmailField(unique=True)
@@ -42,7 +44,9 @@ class User(QuietModel, AbstractBaseUser, PermissionsMixin):
     date_joined = models.DateTimeField(auto_now_add=True)
     hotkeys = models.BooleanField(default=True)
     theme = models.CharField(
-        max_length=6, default="auto", choices=[("auto", "System"), ("light", "Light"), ("dark", "Dark")]
+        max_length=6,
+        default="auto",
+        choices=[("auto", "System"), ("light", "Light"), ("dark", "Dark")],
     )
     density = models.CharField(
         max_length=8, default="regular", choices=[("regular", "Regular"), ("compact", "Compact")]
@@ -71,7 +75,9 @@ class User(QuietModel, AbstractBaseUser, PermissionsMixin):
         # a site limit counts only when no membership covers that whole organization
         sites = {site for o, site, _ in rows if site is not None and o not in whole}
         if sites and whole:
-            sites |= set(Site.objects.filter(organization_id__in=whole).values_list("id", flat=True))
+            sites |= set(
+                Site.objects.filter(organization_id__in=whole).values_list("id", flat=True)
+            )
         codes: set[str] = set()
         for _, _, role in rows:
             codes |= permissions_of(role)
@@ -91,7 +97,9 @@ class Organization(QuietModel):
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     code = models.CharField(
-        max_length=20, unique=True, help_text="Short code used by partners (HL7 MSH-6, X12 submitter)"
+        max_length=20,
+        unique=True,
+        help_text="Short code used by partners (HL7 MSH-6, X12 submitter)",
     )
     name = models.CharField(max_length=120)
     npi = models.CharField(max_length=10)
@@ -106,7 +114,10 @@ class Organization(QuietModel):
     is_idtf = models.BooleanField(default=False)
     active = models.BooleanField(default=True)
     write_off_limit = models.DecimalField(
-        max_digits=12, decimal_places=2, default="100.00", help_text="Above it a second person approves"
+        max_digits=12,
+        decimal_places=2,
+        default="100.00",
+        help_text="Above it a second person approves",
     )
 
     class Meta:
@@ -117,11 +128,15 @@ class Organization(QuietModel):
 
 
 class Site(QuietModel):
-    """A place where exams are done. Its ZIP decides the payment locality, its state the rules, its zone the clocks."""
+    """A place where exams are done. Its ZIP decides the payment locality, its state the rules, its
+    zone the clocks.
+    """
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="sites")
-    code = models.CharField(max_length=30, unique=True, help_text="Location code used by partners (HL7 PV1-3, AIL)")
+    code = models.CharField(
+        max_length=30, unique=True, help_text="Location code used by partners (HL7 PV1-3, AIL)"
+    )
     name = models.CharField(max_length=120)
     npi = models.CharField(max_length=10)
     address = models.CharField(max_length=100)
@@ -144,25 +159,35 @@ class Membership(QuietModel):
     """A role of a user in an organization, for one site or for all."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="memberships"
+    )
     site = models.ForeignKey(Site, on_delete=models.CASCADE, null=True, blank=True)
     role = models.CharField(max_length=20, choices=Role.choices)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["user", "organization", "site", "role"], nulls_distinct=False, name="one_membership"
+                fields=["user", "organization", "site", "role"],
+                nulls_distinct=False,
+                name="one_membership",
             ),
         ]
 
 
 class Partner(QuietModel):
-    """A partner system: binds an OAuth2 client to one organization. A client without a row here reaches nothing."""
+    """A partner system: binds an OAuth2 client to one organization. A client without a row here
+    reaches nothing.
+    """
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="partners")
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="partners"
+    )
     name = models.CharField(max_length=80)
-    application = models.OneToOneField("oauth2_provider.Application", on_delete=models.CASCADE, related_name="partner")
+    application = models.OneToOneField(
+        "oauth2_provider.Application", on_delete=models.CASCADE, related_name="partner"
+    )
     scopes = models.JSONField(default=list, help_text="The most this client may ask for")
     active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,7 +1,8 @@
-"""Partner systems at the API: OAuth2 client credentials bound to one organization, scopes, and the tenant scope around each call.
+"""Partner systems at the API: OAuth2 client credentials bound to one organization, scopes, and the
+tenant scope around each call.
 
-A token's client must have an active Partner row; its rights are the token's scopes that the row allows. Revoking the row or the token
-takes effect on the next call.
+A token's client must have an active Partner row; its rights are the token's scopes that the row
+allows. Revoking the row or the token takes effect on the next call.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def partner_of(application_id: int | None) -> Partner | None:
 
 
 class PartnerScopes(BaseScopes):
-    """What a client may ask the token endpoint for: the scopes of its Partner row, all of them when it names none."""
+    """What a client may ask the token endpoint for: the scopes of its Partner row, all of them when
+    it names none.
+    """
 
     def get_all_scopes(self) -> dict[str, str]:
         return dict(settings.OAUTH2_PROVIDER["SCOPES"])
@@ -54,7 +57,9 @@ class PartnerScopes(BaseScopes):
         partner = partner_of(application.pk) if application else None
         return sorted(set(partner.scopes) & set(self.get_all_scopes())) if partner else []
 
-    def get_default_scopes(self, application: Any = None, request: Any = None, *args: Any, **kwargs: Any) -> list[str]:
+    def get_default_scopes(
+        self, application: Any = None, request: Any = None, *args: Any, **kwargs: Any
+    ) -> list[str]:
         return self.get_available_scopes(application)
 
 
@@ -87,9 +92,15 @@ class PartnerAuthentication(BaseAuthentication):
         token = found[1]
         partner = partner_of(token.application_id)
         if partner is None:
-            raise exceptions.AuthenticationFailed("This client is not connected to an organization.")
+            raise exceptions.AuthenticationFailed(
+                "This client is not connected to an organization."
+            )
         scopes = frozenset(token.scope.split()) & frozenset(partner.scopes)
-        codes = frozenset().union(*(SCOPE_PERMISSIONS.get(s, frozenset()) for s in scopes)) if scopes else frozenset()
+        codes = (
+            frozenset().union(*(SCOPE_PERMISSIONS.get(s, frozenset()) for s in scopes))
+            if scopes
+            else frozenset()
+        )
         actor = Actor(
             name=partner.name,
             kind="partner",
@@ -109,17 +120,20 @@ class ScopedPermission(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if not isinstance(request.user, PartnerUser):
             return False
-        wanted = getattr(view, "scopes", {}).get("GET" if request.method in {"HEAD", "OPTIONS"} else request.method)
+        wanted = getattr(view, "scopes", {}).get(
+            "GET" if request.method in {"HEAD", "OPTIONS"} else request.method
+        )
         if wanted is None:
             raise exceptions.MethodNotAllowed(str(request.method))
         return wanted in request.user.scopes
 
 
 class PartnerView:
-    """Mixin before APIView or a viewset: `self.actor`, the handler in one transaction inside the tenant scope, and safe POSTs.
+    """Mixin before APIView or a viewset: `self.actor`, the handler in one transaction inside the
+    tenant scope, and safe POSTs.
 
-    `scopes` names the OAuth2 scope of each method. An answer of 400 or more rolls the work back; the answer itself stays with the
-    Idempotency-Key, when one was sent.
+    `scopes` names the OAuth2 scope of each method. An answer of 400 or more rolls the work back;
+    the answer itself stays with the Idempotency-Key, when one was sent.
     """
 
     scopes: ClassVar[dict[str, str]] = {}
@@ -146,7 +160,9 @@ class PartnerView:
             if answer is not None:
                 raise _Answered(answer)
         self._outer.enter_context(transaction.atomic())
-        self._outer.enter_context(scope(self.actor, request_id=request.headers.get("X-Request-ID", "")[:80]))
+        self._outer.enter_context(
+            scope(self.actor, request_id=request.headers.get("X-Request-ID", "")[:80])
+        )
         self._work = transaction.savepoint()
 
     def handle_exception(self, exc: Exception) -> Response:
@@ -162,13 +178,16 @@ class PartnerView:
                 if self._work is not None:
                     self._settle(response)
         except _TakenOver:
-            response = self._say(problem(409, "Another request with this key went ahead.", code="in_progress"))
+            response = self._say(
+                problem(409, "Another request with this key went ahead.", code="in_progress")
+            )
         except (OperationalError, InterfaceError):
             response = self._say(busy())
         if self._held is not None and response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
             with suppress(OperationalError, InterfaceError):
                 idempotency.release(self._held, self.actor)
-        # nothing of a patient stays in a partner's proxy (RELIABILITY P4); the middleware says so only to people
+        # nothing of a patient stays in a partner's proxy (RELIABILITY P4); the middleware says so
+        # only to people
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 

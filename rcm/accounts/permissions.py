@@ -1,7 +1,8 @@
 """Who may do what: one table of permission codes by role (FEATURES L4, DOMAIN I3 and I4).
 
-A permission says *what*; the tenant scope (`visible_to`) says *on whose rows*. Segregation of duties is in this table:
-a poster approves no write-off, a biller changes no signed report, a scheduler sees no denial dollars.
+A permission says *what*; the tenant scope (`visible_to`) says *on whose rows*. Segregation of
+duties is in this table: a poster approves no write-off, a biller changes no signed report, a
+scheduler sees no denial dollars.
 """
 
 from __future__ import annotations
@@ -39,11 +40,27 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
         "eligibility.run": {R.FRONT_DESK, R.AUTHORIZATION, R.BILLER, R.AR, R.MANAGER},
         "payment.collect": {R.FRONT_DESK, R.POSTER, R.MANAGER},
         # authorization
-        "authorization.view": {R.FRONT_DESK, R.AUTHORIZATION, R.CODER, R.BILLER, R.AR, R.MANAGER, R.COMPLIANCE},
+        "authorization.view": {
+            R.FRONT_DESK,
+            R.AUTHORIZATION,
+            R.CODER,
+            R.BILLER,
+            R.AR,
+            R.MANAGER,
+            R.COMPLIANCE,
+        },
         "authorization.edit": {R.AUTHORIZATION, R.MANAGER},
         "authorization.override": {R.AUTHORIZATION, R.MANAGER},
         # mid-cycle
-        "exam.view": {R.FRONT_DESK, R.AUTHORIZATION, R.CODER, R.BILLER, R.AR, R.MANAGER, R.COMPLIANCE},
+        "exam.view": {
+            R.FRONT_DESK,
+            R.AUTHORIZATION,
+            R.CODER,
+            R.BILLER,
+            R.AR,
+            R.MANAGER,
+            R.COMPLIANCE,
+        },
         "report.view": {R.CODER, R.BILLER, R.AR, R.MANAGER, R.COMPLIANCE},
         "charge.review": {R.CODER, R.MANAGER},
         "charge.view": {R.CODER, R.BILLER, R.AR, R.MANAGER, R.COMPLIANCE},
@@ -70,7 +87,16 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
         "statement.send": {R.AR, R.MANAGER},
         # management and platform
         "kpi.view": {R.MANAGER, R.COMPLIANCE, R.AR, R.BILLER},
-        "rules.view": {R.AUTHORIZATION, R.CODER, R.BILLER, R.POSTER, R.AR, R.MANAGER, R.COMPLIANCE, R.ADMIN},
+        "rules.view": {
+            R.AUTHORIZATION,
+            R.CODER,
+            R.BILLER,
+            R.POSTER,
+            R.AR,
+            R.MANAGER,
+            R.COMPLIANCE,
+            R.ADMIN,
+        },
         "rules.edit": {R.MANAGER, R.ADMIN},
         "price.view": {
             R.FRONT_DESK,
@@ -113,7 +139,14 @@ SCOPE_PERMISSIONS: dict[str, frozenset[str]] = {
     "remittances:read": frozenset({"remittance.view"}),
     "remittances:write": frozenset({"remittance.view", "remittance.post"}),
     "work:read": frozenset(
-        {"work.view", "denial.view", "followup.view", "clearance.view", "authorization.view", "charge.view"}
+        {
+            "work.view",
+            "denial.view",
+            "followup.view",
+            "clearance.view",
+            "authorization.view",
+            "charge.view",
+        }
     ),
     "work:write": frozenset({"work.view", "work.touch"}),
     "rules:read": frozenset({"rules.view", "price.view", "edit.view"}),

@@ -6,7 +6,12 @@ import logging
 import uuid
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, ValidationError
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    ValidationError,
+)
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django.http.request import UnreadablePostError
@@ -20,10 +25,18 @@ BUSY_SECONDS = 5
 
 
 class Refused(Exception):
-    """A service says no. `findings` carry code, sentence, field and what to do; screens and the API only show it."""
+    """A service says no. `findings` carry code, sentence, field and what to do; screens and the API
+    only show it.
+    """
 
     def __init__(
-        self, sentence: str, *, code: str = "refused", field: str = "", fix: str = "", status: int = 422
+        self,
+        sentence: str,
+        *,
+        code: str = "refused",
+        field: str = "",
+        fix: str = "",
+        status: int = 422,
     ) -> None:
         self.code, self.field, self.fix, self.status = code, field, fix, status
         super().__init__(sentence)
@@ -37,7 +50,12 @@ class Conflict(Refused):
 
 
 def problem(
-    status: int, title: str, *, code: str = "", errors: list[dict[str, Any]] | None = None, **extra: Any
+    status: int,
+    title: str,
+    *,
+    code: str = "",
+    errors: list[dict[str, Any]] | None = None,
+    **extra: Any,
 ) -> Response:
     body: dict[str, Any] = {"type": "about:blank", "status": status, "title": title}
     if code:
@@ -48,8 +66,12 @@ def problem(
 
 
 def busy() -> Response:
-    """The database is away or gave up waiting: nothing was saved, the same request may be sent again."""
-    answer = problem(503, "The system is busy. Nothing was saved; send it again in a moment.", code="busy")
+    """The database is away or gave up waiting: nothing was saved, the same request may be sent
+    again.
+    """
+    answer = problem(
+        503, "The system is busy. Nothing was saved; send it again in a moment.", code="busy"
+    )
     answer["Retry-After"] = str(BUSY_SECONDS)
     return answer
 
@@ -58,21 +80,31 @@ def unexpected(exc: Exception) -> Response:
     """A fault of ours: a reference that support can find, and not a word of what it was about."""
     reference = str(uuid.uuid4())
     log.error("api fault, reference %s", reference, exc_info=exc)
-    return problem(500, "Something went wrong on our side. Nothing was saved.", code="fault", reference=reference)
+    return problem(
+        500,
+        "Something went wrong on our side. Nothing was saved.",
+        code="fault",
+        reference=reference,
+    )
 
 
 def _flatten(detail: Any, field: str = "") -> list[dict[str, Any]]:
     if isinstance(detail, dict):
         return [e for k, v in detail.items() for e in _flatten(v, f"{field}.{k}".strip("."))]
     if isinstance(detail, list) and detail and not any(isinstance(d, (dict, list)) for d in detail):
-        return [{"field": field, "code": getattr(d, "code", "invalid"), "message": str(d)} for d in detail]
+        return [
+            {"field": field, "code": getattr(d, "code", "invalid"), "message": str(d)}
+            for d in detail
+        ]
     if isinstance(detail, list):
         return [e for i, v in enumerate(detail) for e in _flatten(v, f"{field}[{i}]")]
     return [{"field": field, "code": getattr(detail, "code", "invalid"), "message": str(detail)}]
 
 
 def problem_handler(exc: Exception, context: dict[str, Any]) -> Response:
-    """DRF's exception handler: every error leaves as application/problem+json without a value of a patient."""
+    """DRF's exception handler: every error leaves as application/problem+json without a value of a
+    patient.
+    """
     if isinstance(exc, Refused):
         errors = (
             [{"field": exc.field, "code": exc.code, "message": str(exc), "fix": exc.fix}]

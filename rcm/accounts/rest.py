@@ -19,7 +19,9 @@ CURSOR_SALT = "rcm.accounts.rest.cursor"
 
 
 class StrictJSONParser(JSONParser):
-    """JSON without what no column can hold: NUL characters and half surrogate pairs; nested too deeply is refused as well."""
+    """JSON without what no column can hold: NUL characters and half surrogate pairs; nested too
+    deeply is refused as well.
+    """
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:
@@ -36,7 +38,9 @@ class StrictJSONParser(JSONParser):
 
 
 class CursorPage(CursorPagination):
-    """Opaque, signed cursor over the newest first; `page_size` up to 200. A row that arrives meanwhile moves nothing."""
+    """Opaque, signed cursor over the newest first; `page_size` up to 200. A row that arrives
+    meanwhile moves nothing.
+    """
 
     page_size = 50
     max_page_size = 200
@@ -44,7 +48,9 @@ class CursorPage(CursorPagination):
     ordering = "-id"
 
     def encode_cursor(self, cursor: Cursor) -> str:
-        signed: str = signing.dumps([cursor.offset, cursor.reverse, cursor.position], salt=CURSOR_SALT, compress=True)
+        signed: str = signing.dumps(
+            [cursor.offset, cursor.reverse, cursor.position], salt=CURSOR_SALT, compress=True
+        )
         return str(replace_query_param(self.base_url or "", self.cursor_query_param, signed))
 
     def decode_cursor(self, request: Request) -> Cursor | None:
@@ -54,13 +60,18 @@ class CursorPage(CursorPagination):
         try:
             offset, reverse, position = signing.loads(given, salt=CURSOR_SALT)
         except signing.BadSignature as error:
-            raise exceptions.ParseError("This cursor was not given by us. Begin again without one.") from error
+            raise exceptions.ParseError(
+                "This cursor was not given by us. Begin again without one."
+            ) from error
         return Cursor(offset=offset, reverse=reverse, position=position)
 
 
 class PreconditionFailed(exceptions.APIException):
     status_code = 412
-    default_detail = "Somebody else has changed this in the meantime. Read it again and repeat with the new ETag."
+    default_detail = (
+        "Somebody else has changed this in the meantime. Read it again and repeat with the new"
+        " ETag."
+    )
     default_code = "changed"
 
 
@@ -76,7 +87,9 @@ def etag(row: Any) -> str:
 
 
 def require_match(request: Request, row: Any) -> int:
-    """The version the client has seen. Raises 428 without If-Match, 412 when the row has moved on."""
+    """The version the client has seen. Raises 428 without If-Match, 412 when the row has moved
+    on.
+    """
     given = request.headers.get("If-Match", "")
     if not given:
         raise PreconditionRequired
@@ -86,7 +99,9 @@ def require_match(request: Request, row: Any) -> int:
 
 
 class ByPublicId(PartnerView):
-    """Mixin for viewsets: rows of the actor's organization only, found by public id; a stranger's id is as unknown as a random one."""
+    """Mixin for viewsets: rows of the actor's organization only, found by public id; a stranger's
+    id is as unknown as a random one.
+    """
 
     lookup_field = "public_id"
     lookup_value_regex = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -96,7 +111,11 @@ class ByPublicId(PartnerView):
         return super().get_queryset().visible_to(self.actor)  # type: ignore[misc]
 
     def get_object(self) -> Any:
-        row = self.filter_queryset(self.get_queryset()).filter(public_id=self.kwargs["public_id"]).first()  # type: ignore[attr-defined]
+        row = (
+            self.filter_queryset(self.get_queryset())
+            .filter(public_id=self.kwargs["public_id"])
+            .first()
+        )  # type: ignore[attr-defined]
         if row is None:
             raise Http404
         return row

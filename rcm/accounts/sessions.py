@@ -1,6 +1,7 @@
 """Sessions in the database, which do not call a lost database a mistake of the reader.
 
-Django's own store reports every error while saving as a session that somebody deleted, which is answered 400.
+Django's own store reports every error while saving as a session that somebody deleted, which is
+answered 400.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ class SessionStore(DatabaseStore):
     """A session whose idle time is pushed on with every answer (SESSION_SAVE_EVERY_REQUEST)."""
 
     def save(self, must_create: bool = False) -> None:
-        """Raises the database's own error when what was changed cannot be kept; it is then answered 503.
+        """Raises the database's own error when what was changed cannot be kept; it is then answered
+        503.
 
-        When only the idle time should have moved, the answer stands as it is: the work of the request is committed by
-        then, and telling its author that nothing was saved would make them do it twice.
+        When only the idle time should have moved, the answer stands as it is: the work of the
+        request is committed by then, and telling its author that nothing was saved would make them
+        do it twice.
         """
         try:
             super().save(must_create)

@@ -1,4 +1,6 @@
-"""Base of every tenant-owned table, and the one place in code that filters by organization and site."""
+"""Base of every tenant-owned table, and the one place in code that filters by organization and
+site.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ def uuid7() -> Any:
 
 
 class QuietModel(models.Model):
-    """A model whose repr names the class and key only, so that logs and error pages never show a patient's values."""
+    """A model whose repr names the class and key only, so that logs and error pages never show a
+    patient's values.
+    """
 
     class Meta:
         abstract = True
@@ -32,7 +36,9 @@ class TenantQuerySet(models.QuerySet):
         rows = self.filter(organization_id__in=actor.organizations)
         path = getattr(self.model, "site_path", None)
         if actor.sites and path:
-            rows = rows.filter(models.Q(**{f"{path}__in": actor.sites}) | models.Q(**{f"{path}__isnull": True}))
+            rows = rows.filter(
+                models.Q(**{f"{path}__in": actor.sites}) | models.Q(**{f"{path}__isnull": True})
+            )
         return rows
 
     def __repr__(self) -> str:
@@ -40,10 +46,11 @@ class TenantQuerySet(models.QuerySet):
 
 
 class TenantModel(QuietModel):
-    """A row of one organization. Forced row-level security is put on every subclass's table (rcm.accounts.database).
+    """A row of one organization. Forced row-level security is put on every subclass's table
+    (rcm.accounts.database).
 
-    `site_path`: lookup to the site id where the row belongs to one. `append_only`: the database refuses UPDATE and DELETE.
-    `audited`: changes are kept by trigger with actor and request.
+    `site_path`: lookup to the site id where the row belongs to one. `append_only`: the database
+    refuses UPDATE and DELETE. `audited`: changes are kept by trigger with actor and request.
     """
 
     site_path: ClassVar[str | None] = None
@@ -52,7 +59,9 @@ class TenantModel(QuietModel):
 
     id = models.BigAutoField(primary_key=True)
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
-    organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="+")
+    organization = models.ForeignKey(
+        "accounts.Organization", on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TenantQuerySet.as_manager()

@@ -1,7 +1,8 @@
 """Work that many calls repeat, done once at their end.
 
-A verb that refreshes something for the rows it touched (gates, work items, events) costs the same for one row as for fifty. Inside
-`together()` such verbs only note their rows; when the block ends, still in its transaction, each is called once with all of them:
+A verb that refreshes something for the rows it touched (gates, work items, events) costs the same
+for one row as for fifty. Inside `together()` such verbs only note their rows; when the block ends,
+still in its transaction, each is called once with all of them:
 
     def clearance_refresh(ids, *, actor, at):
         if later(_refresh, ids, turn=GATES, actor=actor, at=at):
@@ -24,7 +25,9 @@ DECIDE, REVIEW, GATES, WRITE = 10, 20, 30, 90
 
 
 class Noted:
-    """What is to be done at the end of a block: (turn, verb, row, keyword arguments), in the order of the calls; and what was asked."""
+    """What is to be done at the end of a block: (turn, verb, row, keyword arguments), in the order
+    of the calls; and what was asked.
+    """
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, Flush, Any, dict[str, Any]]] = []
@@ -51,7 +54,9 @@ _noted: ContextVar[Noted | None] = ContextVar("noted", default=None)
 
 @contextmanager
 def together() -> Iterator[Noted]:
-    """Collect what `later` notes and do it at the end of the block; an inner block belongs to the outer one."""
+    """Collect what `later` notes and do it at the end of the block; an inner block belongs to the
+    outer one.
+    """
     outer = _noted.get()
     if outer is not None:
         yield outer
@@ -66,7 +71,8 @@ def together() -> Iterator[Noted]:
 
 
 def later(verb: Flush, rows: Iterable[Any], *, turn: int, **arguments: Any) -> bool:
-    """Note rows for `verb(rows, **arguments)` at the end of the block; False when there is no block. The last call's arguments hold.
+    """Note rows for `verb(rows, **arguments)` at the end of the block; False when there is no
+    block. The last call's arguments hold.
 
     Turns: what decides comes before what shows the decision, and what is only written comes last.
     """
@@ -78,7 +84,9 @@ def later(verb: Flush, rows: Iterable[Any], *, turn: int, **arguments: Any) -> b
 
 
 def asked_once(question: Any, answer: Callable[[], T]) -> T:
-    """The answer to a question that cannot change within a block; outside of one it is asked each time."""
+    """The answer to a question that cannot change within a block; outside of one it is asked each
+    time.
+    """
     noted = _noted.get()
     if noted is None:
         return answer()
@@ -89,7 +97,9 @@ def asked_once(question: Any, answer: Callable[[], T]) -> T:
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """In this block verbs work at once although an outer block collects: what comes next reads their effect."""
+    """In this block verbs work at once although an outer block collects: what comes next reads
+    their effect.
+    """
     token = _noted.set(None)
     try:
         yield
@@ -97,4 +107,14 @@ def at_once() -> Iterator[None]:
         _noted.reset(token)
 
 
-__all__ = ["DECIDE", "GATES", "REVIEW", "WRITE", "Noted", "asked_once", "at_once", "later", "together"]
+__all__ = [
+    "DECIDE",
+    "GATES",
+    "REVIEW",
+    "WRITE",
+    "Noted",
+    "asked_once",
+    "at_once",
+    "later",
+    "together",
+]

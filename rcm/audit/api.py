@@ -1,4 +1,6 @@
-"""GET /events: everything that happened on the thread, in order, replayable from any cursor (FEATURES L2)."""
+"""GET /events: everything that happened on the thread, in order, replayable from any cursor
+(FEATURES L2).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,15 @@ class EventSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Event
-        fields: ClassVar[list[str]] = ["public_id", "at", "verb", "old_status", "new_status", "actor_kind", "sentence"]
+        fields: ClassVar[list[str]] = [
+            "public_id",
+            "at",
+            "verb",
+            "old_status",
+            "new_status",
+            "actor_kind",
+            "sentence",
+        ]
         read_only_fields = fields
 
 
@@ -41,16 +51,19 @@ class OldestFirst(CursorPage):
     ordering = "id"
 
 
-# An event whose transaction is still at work could appear later with a smaller id than one that is shown: a reader who has gone past
-# would never see it. So the feed ends where the oldest unfinished transaction began. Transaction numbers wrap; what is an hour old is
-# finished in any case, and only the last hour is compared.
+# An event whose transaction is still at work could appear later with a smaller id than one that is
+# shown: a reader who has gone past would never see it. So the feed ends where the oldest unfinished
+# transaction began. Transaction numbers wrap; what is an hour old is finished in any case, and only
+# the last hour is compared.
 OLDEST_UNFINISHED = """
     SELECT coalesce(
       (SELECT backend_xid::text FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xid IS NOT NULL ORDER BY age(backend_xid) DESC LIMIT 1),
       mod(pg_snapshot_xmax(pg_current_snapshot())::text::numeric, 4294967296)::text)
 """
-SETTLED = "audit_event.created_at < now() - interval '1 hour' OR age(audit_event.xmin) > age(%s::xid)"
+SETTLED = (
+    "audit_event.created_at < now() - interval '1 hour' OR age(audit_event.xmin) > age(%s::xid)"
+)
 
 
 class EventFeed(PartnerView, generics.ListAPIView):

@@ -14,10 +14,27 @@ class AuditConfig(AppConfig):
 
         nav.register(
             nav.Entry(
-                "System", "Chart reads", "audit:reads", "audit.view", order=60, words="audit access disclosures exports"
+                "System",
+                "Chart reads",
+                "audit:reads",
+                "audit.view",
+                order=60,
+                words="audit access disclosures exports",
             ),
-            nav.Entry("System", "Changes", "audit:changes", "audit.view", order=61, words="audit history before after"),
             nav.Entry(
-                "System", "Steps", "audit:steps", "audit.view", order=62, words="audit events timeline overrides"
+                "System",
+                "Changes",
+                "audit:changes",
+                "audit.view",
+                order=61,
+                words="audit history before after",
+            ),
+            nav.Entry(
+                "System",
+                "Steps",
+                "audit:steps",
+                "audit.view",
+                order=62,
+                words="audit events timeline overrides",
             ),
         )

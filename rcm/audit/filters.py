@@ -1,4 +1,6 @@
-"""Filter bars of the audit: who read, what changed, what happened. Patients are named by MRN or chart id, days as people type them."""
+"""Filter bars of the audit: who read, what changed, what happened. Patients are named by MRN or
+chart id, days as people type them.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +18,27 @@ from rcm.web.forms import read_date
 
 
 def patient_ids(request: HttpRequest, text: str) -> list[int]:
-    """Patients of the reader's organizations by MRN, public id or name. The table is found by name: this room knows no phase."""
+    """Patients of the reader's organizations by MRN, public id or name. The table is found by name:
+    this room knows no phase.
+    """
     model: Any = apps.get_model("intake", "Patient")
     rows = model.objects.visible_to(request.actor)  # type: ignore[attr-defined]
     text = text.strip()
     try:
         return list(rows.filter(public_id=uuid.UUID(text)).values_list("pk", flat=True))
     except ValueError:
-        found = rows.filter(Q(mrn__iexact=text) | Q(last_name__istartswith=text) | Q(search__contains=text.lower()))
+        found = rows.filter(
+            Q(mrn__iexact=text) | Q(last_name__istartswith=text) | Q(search__contains=text.lower())
+        )
         return list(found.values_list("pk", flat=True)[:500])
 
 
 def audited_tables() -> dict[str, type[Model]]:
     """Tables whose changes are kept."""
     return {
-        m._meta.db_table: m for m in apps.get_models() if getattr(m, "audited", False) and hasattr(m, "organization_id")
+        m._meta.db_table: m
+        for m in apps.get_models()
+        if getattr(m, "audited", False) and hasattr(m, "organization_id")
     }
 
 
@@ -46,7 +54,9 @@ class _Days(django_filters.FilterSet):
         widget=forms.TextInput(attrs={"placeholder": "From 03/01/2026", "inputmode": "numeric"}),
     )
     until = django_filters.CharFilter(
-        label="Until", method="to_day", widget=forms.TextInput(attrs={"placeholder": "Until", "inputmode": "numeric"})
+        label="Until",
+        method="to_day",
+        widget=forms.TextInput(attrs={"placeholder": "Until", "inputmode": "numeric"}),
     )
     moment = "at"
 
@@ -61,7 +71,9 @@ class _Days(django_filters.FilterSet):
 
 class ReadFilter(_Days):
     q = django_filters.CharFilter(
-        label="Patient or MRN", method="by_patient", widget=forms.TextInput(attrs={"placeholder": "Patient or MRN"})
+        label="Patient or MRN",
+        method="by_patient",
+        widget=forms.TextInput(attrs={"placeholder": "Patient or MRN"}),
     )
     who = django_filters.CharFilter(
         field_name="actor_name",
@@ -92,7 +104,9 @@ class ChangeFilter(_Days):
         widget=forms.TextInput(attrs={"placeholder": "Row number", "inputmode": "numeric"}),
     )
     patient = django_filters.CharFilter(
-        label="Patient or MRN", method="by_patient", widget=forms.TextInput(attrs={"placeholder": "Patient or MRN"})
+        label="Patient or MRN",
+        method="by_patient",
+        widget=forms.TextInput(attrs={"placeholder": "Patient or MRN"}),
     )
     table = django_filters.ChoiceFilter(
         field_name="table_name",
@@ -112,7 +126,9 @@ class ChangeFilter(_Days):
         fields: list[str] = []
 
     def by_row(self, rows: QuerySet[Change], name: str, value: str) -> QuerySet[Change]:
-        return rows.filter(row_id=int(value)) if value.isdecimal() and len(value) < 19 else rows.none()
+        return (
+            rows.filter(row_id=int(value)) if value.isdecimal() and len(value) < 19 else rows.none()
+        )
 
     def by_patient(self, rows: QuerySet[Change], name: str, value: str) -> QuerySet[Change]:
         """Changes of the patient's own row and of every audited row that names the patient."""
@@ -122,13 +138,18 @@ class ChangeFilter(_Days):
         wanted = Q(table_name="intake_patient", row_id__in=ids)
         for table, model in audited_tables().items():
             if any(f.column == "patient_id" for f in model._meta.local_concrete_fields):
-                wanted |= Q(table_name=table, row_id__in=model._default_manager.filter(patient_id__in=ids).values("pk"))
+                wanted |= Q(
+                    table_name=table,
+                    row_id__in=model._default_manager.filter(patient_id__in=ids).values("pk"),
+                )
         return rows.filter(wanted)
 
 
 class StepFilter(_Days):
     q = django_filters.CharFilter(
-        label="Patient or MRN", method="by_patient", widget=forms.TextInput(attrs={"placeholder": "Patient or MRN"})
+        label="Patient or MRN",
+        method="by_patient",
+        widget=forms.TextInput(attrs={"placeholder": "Patient or MRN"}),
     )
     verb = django_filters.CharFilter(
         field_name="verb",

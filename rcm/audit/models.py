@@ -1,7 +1,8 @@
 """Who changed what (by trigger), who read whose chart, and the thread's own story (events).
 
-`Change` is written by the database alone (rcm.accounts.database). `Event` is the transition row of every status and every
-remarkable step, human or machine, in words: the timelines of exam, claim, patient and work item are one query on it.
+`Change` is written by the database alone (rcm.accounts.database). `Event` is the transition row of
+every status and every remarkable step, human or machine, in words: the timelines of exam, claim,
+patient and work item are one query on it.
 """
 
 from __future__ import annotations
@@ -52,13 +53,16 @@ class Access(TenantModel):
     request_id = models.CharField(max_length=80, blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["organization", "patient_id", "-id"], name="access_patient")]
+        indexes = [
+            models.Index(fields=["organization", "patient_id", "-id"], name="access_patient")
+        ]
 
 
 class Event(TenantModel):
     """One step of the thread: who or what did it, when, why, in a sentence without clinical detail.
 
-    Keys are plain numbers because this room knows no phase. `at` is business time (the demo replays a calendar).
+    Keys are plain numbers because this room knows no phase. `at` is business time (the demo replays
+    a calendar).
     """
 
     append_only = True
@@ -87,7 +91,9 @@ class Event(TenantModel):
     class Meta:
         indexes = [
             models.Index(
-                fields=[key, "at"], name=f"event_{key[:-3]}"[:30], condition=models.Q(**{f"{key}__isnull": False})
+                fields=[key, "at"],
+                name=f"event_{key[:-3]}"[:30],
+                condition=models.Q(**{f"{key}__isnull": False}),
             )
             for key in (
                 "patient_id",
@@ -108,5 +114,9 @@ class Event(TenantModel):
 
     @property
     def who(self) -> str:
-        """A person's name, or the room of the machine: an automatic step carries the name of its subscription (charges.report.final)."""
-        return self.actor_name.partition(".")[0].capitalize() if self.by_machine else self.actor_name
+        """A person's name, or the room of the machine: an automatic step carries the name of its
+        subscription (charges.report.final).
+        """
+        return (
+            self.actor_name.partition(".")[0].capitalize() if self.by_machine else self.actor_name
+        )

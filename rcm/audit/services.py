@@ -28,7 +28,9 @@ KEYS = (
 
 @dataclass(slots=True)
 class Step:
-    """One event to record. `keys` names the rows of the thread it belongs to, e.g. {"exam_id": 7, "claim_id": 9}."""
+    """One event to record. `keys` names the rows of the thread it belongs to, e.g. {"exam_id": 7,
+    "claim_id": 9}.
+    """
 
     organization_id: int
     verb: str
@@ -41,7 +43,9 @@ class Step:
 
 
 def record_steps(steps: Iterable[Step], *, actor: Actor, at: datetime | None = None) -> None:
-    """Write events in bulk, in the caller's transaction. `at` is business time; now when not given."""
+    """Write events in bulk, in the caller's transaction. `at` is business time; now when not
+    given.
+    """
     at = at or timezone.now()
     events = [
         Event(
@@ -69,9 +73,16 @@ def _write(events: list[Event]) -> None:
 
 
 def record_access(
-    *, organization_id: int, patient_ids: Iterable[int], actor: Actor, purpose: str, request_id: str = ""
+    *,
+    organization_id: int,
+    patient_ids: Iterable[int],
+    actor: Actor,
+    purpose: str,
+    request_id: str = "",
 ) -> None:
-    """Log that `actor` read these patients' charts. Automatic steps are not logged: they are in the events."""
+    """Log that `actor` read these patients' charts. Automatic steps are not logged: they are in the
+    events.
+    """
     if actor.kind == "system":
         return
     Access.objects.bulk_create(

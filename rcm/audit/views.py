@@ -1,4 +1,6 @@
-"""Screens for compliance: who read whose chart, what changed before and after, what happened (FEATURES L6, DOMAIN I2 to I6)."""
+"""Screens for compliance: who read whose chart, what changed before and after, what happened
+(FEATURES L6, DOMAIN I2 to I6).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from rcm.web.access import found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
 
 OPS = {"I": ("Created", "good"), "U": ("Changed", "info"), "D": ("Deleted", "bad")}
-# a file of the log is a disclosure of each chart in it; beyond this many rows the filters must be narrowed
+# a file of the log is a disclosure of each chart in it; beyond this many rows the filters must be
+# narrowed
 LOGGED = 100_000
 
 
@@ -84,11 +87,15 @@ def log_change_export(request: HttpRequest, rows: QuerySet[Any]) -> None:
 
 
 def _named(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Rows with the patient's name and MRN beside them, in the same query. The table is found by name: this room knows no phase."""
+    """Rows with the patient's name and MRN beside them, in the same query. The table is found by
+    name: this room knows no phase.
+    """
     model: Any = apps.get_model("intake", "Patient")
     own = model.objects.filter(pk=OuterRef("patient_id"))
     named: QuerySet[Any] = rows.annotate(
-        patient_words=Subquery(own.annotate(n=Concat("last_name", Value(", "), "first_name")).values("n")[:1]),
+        patient_words=Subquery(
+            own.annotate(n=Concat("last_name", Value(", "), "first_name")).values("n")[:1]
+        ),
         patient_mrn=Subquery(own.values("mrn")[:1]),
     )
     return named
@@ -130,7 +137,9 @@ READS = ListPage(
 @require_safe
 @may("audit.view")
 def reads(request: HttpRequest) -> HttpResponseBase:
-    """The log of chart reads: the accounting of disclosures is this list for one patient, exported (DOMAIN I4)."""
+    """The log of chart reads: the accounting of disclosures is this list for one patient, exported
+    (DOMAIN I4).
+    """
     return READS.respond(request, _named(Access.objects.visible_to(_actor(request))))
 
 
@@ -203,7 +212,11 @@ def diff(change: Change) -> list[parts.Change]:
     before, after = change.before or {}, change.after or {}
     names = sorted({*before, *after} - {"version"})
     return [
-        parts.Change(n.removesuffix("_id").replace("_", " ").capitalize(), said(before.get(n)), said(after.get(n)))
+        parts.Change(
+            n.removesuffix("_id").replace("_", " ").capitalize(),
+            said(before.get(n)),
+            said(after.get(n)),
+        )
         for n in names
     ]
 
@@ -219,11 +232,18 @@ def change(request: HttpRequest, pk: int) -> HttpResponseBase:
     patient = None
     if model is not None:
         column = "pk" if row.table_name == "intake_patient" else "patient_id"
-        if column == "pk" or any(f.column == "patient_id" for f in model._meta.local_concrete_fields):
-            patient = model._default_manager.filter(pk=row.row_id).values_list(column, flat=True).first()
+        if column == "pk" or any(
+            f.column == "patient_id" for f in model._meta.local_concrete_fields
+        ):
+            patient = (
+                model._default_manager.filter(pk=row.row_id).values_list(column, flat=True).first()
+            )
     if patient:
         record_access(
-            organization_id=row.organization_id, patient_ids=[patient], actor=_actor(request), purpose="audit change"
+            organization_id=row.organization_id,
+            patient_ids=[patient],
+            actor=_actor(request),
+            purpose="audit change",
         )
     return render(
         request,

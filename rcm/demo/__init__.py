@@ -1,1 +1,3 @@
-"""The living demo: an invented billing office, made only by driving the product's own services and the payer simulator through a calendar."""
+"""The living demo: an invented billing office, made only by driving the product's own services and
+the payer simulator through a calendar.
+"""

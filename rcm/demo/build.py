@@ -1,9 +1,11 @@
-"""Building the living demo: master data, then each imaging group's calendar in a process of its own, day by day up to this moment.
+"""Building the living demo: master data, then each imaging group's calendar in a process of its
+own, day by day up to this moment.
 
     build(exams=2000, months=6)
 
-Nothing is inserted as finished: messages are stored and processed, questions are asked of the payer simulator over real sockets, claims are
-filed, acknowledged, paid and denied by it, and people of the demo work what stops. The same seed gives the same story.
+Nothing is inserted as finished: messages are stored and processed, questions are asked of the payer
+simulator over real sockets, claims are filed, acknowledged, paid and denied by it, and people of
+the demo work what stops. The same seed gives the same story.
 """
 
 from __future__ import annotations
@@ -75,7 +77,9 @@ def build(
     together: bool = True,
     logins: Path | None = None,
 ) -> dict[str, dict[str, int]]:
-    """Make the demo; returns counts by organization. `together` drives both groups at once in two processes. Raises Refused when data exist."""
+    """Make the demo; returns counts by organization. `together` drives both groups at once in two
+    processes. Raises Refused when data exist.
+    """
     if Organization.objects.exists():
         raise Refused(
             "There are organizations already: the demo is built into an empty database only.",
@@ -89,7 +93,10 @@ def build(
     people.partner_make(world.organizations["IMGCTR01"])
     if logins is not None:
         people.logins_write(logins)
-    say(f"Two groups, {len(world.sites)} sites, {len(people.PEOPLE)} people: {time.monotonic() - began:.0f} s")
+    say(
+        f"Two groups, {len(world.sites)} sites, {len(people.PEOPLE)} people:"
+        f" {time.monotonic() - began:.0f} s"
+    )
     counts: dict[str, dict[str, int]] = {}
     jobs = [(code, exams, months, now) for code in SHARE]
     if together:
@@ -103,7 +110,9 @@ def build(
                 counts[code] = result.get()
     else:
         for code, *rest in jobs:
-            counts[code] = drive(code, *rest, say=lambda text: say(f"{text}, {time.monotonic() - began:.0f} s"))  # type: ignore[arg-type]
+            counts[code] = drive(
+                code, *rest, say=lambda text: say(f"{text}, {time.monotonic() - began:.0f} s")
+            )  # type: ignore[arg-type]
     with scope(everyone()):
         places.connections_point(places.final_address())
     say(f"{sum(c['exams'] for c in counts.values()):,} exams in {time.monotonic() - began:.0f} s")
@@ -120,7 +129,9 @@ def _listen(results: list, lines: object, say: Say, began: float) -> None:
             continue
 
 
-def _drive_alone(code: str, exams: int, months: float, now: datetime, lines: object) -> dict[str, int]:
+def _drive_alone(
+    code: str, exams: int, months: float, now: datetime, lines: object
+) -> dict[str, int]:
     connections.close_all()
     try:
         return drive(code, exams, months, now, say=lines.put)  # type: ignore[attr-defined]
@@ -130,7 +141,8 @@ def _drive_alone(code: str, exams: int, months: float, now: datetime, lines: obj
 
 def drive(code: str, exams: int, months: float, now: datetime, *, say: Say) -> dict[str, int]:
     """One group's calendar from its first day to this moment."""
-    # the objects of a day live as long as the day: looking for cycles all the time costs a tenth of the build
+    # the objects of a day live as long as the day: looking for cycles all the time costs a tenth of
+    # the build
     gc.set_threshold(200_000, 20, 20)
     with payers_answer() as address, asleep():
         with scope(everyone()):
@@ -145,10 +157,18 @@ def drive(code: str, exams: int, months: float, now: datetime, *, say: Say) -> d
 
 
 class Story:
-    """The days of one center, each in the same order: mail, bookings, authorizations, patients, reports, charges, claims, money."""
+    """The days of one center, each in the same order: mail, bookings, authorizations, patients,
+    reports, charges, claims, money.
+    """
 
     def __init__(self, center: Center, draw: Draw, say: Say) -> None:
-        self.center, self.first, self.today, self.open, self.say = center, draw.first, draw.today, draw.desk_open, say
+        self.center, self.first, self.today, self.open, self.say = (
+            center,
+            draw.first,
+            draw.today,
+            draw.desk_open,
+            say,
+        )
         self.passed: list[date] = []  # days since the offices were open
         self.counts: dict[str, int] = defaultdict(int)
         self.seconds: dict[str, float] = defaultdict(float)
@@ -165,7 +185,10 @@ class Story:
             day = self.first + timedelta(days=n)
             if (day.year, day.month) not in months:
                 if months:
-                    self.say(f"{self.center.organization.code} {day:%B %Y}: {self.center.performed():,} exams so far")
+                    self.say(
+                        f"{self.center.organization.code} {day:%B %Y}: {self.center.performed():,}"
+                        " exams so far"
+                    )
                 months.add((day.year, day.month))
             self.day(day)
         self.counts["exams"] = self.center.performed()
@@ -173,7 +196,9 @@ class Story:
         return dict(self.counts)
 
     def day(self, day: date) -> None:
-        """One day. While the offices are closed patients still come and are read: what was sent of them is taken in when the offices open."""
+        """One day. While the offices are closed patients still come and are read: what was sent of
+        them is taken in when the offices open.
+        """
         c, counts = self.center, self.counts
         work = day == self.today or self.open(day)
         self.passed.append(day)
@@ -186,7 +211,9 @@ class Story:
         morning, noon, evening = c.clock(day, 7, 30), c.clock(day, 12), c.clock(day, 18)
         with self.timed("check-in"):
             for earlier in passed[:-1]:
-                counts["arrived"] += desk.let_in(c, c.visits_of(earlier), c.clock(earlier, 18), by_site=False)
+                counts["arrived"] += desk.let_in(
+                    c, c.visits_of(earlier), c.clock(earlier, 18), by_site=False
+                )
         with self.timed("mail"):
             if office.mail(c, day, morning):
                 c.settle(morning)
@@ -265,4 +292,10 @@ def main(exams: int, months: float, together: bool) -> None:
         sys.stdout.write(f"    {text}\n")
         sys.stdout.flush()
 
-    build(exams=exams, months=months, say=say, together=together, logins=settings.BASE_DIR / "var" / "demo-logins.txt")
+    build(
+        exams=exams,
+        months=months,
+        say=say,
+        together=together,
+        logins=settings.BASE_DIR / "var" / "demo-logins.txt",
+    )

@@ -1,4 +1,6 @@
-"""One imaging group, day by day: its systems send messages, its people work, the payers answer. Everything goes through the services."""
+"""One imaging group, day by day: its systems send messages, its people work, the payers answer.
+Everything goes through the services.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +47,18 @@ class Post:
 
 
 class Center:
-    """The calendar of one organization. `now` is the moment at which the demo ends: nothing happens after it."""
+    """The calendar of one organization. `now` is the moment at which the demo ends: nothing happens
+    after it.
+    """
 
     def __init__(
-        self, organization: Organization, world: World, visits: list[Visit], *, now: datetime, payer_house: str
+        self,
+        organization: Organization,
+        world: World,
+        visits: list[Visit],
+        *,
+        now: datetime,
+        payer_house: str,
     ) -> None:
         self.organization, self.world, self.visits, self.now, self.payer_house = (
             organization,
@@ -73,7 +83,7 @@ class Center:
             self.by_day[visit.day].append(visit)
             self._plan(visit)
 
-    # --- who works -----------------------------------------------------------------------------------------------------------------
+    # --- who works --------------------------------------------------------------------------------
 
     def _staff(self) -> dict[str, list[Actor]]:
         found: dict[str, list[Actor]] = defaultdict(list)
@@ -91,13 +101,17 @@ class Center:
 
     @contextmanager
     def acting(self, actor: Actor) -> Iterator[Actor]:
-        """A person or machine at work: one transaction in its scope, what it refreshes once at the end."""
+        """A person or machine at work: one transaction in its scope, what it refreshes once at the
+        end.
+        """
         with scope(actor), together():
             yield actor
 
     @contextmanager
     def trying(self) -> Iterator[None]:
-        """One attempt among others of a block: what is refused leaves no trace, and the next goes on."""
+        """One attempt among others of a block: what is refused leaves no trace, and the next goes
+        on.
+        """
         with together() as noted:
             place = noted.mark()
             try:
@@ -106,7 +120,7 @@ class Center:
             except (Refused, Conflict):
                 noted.forget_since(place)
 
-    # --- what is sent ----------------------------------------------------------------------------------------------------------------
+    # --- what is sent -----------------------------------------------------------------------------
 
     def _plan(self, visit: Visit) -> None:
         key = f"MRN:{visit.person.mrn}"
@@ -127,7 +141,12 @@ class Center:
             )
             when = max(when, at + timedelta(minutes=3))
             self._back(
-                Post(when, "SIU", lambda: self.writer.schedule(visit, when, event=event, reason="Patient called"), key),
+                Post(
+                    when,
+                    "SIU",
+                    lambda: self.writer.schedule(visit, when, event=event, reason="Patient called"),
+                    key,
+                ),
                 visit,
             )
             return
@@ -138,35 +157,64 @@ class Center:
         reader = self._reader(visit, item)
         if item.mpps:
             uid = f"{item.study_uid}.9"
-            self._back(Post(item.began, "MPPS", lambda: step_begun(visit, item), key, "N-CREATE", uid), visit)
-            self._back(Post(item.ended, "MPPS", lambda: step_ended(visit, item), key, "N-SET", uid), visit)
+            self._back(
+                Post(item.began, "MPPS", lambda: step_begun(visit, item), key, "N-CREATE", uid),
+                visit,
+            )
+            self._back(
+                Post(item.ended, "MPPS", lambda: step_ended(visit, item), key, "N-SET", uid), visit
+            )
         if item.done.addon or item.done.tracer:
             sent = item.ended + timedelta(minutes=3)
-            self._back(Post(sent, "DFT", lambda: self.writer.charge(visit, item, sent, reader), key), visit)
+            self._back(
+                Post(sent, "DFT", lambda: self.writer.charge(visit, item, sent, reader), key), visit
+            )
         if item.preliminary or item.report_days is None or item.report_days > 1:
             early = item.ended + timedelta(minutes=20)
             words = [("IMP", "PRELIMINARY - not for billing")]
             self._back(
-                Post(early, "ORU", lambda: self.writer.report(visit, item, early, reader, "P", words), key), visit
+                Post(
+                    early,
+                    "ORU",
+                    lambda: self.writer.report(visit, item, early, reader, "P", words),
+                    key,
+                ),
+                visit,
             )
         if item.report_days is None:
             return
         final = (
-            item.ended + timedelta(hours=2) if item.report_days == 0 else item.ended + timedelta(days=item.report_days)
+            item.ended + timedelta(hours=2)
+            if item.report_days == 0
+            else item.ended + timedelta(days=item.report_days)
         )
         weekday = final.astimezone(visit.zone).weekday()
         final += timedelta(days=7 - weekday if weekday > 4 else 0)
         technique = ""
         if item.done is not item.study and item.done.code == item.study.other:
             technique = item.done.technique
-        text = sections(item.done, side=item.side, reason=item.words, impression=item.impression, technique=technique)
+        text = sections(
+            item.done,
+            side=item.side,
+            reason=item.words,
+            impression=item.impression,
+            technique=technique,
+        )
         text.append(
             (
                 "SIG",
-                f"Electronically signed by {reader.first_name} {reader.last_name} MD {final.astimezone(visit.zone):%Y-%m-%d %H:%M}",
+                (
+                    f"Electronically signed by {reader.first_name} {reader.last_name} MD"
+                    f" {final.astimezone(visit.zone):%Y-%m-%d %H:%M}"
+                ),
             )
         )
-        self._back(Post(final, "ORU", lambda: self.writer.report(visit, item, final, reader, "F", text), key), visit)
+        self._back(
+            Post(
+                final, "ORU", lambda: self.writer.report(visit, item, final, reader, "F", text), key
+            ),
+            visit,
+        )
         if item.corrected is not None:
             fixed = final + timedelta(days=7)
             change = "CORRECTION: contrast was not given; examination was without contrast."
@@ -174,11 +222,20 @@ class Center:
                 ("ADD", change),
                 (
                     "SIG",
-                    f"Electronically signed by {reader.first_name} {reader.last_name} MD {fixed.astimezone(visit.zone):%Y-%m-%d %H:%M}",
+                    (
+                        f"Electronically signed by {reader.first_name} {reader.last_name} MD"
+                        f" {fixed.astimezone(visit.zone):%Y-%m-%d %H:%M}"
+                    ),
                 ),
             ]
             self._back(
-                Post(fixed, "ORU", lambda: self.writer.report(visit, item, fixed, reader, "C", addendum), key), visit
+                Post(
+                    fixed,
+                    "ORU",
+                    lambda: self.writer.report(visit, item, fixed, reader, "C", addendum),
+                    key,
+                ),
+                visit,
             )
 
     def _reader(self, visit: Visit, item: Item) -> Provider:
@@ -199,7 +256,7 @@ class Center:
         with scope(self.system):
             return Exam.objects.filter(organization=self.organization).count()
 
-    # --- clock -----------------------------------------------------------------------------------------------------------------------
+    # --- clock ------------------------------------------------------------------------------------
 
     @property
     def zone(self) -> ZoneInfo:
@@ -216,19 +273,25 @@ class Center:
         return self.by_day.get(day, [])
 
     def live(self, posts: Iterable[Post]) -> list[Post]:
-        """What is still sent of a visit: nothing of the exams of one that was cancelled at the desk."""
+        """What is still sent of a visit: nothing of the exams of one that was cancelled at the
+        desk.
+        """
         return [p for p in posts if p.kind == "SIU" or self.by_number[p.visit].fate == "come"]
 
-    # --- messages --------------------------------------------------------------------------------------------------------------------
+    # --- messages ---------------------------------------------------------------------------------
 
     def deliver(self, posts: Iterable[Post]) -> int:
-        """Store and process messages in the order of their time, as the listeners and workers do."""
+        """Store and process messages in the order of their time, as the listeners and workers
+        do.
+        """
         waiting = [p for p in sorted(posts, key=lambda p: p.at) if p.at <= self.now]
         if not waiting:
             return 0
         with scope(self.system):
             ids = store_inbound_many(
-                organization_id=self.organization.pk, messages=[self._incoming(p) for p in waiting], actor=self.system
+                organization_id=self.organization.pk,
+                messages=[self._incoming(p) for p in waiting],
+                actor=self.system,
             )
         return process(ids, actor=self.system, at=waiting[-1].at)
 
@@ -237,10 +300,18 @@ class Center:
         if post.kind == "MPPS":
             line, media = self.lines[ConnectionKind.DICOM], "application/dicom"
             content = dicom.wrap(
-                content, operation=name, sop_instance_uid=control, transfer_syntax=IMPLICIT, calling_ae=line.sender
+                content,
+                operation=name,
+                sop_instance_uid=control,
+                transfer_syntax=IMPLICIT,
+                calling_ae=line.sender,
             )
         else:
-            line, media, control = self.lines[ConnectionKind.MLLP], "application/hl7-v2", f"RIS:{self.writer.last}"
+            line, media, control = (
+                self.lines[ConnectionKind.MLLP],
+                "application/hl7-v2",
+                f"RIS:{self.writer.last}",
+            )
         return Incoming(post.kind, content, line, name, media, control, post.key, post.at)
 
     def settle(self, at: datetime) -> int:

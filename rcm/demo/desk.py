@@ -1,4 +1,6 @@
-"""The front desk and the authorization desk of one center: who asks payers, who lets whom in, and why."""
+"""The front desk and the authorization desk of one center: who asks payers, who lets whom in, and
+why.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,12 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
 from authorizations.models import Authorization, AuthRequest, AuthStatus
-from authorizations.services import authorization_decide, authorization_request, expiry_guard, peer_to_peer
+from authorizations.services import (
+    authorization_decide,
+    authorization_request,
+    expiry_guard,
+    peer_to_peer,
+)
 from intake.clearance import State
 from intake.models import Appointment
 from intake.services import (
@@ -30,19 +37,24 @@ WHY_ANYWAY = (
     "Patient travelled far; manager accepts the risk",
     "Payer's portal is down, request to follow today",
 )
-WHY_COVERED = ("Patient shows a new card; coverage to be corrected", "Payer confirmed by phone, reference on file")
+WHY_COVERED = (
+    "Patient shows a new card; coverage to be corrected",
+    "Payer confirmed by phone, reference on file",
+)
 
 
 def request_authorizations(center: Center, at: datetime) -> int:
     """Ask for every draft of the visits ahead, but those that nobody thinks of."""
     with center.acting(center.system):
-        drafts = Authorization.objects.filter(organization=center.organization, status=AuthStatus.DRAFT).select_related(
-            "appointment"
-        )
+        drafts = Authorization.objects.filter(
+            organization=center.organization, status=AuthStatus.DRAFT
+        ).select_related("appointment")
         rows = [
             a
             for a in drafts
-            if a.appointment is not None and a.appointment.starts_at > at and _asks(center, a.appointment)
+            if a.appointment is not None
+            and a.appointment.starts_at > at
+            and _asks(center, a.appointment)
         ]
     if not rows:
         return 0
@@ -64,10 +76,13 @@ def follow_authorizations(center: Center, day: date, at: datetime) -> int:
     with center.acting(center.system):
         waiting = list(
             Authorization.objects.filter(
-                organization=center.organization, status__in=[AuthStatus.PENDED, AuthStatus.DENIED], decided_at__isnull=False,
-                decided_at__lt=at - timedelta(hours=20), appointment__status__in=LIVE,
+                organization=center.organization,
+                status__in=[AuthStatus.PENDED, AuthStatus.DENIED],
+                decided_at__isnull=False,
+                decided_at__lt=at - timedelta(hours=20),
+                appointment__status__in=LIVE,
             ).order_by("id")
-        )  # fmt: skip
+        )
         waiting += Authorization.objects.filter(
             organization=center.organization,
             status=AuthStatus.PENDED,
@@ -87,7 +102,9 @@ def follow_authorizations(center: Center, day: date, at: datetime) -> int:
     return done
 
 
-def _call(row: Authorization, trace: str, day: date, center: Center, actor: Actor, at: datetime) -> int:
+def _call(
+    row: Authorization, trace: str, day: date, center: Center, actor: Actor, at: datetime
+) -> int:
     who = f"Reviewer {center.random.choice(('Ames', 'Blake', 'Cruz', 'Drew'))}"
     if row.status == AuthStatus.PENDED:
         case = payers.ask_about(trace, day)
@@ -95,22 +112,38 @@ def _call(row: Authorization, trace: str, day: date, center: Center, actor: Acto
             return 0
         granted = case.action in ("A1", "A6")
         authorization_decide(
-            authorization=row, status=AuthStatus.APPROVED if granted else AuthStatus.DENIED, number=case.number, effective_from=case.valid_from,
-            effective_to=case.valid_to, reference=f"CALL{row.pk}", contact=who, reason="" if granted else "Does not meet criteria", channel="phone",
-            actor=actor, at=at,
-        )  # fmt: skip
+            authorization=row,
+            status=AuthStatus.APPROVED if granted else AuthStatus.DENIED,
+            number=case.number,
+            effective_from=case.valid_from,
+            effective_to=case.valid_to,
+            reference=f"CALL{row.pk}",
+            contact=who,
+            reason="" if granted else "Does not meet criteria",
+            channel="phone",
+            actor=actor,
+            at=at,
+        )
         return 1
     case = payers.peer_to_peer(trace, day)
     peer_to_peer(
-        authorization=row, outcome="overturned" if case else "upheld", contact=who, note="Call between ordering physician and medical director",
-        number=case.number if case else "", effective_from=case.valid_from if case else None, effective_to=case.valid_to if case else None,
-        actor=actor, at=at,
-    )  # fmt: skip
+        authorization=row,
+        outcome="overturned" if case else "upheld",
+        contact=who,
+        note="Call between ordering physician and medical director",
+        number=case.number if case else "",
+        effective_from=case.valid_from if case else None,
+        effective_to=case.valid_to if case else None,
+        actor=actor,
+        at=at,
+    )
     return 1
 
 
 def verify_ahead(center: Center, at: datetime, days: int) -> int:
-    """Ask again for the visits of the next days whose answer is old; the answers come back at once."""
+    """Ask again for the visits of the next days whose answer is old; the answers come back at
+    once.
+    """
     actor = center.system
     with center.acting(actor):
         rows = due_appointments(center.organization.pk, first=at, last=at + timedelta(days=days))
@@ -137,12 +170,16 @@ def estimates(center: Center, first: datetime, last: datetime, share: float, at:
 
 
 def let_in(center: Center, visits: Iterable[Visit], at: datetime, *, by_site: bool) -> int:
-    """Check in who comes today, each site's desk its own or one central desk all. A stop is overridden with a reason, or the visit is cancelled."""
+    """Check in who comes today, each site's desk its own or one central desk all. A stop is
+    overridden with a reason, or the visit is cancelled.
+    """
     numbers = [v.number for v in visits if v.fate == "come" and v.start <= at]
     if not numbers:
         return 0
     with center.acting(center.system):
-        live = Appointment.objects.filter(organization=center.organization, number__in=numbers, status__in=LIVE)
+        live = Appointment.objects.filter(
+            organization=center.organization, number__in=numbers, status__in=LIVE
+        )
         rows = list(live.select_related("site").order_by("starts_at"))
     desks: dict[str, list[Appointment]] = {}
     for row in rows:
@@ -153,10 +190,14 @@ def let_in(center: Center, visits: Iterable[Visit], at: datetime, *, by_site: bo
         with center.acting(actor):
             refused = appointments_check_in(appointments=mine, actor=actor, at=at)
         count += len(mine) - len(refused)
-        again = [row for row in mine if row.pk in refused and _pass(center, row, refused[row.pk], at)]
+        again = [
+            row for row in mine if row.pk in refused and _pass(center, row, refused[row.pk], at)
+        ]
         if again:
             with center.acting(actor):
-                count += len(again) - len(appointments_check_in(appointments=again, actor=actor, at=at))
+                count += len(again) - len(
+                    appointments_check_in(appointments=again, actor=actor, at=at)
+                )
     return count
 
 
@@ -166,7 +207,9 @@ def _pass(center: Center, row: Appointment, sentence: str, at: datetime) -> bool
     if center.random.random() < (0.35 if covered else 0.12):
         with center.acting(center.system):
             row = Appointment.objects.select_related("site").get(pk=row.pk)
-            appointment_cancel(appointment=row, reason="Not cleared in time", actor=center.system, at=at)
+            appointment_cancel(
+                appointment=row, reason="Not cleared in time", actor=center.system, at=at
+            )
         visit = center.by_number.get(row.number)
         if visit is not None:
             visit.fate = "cancelled"

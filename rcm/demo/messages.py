@@ -26,13 +26,19 @@ class Writer:
         self._organization, self._prefix, self._count, self.last = organization, prefix, 0, ""
 
     def _message(
-        self, kind: str, structure: str, sender: str, at: datetime, visit: Visit, segments: Sequence[str]
+        self,
+        kind: str,
+        structure: str,
+        sender: str,
+        at: datetime,
+        visit: Visit,
+        segments: Sequence[str],
     ) -> bytes:
         self._count += 1
         self.last = f"{self._prefix}{self._count:06d}"
         head = (
-            f"MSH|^~\\&|{sender}|{self._organization}|RCM|{self._organization}|{_stamp(at, visit)}||{kind}^{structure}|"
-            f"{self.last}|P|2.5.1|||||||UNICODE UTF-8"
+            f"MSH|^~\\&|{sender}|{self._organization}|RCM|{self._organization}|{_stamp(at, visit)}||{kind}^{structure}|{self.last}|P|2.5.1|||||||UNICODE"
+            " UTF-8"
         )
         return (CR.join([head, *segments]) + CR).encode()
 
@@ -55,17 +61,23 @@ class Writer:
         for n, item in enumerate(visit.items, 1):
             source = f"^^^^{item.side}" if item.side else ""
             segments += [
-                f"ORC|NW|{item.placer}^EMR|{item.filler}^RIS||SC||^^^{_stamp(visit.start, visit)}^^R||{_stamp(at, visit)}|||{who}",
+                (
+                    f"ORC|NW|{item.placer}^EMR|{item.filler}^RIS||SC||^^^{_stamp(visit.start, visit)}^^R||{_stamp(at, visit)}|||{who}"
+                ),
                 f"OBR|{n}|{item.placer}^EMR|{item.filler}^RIS|{item.study.code}^{item.study.name}^C4|||||||||^{item.words}||{source}|{who}||{item.accession}|RP1||{visit.place.code}|||{_hl7_modality(item.study.modality)}|S",
                 f"DG1|1||{item.dotted}^{item.words}^I10|||W",
             ]
         return self._message("ORM^O01", "ORM_O01", "RIS", at, visit, segments)
 
-    def schedule(self, visit: Visit, at: datetime, *, event: str = "S12", reason: str = "") -> bytes:
+    def schedule(
+        self, visit: Visit, at: datetime, *, event: str = "S12", reason: str = ""
+    ) -> bytes:
         start = _stamp(visit.start, visit)
         end = _stamp(visit.start + timedelta(minutes=visit.minutes), visit)
         segments = [
-            f"SCH|{visit.number}|{visit.number}||||{event}^{reason or 'New'}^HL70276|EXAM|{visit.items[0].study.modality}|{visit.minutes}|min|^^{visit.minutes}^{start}^{end}|||||||||SCHED1|||||Booked",
+            (
+                f"SCH|{visit.number}|{visit.number}||||{event}^{reason or 'New'}^HL70276|EXAM|{visit.items[0].study.modality}|{visit.minutes}|min|^^{visit.minutes}^{start}^{end}|||||||||SCHED1|||||Booked"
+            ),
             _pid(visit.person),
             _pv1(visit),
             "RGS|1",
@@ -101,20 +113,29 @@ class Writer:
         )
 
     def report(
-        self, visit: Visit, item: Item, at: datetime, reader: Provider, status: str, sections: Sequence[tuple[str, str]]
+        self,
+        visit: Visit,
+        item: Item,
+        at: datetime,
+        reader: Provider,
+        status: str,
+        sections: Sequence[tuple[str, str]],
     ) -> bytes:
         """ORU: P, F or C with its sections."""
         study = item.corrected if status == "C" and item.corrected else item.done
         who = f"{reader.npi}&{reader.last_name.upper()}&{reader.first_name.upper()}&&&MD"
         rows = [
-            f"OBX|{n}|TX|{code}^{code.title()}^L||{text}||||||{status}" for n, (code, text) in enumerate(sections, 1)
+            f"OBX|{n}|TX|{code}^{code.title()}^L||{text}||||||{status}"
+            for n, (code, text) in enumerate(sections, 1)
         ]
         source = f"^^^^{item.side}" if item.side else ""
         segments = [
             _pid(visit.person),
             _pv1(visit),
             f"ORC|RE|{item.placer}^EMR|{item.filler}^RIS||CM",
-            f"OBR|1|{item.placer}^EMR|{item.filler}^RIS|{study.code}^{study.name}^C4|||{_stamp(item.began, visit)}||||||^{item.words}||{source}|||{item.accession}|RP1||{visit.place.code}|{_stamp(at, visit)}||{_hl7_modality(study.modality)}|{status}|||||||{who}",
+            (
+                f"OBR|1|{item.placer}^EMR|{item.filler}^RIS|{study.code}^{study.name}^C4|||{_stamp(item.began, visit)}||||||^{item.words}||{source}|||{item.accession}|RP1||{visit.place.code}|{_stamp(at, visit)}||{_hl7_modality(study.modality)}|{status}|||||||{who}"
+            ),
             *rows,
         ]
         return self._message("ORU^R01", "ORU_R01", "RIS", at, visit, segments)
@@ -136,7 +157,11 @@ def _in1(p: Person) -> list[str]:
     for rank, (payer, member) in enumerate(p.policies, 1):
         fields = [""] * 50
         fields[1], fields[2], fields[3] = str(rank), payer, payer
-        fields[16], fields[17], fields[18] = f"{p.last.upper()}^{p.first.upper()}", "SEL", f"{p.born:%Y%m%d}"
+        fields[16], fields[17], fields[18] = (
+            f"{p.last.upper()}^{p.first.upper()}",
+            "SEL",
+            f"{p.born:%Y%m%d}",
+        )
         fields[36] = member
         rows.append("IN1|" + "|".join(fields[1:37]))
     return rows
@@ -146,7 +171,7 @@ def _hl7_modality(modality: str) -> str:
     return {"PET": "PT", "XR": "DX"}.get(modality, modality)
 
 
-# --- MPPS --------------------------------------------------------------------------------------------------------------------------
+# --- MPPS -----------------------------------------------------------------------------------------
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:
@@ -165,7 +190,10 @@ def step_begun(visit: Visit, item: Item) -> bytes:
     ds.PatientBirthDate, ds.PatientSex = f"{visit.person.born:%Y%m%d}", visit.person.sex
     ds.PerformedStationAETitle, ds.PerformedLocation = item.station, visit.place.code
     local = item.began.astimezone(visit.zone)
-    ds.PerformedProcedureStepStartDate, ds.PerformedProcedureStepStartTime = f"{local:%Y%m%d}", f"{local:%H%M%S}"
+    ds.PerformedProcedureStepStartDate, ds.PerformedProcedureStepStartTime = (
+        f"{local:%Y%m%d}",
+        f"{local:%H%M%S}",
+    )
     ds.PerformedProcedureStepStatus, ds.PerformedProcedureStepID = "IN PROGRESS", item.filler
     ds.Modality = _hl7_modality(item.done.modality)
     ds.PerformedSeriesSequence = []
@@ -176,7 +204,10 @@ def step_ended(visit: Visit, item: Item) -> bytes:
     """The dataset of an N-SET: completed, its series, the contrast and its volume."""
     ds = Dataset()
     local = item.ended.astimezone(visit.zone)
-    ds.PerformedProcedureStepEndDate, ds.PerformedProcedureStepEndTime = f"{local:%Y%m%d}", f"{local:%H%M%S}"
+    ds.PerformedProcedureStepEndDate, ds.PerformedProcedureStepEndTime = (
+        f"{local:%Y%m%d}",
+        f"{local:%H%M%S}",
+    )
     ds.PerformedProcedureStepStatus = "COMPLETED"
     ds.PerformedProtocolCodeSequence = [_code(item.done.code, "C4", item.done.name)]
     both = "WO W" in item.done.name

@@ -1,4 +1,6 @@
-"""The billing office: coders clear holds, billers clear claims, posters post, A/R works denials, balances and patients. Each as a person."""
+"""The billing office: coders clear holds, billers clear claims, posters post, A/R works denials,
+balances and patients. Each as a person.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,15 @@ from rcm.exchange.services import process
 from rcm.ledger.models import Balance
 from rcm.simulator.habits import draw
 from rcm.worklist.services import interaction_record
-from remittance.models import Appeal, Denial, DenialStatus, Remittance, RemittanceStatus, Variance, VarianceStatus
+from remittance.models import (
+    Appeal,
+    Denial,
+    DenialStatus,
+    Remittance,
+    RemittanceStatus,
+    Variance,
+    VarianceStatus,
+)
 from remittance.services import (
     appeal_outcome,
     denial_appeal,
@@ -67,7 +77,7 @@ from remittance.services import (
 TROUBLE = (Refused, Conflict)
 
 
-# --- mail ----------------------------------------------------------------------------------------------------------------------------
+# --- mail -----------------------------------------------------------------------------------------
 
 
 def mail(center: Center, day: date, at: datetime) -> int:
@@ -84,7 +94,9 @@ def post_waiting(center: Center, at: datetime) -> int:
     """A person posts what did not post by itself: the exceptions stay behind with their items."""
     with center.acting(center.system):
         rows = list(
-            Remittance.objects.filter(organization=center.organization, status=RemittanceStatus.READY).order_by("id")
+            Remittance.objects.filter(
+                organization=center.organization, status=RemittanceStatus.READY
+            ).order_by("id")
         )
     for row in rows:
         actor = center.who("poster")
@@ -96,23 +108,30 @@ def post_waiting(center: Center, at: datetime) -> int:
     return len(rows)
 
 
-# --- coder ---------------------------------------------------------------------------------------------------------------------------
+# --- coder ----------------------------------------------------------------------------------------
 
 
 LOOKED_AT = 18
-"""Days after which the coders of the demo have given up a held exam: the backlog that a visitor finds."""
+"""Days after which the coders of the demo have given up a held exam: the backlog that a visitor
+finds.
+"""
 
 
 def code(center: Center, at: datetime) -> int:
-    """Work through held exams whose report is signed: most holds are settled, some are left for tomorrow."""
+    """Work through held exams whose report is signed: most holds are settled, some are left for
+    tomorrow.
+    """
     with center.acting(center.system):
         rows = list(
             Exam.objects.filter(
-                organization=center.organization, status__in=[ExamStatus.FINAL, ExamStatus.CODED],
+                organization=center.organization,
+                status__in=[ExamStatus.FINAL, ExamStatus.CODED],
                 service_date__gte=at.date() - timedelta(days=LOOKED_AT),
-            ).exclude(holds=[])
-            .select_related("site").order_by("service_date", "id")[:60]
-        )  # fmt: skip
+            )
+            .exclude(holds=[])
+            .select_related("site")
+            .order_by("service_date", "id")[:60]
+        )
     done = 0
     for row in rows:
         if draw("coder", row.accession, at.date()) < 450:
@@ -131,7 +150,9 @@ def _settle(center: Center, exam: Exam, hold: dict[str, str], at: datetime) -> i
     name = hold["code"]
     if all(h["code"] != name for h in exam.holds):
         return 0
-    actor = center.who("manager") if hold["waive"] == "authorization.override" else center.who("coder")
+    actor = (
+        center.who("manager") if hold["waive"] == "authorization.override" else center.who("coder")
+    )
     if name.startswith("PET_"):
         exam_correct(
             exam=exam,
@@ -152,7 +173,13 @@ def _settle(center: Center, exam: Exam, hold: dict[str, str], at: datetime) -> i
     elif hold["waive"]:
         if draw("leave", exam.accession, name) < 120:
             return 0
-        finding_waive(exam=exam, code=name, reason="Read with the report: documented and correct", actor=actor, at=at)
+        finding_waive(
+            exam=exam,
+            code=name,
+            reason="Read with the report: documented and correct",
+            actor=actor,
+            at=at,
+        )
     elif exam.suggestion.get("code"):
         exam_accept(exam=exam, actor=actor, at=at)
     else:
@@ -160,16 +187,20 @@ def _settle(center: Center, exam: Exam, hold: dict[str, str], at: datetime) -> i
     return 1
 
 
-# --- biller --------------------------------------------------------------------------------------------------------------------------
+# --- biller ---------------------------------------------------------------------------------------
 
 
 def bill(center: Center, at: datetime) -> int:
     """Clear blocked and rejected claims, then send everything that is ready."""
     with center.acting(center.system):
         rows = list(
-            Claim.objects.filter(organization=center.organization, status__in=[ClaimStatus.BLOCKED, ClaimStatus.REJECTED])
-            .select_related("payer").order_by("filing_deadline", "id")[:60]
-        )  # fmt: skip
+            Claim.objects.filter(
+                organization=center.organization,
+                status__in=[ClaimStatus.BLOCKED, ClaimStatus.REJECTED],
+            )
+            .select_related("payer")
+            .order_by("filing_deadline", "id")[:60]
+        )
     for claim in rows:
         if draw("biller", claim.number, at.date()) < 500:
             continue
@@ -181,7 +212,9 @@ def bill(center: Center, at: datetime) -> int:
                 continue
     with center.acting(center.system):
         return len(
-            claims_submit_ready(organization_id=center.organization.pk, actor=center.system, at=at).submission_ids
+            claims_submit_ready(
+                organization_id=center.organization.pk, actor=center.system, at=at
+            ).submission_ids
         )
 
 
@@ -198,18 +231,25 @@ def _clear(center: Center, claim: Claim, actor: object, at: datetime) -> None:
         )
         return
     findings = list(
-        ScrubFinding.objects.filter(claim=claim, cleared_at__isnull=True, severity="B", overridden_by="").order_by("id")
+        ScrubFinding.objects.filter(
+            claim=claim, cleared_at__isnull=True, severity="B", overridden_by=""
+        ).order_by("id")
     )
     for finding in findings:
         try:
-            finding_override(finding=finding, reason="Documentation reviewed; billed as performed", actor=actor, at=at)  # type: ignore[arg-type]
+            finding_override(
+                finding=finding,
+                reason="Documentation reviewed; billed as performed",
+                actor=actor,
+                at=at,
+            )  # type: ignore[arg-type]
         except TROUBLE:
             continue
     if not findings:
         claims_scrub(claim_ids=[claim.pk], actor=actor, at=at)  # type: ignore[arg-type]
 
 
-# --- denials -------------------------------------------------------------------------------------------------------------------------
+# --- denials --------------------------------------------------------------------------------------
 
 CORRECT = (
     "missing_info",
@@ -229,9 +269,14 @@ def deny_back(center: Center, day: date, at: datetime) -> int:
     """Work open denials: correct and resubmit, appeal, park; some wait for their turn."""
     with center.acting(center.system):
         rows = list(
-            Denial.objects.filter(organization=center.organization, status=DenialStatus.OPEN, denied_on__lt=day - timedelta(days=2))
-            .select_related("claim", "payer").order_by("denied_on", "id")[:80]
-        )  # fmt: skip
+            Denial.objects.filter(
+                organization=center.organization,
+                status=DenialStatus.OPEN,
+                denied_on__lt=day - timedelta(days=2),
+            )
+            .select_related("claim", "payer")
+            .order_by("denied_on", "id")[:80]
+        )
     done = 0
     touched: set[int] = set()
     for row in rows:
@@ -266,9 +311,17 @@ def _work(center: Center, row: Denial, day: date, at: datetime, actor: object) -
         _mail_appeal(center, row.claim.payer_control_number, day)
     else:
         interaction_record(
-            organization_id=row.organization_id, channel="phone", note="Payer confirms the decision; nothing more to send", outcome="Denial stands",
-            actor=actor, claim_id=row.claim_id, patient_id=row.claim.patient_id, contact="Provider line", reference=f"REF{row.pk:06d}", at=at,  # type: ignore[arg-type]
-        )  # fmt: skip
+            organization_id=row.organization_id,
+            channel="phone",
+            note="Payer confirms the decision; nothing more to send",
+            outcome="Denial stands",
+            actor=actor,
+            claim_id=row.claim_id,
+            patient_id=row.claim.patient_id,
+            contact="Provider line",
+            reference=f"REF{row.pk:06d}",
+            at=at,  # type: ignore[arg-type]
+        )
         denial_park(denial=row, reason="Not worth an appeal", actor=actor, at=at)  # type: ignore[arg-type]
     return 1
 
@@ -277,7 +330,10 @@ def _mail_appeal(center: Center, icn: str, day: date) -> None:
     """The letter reaches the payer."""
     if icn:
         httpx.post(
-            f"{center.payer_house}/appeals/{icn}", params={"as_of": day.isoformat()}, trust_env=False, timeout=30
+            f"{center.payer_house}/appeals/{icn}",
+            params={"as_of": day.isoformat()},
+            trust_env=False,
+            timeout=30,
         )
 
 
@@ -285,9 +341,15 @@ def hear_appeals(center: Center, day: date, at: datetime) -> int:
     """Payers answer an appeal after about three weeks: what was not paid by then is upheld."""
     with center.acting(center.system):
         rows = list(
-            Appeal.objects.filter(organization=center.organization, outcome="", sent_on__lt=day - timedelta(days=24), denial__status=DenialStatus.APPEALED)
-            .select_related("denial__claim").order_by("id")
-        )  # fmt: skip
+            Appeal.objects.filter(
+                organization=center.organization,
+                outcome="",
+                sent_on__lt=day - timedelta(days=24),
+                denial__status=DenialStatus.APPEALED,
+            )
+            .select_related("denial__claim")
+            .order_by("id")
+        )
     for row in rows:
         actor = center.who("ar")
         with center.acting(actor):
@@ -299,16 +361,23 @@ def hear_appeals(center: Center, day: date, at: datetime) -> int:
 
 
 def give_up(center: Center, at: datetime) -> int:
-    """Ask to write off what was parked or upheld, and let a second person decide what is above the limit."""
+    """Ask to write off what was parked or upheld, and let a second person decide what is above the
+    limit.
+    """
     with center.acting(center.system):
         rows = list(
-            Denial.objects.filter(organization=center.organization, status__in=[DenialStatus.PARKED, DenialStatus.UPHELD], line__isnull=False)
-            .select_related("claim", "line__charge").order_by("id")[:40]
-        )  # fmt: skip
-        open_amounts = dict(
-            Balance.objects.filter(charge_id__in=[d.line.charge_id for d in rows if d.line]).values_list(
-                "charge_id", "insurance"
+            Denial.objects.filter(
+                organization=center.organization,
+                status__in=[DenialStatus.PARKED, DenialStatus.UPHELD],
+                line__isnull=False,
             )
+            .select_related("claim", "line__charge")
+            .order_by("id")[:40]
+        )
+        open_amounts = dict(
+            Balance.objects.filter(
+                charge_id__in=[d.line.charge_id for d in rows if d.line]
+            ).values_list("charge_id", "insurance")
         )
     done = 0
     for row in rows:
@@ -349,7 +418,11 @@ def _decide(center: Center, at: datetime) -> None:
         with center.acting(actor):
             try:
                 write_off_decide(
-                    request=row, approve=draw("approve", row.pk) < 850, note="Reviewed", actor=actor, at=at
+                    request=row,
+                    approve=draw("approve", row.pk) < 850,
+                    note="Reviewed",
+                    actor=actor,
+                    at=at,
                 )
             except TROUBLE:
                 continue
@@ -368,15 +441,19 @@ def dispute(center: Center, at: datetime) -> int:
         with center.acting(actor):
             try:
                 if chance < 450:
-                    variance_dispute(variance=row, note="Paid below the contract rate", actor=actor, at=at)
+                    variance_dispute(
+                        variance=row, note="Paid below the contract rate", actor=actor, at=at
+                    )
                 elif chance < 600:
-                    variance_accept(variance=row, note="Rate is right by the new schedule", actor=actor, at=at)
+                    variance_accept(
+                        variance=row, note="Rate is right by the new schedule", actor=actor, at=at
+                    )
             except TROUBLE:
                 continue
     return len(rows)
 
 
-# --- patients ------------------------------------------------------------------------------------------------------------------------
+# --- patients -------------------------------------------------------------------------------------
 
 
 def patients(center: Center, day: date, at: datetime) -> tuple[int, int]:
@@ -385,7 +462,9 @@ def patients(center: Center, day: date, at: datetime) -> tuple[int, int]:
     with center.acting(actor):
         sent = len(statements_send(organization_id=center.organization.pk, actor=actor, at=at))
         recent = Statement.objects.filter(
-            organization=center.organization, sent_on__lt=day - timedelta(days=5), sent_on__gte=day - timedelta(days=13)
+            organization=center.organization,
+            sent_on__lt=day - timedelta(days=5),
+            sent_on__gte=day - timedelta(days=13),
         ).defer("pdf")
         ids = [s.patient_id for s in recent if draw("pays", s.patient_id, s.step) < 620]
         owing = open_patient_charges(ids)
@@ -448,7 +527,7 @@ def refunds(center: Center, at: datetime) -> int:
     return done
 
 
-# --- clocks and figures --------------------------------------------------------------------------------------------------------------
+# --- clocks and figures ---------------------------------------------------------------------------
 
 
 def clocks(center: Center, at: datetime) -> None:

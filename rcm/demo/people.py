@@ -1,4 +1,6 @@
-"""Who works in the demo: about twenty people in every role, and one partner system. Their sign-ins are printed by the launcher."""
+"""Who works in the demo: about twenty people in every role, and one partner system. Their sign-ins
+are printed by the launcher.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,15 @@ from pathlib import Path
 from django.contrib.auth.hashers import make_password
 from oauth2_provider.models import Application
 
-from rcm.accounts.models import DEMO_CLIENT, DEMO_DOMAIN, Membership, Organization, Partner, Site, User
+from rcm.accounts.models import (
+    DEMO_CLIENT,
+    DEMO_DOMAIN,
+    Membership,
+    Organization,
+    Partner,
+    Site,
+    User,
+)
 from rcm.accounts.permissions import SCOPE_PERMISSIONS, Role
 
 PASSWORD = "imaging-demo-2026"
@@ -29,7 +39,9 @@ class Person:
 
     @property
     def email(self) -> str:
-        word = {Role.FRONT_DESK: "frontdesk", Role.AUTHORIZATION: "auth"}.get(self.role, self.role.value)
+        word = {Role.FRONT_DESK: "frontdesk", Role.AUTHORIZATION: "auth"}.get(
+            self.role, self.role.value
+        )
         return f"{self.first.lower()}.{word}@{DOMAIN}"
 
 
@@ -63,13 +75,21 @@ def people_make(organizations: dict[str, Organization], sites: dict[str, Site]) 
     """Create the users with one demo password; by first name in lower case."""
     password = make_password(PASSWORD)
     users = {
-        p.first.lower(): User(email=p.email, password=password, first_name=p.first, last_name=p.last) for p in PEOPLE
+        p.first.lower(): User(
+            email=p.email, password=password, first_name=p.first, last_name=p.last
+        )
+        for p in PEOPLE
     }
     User.objects.bulk_create(users.values())
     Membership.objects.bulk_create(
-        Membership(user=users[p.first.lower()], organization=organizations[code], site=sites.get(p.site), role=p.role)
+        Membership(
+            user=users[p.first.lower()],
+            organization=organizations[code],
+            site=sites.get(p.site),
+            role=p.role,
+        )
         for p in PEOPLE
-        for code in (p.organizations or tuple(organizations))
+        for code in p.organizations or tuple(organizations)
     )
     return users
 
@@ -84,7 +104,10 @@ def partner_make(organization: Organization) -> Partner:
         authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS,
     )
     return Partner.objects.create(
-        organization=organization, name="Demo partner", application=application, scopes=sorted(SCOPE_PERMISSIONS)
+        organization=organization,
+        name="Demo partner",
+        application=application,
+        scopes=sorted(SCOPE_PERMISSIONS),
     )
 
 
@@ -92,10 +115,15 @@ def logins() -> list[str]:
     """One line for each sign-in, for the launcher and the README."""
     width = max(len(p.email) for p in PEOPLE)
     lines = [
-        f"{p.email:<{width}}  {Role(p.role).label}{', ' + (p.site or p.organizations[0]) if p.organizations else ''}"
+        f"{p.email:<{width}} "
+        f" {Role(p.role).label}{', ' + (p.site or p.organizations[0]) if p.organizations else ''}"
         for p in PEOPLE
     ]
-    return [f"Password of all: {PASSWORD}", *lines, f"API client of IMGCTR01: {PARTNER_ID} / {PARTNER_SECRET}"]
+    return [
+        f"Password of all: {PASSWORD}",
+        *lines,
+        f"API client of IMGCTR01: {PARTNER_ID} / {PARTNER_SECRET}",
+    ]
 
 
 def logins_write(path: Path) -> None:

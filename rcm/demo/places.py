@@ -1,4 +1,6 @@
-"""Master data of the demo: two imaging groups with five sites in five states, machines, readers, arrangements, prices, contracts, connections."""
+"""Master data of the demo: two imaging groups with five sites in five states, machines, readers,
+arrangements, prices, contracts, connections.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,13 @@ HOUSE = "CLRHOUSE"
 
 
 def npi(number: int) -> str:
-    """The NPI whose first nine digits are `number`: with its check digit (Luhn over 80840 and the number)."""
+    """The NPI whose first nine digits are `number`: with its check digit (Luhn over 80840 and the
+    number).
+    """
     digits = f"{number:09d}"
-    total = 24 + sum(sum(divmod(int(d) * (2 if i % 2 == 0 else 1), 10)) for i, d in enumerate(reversed(digits)))
+    total = 24 + sum(
+        sum(divmod(int(d) * (2 if i % 2 == 0 else 1), 10)) for i, d in enumerate(reversed(digits))
+    )
     return f"{digits}{-total % 10}"
 
 
@@ -53,20 +59,76 @@ class Place:
 ALL = ("MR", "CT", "PET", "US", "XR", "MG")
 PLACES: dict[str, tuple[Place, ...]] = {
     "IMGCTR01": (
-        Place("IMGCTR01-MAIN", "Springfield Imaging", "700 Capitol Ave", "Springfield", "IL", "627010000", "America/Chicago", 50, ALL,
-              {"MCR": 30, "GMA": 8, "PSM": 8, "PHP": 26, "LBI": 10, "SMB": 6, "KWF": 2, "SELF": 3}, home_zips=("62701", "62702", "62703", "62704")),
-        Place("IMGCTR01-DALLAS", "Dallas Imaging", "4200 Elm St", "Dallas", "TX", "752040000", "America/Chicago", 30, ("MR", "CT", "US", "XR", "MG"),
-              {"MCR": 26, "GMA": 8, "LBI": 24, "SMB": 14, "PHP": 10, "KWF": 8, "SELF": 5}, home_zips=("75201", "75204", "75219", "75230")),
-        Place("IMGCTR01-TAMPA", "Tampa Hospital Reading", "1 Harbor Dr", "Tampa", "FL", "336070000", "America/New_York", 20, ("CT", "US", "XR"),
-              {"MCR": 36, "GMA": 14, "HCC": 22, "LBI": 14, "SMB": 8, "SELF": 2}, pos="22", home_zips=("33602", "33607", "33612")),
+        Place(
+            "IMGCTR01-MAIN",
+            "Springfield Imaging",
+            "700 Capitol Ave",
+            "Springfield",
+            "IL",
+            "627010000",
+            "America/Chicago",
+            50,
+            ALL,
+            {"MCR": 30, "GMA": 8, "PSM": 8, "PHP": 26, "LBI": 10, "SMB": 6, "KWF": 2, "SELF": 3},
+            home_zips=("62701", "62702", "62703", "62704"),
+        ),
+        Place(
+            "IMGCTR01-DALLAS",
+            "Dallas Imaging",
+            "4200 Elm St",
+            "Dallas",
+            "TX",
+            "752040000",
+            "America/Chicago",
+            30,
+            ("MR", "CT", "US", "XR", "MG"),
+            {"MCR": 26, "GMA": 8, "LBI": 24, "SMB": 14, "PHP": 10, "KWF": 8, "SELF": 5},
+            home_zips=("75201", "75204", "75219", "75230"),
+        ),
+        Place(
+            "IMGCTR01-TAMPA",
+            "Tampa Hospital Reading",
+            "1 Harbor Dr",
+            "Tampa",
+            "FL",
+            "336070000",
+            "America/New_York",
+            20,
+            ("CT", "US", "XR"),
+            {"MCR": 36, "GMA": 14, "HCC": 22, "LBI": 14, "SMB": 8, "SELF": 2},
+            pos="22",
+            home_zips=("33602", "33607", "33612"),
+        ),
     ),
     "BAYSIDE": (
-        Place("BAYSIDE-SF", "Bayside San Francisco", "55 Mission St", "San Francisco", "CA", "941030000", "America/Los_Angeles", 58, ALL,
-              {"MCR": 26, "GMA": 6, "CFH": 34, "SMB": 16, "LBI": 10, "SELF": 4}, home_zips=("94102", "94103", "94110", "94114")),
-        Place("BAYSIDE-BK", "Bayside Brooklyn", "300 Court St", "Brooklyn", "NY", "112010000", "America/New_York", 42, ("MR", "CT", "US", "XR", "MG"),
-              {"MCR": 28, "GMA": 6, "LBI": 34, "SMB": 12, "HCC": 8, "KWF": 3, "SELF": 3}, home_zips=("11201", "11215", "10003")),
+        Place(
+            "BAYSIDE-SF",
+            "Bayside San Francisco",
+            "55 Mission St",
+            "San Francisco",
+            "CA",
+            "941030000",
+            "America/Los_Angeles",
+            58,
+            ALL,
+            {"MCR": 26, "GMA": 6, "CFH": 34, "SMB": 16, "LBI": 10, "SELF": 4},
+            home_zips=("94102", "94103", "94110", "94114"),
+        ),
+        Place(
+            "BAYSIDE-BK",
+            "Bayside Brooklyn",
+            "300 Court St",
+            "Brooklyn",
+            "NY",
+            "112010000",
+            "America/New_York",
+            42,
+            ("MR", "CT", "US", "XR", "MG"),
+            {"MCR": 28, "GMA": 6, "LBI": 34, "SMB": 12, "HCC": 8, "KWF": 3, "SELF": 3},
+            home_zips=("11201", "11215", "10003"),
+        ),
     ),
-}  # fmt: skip
+}
 NAMES = {
     "IMGCTR01": (
         "Imaging Centers of Illinois",
@@ -92,14 +154,22 @@ NAMES = {
 READERS: dict[str, tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]] = {
     # group name, relation, readers
     "IMGCTR01": (
-        ("Prairie Radiologists", "reassigned", (("Reader", "Ivan"), ("Holm", "Greta"), ("Okafor", "Ada"))),
+        (
+            "Prairie Radiologists",
+            "reassigned",
+            (("Reader", "Ivan"), ("Holm", "Greta"), ("Okafor", "Ada")),
+        ),
         ("Lone Star Radiology Partners", "independent", (("Reyes", "Luis"), ("Nguyen", "Kim"))),
         ("Night Owl Teleradiology", "purchased", (("Stone", "Mara"),)),
     ),
     "BAYSIDE": (
-        ("Bayside Radiologists", "employee", (("Chen", "Laura"), ("Rossi", "Marco"), ("Patel", "Anya"))),
+        (
+            "Bayside Radiologists",
+            "employee",
+            (("Chen", "Laura"), ("Rossi", "Marco"), ("Patel", "Anya")),
+        ),
     ),
-}  # fmt: skip
+}
 FIRST_READER_NPI = "1801889019"  # Ivan Reader, whom the sample messages of docs/samples name
 
 
@@ -163,15 +233,25 @@ def world_load() -> World:
         {s.code: s for s in Site.objects.select_related("organization")},
     )
     for code, site in world.sites.items():
-        rows = Reader.objects.filter(organization=site.organization).select_related("provider", "group").order_by("id")
+        rows = (
+            Reader.objects.filter(organization=site.organization)
+            .select_related("provider", "group")
+            .order_by("id")
+        )
         relation = {"IMGCTR01-DALLAS": "independent"}.get(code)
         own = [
             r
             for r in rows
-            if (r.group.relation == relation if relation else r.group.relation in ("reassigned", "employee"))
+            if (
+                r.group.relation == relation
+                if relation
+                else r.group.relation in ("reassigned", "employee")
+            )
         ]
         world.readers[code] = [r.provider for r in own]
-        world.readers[f"{code}:purchased"] = [r.provider for r in rows if r.group.relation == "purchased"]
+        world.readers[f"{code}:purchased"] = [
+            r.provider for r in rows if r.group.relation == "purchased"
+        ]
     world.orderers = list(Provider.objects.filter(practice__startswith="Demo ").order_by("id"))
     return world
 
@@ -183,13 +263,17 @@ def _machines(organization: Organization, world: World) -> None:
             station = f"{place.code.split('-')[1]}{modality}1"
             rows.append(
                 Scanner(
-                    organization=organization, site=world.sites[place.code], station=station, modality=modality, name=f"{modality} 1 {place.city}",
+                    organization=organization,
+                    site=world.sites[place.code],
+                    station=station,
+                    modality=modality,
+                    name=f"{modality} 1 {place.city}",
                     film=place.code == "IMGCTR01-TAMPA" and modality == "XR",
                     computed_radiography=place.code == "IMGCTR01-DALLAS" and modality == "XR",
                     xr29=not (place.code == "BAYSIDE-BK" and modality == "CT"),
                     effective_from=SINCE,
                 )
-            )  # fmt: skip
+            )
     Scanner.objects.bulk_create(rows)
     ContrastStock.objects.bulk_create(
         ContrastStock(
@@ -233,20 +317,35 @@ def _orderers(world: World) -> None:
 
 
 def _readers(code: str, n: int, organization: Organization, world: World) -> None:
-    """Groups, readers, and who owns the scanner and who reads at each site (DOMAIN A3): global, TC only, 26 only, split, purchased."""
+    """Groups, readers, and who owns the scanner and who reads at each site (DOMAIN A3): global, TC
+    only, 26 only, split, purchased.
+    """
     groups: dict[str, ReadingGroup] = {}
     for g, (name, relation, members) in enumerate(READERS[code]):
         home = PLACES[code][min(g, len(PLACES[code]) - 1)]
         city, state, zip_code = (
-            ("Chicago", "IL", "606010000") if relation == "purchased" else (home.city, home.state, home.zip)
+            ("Chicago", "IL", "606010000")
+            if relation == "purchased"
+            else (home.city, home.state, home.zip)
         )
         group = ReadingGroup.objects.create(
-            organization=organization, name=name, npi=npi(136400000 + n * 100 + g), tin=f"36000{n}{g:03d}", relation=relation,
-            address="1 Reading Room", city=city, state=state, zip=zip_code,
-        )  # fmt: skip
+            organization=organization,
+            name=name,
+            npi=npi(136400000 + n * 100 + g),
+            tin=f"36000{n}{g:03d}",
+            relation=relation,
+            address="1 Reading Room",
+            city=city,
+            state=state,
+            zip=zip_code,
+        )
         groups[relation] = group
         for m, (last, first) in enumerate(members):
-            number = FIRST_READER_NPI if (code, g, m) == ("IMGCTR01", 0, 0) else npi(180188000 + n * 1000 + g * 100 + m)
+            number = (
+                FIRST_READER_NPI
+                if (code, g, m) == ("IMGCTR01", 0, 0)
+                else npi(180188000 + n * 1000 + g * 100 + m)
+            )
             provider, _ = Provider.objects.update_or_create(
                 npi=number,
                 defaults={
@@ -257,7 +356,9 @@ def _readers(code: str, n: int, organization: Organization, world: World) -> Non
                     "practice": name,
                 },
             )
-            Reader.objects.create(organization=organization, group=group, provider=provider, credentialed_from=SINCE)
+            Reader.objects.create(
+                organization=organization, group=group, provider=provider, credentialed_from=SINCE
+            )
     rows = []
     for place in PLACES[code]:
         site = world.sites[place.code]
@@ -277,21 +378,38 @@ def _readers(code: str, n: int, organization: Organization, world: World) -> Non
         for relation, group in groups.items():
             rows.append(
                 BillingArrangement(
-                    **base, reader_relation=relation, group=group,
-                    **({"anti_markup": True, "purchase_price": Decimal("45.00")} if relation == "purchased" else {}),
+                    **base,
+                    reader_relation=relation,
+                    group=group,
+                    **(
+                        {"anti_markup": True, "purchase_price": Decimal("45.00")}
+                        if relation == "purchased"
+                        else {}
+                    ),
                 )
-            )  # fmt: skip
+            )
     BillingArrangement.objects.bulk_create(rows)
 
 
 def _prices(organization: Organization) -> dict[tuple[str, str], Decimal]:
-    """The center's own charges: three times the public fee, whole dollars. Returns those without a public fee."""
-    unlisted = {(name.partition("-")[0], name.partition("-")[2]): Decimal(dollars) for name, dollars in FLAT.items()}
-    codes = {s.code for s in STUDIES} | {s.other for s in STUDIES if s.other} | {s.addon for s in STUDIES if s.addon}
+    """The center's own charges: three times the public fee, whole dollars. Returns those without a
+    public fee.
+    """
+    unlisted = {
+        (name.partition("-")[0], name.partition("-")[2]): Decimal(dollars)
+        for name, dollars in FLAT.items()
+    }
+    codes = (
+        {s.code for s in STUDIES}
+        | {s.other for s in STUDIES if s.other}
+        | {s.addon for s in STUDIES if s.addon}
+    )
     rows = {}
     for fee in FeeRow.objects.filter(code__in=codes, year=2026, schedule="mpfs", status="A"):
         total = (fee.work or 0) + (fee.pe_nonfac or 0) + (fee.mp or 0)
-        amount = (total * (fee.conversion_factor or Decimal("33.4")) * LIST_TIMES).quantize(Decimal(1), ROUND_HALF_UP)
+        amount = (total * (fee.conversion_factor or Decimal("33.4")) * LIST_TIMES).quantize(
+            Decimal(1), ROUND_HALF_UP
+        )
         rows[(fee.code, fee.mod)] = max(amount, Decimal(10))
     for code in sorted({code for code, _ in rows}):
         # some tests have a public fee for the whole only
@@ -308,8 +426,12 @@ def _prices(organization: Organization) -> dict[tuple[str, str], Decimal]:
     return unlisted
 
 
-def _payers(organization: Organization, world: World, unlisted: dict[tuple[str, str], Decimal], actor: Actor) -> None:
-    """Network, enrollment and contracts. Each contract says what its payer really pays, so that a difference is the payer's doing."""
+def _payers(
+    organization: Organization, world: World, unlisted: dict[tuple[str, str], Decimal], actor: Actor
+) -> None:
+    """Network, enrollment and contracts. Each contract says what its payer really pays, so that a
+    difference is the payer's doing.
+    """
     used = {code for place in PLACES[organization.code] for code in place.payers} | {"ESB"}
     payers = {p.code: p for p in Payer.objects.filter(code__in=used)}
     sites = [world.sites[p.code] for p in PLACES[organization.code]]
@@ -348,22 +470,38 @@ def _payers(organization: Organization, world: World, unlisted: dict[tuple[str, 
         terms |= (
             {"mppr_scope": "none"}
             if h.no_mppr
-            else {"mppr_scope": "group", "mppr_pc_pct": "95", "mppr_tc_pct": "50", "mppr_cardio_tc_pct": "75"}
+            else {
+                "mppr_scope": "group",
+                "mppr_pc_pct": "95",
+                "mppr_tc_pct": "50",
+                "mppr_cardio_tc_pct": "75",
+            }
         )
         contract = contract_create(
-            organization_id=organization.pk, payer=p, name=f"{p.name} 2026", method="percent_of_medicare", terms=terms, effective_from=SINCE, actor=actor,
-        )  # fmt: skip
+            organization_id=organization.pk,
+            payer=p,
+            name=f"{p.name} 2026",
+            method="percent_of_medicare",
+            terms=terms,
+            effective_from=SINCE,
+            actor=actor,
+        )
         rates = [
             ContractRate(
-                organization=organization, contract=contract, code=code, mod=part or "global", method="flat",
-                amount=(dollars * Decimal(PAID_SHARE)).quantize(CENT), effective_from=SINCE,
+                organization=organization,
+                contract=contract,
+                code=code,
+                mod=part or "global",
+                method="flat",
+                amount=(dollars * Decimal(PAID_SHARE)).quantize(CENT),
+                effective_from=SINCE,
             )
             for (code, part), dollars in unlisted.items()
-        ]  # fmt: skip
+        ]
         ContractRate.objects.bulk_create(rates)
 
 
-# --- partners ----------------------------------------------------------------------------------------------------------------------
+# --- partners -------------------------------------------------------------------------------------
 
 
 def connections_make(organization: Organization, simulator: str) -> None:
@@ -373,16 +511,36 @@ def connections_make(organization: Organization, simulator: str) -> None:
     payer = {"receiver": HOUSE, "submitter": code}
     Connection.objects.bulk_create(
         [
-            Connection(**common, kind=ConnectionKind.MLLP, name=f"{code} RIS", sender=f"RIS|{code}"),
-            Connection(**common, kind=ConnectionKind.DICOM, name=f"{code} modalities", sender=f"{code[:8]}AE"),
-            Connection(**common, kind=ConnectionKind.UPLOAD, name="Files by hand"),
-            Connection(**common, kind=ConnectionKind.HTTP, name="Clearinghouse, at once", url=f"{simulator}/x12/realtime", config={**payer, "sets": ["270", "276", "278"]}),
             Connection(
-                **common, kind=ConnectionKind.HTTP, name="Clearinghouse, batches", url=f"{simulator}/x12/batch",
-                config={**payer, "sets": ["837P", "837I"], "mailbox": f"{simulator}/x12/mailbox/{code}"},
+                **common, kind=ConnectionKind.MLLP, name=f"{code} RIS", sender=f"RIS|{code}"
+            ),
+            Connection(
+                **common,
+                kind=ConnectionKind.DICOM,
+                name=f"{code} modalities",
+                sender=f"{code[:8]}AE",
+            ),
+            Connection(**common, kind=ConnectionKind.UPLOAD, name="Files by hand"),
+            Connection(
+                **common,
+                kind=ConnectionKind.HTTP,
+                name="Clearinghouse, at once",
+                url=f"{simulator}/x12/realtime",
+                config={**payer, "sets": ["270", "276", "278"]},
+            ),
+            Connection(
+                **common,
+                kind=ConnectionKind.HTTP,
+                name="Clearinghouse, batches",
+                url=f"{simulator}/x12/batch",
+                config={
+                    **payer,
+                    "sets": ["837P", "837I"],
+                    "mailbox": f"{simulator}/x12/mailbox/{code}",
+                },
             ),
         ]
-    )  # fmt: skip
+    )
 
 
 def connections_point(simulator: str) -> None:
@@ -391,7 +549,10 @@ def connections_point(simulator: str) -> None:
         path = row.url[row.url.index("/x12/") :]
         row.url = f"{simulator}{path}"
         if "mailbox" in row.config:
-            row.config = {**row.config, "mailbox": f"{simulator}/x12/mailbox/{row.organization.code}"}
+            row.config = {
+                **row.config,
+                "mailbox": f"{simulator}/x12/mailbox/{row.organization.code}",
+            }
         row.save(update_fields=["url", "config"])
 
 

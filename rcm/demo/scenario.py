@@ -1,4 +1,6 @@
-"""Who comes when, for what, and what goes wrong: the whole calendar of one organization, drawn from one seed."""
+"""Who comes when, for what, and what goes wrong: the whole calendar of one organization, drawn from
+one seed.
+"""
 
 from __future__ import annotations
 
@@ -164,7 +166,9 @@ class Person:
 
 @dataclass(slots=True)
 class Item:
-    """One exam of a visit: as ordered (`study`), as done (`done`), as its report was corrected to (`corrected`)."""
+    """One exam of a visit: as ordered (`study`), as done (`done`), as its report was corrected to
+    (`corrected`).
+    """
 
     study: Study
     done: Study
@@ -188,12 +192,18 @@ class Item:
 
     @property
     def dotted(self) -> str:
-        return f"{self.diagnosis[:3]}.{self.diagnosis[3:]}" if len(self.diagnosis) > 3 else self.diagnosis
+        return (
+            f"{self.diagnosis[:3]}.{self.diagnosis[3:]}"
+            if len(self.diagnosis) > 3
+            else self.diagnosis
+        )
 
 
 @dataclass(slots=True)
 class Visit:
-    """One appointment. `fate`: come, missed, cancelled. `ask` False: nobody asks for the authorization that it needs."""
+    """One appointment. `fate`: come, missed, cancelled. `ask` False: nobody asks for the
+    authorization that it needs.
+    """
 
     place: Place
     person: Person
@@ -218,11 +228,15 @@ class Visit:
 
 
 def open_days(first: date, last: date) -> list[date]:
-    return [d for n in range((last - first).days + 1) if (d := first + timedelta(days=n)).weekday() < 5]
+    return [
+        d for n in range((last - first).days + 1) if (d := first + timedelta(days=n)).weekday() < 5
+    ]
 
 
 class Draw:
-    """Draws the calendar of one organization. The same seed, size and day give the same calendar."""
+    """Draws the calendar of one organization. The same seed, size and day give the same
+    calendar.
+    """
 
     def __init__(self, organization: str, *, today: date, exams: int, months: float) -> None:
         self.organization, self.today = organization, today
@@ -255,15 +269,25 @@ class Draw:
         return sorted(visits, key=lambda v: (v.start, v.number))
 
     def desk_open(self, day: date) -> bool:
-        """Whether the offices work: on every weekday of late, twice a week before, and once a week in the first months."""
+        """Whether the offices work: on every weekday of late, twice a week before, and once a week
+        in the first months.
+        """
         age = (self.today - day).days
-        return day.weekday() in ((0, 1, 2, 3, 4) if age <= CLOSE_DAYS else (1, 4) if age <= FAR_DAYS else (1,))
+        return day.weekday() in (
+            (0, 1, 2, 3, 4) if age <= CLOSE_DAYS else (1, 4) if age <= FAR_DAYS else (1,)
+        )
 
     def _leads(self, day: date) -> tuple[int, ...]:
-        """Days between booking and visit of what payers want to hear about first: long enough for an answer while the offices open."""
+        """Days between booking and visit of what payers want to hear about first: long enough for
+        an answer while the offices open.
+        """
         age = (self.today - day).days
         return (
-            (2, 3, 4, 5, 6, 7, 9, 12) if age <= CLOSE_DAYS else (6, 7, 8, 9, 12) if age <= FAR_DAYS else (9, 10, 12, 14)
+            (2, 3, 4, 5, 6, 7, 9, 12)
+            if age <= CLOSE_DAYS
+            else (6, 7, 8, 9, 12)
+            if age <= FAR_DAYS
+            else (9, 10, 12, 14)
         )
 
     # --- one visit ---
@@ -274,11 +298,20 @@ class Draw:
         study = self._study(place)
         person = self._person(place, study)
         studies = [study]
-        pair = next((BY_CODE[b] for a, b in PAIRS if a == study.code and BY_CODE[b].modality in place.modalities), None)
+        pair = next(
+            (
+                BY_CODE[b]
+                for a, b in PAIRS
+                if a == study.code and BY_CODE[b].modality in place.modalities
+            ),
+            None,
+        )
         if pair is not None and r.random() < 0.74 and pair.sex in ("", study.sex):
             studies.append(pair)
         zone = ZoneInfo(place.zone)
-        start = datetime.combine(day, time(8 + r.randrange(9), r.choice((0, 15, 30, 45))), zone).astimezone(UTC)
+        start = datetime.combine(
+            day, time(8 + r.randrange(9), r.choice((0, 15, 30, 45))), zone
+        ).astimezone(UTC)
         advanced = any(s.modality in ("MR", "CT", "PET") for s in studies)
         lead = r.choice(self._leads(day)) if advanced else r.choice((0, 0, 0, 1, 2, 5))
         booked_day = day - timedelta(days=lead)
@@ -287,16 +320,33 @@ class Draw:
         booked_day = max(booked_day, self.first)
         while booked_day > self.first and not self.desk_open(booked_day):
             booked_day -= timedelta(days=1)
-        moment = datetime.combine(booked_day, time(7, 40), zone) + timedelta(seconds=37 * self.counts["visit"] % 3600)
+        moment = datetime.combine(booked_day, time(7, 40), zone) + timedelta(
+            seconds=37 * self.counts["visit"] % 3600
+        )
         booked = min(moment.astimezone(UTC), start - timedelta(minutes=25))
         self.counts["visit"] += 1
         luck = r.random()
         past = day < self.today
         visit = Visit(
-            place, person, f"APT{self.organization[:3]}{self.counts['visit']:06d}", start, booked, sum(s.minutes for s in studies), [],
-            fate="missed" if past and luck < 0.015 else "cancelled" if luck < 0.03 and past else "come",
-            ask=r.random() >= 0.035, orderer=r.randrange(10), reader=r.randrange(6), purchased=r.random() < 0.06,
-        )  # fmt: skip
+            place,
+            person,
+            f"APT{self.organization[:3]}{self.counts['visit']:06d}",
+            start,
+            booked,
+            sum(s.minutes for s in studies),
+            [],
+            fate=(
+                "missed"
+                if past and luck < 0.015
+                else "cancelled"
+                if luck < 0.03 and past
+                else "come"
+            ),
+            ask=r.random() >= 0.035,
+            orderer=r.randrange(10),
+            reader=r.randrange(6),
+            purchased=r.random() < 0.06,
+        )
         moment = start
         for s in studies:
             visit.items.append(self._item(visit, s, moment))
@@ -322,17 +372,33 @@ class Draw:
         if lag > 0.992:
             report_days = None if age < 45 else 101
         corrected = (
-            BY_CODE[study.other] if done is study and study.other and study.agent and r.random() < 0.03 else None
+            BY_CODE[study.other]
+            if done is study and study.other and study.agent and r.random() < 0.03
+            else None
         )
         began = moment + timedelta(minutes=5)
         tag = self.organization[:1]
         return Item(
-            study, done, side, diagnosis, words, placer=f"ORD{tag}{n:06d}", filler=f"FIL{tag}{n:06d}", accession=f"ACC{tag}{visit.day:%y%m%d}{n:05d}",
-            study_uid=f"1.2.826.0.1.3680043.8.498.{7 if tag == 'I' else 8}{n:06d}", station=f"{visit.place.code.split('-')[1]}{study.modality}1",
-            began=began, ended=began + timedelta(minutes=study.minutes - 4), reader=visit.reader, purchased=visit.purchased,
-            report_days=report_days, preliminary=r.random() < 0.2, corrected=corrected,
-            mpps=study.modality in ("MR", "CT") and (done is not study or r.random() < 0.35), impression=r.randrange(4),
-        )  # fmt: skip
+            study,
+            done,
+            side,
+            diagnosis,
+            words,
+            placer=f"ORD{tag}{n:06d}",
+            filler=f"FIL{tag}{n:06d}",
+            accession=f"ACC{tag}{visit.day:%y%m%d}{n:05d}",
+            study_uid=f"1.2.826.0.1.3680043.8.498.{7 if tag == 'I' else 8}{n:06d}",
+            station=f"{visit.place.code.split('-')[1]}{study.modality}1",
+            began=began,
+            ended=began + timedelta(minutes=study.minutes - 4),
+            reader=visit.reader,
+            purchased=visit.purchased,
+            report_days=report_days,
+            preliminary=r.random() < 0.2,
+            corrected=corrected,
+            mpps=study.modality in ("MR", "CT") and (done is not study or r.random() < 0.35),
+            impression=r.randrange(4),
+        )
 
     def _person(self, place: Place, study: Study) -> Person:
         r = self.random
@@ -362,15 +428,30 @@ class Draw:
             mix.pop("MCR", None)
             mix.pop("GMA", None)
         payer = r.choices(list(mix), list(mix.values()))[0]
-        low, high = (65, 90) if payer in ("MCR", "GMA") else (max(20, study.age_min), min(64, study.age_max))
-        born = self.today - timedelta(days=r.randrange(low * 365 + 200, max(high, low + 1) * 365 + 300))
+        low, high = (
+            (65, 90)
+            if payer in ("MCR", "GMA")
+            else (max(20, study.age_min), min(64, study.age_max))
+        )
+        born = self.today - timedelta(
+            days=r.randrange(low * 365 + 200, max(high, low + 1) * 365 + 300)
+        )
         self.counts["mrn"] += 1
         mrn = f"{self.organization[:1]}{100000 + self.counts['mrn']}"
         area = {"IL": "217", "TX": "214", "FL": "813", "CA": "415", "NY": "718"}[place.state]
         person = Person(
-            self.organization, mrn, r.choice(LAST), r.choice(FIRST_F if sex == "F" else FIRST_M), born, sex, f"{r.randrange(100, 990)} {r.choice(STREETS)}",
-            place.city, place.state, r.choice(place.home_zips), f"{area}555{r.randrange(1000, 9999)}",
-        )  # fmt: skip
+            self.organization,
+            mrn,
+            r.choice(LAST),
+            r.choice(FIRST_F if sex == "F" else FIRST_M),
+            born,
+            sex,
+            f"{r.randrange(100, 990)} {r.choice(STREETS)}",
+            place.city,
+            place.state,
+            r.choice(place.home_zips),
+            f"{area}555{r.randrange(1000, 9999)}",
+        )
         person.policies.append((payer, self._member(payer)))
         if payer == "MCR" and r.random() < 0.55:
             person.policies.append(("ESB", self._member("ESB")))
@@ -387,11 +468,20 @@ class Draw:
             return "".join(r.choice(MBI_LETTERS) for _ in range(n))
 
         shapes: dict[str, Callable[[], str]] = {
-            "MCR": lambda: f"{r.choice('123456789')}{letters(1)}{r.choice(MBI_LETTERS)}{digits(1)}{letters(1)}{r.choice(MBI_LETTERS)}{digits(1)}{letters(2)}{digits(2)}",
-            "GMA": lambda: letters(3) + digits(9), "PHP": lambda: letters(3) + digits(9), "PSM": lambda: digits(9), "HCC": lambda: digits(10),
-            "LBI": lambda: letters(2) + digits(10), "SMB": lambda: digits(11), "CFH": lambda: letters(1) + digits(8), "ESB": lambda: letters(2) + digits(8),
-            "KWF": lambda: f"WC{digits(8)}", "SELF": lambda: "",
-        }  # fmt: skip
+            "MCR": lambda: (
+                f"{r.choice('123456789')}{letters(1)}{r.choice(MBI_LETTERS)}{digits(1)}{letters(1)}{r.choice(MBI_LETTERS)}{digits(1)}{letters(2)}{digits(2)}"
+            ),
+            "GMA": lambda: letters(3) + digits(9),
+            "PHP": lambda: letters(3) + digits(9),
+            "PSM": lambda: digits(9),
+            "HCC": lambda: digits(10),
+            "LBI": lambda: letters(2) + digits(10),
+            "SMB": lambda: digits(11),
+            "CFH": lambda: letters(1) + digits(8),
+            "ESB": lambda: letters(2) + digits(8),
+            "KWF": lambda: f"WC{digits(8)}",
+            "SELF": lambda: "",
+        }
         return shapes[payer]()
 
 

@@ -15,4 +15,14 @@ from rcm.embedded.errors import EmbeddedError
 from rcm.embedded.home import Endpoints
 from rcm.embedded.server import Status, endpoints, held, start, status, stop, wipe
 
-__all__ = ["EmbeddedError", "Endpoints", "Status", "endpoints", "held", "start", "status", "stop", "wipe"]
+__all__ = [
+    "EmbeddedError",
+    "Endpoints",
+    "Status",
+    "endpoints",
+    "held",
+    "start",
+    "status",
+    "stop",
+    "wipe",
+]

@@ -1,4 +1,6 @@
-"""`python -m rcm.embedded start|stop|status|env|psql|with|prepare-database`: the servers by hand."""
+"""`python -m rcm.embedded start|stop|status|env|psql|with|prepare-database`: the servers by
+hand.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,12 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("start", help="start both; harmless when they run")
     commands.add_parser("stop", help="stop both; the data stay")
-    commands.add_parser("status", help="what runs, and where the data are; exit code 1 when not both run")
-    commands.add_parser("env", help="print the addresses as NAME=value lines (they contain passwords)")
+    commands.add_parser(
+        "status", help="what runs, and where the data are; exit code 1 when not both run"
+    )
+    commands.add_parser(
+        "env", help="print the addresses as NAME=value lines (they contain passwords)"
+    )
     psql = commands.add_parser("psql", help="open psql as the application's role")
     psql.add_argument("--role", choices=("app", "owner", "superuser"), default="app")
     psql.add_argument("rest", nargs=argparse.REMAINDER, help="passed to psql, after --")
@@ -31,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
         "with", help="run a command while the servers run; start and stop them around it if need be"
     )
     within.add_argument("rest", nargs=argparse.REMAINDER, help="the command, after --")
-    commands.add_parser("prepare-database", help="roles, extensions and database on a PostgreSQL of your own")
+    commands.add_parser(
+        "prepare-database", help="roles, extensions and database on a PostgreSQL of your own"
+    )
     options = parser.parse_args(arguments)
     actions = {
         "start": _start,
@@ -52,7 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _start(options: argparse.Namespace) -> None:
     began = time.monotonic()
     server.start()
-    print(f"PostgreSQL and Redis are running, data in {server.status().folder} ({time.monotonic() - began:.1f} s).")
+    print(
+        f"PostgreSQL and Redis are running, data in {server.status().folder}"
+        f" ({time.monotonic() - began:.1f} s)."
+    )
 
 
 def _stop(options: argparse.Namespace) -> None:
@@ -82,7 +93,8 @@ def _psql(options: argparse.Namespace) -> None:
     home = Home.of(server.PROJECT_ROOT)
     program = postgres.programs(home, home.account()) / "psql"
     sys.stdout.flush()
-    # The address goes by the environment: the arguments of a process can be read by every user of the machine.
+    # The address goes by the environment: the arguments of a process can be read by every user of
+    # the machine.
     parts = urlsplit(address)
     connection = {
         "PGUSER": parts.username or "",
@@ -114,7 +126,9 @@ def _with(options: argparse.Namespace) -> int:
 def _prepare_database(options: argparse.Namespace) -> None:
     """Passwords and names come from the same variables that the product will use."""
     missing = [
-        name for name in ("DATABASE_SUPERUSER_URL", "DATABASE_OWNER_URL", "DATABASE_URL") if not os.environ.get(name)
+        name
+        for name in ("DATABASE_SUPERUSER_URL", "DATABASE_OWNER_URL", "DATABASE_URL")
+        if not os.environ.get(name)
     ]
     if missing:
         raise EmbeddedError(f"Set {', '.join(missing)}: docs/operations.md shows how.")

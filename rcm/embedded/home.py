@@ -1,8 +1,10 @@
-"""Where one checkout keeps its servers' data, who owns it, and what must be remembered between starts.
+"""Where one checkout keeps its servers' data, who owns it, and what must be remembered between
+starts.
 
-As root the data live under ``/var/lib/isocenter/<checkout>`` and belong to a system user, because PostgreSQL refuses to run as
-root and because no folder that is not ours may be widened for that user. As a plain user they live in ``.isocenter/`` of the
-project. ``ISOCENTER_HOME`` names another base folder for both.
+As root the data live under ``/var/lib/isocenter/<checkout>`` and belong to a system user, because
+PostgreSQL refuses to run as root and because no folder that is not ours may be widened for that
+user. As a plain user they live in ``.isocenter/`` of the project. ``ISOCENTER_HOME`` names another
+base folder for both.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ LOCK_WAIT_SECONDS = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Addresses of the running servers; each carries its password, so none of them belongs in a log."""
+    """Addresses of the running servers; each carries its password, so none of them belongs in a
+    log.
+    """
 
     database_url: str
     owner_database_url: str
@@ -58,7 +62,9 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The system account that the servers run as; `drop` is set when we are root and must become it."""
+    """The system account that the servers run as; `drop` is set when we are root and must become
+    it.
+    """
 
     uid: int
     gid: int
@@ -92,7 +98,11 @@ class Home:
         """The home of a checkout; creates nothing."""
         project = Path(project_root).resolve()
         as_root = os.geteuid() == 0
-        base = Path(os.environ["ISOCENTER_HOME"]).resolve() if os.environ.get("ISOCENTER_HOME") else None
+        base = (
+            Path(os.environ["ISOCENTER_HOME"]).resolve()
+            if os.environ.get("ISOCENTER_HOME")
+            else None
+        )
         if base is None:
             base = SYSTEM_BASE if as_root else project / ".isocenter"
         name = f"{project.name}-{hashlib.sha256(str(project).encode()).hexdigest()[:10]}"
@@ -112,7 +122,9 @@ class Home:
         return self.folder / "endpoints.json"
 
     def account(self) -> Account:
-        """Who the servers run as: we ourselves, or as root the owner of the data, before the first start the system user."""
+        """Who the servers run as: we ourselves, or as root the owner of the data, before the first
+        start the system user.
+        """
         if os.geteuid() != 0:
             return Account(os.geteuid(), os.getegid(), drop=False)
         with contextlib.suppress(FileNotFoundError):
@@ -121,11 +133,15 @@ class Home:
         return _service_account()
 
     def prepare(self) -> None:
-        """Create the folder when it is missing. One that exists keeps its owner and mode, whatever they are."""
+        """Create the folder when it is missing. One that exists keeps its owner and mode, whatever
+        they are.
+        """
         make_folder(self.folder, 0o711 if os.geteuid() == 0 else 0o700)
 
     def remember(self, memory: Memory) -> None:
-        """Write the memory so that a crash leaves the old or the new file, readable by its owner only."""
+        """Write the memory so that a crash leaves the old or the new file, readable by its owner
+        only.
+        """
         draft = self.memory_file.with_suffix(".new")
         with contextlib.suppress(FileNotFoundError):
             draft.unlink()
@@ -145,17 +161,20 @@ class Home:
             return Memory()
         except PermissionError as error:
             raise EmbeddedError(
-                f"{self.memory_file} belongs to somebody else. Run this as the user who first ran `make run` here."
+                f"{self.memory_file} belongs to somebody else. Run this as the user who first ran"
+                " `make run` here."
             ) from error
         except (ValueError, KeyError) as error:
             raise EmbeddedError(
-                f"{self.memory_file} is damaged, and with it the passwords of the embedded servers. "
-                "Put it back from a backup, or wipe the data with `make reset`."
+                f"{self.memory_file} is damaged, and with it the passwords of the embedded servers."
+                " Put it back from a backup, or wipe the data with `make reset`."
             ) from error
 
     @contextlib.contextmanager
     def locked(self, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
-        """Hold the checkout's start/stop lock. The kernel drops it with its holder, so it can never be stale."""
+        """Hold the checkout's start/stop lock. The kernel drops it with its holder, so it can never
+        be stale.
+        """
         path = self.folder / "lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -167,8 +186,9 @@ class Home:
                 except BlockingIOError:
                     if time.monotonic() > deadline:
                         raise EmbeddedError(
-                            f"Another start or stop of the embedded servers (process {_holder(descriptor)}) has held {path} "
-                            f"for {wait_seconds:.0f} seconds. Wait for it, or end that process, and try again."
+                            "Another start or stop of the embedded servers (process"
+                            f" {_holder(descriptor)}) has held {path} for {wait_seconds:.0f}"
+                            " seconds. Wait for it, or end that process, and try again."
                         ) from None
                     time.sleep(0.1)
             os.ftruncate(descriptor, 0)
@@ -179,7 +199,9 @@ class Home:
 
 
 def close_in_forks(file: IO[str]) -> None:
-    """Keep a file's lock from living on in processes forked by its holder, when the holder itself is killed."""
+    """Keep a file's lock from living on in processes forked by its holder, when the holder itself
+    is killed.
+    """
     os.register_at_fork(after_in_child=file.close)
 
 
@@ -188,12 +210,16 @@ def _holder(descriptor: int) -> str:
 
 
 def _service_account() -> Account:
-    """The system user of the servers, created when missing; `nobody` where no user can be created."""
+    """The system user of the servers, created when missing; `nobody` where no user can be
+    created.
+    """
     for attempt in range(2):
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(SYSTEM_USER)
             return Account(entry.pw_uid, entry.pw_gid, drop=True)
-        if attempt == 0 and (useradd := shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")):
+        if attempt == 0 and (
+            useradd := shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
+        ):
             subprocess.run(
                 [
                     useradd,
@@ -213,15 +239,21 @@ def _service_account() -> Account:
         entry = pwd.getpwnam("nobody")
     except KeyError:
         raise EmbeddedError(
-            f"PostgreSQL refuses to run as root and no system user could be made. Create one (useradd --system {SYSTEM_USER}) "
-            "or run this as a plain user."
+            "PostgreSQL refuses to run as root and no system user could be made. Create one"
+            f" (useradd --system {SYSTEM_USER}) or run this as a plain user."
         ) from None
-    print(f"The system user {SYSTEM_USER} could not be created, so the embedded servers run as `nobody`.", flush=True)
+    print(
+        f"The system user {SYSTEM_USER} could not be created, so the embedded servers run as"
+        " `nobody`.",
+        flush=True,
+    )
     return Account(entry.pw_uid, entry.pw_gid, drop=True)
 
 
 def make_folder(folder: Path, mode: int, account: Account | None = None) -> None:
-    """Create a folder and its missing parents with exactly these rights; leave alone what exists."""
+    """Create a folder and its missing parents with exactly these rights; leave alone what
+    exists.
+    """
     if folder.is_dir():
         return
     if not folder.parent.is_dir():
@@ -230,7 +262,8 @@ def make_folder(folder: Path, mode: int, account: Account | None = None) -> None
         folder.mkdir()
     except OSError as error:
         raise EmbeddedError(
-            f"{folder} could not be created ({error.strerror}). Name a folder you may write to with ISOCENTER_HOME."
+            f"{folder} could not be created ({error.strerror}). Name a folder you may write to with"
+            " ISOCENTER_HOME."
         ) from error
     folder.chmod(mode)
     if account is not None and account.drop:
@@ -238,7 +271,9 @@ def make_folder(folder: Path, mode: int, account: Account | None = None) -> None
 
 
 def require_reachable(folder: Path, account: Account) -> None:
-    """Refuse with a sentence when the servers' user cannot enter a folder; we never widen it ourselves."""
+    """Refuse with a sentence when the servers' user cannot enter a folder; we never widen it
+    ourselves.
+    """
     if not account.drop:
         return
     probe = subprocess.run(
@@ -251,8 +286,9 @@ def require_reachable(folder: Path, account: Account) -> None:
     if probe.returncode:
         name = pwd.getpwuid(account.uid).pw_name
         raise EmbeddedError(
-            f"The system user {name} cannot enter {folder}: a folder above it is closed to other users, and it is not ours to "
-            "open. Name a folder that user can reach with ISOCENTER_HOME, or run this as a plain user."
+            f"The system user {name} cannot enter {folder}: a folder above it is closed to other"
+            " users, and it is not ours to open. Name a folder that user can reach with"
+            " ISOCENTER_HOME, or run this as a plain user."
         )
 
 
@@ -270,38 +306,48 @@ def port_is_free(port: int) -> bool:
 
 
 def choose_port(home: Home, memory: Memory, name: str, base: int, variable: str) -> int:
-    """A free loopback port: the one asked for by the environment, else the remembered one, else the next free one.
+    """A free loopback port: the one asked for by the environment, else the remembered one, else the
+    next free one.
 
-    A port that the environment asks for and somebody else holds is an error; a remembered one that was taken meanwhile is
-    replaced, and said so.
+    A port that the environment asks for and somebody else holds is an error; a remembered one that
+    was taken meanwhile is replaced, and said so.
     """
     if asked := os.environ.get(variable):
         if not asked.isdigit() or not 0 < int(asked) < 65536:
             raise EmbeddedError(f"{variable}={asked} is not a port number.")
         if not port_is_free(int(asked)):
             raise EmbeddedError(
-                f"Port {asked} ({variable}) is in use by another program. Free it or name another port."
+                f"Port {asked} ({variable}) is in use by another program. Free it or name another"
+                " port."
             )
         memory.ports[name] = int(asked)
         return int(asked)
     remembered = memory.ports.get(name)
     if remembered and port_is_free(remembered):
         return remembered
-    # Each checkout begins its search elsewhere, so that two of them do not keep taking each other's port.
+    # Each checkout begins its search elsewhere, so that two of them do not keep taking each other's
+    # port.
     first = base + int(hashlib.sha256(str(home.folder).encode()).hexdigest(), 16) % 900
     for port in range(first, first + 1000):
         if port not in memory.ports.values() and port_is_free(port):
             if remembered:
-                print(f"Port {remembered}, used last time for {name}, is taken; using {port} instead.", flush=True)
+                print(
+                    f"Port {remembered}, used last time for {name}, is taken; using {port}"
+                    " instead.",
+                    flush=True,
+                )
             memory.ports[name] = port
             return port
     raise EmbeddedError(
-        f"No free port was found between {first} and {first + 999} for {name}. Name one with {variable}."
+        f"No free port was found between {first} and {first + 999} for {name}. Name one with"
+        f" {variable}."
     )
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
-    """Processes whose working folder is this one: how a server of ours is told from a stranger with a recycled id."""
+    """Processes whose working folder is this one: how a server of ours is told from a stranger with
+    a recycled id.
+    """
     found = []
     wanted = str(folder.resolve())
     for process in psutil.process_iter():
@@ -326,7 +372,8 @@ def end_processes(processes: list[psutil.Process], patience_seconds: float) -> N
 def still_alive(processes: list[psutil.Process], patience_seconds: float) -> list[psutil.Process]:
     """Wait for processes to end and return those that have not.
 
-    One that ended but was not yet reaped counts as ended: in a container the first process may never reap it.
+    One that ended but was not yet reaped counts as ended: in a container the first process may
+    never reap it.
     """
     deadline = time.monotonic() + patience_seconds
     while True:

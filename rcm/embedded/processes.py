@@ -1,4 +1,6 @@
-"""The processes of the running product: one table for `make run`, docker-compose.yml and the tests of both."""
+"""The processes of the running product: one table for `make run`, docker-compose.yml and the tests
+of both.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,21 @@ from dataclasses import dataclass
 from rcm.embedded.errors import EmbeddedError
 from rcm.embedded.home import port_is_free
 
-WORKER = ("celery", "--quiet", "-A", "rcm", "worker", "--loglevel", "warning", "--without-gossip", "--without-mingle")
+WORKER = (
+    "celery",
+    "--quiet",
+    "-A",
+    "rcm",
+    "worker",
+    "--loglevel",
+    "warning",
+    "--without-gossip",
+    "--without-mingle",
+)
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
-    # --preload loads the product once and forks it; two processes of four threads serve one office on two cores.
+    # --preload loads the product once and forks it; two processes of four threads serve one office
+    # on two cores.
     "web": (
         "gunicorn",
         "rcm.wsgi:application",
@@ -58,7 +71,9 @@ DEFAULT_PORTS = Ports(web=8000, simulator=8010, mllp=2575, dicom=11112)
 
 
 def free_ports() -> Ports:
-    """The usual ports, each replaced by the next free one; WEB_PORT, SIMULATOR_PORT, MLLP_PORT and DICOM_PORT are binding."""
+    """The usual ports, each replaced by the next free one; WEB_PORT, SIMULATOR_PORT, MLLP_PORT and
+    DICOM_PORT are binding.
+    """
     taken: set[int] = set()
 
     def choose(name: str, usual: int) -> int:
@@ -73,9 +88,12 @@ def free_ports() -> Ports:
                 return port
         if asked:
             raise EmbeddedError(
-                f"Port {asked} ({variable}) is in use by another program. Free it or name another port."
+                f"Port {asked} ({variable}) is in use by another program. Free it or name another"
+                " port."
             )
-        raise EmbeddedError(f"No port from {usual} to {usual + 199} is free for {name}. Name one with {variable}.")
+        raise EmbeddedError(
+            f"No port from {usual} to {usual + 199} is free for {name}. Name one with {variable}."
+        )
 
     return Ports(
         web=choose("web", DEFAULT_PORTS.web),

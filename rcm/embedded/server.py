@@ -12,7 +12,15 @@ from pathlib import Path
 
 from rcm.embedded import postgres, redis
 from rcm.embedded.errors import EmbeddedError
-from rcm.embedded.home import APP_ROLE, OWNER_ROLE, SUPERUSER, Endpoints, Home, Memory, close_in_forks
+from rcm.embedded.home import (
+    APP_ROLE,
+    OWNER_ROLE,
+    SUPERUSER,
+    Endpoints,
+    Home,
+    Memory,
+    close_in_forks,
+)
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,10 +39,11 @@ class Status:
 
 
 def start(project_root: str | os.PathLike[str] = PROJECT_ROOT) -> Endpoints:
-    """Start PostgreSQL and Redis of this checkout, whichever is not running, and return their addresses.
+    """Start PostgreSQL and Redis of this checkout, whichever is not running, and return their
+    addresses.
 
-    Safe to call twice, from two processes at once, and after a crash of either server or of the machine. Servers started
-    this way run until `stop`.
+    Safe to call twice, from two processes at once, and after a crash of either server or of the
+    machine. Servers started this way run until `stop`.
     """
     home = Home.of(project_root)
     home.prepare()
@@ -56,7 +65,8 @@ def stop(project_root: str | os.PathLike[str] = PROJECT_ROOT) -> bool:
 def held(project_root: str | os.PathLike[str] = PROJECT_ROOT) -> Iterator[Endpoints]:
     """The servers for the length of a block.
 
-    They are started if need be, and stopped by whoever leaves last. Servers that were started by `start` stay.
+    They are started if need be, and stopped by whoever leaves last. Servers that were started by
+    `start` stay.
     """
     home = Home.of(project_root)
     home.prepare()
@@ -81,8 +91,8 @@ def endpoints(project_root: str | os.PathLike[str] = PROJECT_ROOT) -> Endpoints:
     memory = Home.of(project_root).recall()
     if not {"postgres", "redis"} <= memory.ports.keys():
         raise EmbeddedError(
-            "This checkout has no database yet. Run `make run` (or `python -m rcm.embedded start`), "
-            "or set DATABASE_URL and REDIS_URL to servers of your own."
+            "This checkout has no database yet. Run `make run` (or `python -m rcm.embedded start`),"
+            " or set DATABASE_URL and REDIS_URL to servers of your own."
         )
     return _endpoints(memory)
 
@@ -101,7 +111,9 @@ def wipe(project_root: str | os.PathLike[str] = PROJECT_ROOT) -> None:
 
 
 def recreate_database(project_root: str | os.PathLike[str] = PROJECT_ROOT) -> None:
-    """Drop the product's database with all that is in it, and make it anew, empty. The server must run."""
+    """Drop the product's database with all that is in it, and make it anew, empty. The server must
+    run.
+    """
     home = Home.of(project_root)
     with home.locked():
         postgres.recreate_database(home.recall())

@@ -1,4 +1,6 @@
-"""What received bytes are, by their content and never by their name: an X12 set, an HL7 v2 message, a DICOM file."""
+"""What received bytes are, by their content and never by their name: an X12 set, an HL7 v2 message,
+a DICOM file.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ HEAD = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`kind` as processors register it, UNKNOWN when nothing fits; `sentence` says what is the matter then."""
+    """`kind` as processors register it, UNKNOWN when nothing fits; `sentence` says what is the
+    matter then.
+    """
 
     kind: str
     control_number: str = ""
@@ -36,7 +40,9 @@ def detect(content: bytes) -> Found:
             message = hl7.header(content)
         except ParseProblem as problem:
             return Found(UNKNOWN, sentence=str(problem))
-        return Found(message.kind, message.control_number, "application/hl7-v2", message.ordering_key)
+        return Found(
+            message.kind, message.control_number, "application/hl7-v2", message.ordering_key
+        )
     if content[128:132] == b"DICM":
         try:
             facts = dicom.read(content)
@@ -50,7 +56,9 @@ def detect(content: bytes) -> Found:
         return Found(UNKNOWN, sentence=str(problem))
     if first is not None and first.origin.st01:
         origin = first.origin
-        return Found(origin.kind or origin.st01, origin.isa13, "application/edi-x12", sentence=origin.refusal)
+        return Found(
+            origin.kind or origin.st01, origin.isa13, "application/edi-x12", sentence=origin.refusal
+        )
     if document.ta1:
         return Found("TA1", _at(document.ta1[0][1], 1), "application/edi-x12")
     return Found(UNKNOWN, sentence="The file starts like X12 but holds no transaction set.")

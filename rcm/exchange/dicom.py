@@ -1,7 +1,8 @@
 """DICOM Modality Performed Procedure Step: stored bytes to plain facts (DOMAIN D2).
 
-A stored message is a DICOM file: the dataset exactly as it came, behind a file header that names the transfer syntax, the SOP instance,
-the calling AE title and the operation (N-CREATE or N-SET). So it can be read again at any time without the association it came on.
+A stored message is a DICOM file: the dataset exactly as it came, behind a file header that names
+the transfer syntax, the SOP instance, the calling AE title and the operation (N-CREATE or N-SET).
+So it can be read again at any time without the association it came on.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class Supply:
 
 @dataclass(frozen=True, slots=True)
 class MppsFacts:
-    """What one N-CREATE or N-SET says. An N-SET names only what changed, and never the accession: join on `sop_instance_uid`.
+    """What one N-CREATE or N-SET says. An N-SET names only what changed, and never the accession:
+    join on `sop_instance_uid`.
 
     Times are the modality's wall clock, naive: the site's zone is not in the message.
     """
@@ -114,7 +116,9 @@ class MppsFacts:
         return sum(s.images for s in self.series)
 
 
-def wrap(dataset: bytes, *, operation: str, sop_instance_uid: str, transfer_syntax: str, calling_ae: str) -> bytes:
+def wrap(
+    dataset: bytes, *, operation: str, sop_instance_uid: str, transfer_syntax: str, calling_ae: str
+) -> bytes:
     """The bytes of a dataset behind a file header of ours."""
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
@@ -133,7 +137,9 @@ def wrap(dataset: bytes, *, operation: str, sop_instance_uid: str, transfer_synt
     return out.getvalue()
 
 
-def from_dataset(dataset: Dataset, *, operation: str, sop_instance_uid: str, calling_ae: str = "") -> bytes:
+def from_dataset(
+    dataset: Dataset, *, operation: str, sop_instance_uid: str, calling_ae: str = ""
+) -> bytes:
     """A dataset made in this program as a stored message; for the simulator and for tests."""
     out = io.BytesIO()
     dcmwrite(out, dataset, implicit_vr=True, little_endian=True, enforce_file_format=False)
@@ -147,16 +153,23 @@ def from_dataset(dataset: Dataset, *, operation: str, sop_instance_uid: str, cal
 
 
 def read(content: bytes) -> MppsFacts:
-    """Facts of a stored message. ParseProblem for anything that is none, whatever pydicom makes of it."""
+    """Facts of a stored message. ParseProblem for anything that is none, whatever pydicom makes of
+    it.
+    """
     content = bytes(content)
     if len(content) > MOST_BYTES:
-        raise ParseProblem(f"A performed procedure step of {len(content) / 1e6:.0f} MB is not read.", code="too_large")
+        raise ParseProblem(
+            f"A performed procedure step of {len(content) / 1e6:.0f} MB is not read.",
+            code="too_large",
+        )
     try:
         return _facts(pydicom.dcmread(io.BytesIO(content)))
     except ParseProblem:
         raise
     except Exception as error:
-        raise ParseProblem(f"The DICOM dataset cannot be read ({type(error).__name__}).", code="not_dicom") from None
+        raise ParseProblem(
+            f"The DICOM dataset cannot be read ({type(error).__name__}).", code="not_dicom"
+        ) from None
 
 
 def lines(content: bytes) -> list[str]:
@@ -164,7 +177,9 @@ def lines(content: bytes) -> list[str]:
     try:
         return str(pydicom.dcmread(io.BytesIO(bytes(content)))).splitlines()[:5000]
     except Exception as error:
-        raise ParseProblem(f"The DICOM dataset cannot be read ({type(error).__name__}).", code="not_dicom") from None
+        raise ParseProblem(
+            f"The DICOM dataset cannot be read ({type(error).__name__}).", code="not_dicom"
+        ) from None
 
 
 def _facts(ds: Dataset) -> MppsFacts:
@@ -173,7 +188,9 @@ def _facts(ds: Dataset) -> MppsFacts:
         raise ParseProblem("This DICOM object is no performed procedure step.", code="not_mpps")
     steps = list(ds.get("ScheduledStepAttributesSequence") or [])
     first = steps[0] if steps else Dataset()
-    accessions = tuple(dict.fromkeys(a for a in (_text(s, "AccessionNumber") for s in [*steps, ds]) if a))
+    accessions = tuple(
+        dict.fromkeys(a for a in (_text(s, "AccessionNumber") for s in [*steps, ds]) if a)
+    )
     series = tuple(
         Series(
             uid=_text(s, "SeriesInstanceUID"),
@@ -181,19 +198,26 @@ def _facts(ds: Dataset) -> MppsFacts:
             description=_text(s, "SeriesDescription"),
             images=len(s.get("ReferencedImageSequence") or [])
             + len(s.get("ReferencedNonImageCompositeSOPInstanceSequence") or []),
-            performers=tuple(str(p) for p in _many(s, "OperatorsName") + _many(s, "PerformingPhysicianName")),
+            performers=tuple(
+                str(p) for p in _many(s, "OperatorsName") + _many(s, "PerformingPhysicianName")
+            ),
             contrast=bool(_text(s, "ContrastBolusAgent") or s.get("ContrastBolusAgentSequence")),
         )
         for s in ds.get("PerformedSeriesSequence") or []
     )
-    agents = [_text(s, "ContrastBolusAgent") for s in [ds, *(ds.get("PerformedSeriesSequence") or [])]]
+    agents = [
+        _text(s, "ContrastBolusAgent") for s in [ds, *(ds.get("PerformedSeriesSequence") or [])]
+    ]
     agents += [
         c.meaning or c.value
         for s in [ds, *(ds.get("PerformedSeriesSequence") or [])]
         for c in _codes(s, "ContrastBolusAgentSequence")
     ]
     return MppsFacts(
-        operation=bytes(meta.get("PrivateInformation", b"")).rstrip(b"\x00").decode("ascii", "replace") or "N-CREATE",
+        operation=bytes(meta.get("PrivateInformation", b""))
+        .rstrip(b"\x00")
+        .decode("ascii", "replace")
+        or "N-CREATE",
         sop_instance_uid=str(meta.get("MediaStorageSOPInstanceUID", "")),
         calling_ae=str(meta.get("SourceApplicationEntityTitle", "")).strip(),
         status=_text(ds, "PerformedProcedureStepStatus").upper(),
@@ -209,15 +233,23 @@ def _facts(ds: Dataset) -> MppsFacts:
         location=_text(ds, "PerformedLocation"),
         step_id=_text(ds, "PerformedProcedureStepID"),
         description=_text(ds, "PerformedProcedureStepDescription"),
-        started_at=_moment(_text(ds, "PerformedProcedureStepStartDate"), _text(ds, "PerformedProcedureStepStartTime")),
-        ended_at=_moment(_text(ds, "PerformedProcedureStepEndDate"), _text(ds, "PerformedProcedureStepEndTime")),
-        discontinuation=next(iter(_codes(ds, "PerformedProcedureStepDiscontinuationReasonCodeSequence")), None),
+        started_at=_moment(
+            _text(ds, "PerformedProcedureStepStartDate"),
+            _text(ds, "PerformedProcedureStepStartTime"),
+        ),
+        ended_at=_moment(
+            _text(ds, "PerformedProcedureStepEndDate"), _text(ds, "PerformedProcedureStepEndTime")
+        ),
+        discontinuation=next(
+            iter(_codes(ds, "PerformedProcedureStepDiscontinuationReasonCodeSequence")), None
+        ),
         protocols=_codes(ds, "PerformedProtocolCodeSequence"),
         procedures=_codes(ds, "ProcedureCodeSequence"),
         scheduled_procedures=tuple(
             c
             for s in steps
-            for c in _codes(s, "RequestedProcedureCodeSequence") + _codes(s, "ScheduledProtocolCodeSequence")
+            for c in _codes(s, "RequestedProcedureCodeSequence")
+            + _codes(s, "ScheduledProtocolCodeSequence")
         ),
         series=series,
         contrast_agents=tuple(dict.fromkeys(a for a in agents if a)),
@@ -237,7 +269,11 @@ def _many(ds: Dataset, keyword: str) -> list[Any]:
     value = ds.get(keyword)
     if not value:
         return []
-    return list(value) if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue" else [value]
+    return (
+        list(value)
+        if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue"
+        else [value]
+    )
 
 
 def _codes(ds: Dataset, keyword: str) -> tuple[Code, ...]:

@@ -47,14 +47,26 @@ class InterchangeFilter(f.FilterSet):
         method="search",
         widget=forms.TextInput(attrs={"placeholder": "Control number or file name"}),
     )
-    kind = f.MultipleChoiceFilter(label="Kind", choices=[(k, k) for k in KINDS], widget=MenuMultiple("Kind"))
-    direction = f.ChoiceFilter(label="Direction", choices=Direction.choices, empty_label="In and out")
-    connection = f.ModelMultipleChoiceFilter(label="Partner", queryset=partners, widget=MenuMultiple("Partner"))
+    kind = f.MultipleChoiceFilter(
+        label="Kind", choices=[(k, k) for k in KINDS], widget=MenuMultiple("Kind")
+    )
+    direction = f.ChoiceFilter(
+        label="Direction", choices=Direction.choices, empty_label="In and out"
+    )
+    connection = f.ModelMultipleChoiceFilter(
+        label="Partner", queryset=partners, widget=MenuMultiple("Partner")
+    )
     since = f.DateFilter(
-        label="From", field_name="received_at", lookup_expr="date__gte", widget=forms.DateInput(attrs={"type": "date"})
+        label="From",
+        field_name="received_at",
+        lookup_expr="date__gte",
+        widget=forms.DateInput(attrs={"type": "date"}),
     )
     until = f.DateFilter(
-        label="To", field_name="received_at", lookup_expr="date__lte", widget=forms.DateInput(attrs={"type": "date"})
+        label="To",
+        field_name="received_at",
+        lookup_expr="date__lte",
+        widget=forms.DateInput(attrs={"type": "date"}),
     )
 
     class Meta:
@@ -63,4 +75,8 @@ class InterchangeFilter(f.FilterSet):
 
     def search(self, rows: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         text = value.strip()[:80]
-        return rows.filter(Q(control_number__icontains=text) | Q(file_name__icontains=text)) if text else rows
+        return (
+            rows.filter(Q(control_number__icontains=text) | Q(file_name__icontains=text))
+            if text
+            else rows
+        )

@@ -16,10 +16,15 @@ TAKEN = X12_INBOUND | HL7_KINDS | {"MPPS"}
 
 class UploadForm(house.HouseForm):
     sections = (("File", ("organization", "file")),)
-    organization = forms.ModelChoiceField(label="Organization", queryset=Organization.objects.none())
+    organization = forms.ModelChoiceField(
+        label="Organization", queryset=Organization.objects.none()
+    )
     file = forms.FileField(
         label="File",
-        help_text="835, 999, 277CA, TA1, 271, 277 or 278 as X12, or one HL7 message. What it is, is read from its content.",
+        help_text=(
+            "835, 999, 277CA, TA1, 271, 277 or 278 as X12, or one HL7 message. What it is, is read"
+            " from its content."
+        ),
         allow_empty_file=True,
     )
 
@@ -32,18 +37,26 @@ class UploadForm(house.HouseForm):
         self.found = Found("")
 
     def clean_file(self) -> Any:
-        """Read and judge the content; a file that is not taken is refused with the reason, and nothing of it is kept."""
+        """Read and judge the content; a file that is not taken is refused with the reason, and
+        nothing of it is kept.
+        """
         upload = self.cleaned_data["file"]
         if upload.size == 0:
             raise forms.ValidationError("The file is empty. Ask the sender for it again.")
         if upload.size > settings.UPLOAD_LIMIT_BYTES:
             limit = settings.UPLOAD_LIMIT_BYTES // 1_000_000
             raise forms.ValidationError(
-                f"The file is larger than {limit} MB. Split it, or let the partner send it by connection."
+                f"The file is larger than {limit} MB. Split it, or let the partner send it by"
+                " connection."
             )
         self.content = upload.read()
         self.found = detect(self.content)
         if self.found.kind not in TAKEN:
-            why = self.found.sentence or f"This is a {self.found.kind}, which is sent from here and not received."
-            raise forms.ValidationError(f"{why} Choose an 835, 999, 277CA, TA1, 271, 277, 278 or an HL7 message.")
+            why = (
+                self.found.sentence
+                or f"This is a {self.found.kind}, which is sent from here and not received."
+            )
+            raise forms.ValidationError(
+                f"{why} Choose an 835, 999, 277CA, TA1, 271, 277, 278 or an HL7 message."
+            )
         return upload

@@ -1,4 +1,6 @@
-"""How the exchange is doing: what waits, since when, what was given up, when each partner was last heard."""
+"""How the exchange is doing: what waits, since when, what was given up, when each partner was last
+heard.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ STOPPED = (InterchangeStatus.FAILED, InterchangeStatus.QUARANTINED)
 
 @dataclass(frozen=True, slots=True)
 class QueueHealth:
-    """What waits in one queue. `oldest` is when the oldest of it became due; `late` that workers or broker do not come after."""
+    """What waits in one queue. `oldest` is when the oldest of it became due; `late` that workers or
+    broker do not come after.
+    """
 
     queue: str
     label: str
@@ -28,18 +32,22 @@ class QueueHealth:
 
 
 def open_events(actor: Actor) -> QuerySet[Outbox]:
-    return Outbox.objects.visible_to(actor).filter(delivered_at__isnull=True, parked_at__isnull=True)
+    return Outbox.objects.visible_to(actor).filter(
+        delivered_at__isnull=True, parked_at__isnull=True
+    )
 
 
 def queues(actor: Actor, *, at: datetime) -> list[QueueHealth]:
     """Backlog by queue: two queries."""
     due = {
         row["queue"]: row
-        for row in open_events(actor)
-        .filter(due_at__lte=at)
-        .values("queue")
-        .annotate(n=Count("id"), oldest=Min("due_at"))
-        .order_by()
+        for row in (
+            open_events(actor)
+            .filter(due_at__lte=at)
+            .values("queue")
+            .annotate(n=Count("id"), oldest=Min("due_at"))
+            .order_by()
+        )
     }
     waiting = (
         Interchange.objects.visible_to(actor)
@@ -48,7 +56,9 @@ def queues(actor: Actor, *, at: datetime) -> list[QueueHealth]:
     )
     messages = {
         row["queue"]: row
-        for row in waiting.values("queue").annotate(n=Count("id"), oldest=Min("created_at")).order_by()
+        for row in (
+            waiting.values("queue").annotate(n=Count("id"), oldest=Min("created_at")).order_by()
+        )
     }
     found = []
     for code, label in WorkQueue.choices:
@@ -74,14 +84,19 @@ def parked(actor: Actor) -> QuerySet[Outbox]:
 
 def stopped(actor: Actor) -> int:
     """Interchanges that wait for a person, and parked events."""
-    return Interchange.objects.visible_to(actor).filter(status__in=STOPPED).count() + parked(actor).count()
+    return (
+        Interchange.objects.visible_to(actor).filter(status__in=STOPPED).count()
+        + parked(actor).count()
+    )
 
 
 def partners(actor: Actor) -> QuerySet[Connection]:
     """The connections, each with `last_in` and `last_out`, read from the end of an index."""
 
     def last(direction: str) -> Subquery:
-        rows = Interchange.objects.filter(connection=OuterRef("pk"), direction=direction).order_by("-id")
+        rows = Interchange.objects.filter(connection=OuterRef("pk"), direction=direction).order_by(
+            "-id"
+        )
         return Subquery(rows.values("received_at")[:1])
 
     rows = (

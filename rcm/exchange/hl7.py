@@ -1,8 +1,11 @@
-"""HL7 v2 as text: header, segments, fields, the composite types that phases map from, and the acknowledgement.
+"""HL7 v2 as text: header, segments, fields, the composite types that phases map from, and the
+acknowledgement.
 
-Fields are split when they are asked for, so a 20 MB document inside one OBX costs nothing. Nothing here raises but ParseProblem. Segments
-may end with CR, LF or both; separators are the message's own; MSH-18 decides the character set (UTF-8 when absent, Latin-1 when the bytes
-are no UTF-8). Positions are written as in the standard: `value("PID-5.1")` is the first component of the fifth field of PID.
+Fields are split when they are asked for, so a 20 MB document inside one OBX costs nothing. Nothing
+here raises but ParseProblem. Segments may end with CR, LF or both; separators are the message's
+own; MSH-18 decides the character set (UTF-8 when absent, Latin-1 when the bytes are no UTF-8).
+Positions are written as in the standard: `value("PID-5.1")` is the first component of the fifth
+field of PID.
 """
 
 from __future__ import annotations
@@ -21,7 +24,13 @@ from rcm.exchange.problems import ParseProblem
 MOST_SEGMENTS = 100_000
 MOST_HEADER = 4096
 PEEK = 1 << 20
-CHARSETS = {"": "utf-8", "ASCII": "utf-8", "UNICODE UTF-8": "utf-8", "UTF-8": "utf-8", "UTF8": "utf-8"}
+CHARSETS = {
+    "": "utf-8",
+    "ASCII": "utf-8",
+    "UNICODE UTF-8": "utf-8",
+    "UTF-8": "utf-8",
+    "UTF8": "utf-8",
+}
 _ESCAPE = re.compile(r"\\([^\\\r]{0,80})\\")
 _PLACE = re.compile(r"([A-Z][A-Z0-9]{2})-(\d{1,3})(?:\.(\d{1,3}))?(?:\.(\d{1,3}))?")
 _NOT_ECHOED = re.compile(r"[\x00-\x1f\x7f]")
@@ -44,7 +53,9 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a listener needs of a message: who, to whom, which, about which patient and accession."""
+    """What a listener needs of a message: who, to whom, which, about which patient and
+    accession.
+    """
 
     kind: str
     event: str
@@ -81,7 +92,9 @@ class Segment:
     def __init__(self, text: str, marks: Marks, number: int = 0) -> None:
         self.text, self.marks, self.number = text, marks, number
         fields = text.split(marks.field)
-        self._fields = [fields[0], marks.field, *fields[1:]] if fields[0] in ("MSH", "FHS", "BHS") else fields
+        self._fields = (
+            [fields[0], marks.field, *fields[1:]] if fields[0] in ("MSH", "FHS", "BHS") else fields
+        )
 
     @property
     def tag(self) -> str:
@@ -95,12 +108,17 @@ class Segment:
         """The repetitions of a field, each as its components."""
         raw = self.raw(field)
         return (
-            [[self._plain(c) for c in part.split(self.marks.component)] for part in raw.split(self.marks.repetition)]
+            [
+                [self._plain(c) for c in part.split(self.marks.component)]
+                for part in raw.split(self.marks.repetition)
+            ]
             if raw
             else []
         )
 
-    def value(self, field: int, component: int = 1, subcomponent: int = 1, *, repetition: int = 1) -> str:
+    def value(
+        self, field: int, component: int = 1, subcomponent: int = 1, *, repetition: int = 1
+    ) -> str:
         """One value, unescaped and stripped; "" when it is absent or the explicit null `""`."""
         raw = self.raw(field)
         if self.tag in ("MSH", "FHS", "BHS") and field <= 2:
@@ -115,7 +133,9 @@ class Segment:
 
     def text_of(self, field: int) -> str:
         """A whole field as running text: repetitions become lines."""
-        return "\n".join(self._plain(part, strip=False) for part in self.raw(field).split(self.marks.repetition))
+        return "\n".join(
+            self._plain(part, strip=False) for part in self.raw(field).split(self.marks.repetition)
+        )
 
     def is_null(self, field: int) -> bool:
         """The sender says "delete this value", which an absent field does not."""
@@ -135,9 +155,13 @@ class Message:
 
     def __init__(self, text: str, header: Header) -> None:
         self.header = header
-        self.segments = [Segment(line, header.marks, n) for n, line in enumerate(_lines(text), start=1)]
+        self.segments = [
+            Segment(line, header.marks, n) for n, line in enumerate(_lines(text), start=1)
+        ]
         if len(self.segments) > MOST_SEGMENTS:
-            raise ParseProblem(f"The message has more than {MOST_SEGMENTS:,} segments.", code="too_long")
+            raise ParseProblem(
+                f"The message has more than {MOST_SEGMENTS:,} segments.", code="too_long"
+            )
 
     @cached_property
     def _by_tag(self) -> dict[str, list[Segment]]:
@@ -157,7 +181,9 @@ class Message:
         """The first segment of this name, or ParseProblem."""
         segment = self.first(tag)
         if segment is None:
-            raise ParseProblem(f"The message has no {tag} segment.", code="segment_missing", field=tag)
+            raise ParseProblem(
+                f"The message has no {tag} segment.", code="segment_missing", field=tag
+            )
         return segment
 
     def value(self, place: str) -> str:
@@ -166,10 +192,14 @@ class Message:
         if match is None:
             raise ValueError(f"{place} is no position")
         segment = self.first(match[1])
-        return segment.value(int(match[2]), int(match[3] or 1), int(match[4] or 1)) if segment else ""
+        return (
+            segment.value(int(match[2]), int(match[3] or 1), int(match[4] or 1)) if segment else ""
+        )
 
     def groups(self, start: str) -> list[list[Segment]]:
-        """The segments from each `start` to the next one: orders by ORC or OBR, insurances by IN1, services by AIS."""
+        """The segments from each `start` to the next one: orders by ORC or OBR, insurances by IN1,
+        services by AIS.
+        """
         found: list[list[Segment]] = []
         for segment in self.segments:
             if segment.tag == start:
@@ -182,7 +212,7 @@ class Message:
         return f"<Message {self.header.kind}>"
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
 def charset_of(content: bytes) -> str:
@@ -195,7 +225,9 @@ def charset_of(content: bytes) -> str:
 
 
 def decode(content: bytes) -> str:
-    """Bytes to text by MSH-18. UTF-8 that is none is read as Latin-1; a charset we do not know is a ParseProblem."""
+    """Bytes to text by MSH-18. UTF-8 that is none is read as Latin-1; a charset we do not know is a
+    ParseProblem.
+    """
     named = charset_of(content)
     codec = CHARSETS.get(named)
     if codec is None and (match := re.fullmatch(r"8859/(\d{1,2})", named)):
@@ -221,7 +253,9 @@ def decode(content: bytes) -> str:
 
 
 def header(content: bytes) -> Header:
-    """Read who and which from a message, without reading it all. ParseProblem when it does not begin with a usable MSH."""
+    """Read who and which from a message, without reading it all. ParseProblem when it does not
+    begin with a usable MSH.
+    """
     if len(content) > PEEK:
         cut = max(content.rfind(b"\r", 0, PEEK), content.rfind(b"\n", 0, PEEK))
         content = content[: cut if cut > 0 else PEEK]
@@ -249,7 +283,9 @@ def _header(text: str) -> Header:
         or len({field, *encoding}) != len(encoding) + 1
         or any(c.isalnum() or c.isspace() for c in encoding)
     ):
-        raise ParseProblem("MSH-2 does not name four different separators.", code="not_hl7", field="MSH-2")
+        raise ParseProblem(
+            "MSH-2 does not name four different separators.", code="not_hl7", field="MSH-2"
+        )
     usual = Marks()
     marks = Marks(field, *(encoding[:4] + usual.encoding[len(encoding[:4]) :]))
     msh = Segment(line, marks)
@@ -283,13 +319,17 @@ def _header(text: str) -> Header:
 
 
 def _clean(value: str) -> str:
-    """Without control characters: no table takes NUL, and no answer may carry a mark of the frame."""
+    """Without control characters: no table takes NUL, and no answer may carry a mark of the
+    frame.
+    """
     return _NOT_ECHOED.sub("", value)
 
 
 def _peek(body: str, field: str) -> Iterator[tuple[str, str]]:
     """The few short segments a header is taken from."""
-    for match in re.finditer(r"(?:^|[\r\n])(PID|OBR|IPC)(?=" + re.escape(field) + r")([^\r\n]{0,4000})", body[:PEEK]):
+    for match in re.finditer(
+        r"(?:^|[\r\n])(PID|OBR|IPC)(?=" + re.escape(field) + r")([^\r\n]{0,4000})", body[:PEEK]
+    ):
         yield match[1], match[1] + match[2]
 
 
@@ -306,7 +346,9 @@ def _nth(text: str, separator: str, number: int) -> str:
 
 
 def unescape(text: str, marks: Marks) -> str:
-    """Resolve the escapes of separators, line breaks and hexadecimal bytes; drop formatting; keep what is unknown."""
+    """Resolve the escapes of separators, line breaks and hexadecimal bytes; drop formatting; keep
+    what is unknown.
+    """
     plain = {
         "F": marks.field,
         "S": marks.component,
@@ -331,11 +373,13 @@ def unescape(text: str, marks: Marks) -> str:
         return "" if code.startswith(".") else match[0]
 
     if marks.escape != "\\":
-        return re.sub(re.escape(marks.escape) + r"([^\r]{0,80}?)" + re.escape(marks.escape), one, text)
+        return re.sub(
+            re.escape(marks.escape) + r"([^\r]{0,80}?)" + re.escape(marks.escape), one, text
+        )
     return _ESCAPE.sub(one, text)
 
 
-# --- composite types -------------------------------------------------------------------------------------------------------------
+# --- composite types ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +414,9 @@ class Address:
 
 
 def timestamp(text: str, zone: tzinfo, *, field: str = "") -> datetime | None:
-    """A TS as an aware time; without an offset of its own it is local to `zone` (the site's). None when empty, ParseProblem when it is none."""
+    """A TS as an aware time; without an offset of its own it is local to `zone` (the site's). None
+    when empty, ParseProblem when it is none.
+    """
     if not text:
         return None
     try:
@@ -379,7 +425,9 @@ def timestamp(text: str, zone: tzinfo, *, field: str = "") -> datetime | None:
             return found.replace(tzinfo=zone)
         return found.astimezone(fixed(found.utcoffset() or timedelta()))
     except Exception:
-        raise ParseProblem(f"{field or 'A time'} holds no date or time.", code="bad_time", field=field) from None
+        raise ParseProblem(
+            f"{field or 'A time'} holds no date or time.", code="bad_time", field=field
+        ) from None
 
 
 def day(text: str, *, field: str = "") -> date | None:
@@ -389,14 +437,21 @@ def day(text: str, *, field: str = "") -> date | None:
     try:
         return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
     except ValueError:
-        raise ParseProblem(f"{field or 'A date'} holds no date.", code="bad_date", field=field) from None
+        raise ParseProblem(
+            f"{field or 'A date'} holds no date.", code="bad_date", field=field
+        ) from None
 
 
 def name(segment: Segment | None, field: int) -> Name:
     """The first name of an XPN field."""
     if segment is None:
         return Name()
-    return Name(segment.value(field, 1), segment.value(field, 2), segment.value(field, 3), segment.value(field, 4))
+    return Name(
+        segment.value(field, 1),
+        segment.value(field, 2),
+        segment.value(field, 3),
+        segment.value(field, 4),
+    )
 
 
 def address(segment: Segment | None, field: int) -> Address:
@@ -439,7 +494,9 @@ def identifier(segment: Segment | None, field: int, kind: str = "MR") -> str:
 
 
 def provider(segment: Segment | None, field: int) -> Provider:
-    """A person of an XCN field, the repetition with an NPI first. NDL fields (OBR-32) put the parts into subcomponents."""
+    """A person of an XCN field, the repetition with an NPI first. NDL fields (OBR-32) put the parts
+    into subcomponents.
+    """
     if segment is None:
         return Provider()
     best = Provider()
@@ -455,7 +512,9 @@ def provider(segment: Segment | None, field: int) -> Provider:
 
 
 def is_npi(text: str) -> bool:
-    """Ten digits beginning with 1 or 2 whose check digit is right (Luhn over 80840 and the number)."""
+    """Ten digits beginning with 1 or 2 whose check digit is right (Luhn over 80840 and the
+    number).
+    """
     if len(text) != 10 or not text.isascii() or not text.isdigit() or text[0] not in "12":
         return False
     total = 24
@@ -465,20 +524,28 @@ def is_npi(text: str) -> bool:
     return total % 10 == 0
 
 
-# --- answering -------------------------------------------------------------------------------------------------------------------
+# --- answering ------------------------------------------------------------------------------------
 
 
-def ack(to: Header | None, code: str, sentence: str = "", *, error: str = "", at: datetime) -> bytes:
-    """An acknowledgement: AA stored, AE stored but not usable, AR not taken. Echoes MSH-10 in MSA-2, with the sender's own separators."""
+def ack(
+    to: Header | None, code: str, sentence: str = "", *, error: str = "", at: datetime
+) -> bytes:
+    """An acknowledgement: AA stored, AE stored but not usable, AR not taken. Echoes MSH-10 in
+    MSA-2, with the sender's own separators.
+    """
     marks = to.marks if to else Marks()
     f, c = marks.field, marks.component
-    clean = "".join(ch for ch in sentence if ch not in marks.encoding + f and ch.isprintable())[:200]
+    clean = "".join(ch for ch in sentence if ch not in marks.encoding + f and ch.isprintable())[
+        :200
+    ]
     stamp = at.strftime("%Y%m%d%H%M%S%z")
     own = _text(to.receiver if to else "", marks) or "ISOCENTER"
     parts = [
-        f"MSH{f}{marks.encoding}{f}{own}{f}{_text(to.receiver_facility if to else '', marks)}{f}{_text(to.sender if to else '', marks)}"
-        f"{f}{_text(to.sender_facility if to else '', marks)}{f}{stamp}{f}{f}ACK{c}{_text(to.event if to else '', marks)}{c}ACK"
-        f"{f}A{at.strftime('%Y%m%d%H%M%S%f')}{f}{_text(to.processing if to else '', marks) or 'P'}{f}{_text(to.version if to else '', marks) or '2.5.1'}",
+        (
+            f"MSH{f}{marks.encoding}{f}{own}{f}{_text(to.receiver_facility if to else '', marks)}{f}{_text(to.sender if to else '', marks)}"
+            f"{f}{_text(to.sender_facility if to else '', marks)}{f}{stamp}{f}{f}ACK{c}{_text(to.event if to else '', marks)}{c}ACK"
+            f"{f}A{at.strftime('%Y%m%d%H%M%S%f')}{f}{_text(to.processing if to else '', marks) or 'P'}{f}{_text(to.version if to else '', marks) or '2.5.1'}"
+        ),
         f"MSA{f}{code}{f}{_text(to.control_id if to else '', marks)}{f}{clean}",
     ]
     if to and to.charset:
@@ -491,7 +558,11 @@ def ack(to: Header | None, code: str, sentence: str = "", *, error: str = "", at
 def _codec(to: Header | None) -> str:
     named = to.charset.upper() if to else ""
     match = re.fullmatch(r"8859/(\d{1,2})", named)
-    return f"iso-8859-{match[1]}" if match and 1 <= int(match[1]) <= 15 and match[1] != "12" else "utf-8"
+    return (
+        f"iso-8859-{match[1]}"
+        if match and 1 <= int(match[1]) <= 15 and match[1] != "12"
+        else "utf-8"
+    )
 
 
 def _text(value: str, marks: Marks) -> str:

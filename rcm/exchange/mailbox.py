@@ -1,6 +1,8 @@
-"""Picking up what a clearinghouse has for us: fetch one file, store it, say that it is stored, next.
+"""Picking up what a clearinghouse has for us: fetch one file, store it, say that it is stored,
+next.
 
-A file is confirmed only after its bytes are committed; a repeat of the same file is the same interchange. `config["mailbox"]` of an HTTP connection is the address.
+A file is confirmed only after its bytes are committed; a repeat of the same file is the same
+interchange. `config["mailbox"]` of an HTTP connection is the address.
 """
 
 from __future__ import annotations
@@ -22,13 +24,17 @@ MOST_FILES = 200
 def pick_up(
     connection: Connection, *, actor: Actor, as_of: date | None = None, at: datetime | None = None
 ) -> list[int]:
-    """Fetch and store every waiting file; returns the interchange ids in order. Call outside a transaction."""
+    """Fetch and store every waiting file; returns the interchange ids in order. Call outside a
+    transaction.
+    """
     address = connection.config.get("mailbox", "")
     if not address:
         return []
     check_url(address)
     stored: list[int] = []
-    with httpx.Client(timeout=SECONDS * 4, follow_redirects=False, trust_env=False, verify=tls()) as client:
+    with httpx.Client(
+        timeout=SECONDS * 4, follow_redirects=False, trust_env=False, verify=tls()
+    ) as client:
         for _ in range(MOST_FILES):
             response = client.get(address, params={"as_of": as_of.isoformat()} if as_of else None)
             if response.status_code != 200 or not response.content:

@@ -1,8 +1,9 @@
 """The MLLP listener: frames off the socket, each stored and answered (RELIABILITY I4 to I6, M11).
 
-One event loop holds the connections; a few threads store. Limits are per connection and for all together, so that idle, dripping, endless
-or rubbish senders cost little and a good one still gets through: a frame has a largest size and must keep a least pace, an idle connection
-is closed, and when all places are taken the one idle longest gives way.
+One event loop holds the connections; a few threads store. Limits are per connection and for all
+together, so that idle, dripping, endless or rubbish senders cost little and a good one still gets
+through: a frame has a largest size and must keep a least pace, an idle connection is closed, and
+when all places are taken the one idle longest gives way.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One message as framed. `fault` says what was wrong with the frame; `last` that the connection ends after the answer."""
+    """One message as framed. `fault` says what was wrong with the frame; `last` that the connection
+    ends after the answer.
+    """
 
     content: bytes
     fault: str = ""
@@ -64,9 +67,17 @@ class Peer:
 
 
 class Listener:
-    """`store(content, fault) -> acknowledgement` is called in a thread and blocks until the message is committed."""
+    """`store(content, fault) -> acknowledgement` is called in a thread and blocks until the message
+    is committed.
+    """
 
-    def __init__(self, store: Callable[[bytes, str], bytes], *, limits: Limits | None = None, threads: int = 4) -> None:
+    def __init__(
+        self,
+        store: Callable[[bytes, str], bytes],
+        *,
+        limits: Limits | None = None,
+        threads: int = 4,
+    ) -> None:
         self.store = store
         self.limits = limits or Limits()
         self.peers: set[Peer] = set()
@@ -76,11 +87,20 @@ class Listener:
         self._large = asyncio.Semaphore(1)
 
     async def serve(
-        self, host: str, port: int, *, tls: ssl.SSLContext | None = None, ready: Callable[[int], None] | None = None
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        ready: Callable[[int], None] | None = None,
     ) -> None:
-        """Listen until cancelled; then no new connection, and what is being stored is still answered."""
+        """Listen until cancelled; then no new connection, and what is being stored is still
+        answered.
+        """
         extra = {"ssl_handshake_timeout": 10.0} if tls else {}
-        server = await asyncio.start_server(self._connected, host, port, limit=CHUNK, backlog=512, ssl=tls, **extra)
+        server = await asyncio.start_server(
+            self._connected, host, port, limit=CHUNK, backlog=512, ssl=tls, **extra
+        )
         watch = asyncio.create_task(self._watch())
         try:
             if ready:
@@ -157,11 +177,15 @@ class Listener:
         if len(frame.content) > self.limits.large_bytes:
             # large ones one at a time: storing takes several times a message's size
             async with self._large:
-                return await loop.run_in_executor(self._threads, self.store, frame.content, frame.fault)
+                return await loop.run_in_executor(
+                    self._threads, self.store, frame.content, frame.fault
+                )
         return await loop.run_in_executor(self._threads, self.store, frame.content, frame.fault)
 
     async def _frames(self, reader: asyncio.StreamReader, peer: Peer) -> AsyncIterator[Frame]:
-        """Cut the stream into frames. What stands outside of start and end marks is a frame with a fault."""
+        """Cut the stream into frames. What stands outside of start and end marks is a frame with a
+        fault.
+        """
         limits, buffer = self.limits, peer.buffer
         begun = 0.0
         searched = 0
@@ -193,7 +217,8 @@ class Listener:
             now = time.monotonic()
             peer.spoke = now
             if not chunk:
-                # half a message is not kept: it was never acknowledged, so its sender sends it again
+                # half a message is not kept: it was never acknowledged, so its sender sends it
+                # again
                 if buffer and buffer[0] != START:
                     yield Frame(bytes(buffer[: limits.kept_of_rubbish]), NO_FRAME, last=True)
                 return
@@ -211,7 +236,10 @@ class Listener:
             return NO_FRAME
         if len(buffer) > limits.message_bytes:
             size = limits.message_bytes // 1_000_000
-            return f"The message is larger than {size} MB or has no end mark; only its beginning is kept."
+            return (
+                f"The message is larger than {size} MB or has no end mark; only its beginning is"
+                " kept."
+            )
         if self.held > limits.total_bytes and peer.held == max(p.held for p in self.peers):
             return "Too much is being received at once; send it again later."
         return ""
@@ -248,7 +276,9 @@ def _leading(buffer: bytearray, characters: bytes) -> int:
 
 
 def tls_context(certificate: str, key: str, client_authority: str = "") -> ssl.SSLContext:
-    """TLS 1.2 or later; with a client authority only senders with a certificate of it are let in."""
+    """TLS 1.2 or later; with a client authority only senders with a certificate of it are let
+    in.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key or None)

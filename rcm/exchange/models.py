@@ -1,7 +1,8 @@
 """Partner connections, every inbound and outbound interchange byte for byte, and the outbox.
 
-Bytes are stored first and acknowledged only then; they are parsed second, by Celery, idempotently. The same content twice is one
-interchange with a count of deliveries. The outbox holds domain events and sends; the broker is only a wake-up call (RELIABILITY R2, R8).
+Bytes are stored first and acknowledged only then; they are parsed second, by Celery, idempotently.
+The same content twice is one interchange with a count of deliveries. The outbox holds domain events
+and sends; the broker is only a wake-up call (RELIABILITY R2, R8).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ class ConnectionKind(models.TextChoices):
 
 
 class Connection(TenantModel):
-    """A partner and how it is reached. `sender` is how it names itself: HL7 MSH-3|MSH-4, AE title, or ISA sender id."""
+    """A partner and how it is reached. `sender` is how it names itself: HL7 MSH-3|MSH-4, AE title,
+    or ISA sender id.
+    """
 
     kind = models.CharField(max_length=10, choices=ConnectionKind.choices)
     name = models.CharField(max_length=80)
@@ -31,7 +34,11 @@ class Connection(TenantModel):
     active = models.BooleanField(default=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["kind", "sender"], condition=~Q(sender=""), name="one_sender")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "sender"], condition=~Q(sender=""), name="one_sender"
+            )
+        ]
 
 
 class Direction(models.TextChoices):
@@ -40,7 +47,9 @@ class Direction(models.TextChoices):
 
 
 class WorkQueue(models.TextChoices):
-    """The Celery queue whose workers do a piece of work; a batch of ten thousand never stands before an eligibility check."""
+    """The Celery queue whose workers do a piece of work; a batch of ten thousand never stands
+    before an eligibility check.
+    """
 
     REALTIME = "realtime", "Realtime"
     BATCH = "batch", "Batch"
@@ -70,32 +79,47 @@ ALLOWED: dict[str, set[str]] = {
 
 
 class Interchange(TenantModel):
-    """One file or message as it came or went. `content` never changes; `status`, `attempts` and `error` do."""
+    """One file or message as it came or went. `content` never changes; `status`, `attempts` and
+    `error` do.
+    """
 
     direction = models.CharField(max_length=3, choices=Direction.choices)
     kind = models.CharField(max_length=20, help_text="ADT, ORM, ORU, MPPS, 837P, 999, 835 …")
-    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, null=True, related_name="interchanges")
+    connection = models.ForeignKey(
+        Connection, on_delete=models.PROTECT, null=True, related_name="interchanges"
+    )
     content = models.BinaryField()
     sha256 = models.CharField(max_length=64)
     size = models.IntegerField()
     media_type = models.CharField(max_length=60, default="application/octet-stream")
     file_name = models.CharField(max_length=200, blank=True)
-    control_number = models.CharField(max_length=80, blank=True, help_text="MSH-3+MSH-10, ISA13, or SOP instance UID")
-    ordering_key = models.CharField(
-        max_length=80, blank=True, help_text="Messages of one key are processed in order (accession)"
+    control_number = models.CharField(
+        max_length=80, blank=True, help_text="MSH-3+MSH-10, ISA13, or SOP instance UID"
     )
-    status = models.CharField(max_length=12, choices=InterchangeStatus.choices, default=InterchangeStatus.STORED)
+    ordering_key = models.CharField(
+        max_length=80,
+        blank=True,
+        help_text="Messages of one key are processed in order (accession)",
+    )
+    status = models.CharField(
+        max_length=12, choices=InterchangeStatus.choices, default=InterchangeStatus.STORED
+    )
     error = models.CharField(max_length=500, blank=True)
     deliveries = models.IntegerField(default=1)
     queue = models.CharField(max_length=10, choices=WorkQueue.choices, default=WorkQueue.BATCH)
     attempts = models.IntegerField(default=0)
     due_at = models.DateTimeField(
-        null=True, help_text="Next try, once one was made; empty when none was made since it was stored"
+        null=True,
+        help_text="Next try, once one was made; empty when none was made since it was stored",
     )
     processed_at = models.DateTimeField(null=True)
     received_at = models.DateTimeField(help_text="Business time of arrival or departure")
-    answer_to = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="answers")
-    summary = models.JSONField(default=dict, help_text="Counts and totals shown in the browser; no patient values")
+    answer_to = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, related_name="answers"
+    )
+    summary = models.JSONField(
+        default=dict, help_text="Counts and totals shown in the browser; no patient values"
+    )
 
     audited = False
 
@@ -110,14 +134,18 @@ class Interchange(TenantModel):
         indexes = [
             models.Index(fields=["organization", "-id"], name="interchange_recent"),
             models.Index(fields=["organization", "kind", "-id"], name="interchange_kind"),
-            models.Index(fields=["organization", "kind", "control_number"], name="interchange_control"),
+            models.Index(
+                fields=["organization", "kind", "control_number"], name="interchange_control"
+            ),
             models.Index(
                 fields=["organization", "queue", "id"],
                 name="interchange_waiting",
                 condition=Q(status__in=["stored", "sending"]),
             ),
             models.Index(
-                fields=["organization", "ordering_key", "id"], name="interchange_order", condition=Q(status="stored")
+                fields=["organization", "ordering_key", "id"],
+                name="interchange_order",
+                condition=Q(status="stored"),
             ),
             models.Index(fields=["organization", "status", "-id"], name="interchange_status"),
             models.Index(fields=["connection", "direction", "-id"], name="interchange_partner"),
@@ -140,8 +168,8 @@ class ControlCounter(TenantModel):
 class Outbox(TenantModel):
     """One domain event for one subscriber, written in the transaction that caused it.
 
-    Delivered at least once by whoever finds it due; handled once, because `delivered_at` is set in the transaction of the handler's
-    effect and only by the try whose number stands in `attempts`.
+    Delivered at least once by whoever finds it due; handled once, because `delivered_at` is set in
+    the transaction of the handler's effect and only by the try whose number stands in `attempts`.
     """
 
     audited = False
@@ -163,8 +191,14 @@ class Outbox(TenantModel):
                 name="outbox_open",
                 condition=Q(delivered_at__isnull=True, parked_at__isnull=True),
             ),
-            models.Index(fields=["organization", "-id"], name="outbox_parked", condition=Q(parked_at__isnull=False)),
-            models.Index(fields=["delivered_at"], name="outbox_done", condition=Q(delivered_at__isnull=False)),
+            models.Index(
+                fields=["organization", "-id"],
+                name="outbox_parked",
+                condition=Q(parked_at__isnull=False),
+            ),
+            models.Index(
+                fields=["delivered_at"], name="outbox_done", condition=Q(delivered_at__isnull=False)
+            ),
         ]
 
 
@@ -182,4 +216,6 @@ class IdempotencyKey(TenantModel):
     locked_at = models.DateTimeField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "client", "key"], name="one_key")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "client", "key"], name="one_key")
+        ]

@@ -1,7 +1,9 @@
-"""The DICOM listener: a guard on the public port, and behind it pynetdicom as the MPPS service class provider (RELIABILITY I7, M12).
+"""The DICOM listener: a guard on the public port, and behind it pynetdicom as the MPPS service
+class provider (RELIABILITY I7, M12).
 
-pynetdicom believes the length that a PDU announces. The guard reads each PDU's six-byte header first and ends the association before
-memory grows; only a complete, modest A-ASSOCIATE-RQ opens a way to pynetdicom, which listens on a private loopback port.
+pynetdicom believes the length that a PDU announces. The guard reads each PDU's six-byte header
+first and ends the association before memory grows; only a complete, modest A-ASSOCIATE-RQ opens a
+way to pynetdicom, which listens on a private loopback port.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ class Guard:
         self.private_port, self.limits = private_port, limits
         self.peers: set[Peer] = set()
 
-    async def serve(self, host: str, port: int, *, ready: Callable[[int], None] | None = None) -> None:
+    async def serve(
+        self, host: str, port: int, *, ready: Callable[[int], None] | None = None
+    ) -> None:
         server = await asyncio.start_server(self._connected, host, port, limit=CHUNK, backlog=128)
         async with server:
             if ready:
@@ -76,7 +80,9 @@ class Guard:
         back: asyncio.Task[None] | None = None
         try:
             first = await self._associate(reader)
-            inner_reader, inner = await asyncio.open_connection(PRIVATE, self.private_port, limit=CHUNK)
+            inner_reader, inner = await asyncio.open_connection(
+                PRIVATE, self.private_port, limit=CHUNK
+            )
             peer.associated = True
             inner.write(first)
             back = asyncio.create_task(self._back(inner_reader, writer, peer))
@@ -106,7 +112,9 @@ class Guard:
                 raise Unwelcome(f"an association request of {length} bytes")
             return header + await reader.readexactly(length)
 
-    async def _forth(self, reader: asyncio.StreamReader, inner: asyncio.StreamWriter, peer: Peer, total: int) -> None:
+    async def _forth(
+        self, reader: asyncio.StreamReader, inner: asyncio.StreamWriter, peer: Peer, total: int
+    ) -> None:
         limits = self.limits
         while True:
             async with asyncio.timeout(limits.idle_seconds):
@@ -120,13 +128,16 @@ class Guard:
                 raise Unwelcome(f"a PDU that announces {left} bytes")
             if total > limits.association_bytes:
                 raise Unwelcome(f"more than {limits.association_bytes} bytes in one association")
-            # a whole PDU before any of it goes on, within its time: half a PDU would hold a thread of pynetdicom
+            # a whole PDU before any of it goes on, within its time: half a PDU would hold a thread
+            # of pynetdicom
             async with asyncio.timeout(limits.idle_seconds):
                 body = await reader.readexactly(left) if left else b""
             inner.write(header + body)
             await inner.drain()
 
-    async def _back(self, inner: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: Peer) -> None:
+    async def _back(
+        self, inner: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: Peer
+    ) -> None:
         with contextlib.suppress(OSError):
             while chunk := await inner.read(CHUNK):
                 peer.spoke = time.monotonic()
@@ -157,10 +168,13 @@ class Provider(AE):
 Store = Callable[..., int]
 
 
-def start_provider(title: str, callers: Callable[[], list[str]], store: Store, limits: Limits) -> Any:
+def start_provider(
+    title: str, callers: Callable[[], list[str]], store: Store, limits: Limits
+) -> Any:
     """Start the service behind the guard on a private port; returns pynetdicom's server.
 
-    `store(dataset, *, operation, sop_instance_uid, transfer_syntax, calling_ae) -> status` returns once the message is committed.
+    `store(dataset, *, operation, sop_instance_uid, transfer_syntax, calling_ae) -> status` returns
+    once the message is committed.
     """
     entity = Provider(title, callers)
     syntaxes = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
@@ -173,11 +187,22 @@ def start_provider(title: str, callers: Callable[[], list[str]], store: Store, l
 
     def create(event: Any) -> tuple[int, Any]:
         request = event.request
-        return _keep(event, "N-CREATE", request.AffectedSOPInstanceUID or generate_uid(), request.AttributeList), None
+        return (
+            _keep(
+                event,
+                "N-CREATE",
+                request.AffectedSOPInstanceUID or generate_uid(),
+                request.AttributeList,
+            ),
+            None,
+        )
 
     def change(event: Any) -> tuple[int, Any]:
         request = event.request
-        return _keep(event, "N-SET", request.RequestedSOPInstanceUID, request.ModificationList), None
+        return (
+            _keep(event, "N-SET", request.RequestedSOPInstanceUID, request.ModificationList),
+            None,
+        )
 
     def _keep(event: Any, operation: str, uid: Any, data: Any) -> int:
         return store(

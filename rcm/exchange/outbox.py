@@ -1,4 +1,5 @@
-"""Domain events: published in the transaction that causes them, handled once by each subscriber, whatever the broker does.
+"""Domain events: published in the transaction that causes them, handled once by each subscriber,
+whatever the broker does.
 
 A phase that must wake a later one publishes; the later one subscribes in its apps.py:
 
@@ -6,9 +7,11 @@ A phase that must wake a later one publishes; the later one subscribes in its ap
 
     def charges_on_final_report(events: Sequence[Event], *, actor: Actor, at: datetime) -> None: ...
 
-A handler gets events of one organization, in the order they were published, inside one transaction and that organization's scope; its
-effects and the mark "delivered" commit together. An error rolls the whole batch back; then its events are tried one by one with a growing
-pause, so that one that cannot be handled stands alone, and is parked after `TRIES` tries with its reason (RELIABILITY R2, R4, R8, I12).
+A handler gets events of one organization, in the order they were published, inside one transaction
+and that organization's scope; its effects and the mark "delivered" commit together. An error rolls
+the whole batch back; then its events are tried one by one with a growing pause, so that one that
+cannot be handled stands alone, and is parked after `TRIES` tries with its reason (RELIABILITY R2,
+R4, R8, I12).
 """
 
 from __future__ import annotations
@@ -67,8 +70,9 @@ _SUBSCRIPTIONS: dict[str, Subscription] = {}
 
 
 def subscribe(topic: str, handler: Handler, *, name: str, queue: str = WorkQueue.BATCH) -> None:
-    """Call `handler(events, *, actor, at)` for each event of the topic. `name` is unique in the product and never changes:
-    waiting rows carry it."""
+    """Call `handler(events, *, actor, at)` for each event of the topic. `name` is unique in the
+    product and never changes: waiting rows carry it.
+    """
     if queue not in WorkQueue.values:
         raise ValueError(f"{queue} is no queue")
     known = _SUBSCRIPTIONS.get(name)
@@ -77,13 +81,21 @@ def subscribe(topic: str, handler: Handler, *, name: str, queue: str = WorkQueue
     _SUBSCRIPTIONS[name] = Subscription(topic, name, handler, queue)
 
 
-def publish(topic: str, *, organization_id: int, payload: Mapping[str, Any], due_at: datetime | None = None) -> int:
-    """Record one event for every subscriber of the topic, in the caller's transaction. Returns the number of rows written."""
+def publish(
+    topic: str, *, organization_id: int, payload: Mapping[str, Any], due_at: datetime | None = None
+) -> int:
+    """Record one event for every subscriber of the topic, in the caller's transaction. Returns the
+    number of rows written.
+    """
     return publish_many(topic, organization_id=organization_id, payloads=[payload], due_at=due_at)
 
 
 def publish_many(
-    topic: str, *, organization_id: int, payloads: Iterable[Mapping[str, Any]], due_at: datetime | None = None
+    topic: str,
+    *,
+    organization_id: int,
+    payloads: Iterable[Mapping[str, Any]],
+    due_at: datetime | None = None,
 ) -> int:
     """Record many events of one topic. `due_at` in the future delays the handling until then."""
     subscriptions = [s for s in _SUBSCRIPTIONS.values() if s.topic == topic]
@@ -111,7 +123,7 @@ def _write(rows: Sequence[Outbox]) -> None:
     Outbox.objects.bulk_create(rows, batch_size=2000)
 
 
-# --- handling --------------------------------------------------------------------------------------------------------------------
+# --- handling -------------------------------------------------------------------------------------
 
 
 def pause_after(attempts: int) -> timedelta:
@@ -121,7 +133,9 @@ def pause_after(attempts: int) -> timedelta:
 
 @contextmanager
 def held(name: str) -> Iterator[bool]:
-    """A lock over several transactions: True when it is ours, False when another process has it. It dies with its process."""
+    """A lock over several transactions: True when it is ours, False when another process has it. It
+    dies with its process.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 71))", [name])
         mine = bool(cursor.fetchone()[0])
@@ -140,7 +154,8 @@ def held_many(names: Sequence[str]) -> Iterator[list[bool]]:
     mine: list[bool] = []
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pg_try_advisory_lock(hashtextextended(n, 71)) FROM unnest(%s::text[]) WITH ORDINALITY AS t(n, i) ORDER BY i",
+            "SELECT pg_try_advisory_lock(hashtextextended(n, 71)) FROM unnest(%s::text[]) WITH"
+            " ORDINALITY AS t(n, i) ORDER BY i",
             [list(names)],
         )
         mine = [bool(row[0]) for row in cursor.fetchall()]
@@ -150,14 +165,17 @@ def held_many(names: Sequence[str]) -> Iterator[list[bool]]:
         ours = [name for name, got in zip(names, mine, strict=True) if got]
         with suppress(DatabaseError), connection.cursor() as cursor:
             cursor.execute(
-                "SELECT count(pg_advisory_unlock(hashtextextended(n, 71))) FROM unnest(%s::text[]) AS t(n)", [ours]
+                "SELECT count(pg_advisory_unlock(hashtextextended(n, 71))) FROM unnest(%s::text[])"
+                " AS t(n)",
+                [ours],
             )
 
 
 def alone(name: str, work: Callable[[], int], more: Callable[[], bool]) -> int:
     """Do `work` under the lock, again while `more` comes; 0 when another process is at it.
 
-    `more` is asked after the lock is given back, so that what arrived while it was held, and whose worker was turned away, is not left.
+    `more` is asked after the lock is given back, so that what arrived while it was held, and whose
+    worker was turned away, is not left.
     """
     done = 0
     while True:
@@ -170,18 +188,28 @@ def alone(name: str, work: Callable[[], int], more: Callable[[], bool]) -> int:
 
 
 def reason_of(error: BaseException) -> str:
-    """An error in words for the screen: a refusal's own sentence, of anything else the kind only, since its text may name a patient."""
+    """An error in words for the screen: a refusal's own sentence, of anything else the kind only,
+    since its text may name a patient.
+    """
     if isinstance(error, (Refused, PermissionRefused)):
         return str(error)
-    return f"An error of the product ({type(error).__name__}). Support finds it in the log under this number."
+    return (
+        f"An error of the product ({type(error).__name__}). Support finds it in the log under this"
+        " number."
+    )
 
 
 def deliver_due(
-    organization_id: int, *, queue: str | None = None, at: datetime | None = None, until: float | None = None
+    organization_id: int,
+    *,
+    queue: str | None = None,
+    at: datetime | None = None,
+    until: float | None = None,
 ) -> int:
     """Hand every due event of an organization to its subscriber; returns how many were handled.
 
-    `until` (monotonic seconds) ends the run early; what is left stays due. Call outside a transaction, so that each batch commits.
+    `until` (monotonic seconds) ends the run early; what is left stays due. Call outside a
+    transaction, so that each batch commits.
     """
     actor = Actor.system("outbox", [organization_id])
     moment = at or timezone.now()
@@ -193,8 +221,12 @@ def deliver_due(
     return deliver_to(organization_id, names, at=moment, until=until) if names else 0
 
 
-def deliver_to(organization_id: int, names: Sequence[str], *, at: datetime, until: float | None = None) -> int:
-    """Hand due events to these subscribers: fresh ones together, then whoever is left by himself."""
+def deliver_to(
+    organization_id: int, names: Sequence[str], *, at: datetime, until: float | None = None
+) -> int:
+    """Hand due events to these subscribers: fresh ones together, then whoever is left by
+    himself.
+    """
     handled, left = _deliver_fresh(organization_id, names, at=at, until=until)
     for name in left:
 
@@ -220,23 +252,33 @@ def deliver_to(organization_id: int, names: Sequence[str], *, at: datetime, unti
 def _deliver_fresh(
     organization_id: int, names: Sequence[str], *, at: datetime, until: float | None
 ) -> tuple[int, list[str]]:
-    """Hand fresh events to several subscribers in one transaction, so that what they all refresh is refreshed once.
+    """Hand fresh events to several subscribers in one transaction, so that what they all refresh is
+    refreshed once.
 
-    Returns how many were handled and the subscribers that must be served by themselves: one whose earlier event is still
-    tried, one nobody knows any more, and, when a handler fails, all of them; then everything is as it was.
+    Returns how many were handled and the subscribers that must be served by themselves: one whose
+    earlier event is still tried, one nobody knows any more, and, when a handler fails, all of them;
+    then everything is as it was.
     """
     handled = 0
     actor = Actor.system("outbox", [organization_id])
     with held_many([f"outbox:{organization_id}:{name}" for name in names]) as mine:
-        free = [name for name, got in zip(names, mine, strict=True) if got and name in _SUBSCRIPTIONS]
+        free = [
+            name for name, got in zip(names, mine, strict=True) if got and name in _SUBSCRIPTIONS
+        ]
         alone_now = [name for name in names if name not in _SUBSCRIPTIONS]
         while free and (until is None or time.monotonic() < until):
             with scope(actor):
                 due = Q(due_at__lte=at) | Q(attempts__gt=0)
-                rows = list(_waiting(organization_id).filter(due, subscriber__in=free).order_by("id")[: 2 * BATCH])
+                rows = list(
+                    _waiting(organization_id)
+                    .filter(due, subscriber__in=free)
+                    .order_by("id")[: 2 * BATCH]
+                )
                 tried = {r.subscriber for r in rows if r.attempts}
                 rows = [r for r in rows if r.subscriber not in tried]
-                Outbox.objects.filter(pk__in=[r.pk for r in rows]).update(attempts=1, due_at=at + pause_after(1))
+                Outbox.objects.filter(pk__in=[r.pk for r in rows]).update(
+                    attempts=1, due_at=at + pause_after(1)
+                )
             alone_now += sorted(tried)
             free = [name for name in free if name not in tried]
             if not rows:
@@ -248,12 +290,25 @@ def _deliver_fresh(
                     if not _settle(rows, at=at):
                         break
                     for name in dict.fromkeys(r.subscriber for r in rows):
-                        own = [Event(r.pk, r.topic, r.organization_id, r.payload) for r in rows if r.subscriber == name]
-                        _SUBSCRIPTIONS[name].handler(own, actor=Actor.system(name, [organization_id]), at=at)
+                        own = [
+                            Event(r.pk, r.topic, r.organization_id, r.payload)
+                            for r in rows
+                            if r.subscriber == name
+                        ]
+                        _SUBSCRIPTIONS[name].handler(
+                            own, actor=Actor.system(name, [organization_id]), at=at
+                        )
             except Exception as error:
-                log.warning("outbox, %s rows from %s: %s; each alone now", len(rows), rows[0].pk, type(error).__name__)
+                log.warning(
+                    "outbox, %s rows from %s: %s; each alone now",
+                    len(rows),
+                    rows[0].pk,
+                    type(error).__name__,
+                )
                 with scope(actor):
-                    back = Outbox.objects.filter(pk__in=[r.pk for r in rows], attempts=1, delivered_at__isnull=True)
+                    back = Outbox.objects.filter(
+                        pk__in=[r.pk for r in rows], attempts=1, delivered_at__isnull=True
+                    )
                     back.update(attempts=0, due_at=at)
                 alone_now += free
                 break
@@ -264,11 +319,17 @@ def _deliver_fresh(
 
 
 def _waiting(organization_id: int) -> QuerySet[Outbox]:
-    return Outbox.objects.filter(organization_id=organization_id, delivered_at__isnull=True, parked_at__isnull=True)
+    return Outbox.objects.filter(
+        organization_id=organization_id, delivered_at__isnull=True, parked_at__isnull=True
+    )
 
 
-def _deliver_next(organization_id: int, name: str, *, at: datetime, only: int | None = None) -> int | None:
-    """Claim and handle the next batch of one subscriber: how many were handled, None when nothing is due. Under the subscriber's lock."""
+def _deliver_next(
+    organization_id: int, name: str, *, at: datetime, only: int | None = None
+) -> int | None:
+    """Claim and handle the next batch of one subscriber: how many were handled, None when nothing
+    is due. Under the subscriber's lock.
+    """
     actor = Actor.system(name, [organization_id])
     with scope(actor):
         rows = _claim(organization_id, name, at=at, only=only)
@@ -291,20 +352,29 @@ def _deliver_next(organization_id: int, name: str, *, at: datetime, only: int | 
         return len(rows)
     except Exception as error:
         log.warning(
-            "outbox %s, %s rows from %s: %s", name, len(rows), rows[0].pk, type(error).__name__, exc_info=len(rows) == 1
+            "outbox %s, %s rows from %s: %s",
+            name,
+            len(rows),
+            rows[0].pk,
+            type(error).__name__,
+            exc_info=len(rows) == 1,
         )
         if len(rows) > 1:
             # one of them cannot be handled: one by one, the others go through now
             return sum(_deliver_next(organization_id, name, at=at, only=r.pk) or 0 for r in rows)
         with scope(actor):
-            Outbox.objects.filter(pk=rows[0].pk, attempts=rows[0].attempts).update(error=reason_of(error)[:300])
+            Outbox.objects.filter(pk=rows[0].pk, attempts=rows[0].attempts).update(
+                error=reason_of(error)[:300]
+            )
         if rows[0].attempts >= TRIES:
             _park(rows, reason_of(error), actor=actor, at=at)
         return 0
 
 
 def _claim(organization_id: int, name: str, *, at: datetime, only: int | None) -> list[Outbox]:
-    """Count the try before it is made, so that an event that kills its worker is counted too. Fresh events come as a batch, others alone."""
+    """Count the try before it is made, so that an event that kills its worker is counted too. Fresh
+    events come as a batch, others alone.
+    """
     waiting = _waiting(organization_id).filter(subscriber=name).order_by("id")
     if only is not None:
         return list(waiting.filter(pk=only))
@@ -312,14 +382,18 @@ def _claim(organization_id: int, name: str, *, at: datetime, only: int | None) -
     rows = list(due.filter(attempts=0)[:BATCH]) or list(due[:1])
     if rows:
         tries = rows[0].attempts + 1
-        Outbox.objects.filter(pk__in=[r.pk for r in rows]).update(attempts=tries, due_at=at + pause_after(tries))
+        Outbox.objects.filter(pk__in=[r.pk for r in rows]).update(
+            attempts=tries, due_at=at + pause_after(tries)
+        )
         for row in rows:
             row.attempts = tries
     return rows
 
 
 def _settle(rows: Sequence[Outbox], *, at: datetime) -> bool:
-    """Mark as delivered, in the effect's transaction; False when another worker has taken one of them since."""
+    """Mark as delivered, in the effect's transaction; False when another worker has taken one of
+    them since.
+    """
     ids = [r.pk for r in rows]
     found = Outbox.objects.filter(
         pk__in=ids, attempts=rows[0].attempts, delivered_at__isnull=True, parked_at__isnull=True
@@ -349,7 +423,9 @@ def retry_parked(outbox_ids: Iterable[int], *, actor: Actor, at: datetime | None
     at = at or timezone.now()
     rows = Outbox.objects.visible_to(actor).filter(pk__in=list(outbox_ids), parked_at__isnull=False)
     found = list(rows.select_for_update().values_list("id", "organization_id", "queue"))
-    Outbox.objects.filter(pk__in=[pk for pk, _, _ in found]).update(parked_at=None, attempts=0, due_at=at, error="")
+    Outbox.objects.filter(pk__in=[pk for pk, _, _ in found]).update(
+        parked_at=None, attempts=0, due_at=at, error=""
+    )
     for organization_id in {organization_id for _, organization_id, _ in found}:
         mine = [{"outbox_id": pk} for pk, owner, _ in found if owner == organization_id]
         publish_many(RETRIED, organization_id=organization_id, payloads=mine, due_at=at)
@@ -358,7 +434,7 @@ def retry_parked(outbox_ids: Iterable[int], *, actor: Actor, at: datetime | None
     return len(found)
 
 
-# --- waking ----------------------------------------------------------------------------------------------------------------------
+# --- waking ---------------------------------------------------------------------------------------
 
 _asleep: ContextVar[bool] = ContextVar("asleep", default=False)
 
@@ -374,10 +450,11 @@ def asleep() -> Iterator[None]:
 
 
 class Waker:
-    """Tells workers through the broker that there is work, from a thread of its own, so that nobody waits for a broker that is down.
+    """Tells workers through the broker that there is work, from a thread of its own, so that nobody
+    waits for a broker that is down.
 
-    Calls for the same organization and queue that have not left yet are one call. A call that cannot be sent is dropped: the reconciler
-    looks into the tables every few seconds.
+    Calls for the same organization and queue that have not left yet are one call. A call that
+    cannot be sent is dropped: the reconciler looks into the tables every few seconds.
     """
 
     def __init__(self) -> None:
@@ -403,9 +480,17 @@ class Waker:
                 calls, self._pending = list(self._pending), {}
             for organization_id, queue in calls:
                 try:
-                    current_app.send_task("rcm.exchange.tasks.work", (organization_id, queue), queue=queue, retry=False)
+                    current_app.send_task(
+                        "rcm.exchange.tasks.work",
+                        (organization_id, queue),
+                        queue=queue,
+                        retry=False,
+                    )
                 except Exception as error:
-                    log.warning("broker does not answer (%s); the reconciler will find the work", type(error).__name__)
+                    log.warning(
+                        "broker does not answer (%s); the reconciler will find the work",
+                        type(error).__name__,
+                    )
                     break
 
 

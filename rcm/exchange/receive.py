@@ -1,7 +1,9 @@
-"""From the wire into the store: whose message it is, whether it was here before, and what the sender is told.
+"""From the wire into the store: whose message it is, whether it was here before, and what the
+sender is told.
 
-Shared by the listeners; nothing here reads a message's content or knows a phase. A message is answered AA only after its row is committed;
-AE when it is kept but cannot be used as it is; AR when it is no HL7, or is not kept (the sender must send it again).
+Shared by the listeners; nothing here reads a message's content or knows a phase. A message is
+answered AA only after its row is committed; AE when it is kept but cannot be used as it is; AR when
+it is no HL7, or is not kept (the sender must send it again).
 """
 
 from __future__ import annotations
@@ -20,7 +22,13 @@ from rcm.accounts.models import Organization, Site
 from rcm.accounts.scope import scope
 from rcm.exchange import dicom, hl7, services
 from rcm.exchange.detect import HL7_KINDS
-from rcm.exchange.models import Connection, ConnectionKind, Direction, Interchange, InterchangeStatus
+from rcm.exchange.models import (
+    Connection,
+    ConnectionKind,
+    Direction,
+    Interchange,
+    InterchangeStatus,
+)
 from rcm.exchange.outbox import wake_on_commit
 from rcm.exchange.problems import ParseProblem
 
@@ -32,7 +40,9 @@ UNREADABLE = "HL7"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Whose a message is. `known` False: nobody's we know, kept for the default organization and not processed."""
+    """Whose a message is. `known` False: nobody's we know, kept for the default organization and
+    not processed.
+    """
 
     organization_id: int
     connection: Connection | None = None
@@ -51,20 +61,25 @@ class Receipt:
 
 
 def _everyone() -> Actor:
-    return Actor.system("listener", Organization.objects.filter(active=True).values_list("id", flat=True))
+    return Actor.system(
+        "listener", Organization.objects.filter(active=True).values_list("id", flat=True)
+    )
 
 
 def default_organization() -> int | None:
-    """Where messages go that name no organization: EXCHANGE_DEFAULT_ORGANIZATION (a code), else the first active one."""
+    """Where messages go that name no organization: EXCHANGE_DEFAULT_ORGANIZATION (a code), else the
+    first active one.
+    """
     rows = Organization.objects.filter(active=True).order_by("id")
     code = settings.EXCHANGE_DEFAULT_ORGANIZATION
-    return (rows.filter(code=code).values_list("id", flat=True).first() if code else None) or rows.values_list(
-        "id", flat=True
-    ).first()
+    return (
+        rows.filter(code=code).values_list("id", flat=True).first() if code else None
+    ) or rows.values_list("id", flat=True).first()
 
 
 def place_of(header: hl7.Header | None) -> Place | None:
-    """The organization a message is for: by its connection (MSH-3|MSH-4), the receiver MSH-6 or MSH-5, the sender's facility MSH-4.
+    """The organization a message is for: by its connection (MSH-3|MSH-4), the receiver MSH-6 or
+    MSH-5, the sender's facility MSH-4.
 
     None when the product has no organization at all.
     """
@@ -76,14 +91,22 @@ def place_of(header: hl7.Header | None) -> Place | None:
     names = [f"{header.sender}|{header.sender_facility}", header.sender_facility, header.sender]
     found = {
         c.sender: c
-        for c in Connection.objects.filter(kind=ConnectionKind.MLLP, sender__in=[n for n in names if n.strip("|")])
+        for c in Connection.objects.filter(
+            kind=ConnectionKind.MLLP, sender__in=[n for n in names if n.strip("|")]
+        )
     }
     for name in names:
         if name in found:
             return Place(found[name].organization_id, found[name], active=found[name].active)
     codes = [c for c in (header.receiver_facility, header.receiver, header.sender_facility) if c]
-    organizations = dict(Organization.objects.filter(active=True, code__in=codes).values_list("code", "id"))
-    sites = dict(Site.objects.filter(organization__active=True, code__in=codes).values_list("code", "organization_id"))
+    organizations = dict(
+        Organization.objects.filter(active=True, code__in=codes).values_list("code", "id")
+    )
+    sites = dict(
+        Site.objects.filter(organization__active=True, code__in=codes).values_list(
+            "code", "organization_id"
+        )
+    )
     for code in codes:
         if code in organizations or code in sites:
             return Place(organizations.get(code) or sites[code])
@@ -91,7 +114,9 @@ def place_of(header: hl7.Header | None) -> Place | None:
 
 
 def receive_hl7(content: bytes, *, at: datetime | None = None, framing: str = "") -> bytes:
-    """Store one HL7 message and answer its acknowledgement. `framing` says what was wrong with the frame around it. Never raises."""
+    """Store one HL7 message and answer its acknowledgement. `framing` says what was wrong with the
+    frame around it. Never raises.
+    """
     at = at or timezone.now()
     header: hl7.Header | None = None
     try:
@@ -112,11 +137,16 @@ def receive_hl7(content: bytes, *, at: datetime | None = None, framing: str = ""
                 problem, code = f"Messages of the type {header.kind} are not read here.", REJECT
             elif not header.control_id:
                 problem, code = (
-                    "MSH-10 is empty: without a control number a repeat cannot be told from a new message.",
+                    (
+                        "MSH-10 is empty: without a control number a repeat cannot be told from a"
+                        " new message."
+                    ),
                     ERROR,
                 )
         receipt = _store_hl7(content, header, problem, code, at)
-        return hl7.ack(header, receipt.code, receipt.sentence, error=_error_code(receipt, header), at=at)
+        return hl7.ack(
+            header, receipt.code, receipt.sentence, error=_error_code(receipt, header), at=at
+        )
     except Exception as error:
         log.error("HL7 message was not stored: %s", type(error).__name__)
         return hl7.ack(header, REJECT, "Not stored; send it again.", error="207", at=at)
@@ -137,14 +167,19 @@ def _error_code(receipt: Receipt, header: hl7.Header | None) -> str:
     )
 
 
-def _store_hl7(content: bytes, header: hl7.Header | None, problem: str, code: str, at: datetime) -> Receipt:
+def _store_hl7(
+    content: bytes, header: hl7.Header | None, problem: str, code: str, at: datetime
+) -> Receipt:
     everyone = _everyone()
     with scope(everyone):
         place = place_of(header)
         if place is None:
             return Receipt(REJECT, "Not stored: this system has no organization yet.")
         if not problem and not place.known:
-            problem, code = "Neither MSH-6, MSH-5 nor MSH-4 names an organization or site of this system.", ERROR
+            problem, code = (
+                "Neither MSH-6, MSH-5 nor MSH-4 names an organization or site of this system.",
+                ERROR,
+            )
         elif not problem and not place.active:
             problem, code = "The connection of this sender is switched off.", ERROR
         kind = header.kind if header and header.kind else UNREADABLE
@@ -174,7 +209,9 @@ def _store_hl7(content: bytes, header: hl7.Header | None, problem: str, code: st
 
 
 def _earlier(organization_id: int, kind: str, header: hl7.Header | None) -> Interchange | None:
-    """The message of the same sender and control number that is here already; two at once wait for each other."""
+    """The message of the same sender and control number that is here already; two at once wait for
+    each other.
+    """
     if header is None or not header.control_number:
         return None
     with connection.cursor() as cursor:
@@ -183,14 +220,19 @@ def _earlier(organization_id: int, kind: str, header: hl7.Header | None) -> Inte
             [f"{organization_id}:{kind}:{header.control_number}"],
         )
     rows = Interchange.objects.filter(
-        organization_id=organization_id, direction=Direction.IN, kind=kind, control_number=header.control_number
+        organization_id=organization_id,
+        direction=Direction.IN,
+        kind=kind,
+        control_number=header.control_number,
     )
     return rows.exclude(status=InterchangeStatus.REFUSED).order_by("id").first()
 
 
 def _repeat(row: Interchange, earlier: Interchange, actor: Actor, at: datetime) -> Receipt:
-    """Same sender and control number, other bytes (DOMAIN D1). A resend differs in its MSH only and has no effect. When the body differs
-    the sender has used the number twice: nothing is lost, a person decides."""
+    """Same sender and control number, other bytes (DOMAIN D1). A resend differs in its MSH only and
+    has no effect. When the body differs the sender has used the number twice: nothing is lost, a
+    person decides.
+    """
     if _body(bytes(row.content)) == _body(bytes(earlier.content)):
         services.mark(
             row,
@@ -199,9 +241,14 @@ def _repeat(row: Interchange, earlier: Interchange, actor: Actor, at: datetime) 
             actor=actor,
             at=at,
         )
-        Interchange.objects.filter(pk=row.pk).update(answer_to=None, summary={"repeat_of": str(earlier.public_id)})
+        Interchange.objects.filter(pk=row.pk).update(
+            answer_to=None, summary={"repeat_of": str(earlier.public_id)}
+        )
     else:
-        sentence = "The sender has used this control number for another message before. Replay it if it is a new one."
+        sentence = (
+            "The sender has used this control number for another message before. Replay it if it is"
+            " a new one."
+        )
         services.mark(
             row,
             status=InterchangeStatus.QUARANTINED,
@@ -219,7 +266,7 @@ def _body(content: bytes) -> bytes:
     return b"\r".join(line for line in lines[1:] if line)
 
 
-# --- DICOM -----------------------------------------------------------------------------------------------------------------------
+# --- DICOM ----------------------------------------------------------------------------------------
 
 SUCCESS, DUPLICATE_INSTANCE, NO_SUCH_INSTANCE, PROCESSING_FAILURE, INVALID_VALUE = (
     0x0000,
@@ -249,7 +296,9 @@ def receive_mpps(
     calling_ae: str,
     at: datetime | None = None,
 ) -> int:
-    """Store one N-CREATE or N-SET and answer its DIMSE status. Success means committed. Never raises."""
+    """Store one N-CREATE or N-SET and answer its DIMSE status. Success means committed. Never
+    raises.
+    """
     at = at or timezone.now()
     try:
         caller = known_callers().get(calling_ae)
@@ -279,11 +328,19 @@ def _store_mpps(
         problem = str(unreadable)
     with scope(actor):
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 72))", [f"{organization_id}:MPPS:{uid}"])
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 72))",
+                [f"{organization_id}:MPPS:{uid}"],
+            )
         before = Interchange.objects.filter(
-            organization_id=organization_id, direction=Direction.IN, kind="MPPS", control_number=uid[:80]
+            organization_id=organization_id,
+            direction=Direction.IN,
+            kind="MPPS",
+            control_number=uid[:80],
         )
-        before = before.exclude(status__in=[InterchangeStatus.FAILED, InterchangeStatus.REFUSED]).order_by("id")
+        before = before.exclude(
+            status__in=[InterchangeStatus.FAILED, InterchangeStatus.REFUSED]
+        ).order_by("id")
         created = before.filter(file_name="N-CREATE").first()
         row, fresh = services.store_inbound(
             organization_id=organization_id,
@@ -305,7 +362,9 @@ def _store_mpps(
                 and created.pk > row.pk
             ):
                 # it came before its step's beginning, and comes again now that it fits
-                Interchange.objects.filter(pk=row.pk).update(ordering_key=created.ordering_key, due_at=None)
+                Interchange.objects.filter(pk=row.pk).update(
+                    ordering_key=created.ordering_key, due_at=None
+                )
                 services.mark(row, status=InterchangeStatus.STORED, actor=actor, at=at)
                 wake_on_commit(organization_id, row.queue)
             return INVALID_VALUE if row.status == InterchangeStatus.FAILED else SUCCESS
@@ -328,4 +387,8 @@ def _store_mpps(
 
 def _ended(messages: Iterable[Interchange]) -> bool:
     """Whether one of a step's messages that counted has ended it."""
-    return any(dicom.read(bytes(row.content)).ended for row in messages if row.status != InterchangeStatus.QUARANTINED)
+    return any(
+        dicom.read(bytes(row.content)).ended
+        for row in messages
+        if row.status != InterchangeStatus.QUARANTINED
+    )

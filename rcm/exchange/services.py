@@ -1,14 +1,15 @@
 """The verbs of the exchange room: store, process, replay, send; and the doors of the outbox.
 
-Bytes are stored and committed first; workers parse them later, once, in order within one ordering key. A kind of message is processed
-by the phase that registered for it in its apps.py:
+Bytes are stored and committed first; workers parse them later, once, in order within one ordering
+key. A kind of message is processed by the phase that registered for it in its apps.py:
 
     register_processor("ORU", report_from_oru, queue="batch")
 
     def report_from_oru(interchange: Interchange, *, actor: Actor, at: datetime) -> dict: ...   # summary: counts, totals, no patient values
 
-It raises ParseProblem when the bytes cannot be read (status failed) and Refused when they can be read but not applied (quarantined);
-either becomes a work item through the event "interchange.failed". Any other error is tried again, five times in all.
+It raises ParseProblem when the bytes cannot be read (status failed) and Refused when they can be
+read but not applied (quarantined); either becomes a work item through the event
+"interchange.failed". Any other error is tried again, five times in all.
 """
 
 from __future__ import annotations
@@ -45,7 +46,15 @@ from rcm.exchange.models import (
     Outbox,
     WorkQueue,
 )
-from rcm.exchange.outbox import Event, asleep, deliver_due, publish, publish_many, retry_parked, subscribe
+from rcm.exchange.outbox import (
+    Event,
+    asleep,
+    deliver_due,
+    publish,
+    publish_many,
+    retry_parked,
+    subscribe,
+)
 from rcm.exchange.problems import ParseProblem
 
 log = logging.getLogger(__name__)
@@ -74,9 +83,11 @@ def register_processor(
     queue: str = WorkQueue.BATCH,
     many: Callable[..., Sequence[Mapping[str, Any]]] | None = None,
 ) -> None:
-    """Process inbound interchanges of one kind (ADT, ORM, OMI, SIU, ORU, DFT, MPPS, 835, 999, 277CA, TA1, 271, 278, 277) with
-    `handler(interchange, *, actor, at) -> summary`, in one transaction, on the workers of `queue`. `many` does the same for
-    a list of them, with a list of summaries: all or, when it raises, none."""
+    """Process inbound interchanges of one kind (ADT, ORM, OMI, SIU, ORU, DFT, MPPS, 835, 999,
+    277CA, TA1, 271, 278, 277) with `handler(interchange, *, actor, at) -> summary`, in one
+    transaction, on the workers of `queue`. `many` does the same for a list of them, with a list of
+    summaries: all or, when it raises, none.
+    """
     known = _PROCESSORS.get(kind)
     if known is not None and known.handler != handler:
         raise ValueError(f"{kind} is already processed by {known.handler.__module__}")
@@ -88,7 +99,7 @@ def processed_kinds() -> frozenset[str]:
     return frozenset(_PROCESSORS)
 
 
-# --- storing ---------------------------------------------------------------------------------------------------------------------
+# --- storing --------------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -106,19 +117,27 @@ def store_inbound(
     at: datetime | None = None,
     actor: Actor,
 ) -> tuple[Interchange, bool]:
-    """Keep received bytes; the workers of the kind's queue are woken on commit. Returns the row and whether it is new.
+    """Keep received bytes; the workers of the kind's queue are woken on commit. Returns the row and
+    whether it is new.
 
-    The same bytes of the same kind again are the same row with one delivery more (RELIABILITY R4). Raises Refused above the size limit.
+    The same bytes of the same kind again are the same row with one delivery more (RELIABILITY R4).
+    Raises Refused above the size limit.
     """
     if len(content) > settings.UPLOAD_LIMIT_BYTES:
         raise Refused(
-            f"This file has {len(content) / 1e6:,.0f} MB; at most {settings.UPLOAD_LIMIT_BYTES / 1e6:,.0f} MB are taken.",
+            f"This file has {len(content) / 1e6:,.0f} MB; at most"
+            f" {settings.UPLOAD_LIMIT_BYTES / 1e6:,.0f} MB are taken.",
             code="too_large",
             fix="Split the file.",
             status=413,
         )
     digest = hashlib.sha256(content).hexdigest()
-    key = {"organization_id": organization_id, "direction": Direction.IN, "kind": kind, "sha256": digest}
+    key = {
+        "organization_id": organization_id,
+        "direction": Direction.IN,
+        "kind": kind,
+        "sha256": digest,
+    }
     same = Interchange.objects.filter(**key)
     if same.update(deliveries=F("deliveries") + 1):
         return same.get(), False
@@ -162,10 +181,16 @@ class Incoming:
 
 
 @transaction.atomic
-def store_inbound_many(*, organization_id: int, messages: Sequence[Incoming], actor: Actor) -> list[int]:
-    """Keep many received messages at once; returns the ids in the order given. As `store_inbound` for each: the same bytes are one row."""
+def store_inbound_many(
+    *, organization_id: int, messages: Sequence[Incoming], actor: Actor
+) -> list[int]:
+    """Keep many received messages at once; returns the ids in the order given. As `store_inbound`
+    for each: the same bytes are one row.
+    """
     digests = [hashlib.sha256(m.content).hexdigest() for m in messages]
-    rows = Interchange.objects.filter(organization_id=organization_id, direction=Direction.IN, sha256__in=digests)
+    rows = Interchange.objects.filter(
+        organization_id=organization_id, direction=Direction.IN, sha256__in=digests
+    )
     known = {(kind, sha): pk for kind, sha, pk in rows.values_list("kind", "sha256", "id")}
     fresh: dict[tuple[str, str], Interchange] = {}
     for message, digest in zip(messages, digests, strict=True):
@@ -237,8 +262,10 @@ def store_outbound(
     queue: str = WorkQueue.BATCH,
     ordering_key: str = "",
 ) -> Interchange:
-    """Keep bytes that are to leave. Over an HTTP connection a worker of `queue` sends them after commit, or the caller does with `send`;
-    over any other connection they wait to be fetched and are moved on with `mark`."""
+    """Keep bytes that are to leave. Over an HTTP connection a worker of `queue` sends them after
+    commit, or the caller does with `send`; over any other connection they wait to be fetched and
+    are moved on with `mark`.
+    """
     row = Interchange.objects.create(
         organization_id=organization_id,
         direction=Direction.OUT,
@@ -261,11 +288,14 @@ def store_outbound(
 
 
 def next_control_number(organization_id: int, kind: str, *, count: int = 1) -> int:
-    """The first of `count` fresh numbers of a kind (ISA13, GS06, BHT03 …). Rolled back with its transaction, so no gap; never given twice."""
+    """The first of `count` fresh numbers of a kind (ISA13, GS06, BHT03 …). Rolled back with its
+    transaction, so no gap; never given twice.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {ControlCounter._meta.db_table} (organization_id, kind, value, created_at) VALUES (%s, %s, %s, now()) "  # noqa: S608
-            f"ON CONFLICT (organization_id, kind) DO UPDATE SET value = {ControlCounter._meta.db_table}.value + EXCLUDED.value "
+            "ON CONFLICT (organization_id, kind) DO UPDATE SET value ="
+            f" {ControlCounter._meta.db_table}.value + EXCLUDED.value "
             "RETURNING value",
             [organization_id, kind, count],
         )
@@ -291,7 +321,8 @@ def mark(
     old = interchange.status
     if status != old and status not in ALLOWED[old]:
         raise Refused(
-            f"An interchange that is {InterchangeStatus(old).label.lower()} cannot become {InterchangeStatus(status).label.lower()}.",
+            f"An interchange that is {InterchangeStatus(old).label.lower()} cannot become"
+            f" {InterchangeStatus(status).label.lower()}.",
             code="not_allowed",
         )
     changes: dict[str, Any] = {"status": status, "error": error[:500]}
@@ -309,18 +340,33 @@ def mark(
     if status in (InterchangeStatus.FAILED, InterchangeStatus.QUARANTINED):
         publish(FAILED, organization_id=organization_id, payload=keys, due_at=at)
         sentence = f"{interchange.kind} {InterchangeStatus(status).label.lower()}: {error}"
-        record_steps([Step(organization_id, FAILED, sentence, keys, old=old, new=status)], actor=actor, at=at)
-    elif had_error and status in (InterchangeStatus.PROCESSED, InterchangeStatus.SENT, InterchangeStatus.REFUSED):
+        record_steps(
+            [Step(organization_id, FAILED, sentence, keys, old=old, new=status)], actor=actor, at=at
+        )
+    elif had_error and status in (
+        InterchangeStatus.PROCESSED,
+        InterchangeStatus.SENT,
+        InterchangeStatus.REFUSED,
+    ):
         publish(RECOVERED, organization_id=organization_id, payload=keys, due_at=at)
         record_steps(
-            [Step(organization_id, RECOVERED, f"{interchange.kind} went through", keys, old=old, new=status)],
+            [
+                Step(
+                    organization_id,
+                    RECOVERED,
+                    f"{interchange.kind} went through",
+                    keys,
+                    old=old,
+                    new=status,
+                )
+            ],
             actor=actor,
             at=at,
         )
     return interchange
 
 
-# --- processing ------------------------------------------------------------------------------------------------------------------
+# --- processing -----------------------------------------------------------------------------------
 
 
 def process(interchange_ids: Iterable[int], *, actor: Actor, at: datetime | None = None) -> int:
@@ -345,9 +391,15 @@ BATCH = 100
 
 
 def _process_places(
-    organization_id: int, places: Sequence[tuple[str, int]], *, at: datetime | None, until: float | None = None
+    organization_id: int,
+    places: Sequence[tuple[str, int]],
+    *,
+    at: datetime | None,
+    until: float | None = None,
 ) -> int:
-    """Messages by (ordering key, id): fresh ones many at a time; what was tried before, or is disturbed, key by key."""
+    """Messages by (ordering key, id): fresh ones many at a time; what was tried before, or is
+    disturbed, key by key.
+    """
     done = 0
     for start in range(0, len(places), BATCH):
         if until is not None and time.monotonic() > until:
@@ -361,12 +413,14 @@ def _process_places(
     return done
 
 
-def _process_batch(organization_id: int, places: Sequence[tuple[str, int]], *, at: datetime | None) -> int:
-    """Process messages that nobody has tried yet in one transaction, each in its own savepoint; what they refresh is
-    refreshed once at its end.
+def _process_batch(
+    organization_id: int, places: Sequence[tuple[str, int]], *, at: datetime | None
+) -> int:
+    """Process messages that nobody has tried yet in one transaction, each in its own savepoint;
+    what they refresh is refreshed once at its end.
 
-    A message that is refused or cannot be read is marked so, and the others go on. Any other error leaves all of them as
-    they were: they are tried one by one then.
+    A message that is refused or cannot be read is marked so, and the others go on. Any other error
+    leaves all of them as they were: they are tried one by one then.
     """
     moment = at or timezone.now()
     actor = Actor.system("exchange", [organization_id])
@@ -380,17 +434,29 @@ def _process_batch(organization_id: int, places: Sequence[tuple[str, int]], *, a
         wanted = {pk: key for key, pk in places if lock(key, pk) in free}
         with scope(actor):
             stored = Interchange.objects.filter(
-                organization_id=organization_id, direction=Direction.IN, status=InterchangeStatus.STORED
+                organization_id=organization_id,
+                direction=Direction.IN,
+                status=InterchangeStatus.STORED,
             )
             keys = {key for key in wanted.values() if key}
             # what came earlier with the same key, or was tried before, goes first and alone
-            first = stored.filter(ordering_key__in=keys, pk__lt=max(wanted, default=0)).exclude(pk__in=wanted)
+            first = stored.filter(ordering_key__in=keys, pk__lt=max(wanted, default=0)).exclude(
+                pk__in=wanted
+            )
             tried = stored.filter(pk__in=wanted).exclude(attempts=0, due_at__isnull=True)
-            slow = {*first.values_list("ordering_key", flat=True), *tried.values_list("ordering_key", flat=True)} - {""}
-            rows = stored.filter(pk__in=wanted, attempts=0, due_at__isnull=True).exclude(ordering_key__in=slow)
+            slow = {
+                *first.values_list("ordering_key", flat=True),
+                *tried.values_list("ordering_key", flat=True),
+            } - {""}
+            rows = stored.filter(pk__in=wanted, attempts=0, due_at__isnull=True).exclude(
+                ordering_key__in=slow
+            )
             chosen = list(rows.order_by("id").values_list("id", flat=True))
-            # the try is counted before it is made, so that a message that kills its worker is counted too
-            Interchange.objects.filter(pk__in=chosen).update(attempts=1, due_at=moment + outbox.pause_after(1))
+            # the try is counted before it is made, so that a message that kills its worker is
+            # counted too
+            Interchange.objects.filter(pk__in=chosen).update(
+                attempts=1, due_at=moment + outbox.pause_after(1)
+            )
         if not chosen:
             return 0
         try:
@@ -400,11 +466,14 @@ def _process_batch(organization_id: int, places: Sequence[tuple[str, int]], *, a
             name = type(error).__name__
             log.warning("%s interchanges from %s: %s", len(chosen), chosen[0], name, exc_info=True)
             with scope(actor):
-                untouched = Interchange.objects.filter(pk__in=chosen, status=InterchangeStatus.STORED, attempts=1)
+                untouched = Interchange.objects.filter(
+                    pk__in=chosen, status=InterchangeStatus.STORED, attempts=1
+                )
                 if len(chosen) == 1:
                     untouched.update(error=outbox.reason_of(error)[:500])
                 else:
-                    # nobody knows whose fault it was: none of them has had its try, and each is tried alone now
+                    # nobody knows whose fault it was: none of them has had its try, and each is
+                    # tried alone now
                     untouched.update(attempts=0, due_at=None)
             return 0
 
@@ -426,13 +495,17 @@ def _apply_many(ids: Sequence[int], noted: Noted, *, actor: Actor, at: datetime)
 
 
 def _groups(rows: Sequence[Interchange]) -> list[list[Interchange]]:
-    """Rows of one kind together, as far as the order within each ordering key allows; kinds that are read one by one stay alone."""
+    """Rows of one kind together, as far as the order within each ordering key allows; kinds that
+    are read one by one stay alone.
+    """
     last: dict[str, tuple[int, str]] = {}
     layers: dict[tuple[int, str, int], list[Interchange]] = {}
     for row in rows:
         registration = _PROCESSORS.get(row.kind)
         single = 0 if registration is not None and registration.many is not None else row.pk
-        layer, kind = last.get(row.ordering_key, (0, row.kind)) if row.ordering_key else (0, row.kind)
+        layer, kind = (
+            last.get(row.ordering_key, (0, row.kind)) if row.ordering_key else (0, row.kind)
+        )
         if kind != row.kind:
             layer += 1
         if row.ordering_key:
@@ -442,7 +515,9 @@ def _groups(rows: Sequence[Interchange]) -> list[list[Interchange]]:
 
 
 def _apply_group(rows: Sequence[Interchange], noted: Noted, *, actor: Actor, at: datetime) -> bool:
-    """Rows of one kind by its reader of many; False, and nothing done, when one of them is refused."""
+    """Rows of one kind by its reader of many; False, and nothing done, when one of them is
+    refused.
+    """
     registration = _PROCESSORS[rows[0].kind]
     assert registration.many is not None
     place = noted.mark()
@@ -456,7 +531,9 @@ def _apply_group(rows: Sequence[Interchange], noted: Noted, *, actor: Actor, at:
     return True
 
 
-def _apply_each(rows: Sequence[Interchange], noted: Noted, *, actor: Actor, at: datetime) -> list[Interchange]:
+def _apply_each(
+    rows: Sequence[Interchange], noted: Noted, *, actor: Actor, at: datetime
+) -> list[Interchange]:
     """Each row in its own savepoint; returns those that went through, and marks the others."""
     good = []
     for row in rows:
@@ -464,7 +541,10 @@ def _apply_each(rows: Sequence[Interchange], noted: Noted, *, actor: Actor, at: 
         place = noted.mark()
         try:
             if registration is None:
-                raise Refused(f"No part of the product reads messages of the kind {row.kind}.", code="no_reader")
+                raise Refused(
+                    f"No part of the product reads messages of the kind {row.kind}.",
+                    code="no_reader",
+                )
             with transaction.atomic():
                 row.summary = dict(registration.handler(row, actor=actor, at=at) or {})
         except (ParseProblem, Refused, PermissionRefused) as problem:
@@ -477,7 +557,9 @@ def _apply_each(rows: Sequence[Interchange], noted: Noted, *, actor: Actor, at: 
     return good
 
 
-def _process_key(organization_id: int, key: str, pk: int, *, at: datetime | None, until: float | None = None) -> int:
+def _process_key(
+    organization_id: int, key: str, pk: int, *, at: datetime | None, until: float | None = None
+) -> int:
     """All waiting messages of one ordering key, oldest first; without a key the one message."""
     moment = at or timezone.now()
     actor = Actor.system("exchange", [organization_id])
@@ -488,7 +570,9 @@ def _process_key(organization_id: int, key: str, pk: int, *, at: datetime | None
 
     def work() -> int:
         done = 0
-        while (until is None or time.monotonic() < until) and _process_next(waiting, actor=actor, at=moment):
+        while (until is None or time.monotonic() < until) and _process_next(
+            waiting, actor=actor, at=moment
+        ):
             done += 1
         return done
 
@@ -503,7 +587,9 @@ def _process_key(organization_id: int, key: str, pk: int, *, at: datetime | None
 
 
 def _process_next(waiting: QuerySet[Interchange], *, actor: Actor, at: datetime) -> bool:
-    """Process the oldest of these messages. False when there is none, or while it rests after an error: what follows waits for it."""
+    """Process the oldest of these messages. False when there is none, or while it rests after an
+    error: what follows waits for it.
+    """
     with scope(actor):
         row = waiting.defer("content").first()
         if row is None or (row.due_at is not None and row.due_at > at):
@@ -517,9 +603,12 @@ def _process_next(waiting: QuerySet[Interchange], *, actor: Actor, at: datetime)
                 at=at,
             )
             return True
-        # the try is counted before it is made, so that a message that kills its worker is counted too
+        # the try is counted before it is made, so that a message that kills its worker is counted
+        # too
         pk, token = row.pk, row.attempts + 1
-        Interchange.objects.filter(pk=pk).update(attempts=token, due_at=at + outbox.pause_after(token))
+        Interchange.objects.filter(pk=pk).update(
+            attempts=token, due_at=at + outbox.pause_after(token)
+        )
     try:
         with scope(actor), together():
             found = waiting.select_related("connection").filter(pk=pk, attempts=token).first()
@@ -534,7 +623,13 @@ def _process_next(waiting: QuerySet[Interchange], *, actor: Actor, at: datetime)
             if rest is None:
                 return False
             if token >= TRIES:
-                mark(rest, status=InterchangeStatus.FAILED, error=outbox.reason_of(error), actor=actor, at=at)
+                mark(
+                    rest,
+                    status=InterchangeStatus.FAILED,
+                    error=outbox.reason_of(error),
+                    actor=actor,
+                    at=at,
+                )
                 return True
             Interchange.objects.filter(pk=pk).update(error=outbox.reason_of(error)[:500])
         return False
@@ -559,9 +654,11 @@ def _apply(row: Interchange, *, actor: Actor, at: datetime) -> None:
 
 @transaction.atomic
 def replay(interchange: Interchange, *, actor: Actor, at: datetime | None = None) -> Interchange:
-    """Put an inbound interchange back to be processed, or a failed outbound one back to be sent. Needs `exchange.replay`.
+    """Put an inbound interchange back to be processed, or a failed outbound one back to be sent.
+    Needs `exchange.replay`.
 
-    Effects are idempotent, so replaying what was processed changes nothing but what has been corrected since.
+    Effects are idempotent, so replaying what was processed changes nothing but what has been
+    corrected since.
     """
     actor.require("exchange.replay")
     if interchange.direction == Direction.OUT and interchange.status != InterchangeStatus.FAILED:
@@ -592,23 +689,38 @@ def replay(interchange: Interchange, *, actor: Actor, at: datetime | None = None
     return interchange
 
 
-# --- sending ---------------------------------------------------------------------------------------------------------------------
+# --- sending --------------------------------------------------------------------------------------
 
 
-def send(interchange: Interchange, *, actor: Actor, at: datetime | None = None) -> Interchange | None:
-    """Send an outbound interchange over its HTTP connection now. Returns the stored answer, or None when there was none.
+def send(
+    interchange: Interchange, *, actor: Actor, at: datetime | None = None
+) -> Interchange | None:
+    """Send an outbound interchange over its HTTP connection now. Returns the stored answer, or None
+    when there was none.
 
-    The status "sending" is committed before the first byte leaves, so call outside a transaction. When the outcome stays unknown the row
-    remains "sending" and is repeated with the same control number and Idempotency-Key, by which the receiver knows it (RELIABILITY R7).
-    The answer is an inbound interchange (`answer_to` this one) that its own processor reads; `process([answer.pk])` does so at once.
+    The status "sending" is committed before the first byte leaves, so call outside a transaction.
+    When the outcome stays unknown the row remains "sending" and is repeated with the same control
+    number and Idempotency-Key, by which the receiver knows it (RELIABILITY R7). The answer is an
+    inbound interchange (`answer_to` this one) that its own processor reads; `process([answer.pk])`
+    does so at once.
     """
     organization_id = interchange.organization_id
     own = Actor(
-        actor.name, actor.kind, frozenset([organization_id]), actor.permissions, actor.sites, actor.user_id, actor.roles
+        actor.name,
+        actor.kind,
+        frozenset([organization_id]),
+        actor.permissions,
+        actor.sites,
+        actor.user_id,
+        actor.roles,
     )
     moment = at or timezone.now()
     with scope(own):
-        row = Interchange.objects.select_for_update(of=("self",)).select_related("connection").get(pk=interchange.pk)
+        row = (
+            Interchange.objects.select_for_update(of=("self",))
+            .select_related("connection")
+            .get(pk=interchange.pk)
+        )
         if row.status == InterchangeStatus.SENT:
             return row.answers.order_by("id").first()
         if row.direction != Direction.OUT or row.status not in (
@@ -617,7 +729,11 @@ def send(interchange: Interchange, *, actor: Actor, at: datetime | None = None) 
             InterchangeStatus.FAILED,
         ):
             raise Refused("This interchange is not waiting to be sent.", code="not_allowed")
-        if row.connection is None or row.connection.kind != ConnectionKind.HTTP or not row.connection.active:
+        if (
+            row.connection is None
+            or row.connection.kind != ConnectionKind.HTTP
+            or not row.connection.active
+        ):
             mark(
                 row,
                 status=InterchangeStatus.FAILED,
@@ -645,7 +761,13 @@ def send(interchange: Interchange, *, actor: Actor, at: datetime | None = None) 
             return row.answers.order_by("id").first()
         if outcome.unknown:
             if row.attempts >= TRIES and row.status == InterchangeStatus.SENDING:
-                mark(row, status=InterchangeStatus.FAILED, error=outcome.sentence, actor=own, at=moment)
+                mark(
+                    row,
+                    status=InterchangeStatus.FAILED,
+                    error=outcome.sentence,
+                    actor=own,
+                    at=moment,
+                )
             else:
                 Interchange.objects.filter(pk=row.pk).update(error=outcome.sentence[:500])
             return None
@@ -676,13 +798,17 @@ def send(interchange: Interchange, *, actor: Actor, at: datetime | None = None) 
         return answer
 
 
-# --- everything that waits -------------------------------------------------------------------------------------------------------
+# --- everything that waits ------------------------------------------------------------------------
 
 
-def work(organization_id: int, queue: str, *, at: datetime | None = None, until: float | None = None) -> int:
-    """Do what waits for one organization in one queue: deliver events, process what came, send what is to leave.
+def work(
+    organization_id: int, queue: str, *, at: datetime | None = None, until: float | None = None
+) -> int:
+    """Do what waits for one organization in one queue: deliver events, process what came, send what
+    is to leave.
 
-    Returns the number of things done. `until` (monotonic seconds) ends early; the rest stays waiting.
+    Returns the number of things done. `until` (monotonic seconds) ends early; the rest stays
+    waiting.
     """
     waiting = _waiting(organization_id, at=at or timezone.now())
     return _work(organization_id, queue, waiting, at=at, until=until)
@@ -702,7 +828,9 @@ def _work(
         done += outbox.deliver_to(organization_id, names, at=moment, until=until)
     actor = Actor.system("exchange", [organization_id])
     due = Q(due_at__isnull=True) | Q(due_at__lte=moment)
-    rows = Interchange.objects.filter(due, organization_id=organization_id, queue=queue).order_by("id")
+    rows = Interchange.objects.filter(due, organization_id=organization_id, queue=queue).order_by(
+        "id"
+    )
     if (queue, "in") in waiting:
         with scope(actor):
             came = rows.filter(direction=Direction.IN, status=InterchangeStatus.STORED)
@@ -725,16 +853,18 @@ def _work(
 
 
 def _waiting(organization_id: int, *, at: datetime) -> dict[tuple[str, str], list[str]]:
-    """What is due for an organization: (queue, event | in | out) → subscribers (of events). One query."""
+    """What is due for an organization: (queue, event | in | out) → subscribers (of events). One
+    query.
+    """
     with scope(Actor.system("exchange", [organization_id])), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT DISTINCT queue, 'event', subscriber FROM exchange_outbox "
-            " WHERE organization_id = %(o)s AND delivered_at IS NULL AND parked_at IS NULL AND due_at <= %(at)s "
-            "UNION SELECT i.queue, i.direction, '' FROM exchange_interchange i "
-            "  LEFT JOIN exchange_connection c ON c.id = i.connection_id "
-            " WHERE i.organization_id = %(o)s AND (i.due_at IS NULL OR i.due_at <= %(at)s) "
-            "   AND (i.direction = 'in' AND i.status = 'stored' "
-            "        OR i.direction = 'out' AND i.status IN ('stored', 'sending') AND c.kind = 'http')",
+            "SELECT DISTINCT queue, 'event', subscriber FROM exchange_outbox  WHERE organization_id"
+            " = %(o)s AND delivered_at IS NULL AND parked_at IS NULL AND due_at <= %(at)s UNION"
+            " SELECT i.queue, i.direction, '' FROM exchange_interchange i   LEFT JOIN"
+            " exchange_connection c ON c.id = i.connection_id  WHERE i.organization_id = %(o)s AND"
+            " (i.due_at IS NULL OR i.due_at <= %(at)s)    AND (i.direction = 'in' AND i.status ="
+            " 'stored'         OR i.direction = 'out' AND i.status IN ('stored', 'sending') AND"
+            " c.kind = 'http')",
             {"o": organization_id, "at": at},
         )
         found: dict[tuple[str, str], list[str]] = {}
@@ -744,13 +874,19 @@ def _waiting(organization_id: int, *, at: datetime) -> dict[tuple[str, str], lis
 
 
 def drain(organization_ids: Iterable[int], *, at: datetime | None = None) -> int:
-    """Do everything that waits, here and now, until nothing does: the way without workers. Call outside a transaction."""
+    """Do everything that waits, here and now, until nothing does: the way without workers. Call
+    outside a transaction.
+    """
     total = 0
     for organization_id in organization_ids:
         while True:
             waiting = _waiting(organization_id, at=at or timezone.now())
-            queues = [queue for queue in WorkQueue.values if any(place == queue for place, _ in waiting)]
-            done = sum(_work(organization_id, queue, waiting, at=at, until=None) for queue in queues)
+            queues = [
+                queue for queue in WorkQueue.values if any(place == queue for place, _ in waiting)
+            ]
+            done = sum(
+                _work(organization_id, queue, waiting, at=at, until=None) for queue in queues
+            )
             if not done:
                 break
             total += done
@@ -763,7 +899,9 @@ def deliver(outbox_ids: Iterable[int], *, at: datetime | None = None) -> int:
     everyone = Actor.system("outbox", Organization.objects.values_list("id", flat=True))
     with scope(everyone):
         places = set(Outbox.objects.filter(pk__in=ids).values_list("organization_id", "queue"))
-    return sum(deliver_due(organization_id, queue=queue, at=at) for organization_id, queue in places)
+    return sum(
+        deliver_due(organization_id, queue=queue, at=at) for organization_id, queue in places
+    )
 
 
 __all__ = [

@@ -5,7 +5,8 @@
 
     post_remittance.delay(organization_id, remittance_id)
 
-A task is a wake-up call that may come twice or never: what must not be lost stands in a table first (outbox, interchange, job run).
+A task is a wake-up call that may come twice or never: what must not be lost stands in a table first
+(outbox, interchange, job run).
 """
 
 from __future__ import annotations
@@ -38,12 +39,19 @@ BEAT: dict[str, dict[str, Any]] = {
         "schedule": 15.0,
         "options": {"queue": "realtime", "expires": 15},
     },
-    "exchange-purge": {"task": "rcm.exchange.tasks.purge", "schedule": 6 * 3600.0, "options": {"queue": "batch"}},
+    "exchange-purge": {
+        "task": "rcm.exchange.tasks.purge",
+        "schedule": 6 * 3600.0,
+        "options": {"queue": "batch"},
+    },
 }
 
 
-def scoped_task(*, queue: str, own_transactions: bool = False) -> Callable[[Callable[..., Any]], Any]:
-    """A Celery task `(organization_id, …ids)` whose function `(…ids, *, actor)` runs in that organization's scope and one transaction.
+def scoped_task(
+    *, queue: str, own_transactions: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
+    """A Celery task `(organization_id, …ids)` whose function `(…ids, *, actor)` runs in that
+    organization's scope and one transaction.
 
     With `own_transactions` the function opens its scopes itself: for work that commits in steps.
     """
@@ -75,7 +83,9 @@ def work(organization_id: int, queue: str) -> None:
 
 @shared_task(name="rcm.exchange.tasks.reconcile")
 def reconcile() -> int:
-    """Find what waits although its wake-up call was lost, and call again. Returns the number of places called."""
+    """Find what waits although its wake-up call was lost, and call again. Returns the number of
+    places called.
+    """
     places = waiting_places()
     for organization_id, queue in places:
         outbox.wake(organization_id, queue)
@@ -87,10 +97,10 @@ def waiting_places() -> list[tuple[int, str]]:
     now = timezone.now()
     with scope(_everywhere()), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT DISTINCT organization_id, queue FROM exchange_outbox "
-            " WHERE delivered_at IS NULL AND parked_at IS NULL AND due_at <= %s "
-            "UNION SELECT DISTINCT organization_id, queue FROM exchange_interchange "
-            " WHERE status IN ('stored', 'sending') AND (due_at <= %s OR due_at IS NULL AND created_at <= %s)",
+            "SELECT DISTINCT organization_id, queue FROM exchange_outbox  WHERE delivered_at IS"
+            " NULL AND parked_at IS NULL AND due_at <= %s UNION SELECT DISTINCT organization_id,"
+            " queue FROM exchange_interchange  WHERE status IN ('stored', 'sending') AND (due_at <="
+            " %s OR due_at IS NULL AND created_at <= %s)",
             [now, now, now - GRACE],
         )
         return sorted((row[0], row[1]) for row in cursor.fetchall())

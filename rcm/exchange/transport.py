@@ -1,7 +1,9 @@
-"""Bytes out over HTTP, and what came back: bounded in time and size, to public addresses only, without redirects (RELIABILITY S10, R7).
+"""Bytes out over HTTP, and what came back: bounded in time and size, to public addresses only,
+without redirects (RELIABILITY S10, R7).
 
-The address is judged at the moment of the connection and that very address is connected to, so that a name that changes its mind between
-the check and the call gains nothing. Hosts of `EXCHANGE_TRUSTED_HOSTS` ("host:port", in the demo the payer simulator) are exempt.
+The address is judged at the moment of the connection and that very address is connected to, so that
+a name that changes its mind between the check and the call gains nothing. Hosts of
+`EXCHANGE_TRUSTED_HOSTS` ("host:port", in the demo the payer simulator) are exempt.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ PATIENCE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`accepted`: the receiver has it. `unknown`: nobody can say yet, ask again. Neither: it was refused, the sentence says how."""
+    """`accepted`: the receiver has it. `unknown`: nobody can say yet, ask again. Neither: it was
+    refused, the sentence says how.
+    """
 
     accepted: bool = False
     unknown: bool = False
@@ -60,7 +64,9 @@ def trusted_hosts() -> frozenset[str]:
 
 
 def check_url(url: str) -> None:
-    """Raise Forbidden unless the URL may be called: https (http for trusted hosts), a host, no user name inside."""
+    """Raise Forbidden unless the URL may be called: https (http for trusted hosts), a host, no user
+    name inside.
+    """
     try:
         parts = urlsplit(url)
         netloc, host = parts.netloc.lower(), parts.hostname
@@ -78,9 +84,13 @@ def check_url(url: str) -> None:
 
 
 def public_address(host: str, port: int) -> str:
-    """Resolve a host to one address that is public, or raise Forbidden. Every address of the name must be public."""
+    """Resolve a host to one address that is public, or raise Forbidden. Every address of the name
+    must be public.
+    """
     try:
-        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        found = [
+            str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        ]
     except OSError:
         raise httpcore.ConnectError("the name does not resolve") from None
     for text in found:
@@ -116,9 +126,14 @@ class _Stream(httpcore.NetworkStream):
         self._inner.close()
 
     def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, self._left(timeout)), self._deadline)
+        return _Stream(
+            self._inner.start_tls(ssl_context, server_hostname, self._left(timeout)), self._deadline
+        )
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
@@ -147,7 +162,9 @@ class _Network(httpcore.SyncBackend):
 
 
 def post(row: Interchange) -> Outcome:
-    """Post one interchange to its connection's URL. The Idempotency-Key is the row's public id on every try."""
+    """Post one interchange to its connection's URL. The Idempotency-Key is the row's public id on
+    every try.
+    """
     connection = row.connection
     assert connection is not None
     headers = {
@@ -163,15 +180,21 @@ def post(row: Interchange) -> Outcome:
     except Forbidden as problem:
         return Outcome(sentence=str(problem))
     deadline = time.monotonic() + SECONDS
-    pool = httpcore.ConnectionPool(ssl_context=tls(), network_backend=_Network(deadline), max_connections=1)
+    pool = httpcore.ConnectionPool(
+        ssl_context=tls(), network_backend=_Network(deadline), max_connections=1
+    )
     transport = httpx.HTTPTransport(trust_env=False, verify=tls())
     transport._pool = pool
     timeout = httpx.Timeout(SECONDS, connect=CONNECT_SECONDS)
     body = bytearray()
     try:
         with (
-            httpx.Client(transport=transport, timeout=timeout, follow_redirects=False, trust_env=False) as client,
-            client.stream("POST", connection.url, content=bytes(row.content), headers=headers) as response,
+            httpx.Client(
+                transport=transport, timeout=timeout, follow_redirects=False, trust_env=False
+            ) as client,
+            client.stream(
+                "POST", connection.url, content=bytes(row.content), headers=headers
+            ) as response,
         ):
             status, media_type = response.status_code, response.headers.get("content-type", "")
             for chunk in response.iter_raw():
@@ -180,22 +203,41 @@ def post(row: Interchange) -> Outcome:
                     return Outcome(
                         unknown=True,
                         status=status,
-                        sentence=f"{connection.name} answered with more than 1 MB; the answer was cut off.",
+                        sentence=(
+                            f"{connection.name} answered with more than 1 MB; the answer was cut"
+                            " off."
+                        ),
                     )
                 if time.monotonic() > deadline:
-                    return Outcome(unknown=True, status=status, sentence=f"{connection.name} answered too slowly.")
+                    return Outcome(
+                        unknown=True,
+                        status=status,
+                        sentence=f"{connection.name} answered too slowly.",
+                    )
     except Forbidden as problem:
         return Outcome(sentence=str(problem))
     except httpx.ConnectError:
         return Outcome(unknown=True, sentence=f"{connection.name} cannot be reached.")
     except httpx.TimeoutException:
-        return Outcome(unknown=True, sentence=f"{connection.name} did not answer within {SECONDS:.0f} seconds.")
+        return Outcome(
+            unknown=True, sentence=f"{connection.name} did not answer within {SECONDS:.0f} seconds."
+        )
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        return Outcome(unknown=True, sentence=f"The connection to {connection.name} broke ({type(error).__name__}).")
+        return Outcome(
+            unknown=True,
+            sentence=f"The connection to {connection.name} broke ({type(error).__name__}).",
+        )
     if 200 <= status < 300:
-        return Outcome(accepted=True, status=status, body=bytes(body), media_type=media_type.split(";")[0].strip()[:60])
+        return Outcome(
+            accepted=True,
+            status=status,
+            body=bytes(body),
+            media_type=media_type.split(";")[0].strip()[:60],
+        )
     if status in (408, 409, 425, 429) or status >= 500:
         return Outcome(
-            unknown=True, status=status, sentence=f"{connection.name} answered with status {status}; it is asked again."
+            unknown=True,
+            status=status,
+            sentence=f"{connection.name} answered with status {status}; it is asked again.",
         )
     return Outcome(status=status, sentence=f"{connection.name} refused it with status {status}.")

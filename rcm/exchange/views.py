@@ -1,4 +1,6 @@
-"""Screens of the exchange: interchange browser, one interchange as received, connections, upload, backlog."""
+"""Screens of the exchange: interchange browser, one interchange as received, connections, upload,
+backlog.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,13 @@ def status_tag(row: Interchange) -> tuple[str, str]:
 
 
 def partner(row: Interchange) -> str:
-    return row.connection.name if row.connection else "By hand or API" if row.direction == Direction.IN else "None"
+    return (
+        row.connection.name
+        if row.connection
+        else "By hand or API"
+        if row.direction == Direction.IN
+        else "None"
+    )
 
 
 def size_words(count: int) -> str:
@@ -76,14 +84,22 @@ def actions_of(row: Interchange, actor: Actor) -> list[parts.Action]:
     )
     if not movable:
         return []
-    reason = "" if actor.can("exchange.replay") else "A manager, biller or administrator may do this."
+    reason = (
+        "" if actor.can("exchange.replay") else "A manager, biller or administrator may do this."
+    )
     url = reverse("exchange:replay", args=[row.public_id])
-    return [parts.Action(label, url, method="post", primary=row.status in health.STOPPED, disabled_reason=reason)]
+    return [
+        parts.Action(
+            label, url, method="post", primary=row.status in health.STOPPED, disabled_reason=reason
+        )
+    ]
 
 
 def interchange_panel(request: HttpRequest, pk: str) -> str | None:
     rows = (
-        Interchange.objects.visible_to(actor_of(request)).defer("content").select_related("connection", "organization")
+        Interchange.objects.visible_to(actor_of(request))
+        .defer("content")
+        .select_related("connection", "organization")
     )
     row = rows.filter(pk=pk).first() if pk.isdecimal() else None
     if row is None:
@@ -106,11 +122,23 @@ INTERCHANGES = ListPage(
     noun=("interchange", "interchanges"),
     columns=(
         Column(
-            "kind", "Kind", "kind", kind="strong", width="id", link=True, second=lambda r: r.get_direction_display()
+            "kind",
+            "Kind",
+            "kind",
+            kind="strong",
+            width="id",
+            link=True,
+            second=lambda r: r.get_direction_display(),
         ),
         Column("received", "When", "received_at", kind="moment", width="moment"),
         Column("partner", "Partner", partner, width="payer", second="organization.name"),
-        Column("control", "Control number", "control_number", kind="code", second=lambda r: r.error or r.file_name),
+        Column(
+            "control",
+            "Control number",
+            "control_number",
+            kind="code",
+            second=lambda r: r.error or r.file_name,
+        ),
         Column(
             "size",
             "Size",
@@ -135,9 +163,14 @@ INTERCHANGES = ListPage(
     panel_label="Interchange",
     open_first=False,
     row_label=lambda r: f"{r.kind} {r.control_number}",
-    empty="Nothing was sent or received that fits. What arrives by MLLP, DICOM, HTTP or upload stands here first.",
+    empty=(
+        "Nothing was sent or received that fits. What arrives by MLLP, DICOM, HTTP or upload stands"
+        " here first."
+    ),
     actions=lambda request: (
-        [parts.Action("Upload a file", reverse("exchange:upload"), key="n")] if may_upload(actor_of(request)) else []
+        [parts.Action("Upload a file", reverse("exchange:upload"), key="n")]
+        if may_upload(actor_of(request))
+        else []
     ),
 )
 
@@ -147,13 +180,17 @@ INTERCHANGES = ListPage(
 def interchanges(request: HttpRequest) -> HttpResponseBase:
     """The interchange browser."""
     rows = (
-        Interchange.objects.visible_to(actor_of(request)).select_related("connection", "organization").defer("content")
+        Interchange.objects.visible_to(actor_of(request))
+        .select_related("connection", "organization")
+        .defer("content")
     )
     return INTERCHANGES.respond(request, rows)
 
 
 def raw_of(row: Interchange) -> list[parts.RawLine]:
-    """The content as numbered lines: X12 and HL7 by segment, DICOM as its elements, anything else as text."""
+    """The content as numbered lines: X12 and HL7 by segment, DICOM as its elements, anything else
+    as text.
+    """
     content = bytes(row.content)
     if content[128:132] == b"DICM":
         try:
@@ -167,13 +204,15 @@ def raw_of(row: Interchange) -> list[parts.RawLine]:
         except ParseProblem:
             return parts.raw_lines(head.decode("latin-1"), separator="\r")
     text = head.decode("utf-8", "replace").lstrip("\ufeff \r\n")
-    return parts.raw_lines(text) if text.startswith("ISA") else parts.raw_lines(text, separator="\r")
+    return (
+        parts.raw_lines(text) if text.startswith("ISA") else parts.raw_lines(text, separator="\r")
+    )
 
 
 def timeline(row: Interchange) -> list[parts.Event]:
-    events = AuditEvent.objects.filter(organization_id=row.organization_id, interchange_id=row.pk).order_by(
-        "-at", "-id"
-    )[:100]
+    events = AuditEvent.objects.filter(
+        organization_id=row.organization_id, interchange_id=row.pk
+    ).order_by("-at", "-id")[:100]
     return [parts.Event(e.at, e.sentence, e.who, kind=e.verb, machine=e.by_machine) for e in events]
 
 
@@ -182,7 +221,9 @@ def timeline(row: Interchange) -> list[parts.Event]:
 def interchange(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One interchange with its raw content; the reading is recorded."""
     actor = actor_of(request)
-    rows = Interchange.objects.visible_to(actor).select_related("connection", "organization", "answer_to")
+    rows = Interchange.objects.visible_to(actor).select_related(
+        "connection", "organization", "answer_to"
+    )
     row = found(rows, public_id=public_id)
     _seen(row, actor, "Read")
     context = {
@@ -216,7 +257,14 @@ def content(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 def _seen(row: Interchange, actor: Actor, what: str) -> None:
     record_steps(
-        [Step(row.organization_id, "interchange.read", f"{what} by {actor.name}", {"interchange_id": row.pk})],
+        [
+            Step(
+                row.organization_id,
+                "interchange.read",
+                f"{what} by {actor.name}",
+                {"interchange_id": row.pk},
+            )
+        ],
         actor=actor,
     )
 
@@ -225,7 +273,9 @@ def _seen(row: Interchange, actor: Actor, what: str) -> None:
 @may("exchange.replay")
 def replay(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Process or send an interchange again."""
-    row = found(Interchange.objects.visible_to(actor_of(request)).defer("content"), public_id=public_id)
+    row = found(
+        Interchange.objects.visible_to(actor_of(request)).defer("content"), public_id=public_id
+    )
     try:
         services.replay(row, actor=actor_of(request))
     except Refused as refusal:
@@ -242,11 +292,15 @@ def may_upload(actor: Actor) -> bool:
 @require_http_methods(["GET", "POST"])
 @may("exchange.view")
 def upload(request: HttpRequest) -> HttpResponseBase:
-    """Take a file from a person: refused with a sentence, or stored as it is and processed by the workers."""
+    """Take a file from a person: refused with a sentence, or stored as it is and processed by the
+    workers.
+    """
     actor = actor_of(request)
     if not may_upload(actor):
         raise PermissionDenied
-    form = UploadForm(request.POST or None, request.FILES or None, organizations=actor.organizations)
+    form = UploadForm(
+        request.POST or None, request.FILES or None, organizations=actor.organizations
+    )
     if request.method == "POST" and form.is_valid():
         try:
             row, fresh = services.store_inbound(
@@ -269,7 +323,10 @@ def upload(request: HttpRequest) -> HttpResponseBase:
             return redirect("exchange:interchange", public_id=row.public_id)
     context = {
         "title": "Upload a file",
-        "text": "The file is kept byte for byte before it is read. The same file twice has the effect of once.",
+        "text": (
+            "The file is kept byte for byte before it is read. The same file twice has the effect"
+            " of once."
+        ),
         "form": form,
         "verb": "Upload",
         "back_url": reverse("exchange:interchanges"),
@@ -282,7 +339,9 @@ def upload(request: HttpRequest) -> HttpResponseBase:
 @may("exchange.view")
 def connections(request: HttpRequest) -> HttpResponseBase:
     """Partners: how each is reached, and when it was last heard."""
-    return render(request, "exchange/connections.html", {"rows": health.partners(actor_of(request))[:500]})
+    return render(
+        request, "exchange/connections.html", {"rows": health.partners(actor_of(request))[:500]}
+    )
 
 
 @require_GET
@@ -309,6 +368,8 @@ def backlog(request: HttpRequest) -> HttpResponseBase:
 def retry(request: HttpRequest) -> HttpResponseBase:
     """Try parked events again: the picked ones."""
     picked: Iterable[Any] = request.POST.getlist("pick")
-    count = services.retry_parked([int(p) for p in picked if p.isdecimal()], actor=actor_of(request))
+    count = services.retry_parked(
+        [int(p) for p in picked if p.isdecimal()], actor=actor_of(request)
+    )
     messages.success(request, f"{fmt.plural(count, 'event')} put back; taken up in a moment.")
     return redirect("exchange:backlog")

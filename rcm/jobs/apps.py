@@ -13,5 +13,12 @@ class JobsConfig(AppConfig):
         from rcm.web import nav
 
         nav.register(
-            nav.Entry("System", "Jobs", "jobs:runs", "jobs.view", order=20, words="batch runs progress errors")
+            nav.Entry(
+                "System",
+                "Jobs",
+                "jobs:runs",
+                "jobs.view",
+                order=20,
+                words="batch runs progress errors",
+            )
         )

@@ -1,4 +1,6 @@
-"""Kinds of batch that can be started again from their page: each phase names, in its apps.py, how its kind is sent to the workers."""
+"""Kinds of batch that can be started again from their page: each phase names, in its apps.py, how
+its kind is sent to the workers.
+"""
 
 from __future__ import annotations
 

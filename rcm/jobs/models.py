@@ -16,7 +16,9 @@ class JobStatus(models.TextChoices):
 
 
 class JobRun(TenantModel):
-    """One run of one kind of batch. `token` fences it: a worker that wakes late with an older token writes nothing (M4)."""
+    """One run of one kind of batch. `token` fences it: a worker that wakes late with an older token
+    writes nothing (M4).
+    """
 
     audited = False
 
@@ -34,7 +36,9 @@ class JobRun(TenantModel):
     ended_at = models.DateTimeField(null=True)
     actor_name = models.CharField(max_length=120)
     user_id = models.BigIntegerField(null=True)
-    rerun_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="reruns")
+    rerun_of = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, related_name="reruns"
+    )
 
     class Meta:
         indexes = [

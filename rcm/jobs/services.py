@@ -1,7 +1,9 @@
-"""Doors of the jobs room: start, claim with a fencing token, progress, errors, finish, rerun (RELIABILITY M4).
+"""Doors of the jobs room: start, claim with a fencing token, progress, errors, finish, rerun
+(RELIABILITY M4).
 
-A worker takes a run with `claim`; its token fences every later write: a second worker that was given the run after a lost heartbeat makes
-the first one's writes fail. Progress is written at most every second and in a transaction of its own when the caller is not in one.
+A worker takes a run with `claim`; its token fences every later write: a second worker that was
+given the run after a lost heartbeat makes the first one's writes fail. Progress is written at most
+every second and in a transaction of its own when the caller is not in one.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def run_create(
 
 @transaction.atomic
 def run_claim(run_id: int, *, at: datetime | None = None) -> JobRun | None:
-    """Take a queued run, or one whose worker has gone silent. None when it is done or in other hands."""
+    """Take a queued run, or one whose worker has gone silent. None when it is done or in other
+    hands.
+    """
     at = at or timezone.now()
     free = Q(status=JobStatus.QUEUED) | Q(status=JobStatus.RUNNING, lease_until__lt=at)
     updated = JobRun.objects.filter(free, pk=run_id).update(
@@ -59,11 +63,19 @@ def run_claim(run_id: int, *, at: datetime | None = None) -> JobRun | None:
 def run_progress(
     run: JobRun, *, done: int, failed: int = 0, total: int | None = None, at: datetime | None = None
 ) -> None:
-    """Write progress and renew the lease. Raises Conflict when the run was given to another worker or cancelled."""
-    changes: dict[str, Any] = {"done": done, "failed": failed, "lease_until": (at or timezone.now()) + LEASE}
+    """Write progress and renew the lease. Raises Conflict when the run was given to another worker
+    or cancelled.
+    """
+    changes: dict[str, Any] = {
+        "done": done,
+        "failed": failed,
+        "lease_until": (at or timezone.now()) + LEASE,
+    }
     if total is not None:
         changes["total"] = total
-    if not JobRun.objects.filter(pk=run.pk, token=run.token, status=JobStatus.RUNNING).update(**changes):
+    if not JobRun.objects.filter(pk=run.pk, token=run.token, status=JobStatus.RUNNING).update(
+        **changes
+    ):
         raise Conflict("This run was cancelled or taken over by another worker.", code="fenced")
 
 
@@ -77,7 +89,10 @@ def run_finish(
     at: datetime | None = None,
 ) -> None:
     """End a run with its result and the list of what could not be done (subject, sentence)."""
-    rows = [JobError(organization_id=run.organization_id, run=run, subject=s[:60], sentence=t[:300]) for s, t in errors]
+    rows = [
+        JobError(organization_id=run.organization_id, run=run, subject=s[:60], sentence=t[:300])
+        for s, t in errors
+    ]
     updated = JobRun.objects.filter(pk=run.pk, token=run.token, status=JobStatus.RUNNING).update(
         status=JobStatus.FAILED if failed else JobStatus.DONE,
         ended_at=at or timezone.now(),

@@ -1,4 +1,6 @@
-"""Screens of the batches: what runs, how far it is, what could not be done, start again, stop (FEATURES L8)."""
+"""Screens of the batches: what runs, how far it is, what could not be done, start again, stop
+(FEATURES L8).
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,11 @@ def tag_of(run: JobRun) -> tuple[str, str]:
     """The state in a word with its tone; a finished run with errors says so."""
     if run.status == JobStatus.DONE and run.failed:
         return ("Done with errors", "warn")
-    if run.status == JobStatus.RUNNING and run.lease_until is not None and run.lease_until < timezone.now():
+    if (
+        run.status == JobStatus.RUNNING
+        and run.lease_until is not None
+        and run.lease_until < timezone.now()
+    ):
         return ("Silent, will be taken over", "warn")
     return (run.get_status_display(), TONES[JobStatus(run.status)])
 
@@ -59,11 +65,24 @@ RUNS = ListPage(
     title="Jobs",
     noun=("run", "runs"),
     columns=(
-        Column("title", "Run", "title", link=True, second=lambda r: r.kind.replace("_", " "), width=""),
+        Column(
+            "title", "Run", "title", link=True, second=lambda r: r.kind.replace("_", " "), width=""
+        ),
         Column("status", "State", tag_of, kind="tag", width="tag"),
-        Column("done", "Done", lambda r: f"{r.done:,} of {r.total:,}" if r.total else f"{r.done:,}", width="money"),
+        Column(
+            "done",
+            "Done",
+            lambda r: f"{r.done:,} of {r.total:,}" if r.total else f"{r.done:,}",
+            width="money",
+        ),
         Column("failed", "Errors", lambda r: r.failed or None, kind="number", width="num"),
-        Column("started", "Started", lambda r: fmt.moment(r.started_at or r.created_at), second=took, width="moment"),
+        Column(
+            "started",
+            "Started",
+            lambda r: fmt.moment(r.started_at or r.created_at),
+            second=took,
+            width="moment",
+        ),
         Column("by", "By", "actor_name", width="payer"),
     ),
     orders=(Order("recent", "start, newest first", ("-pk",)),),
@@ -94,7 +113,13 @@ def progress_of(run: JobRun) -> parts.Progress:
         left = (timezone.now() - run.started_at) * ((run.total - run.done) / run.done)
         message = f"about {max(int(left / timedelta(minutes=1)), 0) + 1} min left"
     return parts.Progress(
-        run.title, run.done, run.total, finished, run.failed, reverse("jobs:progress", args=[run.public_id]), message
+        run.title,
+        run.done,
+        run.total,
+        finished,
+        run.failed,
+        reverse("jobs:progress", args=[run.public_id]),
+        message,
     )
 
 
@@ -105,13 +130,19 @@ def run(request: HttpRequest, public_id: str) -> HttpResponseBase:
     actor = _actor(request)
     row = found(JobRun.objects.visible_to(actor).select_related("rerun_of"), public_id=public_id)
     try:
-        errors = keyset.page(row.errors.all(), ("pk",), cursor=request.GET.get("cursor", ""), size=50)
+        errors = keyset.page(
+            row.errors.all(), ("pk",), cursor=request.GET.get("cursor", ""), size=50
+        )
     except keyset.BadCursor:
         errors = keyset.page(row.errors.all(), ("pk",), size=50)
     may_run = actor.can("jobs.run")
     actions: list[parts.Action] = []
     if may_run and row.status in OPEN:
-        actions.append(parts.Action("Cancel", reverse("jobs:cancel", args=[row.public_id]), method="post", danger=True))
+        actions.append(
+            parts.Action(
+                "Cancel", reverse("jobs:cancel", args=[row.public_id]), method="post", danger=True
+            )
+        )
     if may_run and row.status not in OPEN:
         reason = "" if kinds.can_rerun(row.kind) else "Started from its own page"
         actions.append(
@@ -132,8 +163,12 @@ def run(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "took": took(row),
             "job": progress_of(row),
             "errors": errors,
-            "result": [(k.replace("_", " ").capitalize(), _plain(v)) for k, v in row.result.items()],
-            "params": [(k.replace("_", " ").capitalize(), _plain(v)) for k, v in row.params.items()],
+            "result": [
+                (k.replace("_", " ").capitalize(), _plain(v)) for k, v in row.result.items()
+            ],
+            "params": [
+                (k.replace("_", " ").capitalize(), _plain(v)) for k, v in row.params.items()
+            ],
             "reruns": row.reruns.order_by("-pk")[:10],
             "actions": actions,
             "crumbs": [parts.Crumb("Jobs", reverse("jobs:runs"))],
@@ -153,7 +188,9 @@ def _plain(value: Any) -> str:
 @require_safe
 @may("jobs.view")
 def progress(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    """The progress component alone; when the run has ended, the page is asked to draw itself anew."""
+    """The progress component alone; when the run has ended, the page is asked to draw itself
+    anew.
+    """
     row = found(JobRun.objects.visible_to(_actor(request)), public_id=public_id)
     if not request.headers.get("HX-Request"):
         return redirect("jobs:run", public_id=row.public_id)

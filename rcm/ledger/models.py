@@ -1,11 +1,14 @@
 """The money of the whole house, double entry (invariants 1 and 2).
 
-Every movement is a transaction whose entries sum to zero; debit positive, credit negative, Decimal with two places. Nothing is
-changed or deleted: a correction is a counter-transaction (`reverses`). The database repeats each rule: a deferred constraint trigger
-for the zero sum, refused UPDATE/DELETE, a unique effect key, and `Balance` kept by trigger from the entries alone (proven by `prove`).
+Every movement is a transaction whose entries sum to zero; debit positive, credit negative, Decimal
+with two places. Nothing is changed or deleted: a correction is a counter-transaction (`reverses`).
+The database repeats each rule: a deferred constraint trigger for the zero sum, refused
+UPDATE/DELETE, a unique effect key, and `Balance` kept by trigger from the entries alone (proven by
+`prove`).
 
-Signs: a charge of 100 debits AR_INSURANCE +100 and credits REVENUE −100. A payment of 80 credits AR_INSURANCE −80, debits CASH +80.
-A charge's open balance is the sum of its AR entries. This room knows no phase: charge, claim, patient, payer are plain keys.
+Signs: a charge of 100 debits AR_INSURANCE +100 and credits REVENUE −100. A payment of 80 credits
+AR_INSURANCE −80, debits CASH +80. A charge's open balance is the sum of its AR entries. This room
+knows no phase: charge, claim, patient, payer are plain keys.
 """
 
 from __future__ import annotations
@@ -43,26 +46,38 @@ class LedgerTransaction(TenantModel):
 
     kind = models.CharField(max_length=40)
     effect_key = models.CharField(max_length=200)
-    effective_on = models.DateField(help_text="Business date: deposit date, date of service, decision date")
+    effective_on = models.DateField(
+        help_text="Business date: deposit date, date of service, decision date"
+    )
     description = models.CharField(max_length=200)
     actor_name = models.CharField(max_length=120)
     user_id = models.BigIntegerField(null=True)
     source_type = models.CharField(max_length=40, blank=True)
     source_id = models.BigIntegerField(null=True)
-    reverses = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="reversed_by")
+    reverses = models.OneToOneField(
+        "self", on_delete=models.PROTECT, null=True, related_name="reversed_by"
+    )
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "effect_key"], name="one_effect")]
-        indexes = [models.Index(fields=["organization", "source_type", "source_id"], name="ledger_source")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "effect_key"], name="one_effect")
+        ]
+        indexes = [
+            models.Index(fields=["organization", "source_type", "source_id"], name="ledger_source")
+        ]
 
 
 class LedgerEntry(TenantModel):
-    """One leg. Keys name what the money belongs to; any may be empty (a PLB belongs to no claim)."""
+    """One leg. Keys name what the money belongs to; any may be empty (a PLB belongs to no
+    claim).
+    """
 
     append_only = True
     public_id = None  # type: ignore[assignment]
 
-    transaction = models.ForeignKey(LedgerTransaction, on_delete=models.PROTECT, related_name="entries")
+    transaction = models.ForeignKey(
+        LedgerTransaction, on_delete=models.PROTECT, related_name="entries"
+    )
     account = models.CharField(max_length=20, choices=Account.choices)
     amount = models.DecimalField(max_digits=12, decimal_places=2)
     effective_on = models.DateField()
@@ -71,29 +86,47 @@ class LedgerEntry(TenantModel):
     patient_id = models.BigIntegerField(null=True)
     payer_id = models.BigIntegerField(null=True)
     remittance_id = models.BigIntegerField(null=True)
-    reason = models.CharField(max_length=12, blank=True, help_text="Group and reason code such as CO-45")
+    reason = models.CharField(
+        max_length=12, blank=True, help_text="Group and reason code such as CO-45"
+    )
 
     class Meta:
         constraints = [models.CheckConstraint(condition=~models.Q(amount=0), name="entry_not_zero")]
         indexes = [
             models.Index(fields=["transaction"], name="entry_transaction"),
-            models.Index(fields=["charge_id", "account"], name="entry_charge", include=["amount", "effective_on"]),
-            models.Index(fields=["claim_id", "account"], name="entry_claim", include=["amount"]),
-            models.Index(fields=["patient_id", "account"], name="entry_patient", include=["amount"]),
-            models.Index(fields=["organization", "account", "effective_on"], name="entry_account", include=["amount"]),
             models.Index(
-                fields=["remittance_id"], name="entry_remittance", condition=models.Q(remittance_id__isnull=False)
+                fields=["charge_id", "account"],
+                name="entry_charge",
+                include=["amount", "effective_on"],
+            ),
+            models.Index(fields=["claim_id", "account"], name="entry_claim", include=["amount"]),
+            models.Index(
+                fields=["patient_id", "account"], name="entry_patient", include=["amount"]
+            ),
+            models.Index(
+                fields=["organization", "account", "effective_on"],
+                name="entry_account",
+                include=["amount"],
+            ),
+            models.Index(
+                fields=["remittance_id"],
+                name="entry_remittance",
+                condition=models.Q(remittance_id__isnull=False),
             ),
         ]
 
 
 class Balance(QuietModel):
-    """Cached open balance of one charge, written only by the trigger on LedgerEntry; `prove` compares it with the entries."""
+    """Cached open balance of one charge, written only by the trigger on LedgerEntry; `prove`
+    compares it with the entries.
+    """
 
     audited = False
 
     charge_id = models.BigIntegerField(primary_key=True)
-    organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="+")
+    organization = models.ForeignKey(
+        "accounts.Organization", on_delete=models.PROTECT, related_name="+"
+    )
     insurance = models.DecimalField(max_digits=12, decimal_places=2, default=0)
     patient = models.DecimalField(max_digits=12, decimal_places=2, default=0)
 

@@ -1,7 +1,8 @@
 """Doors of the ledger: post, reverse, balances at any date.
 
-`post` writes many transactions at once in the caller's transaction. Each carries an effect key; a key that stands already is skipped,
-so a repeated file, message or click posts nothing twice. The database checks the zero sum again at commit.
+`post` writes many transactions at once in the caller's transaction. Each carries an effect key; a
+key that stands already is skipped, so a repeated file, message or click posts nothing twice. The
+database checks the zero sum again at commit.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class Posting:
 
 @transaction.atomic
 def post(postings: Iterable[Posting], *, actor: Actor) -> list[LedgerTransaction]:
-    """Post transactions whose effect keys are new; return those written. Raises Unbalanced before anything is written."""
+    """Post transactions whose effect keys are new; return those written. Raises Unbalanced before
+    anything is written.
+    """
     wanted: dict[tuple[int, str], Posting] = {}
     for p in postings:
         legs = [leg for leg in p.legs if leg.amount != ZERO]
@@ -93,7 +96,8 @@ def post(postings: Iterable[Posting], *, actor: Actor) -> list[LedgerTransaction
             for leg in p.legs
             if leg.amount != ZERO
         ]
-        # charges in one order, so that two postings never wait for each other in a circle (the balance trigger locks by charge)
+        # charges in one order, so that two postings never wait for each other in a circle (the
+        # balance trigger locks by charge)
         entries.sort(key=lambda e: e.charge_id or 0)
         LedgerEntry.objects.bulk_create(entries, batch_size=5000)
         written.extend(LedgerTransaction.objects.filter(pk__in=rows.values()))
@@ -138,12 +142,23 @@ def _insert_transactions(postings: Sequence[Posting], actor: Actor) -> dict[str,
 def reverse(
     transactions: Iterable[LedgerTransaction], *, effective_on: date, reason: str, actor: Actor
 ) -> list[LedgerTransaction]:
-    """Counter-entries for each transaction. A transaction is reversed once; a second attempt is skipped by its effect key."""
+    """Counter-entries for each transaction. A transaction is reversed once; a second attempt is
+    skipped by its effect key.
+    """
     originals = list(transactions)
     legs: dict[int, list[Leg]] = {}
     for e in LedgerEntry.objects.filter(transaction__in=[t.pk for t in originals]):
         legs.setdefault(e.transaction_id, []).append(
-            Leg(e.account, -e.amount, e.charge_id, e.claim_id, e.patient_id, e.payer_id, e.remittance_id, e.reason)
+            Leg(
+                e.account,
+                -e.amount,
+                e.charge_id,
+                e.claim_id,
+                e.patient_id,
+                e.payer_id,
+                e.remittance_id,
+                e.reason,
+            )
         )
     return post(
         [
@@ -167,7 +182,9 @@ def reverse(
 def balances(
     key: str, ids: Iterable[int], *, on: date | None = None, accounts: Sequence[str] = RECEIVABLE
 ) -> dict[int, Decimal]:
-    """Open balance by `charge_id`, `claim_id`, `patient_id` or `payer_id`, at the end of a day (now when not given). One query."""
+    """Open balance by `charge_id`, `claim_id`, `patient_id` or `payer_id`, at the end of a day (now
+    when not given). One query.
+    """
     if key not in {"charge_id", "claim_id", "patient_id", "payer_id"}:
         raise ValueError(key)
     rows = LedgerEntry.objects.filter(account__in=list(accounts), **{f"{key}__in": list(ids)})
@@ -176,7 +193,9 @@ def balances(
     return {r[key]: r["total"] for r in rows.values(key).annotate(total=Sum("amount")).order_by()}
 
 
-def balance_by_account(key: str, ids: Iterable[int], *, on: date | None = None) -> dict[tuple[int, str], Decimal]:
+def balance_by_account(
+    key: str, ids: Iterable[int], *, on: date | None = None
+) -> dict[tuple[int, str], Decimal]:
     """Sum of entries by (id, account): the whole story of a charge or claim in one query."""
     if key not in {"charge_id", "claim_id", "patient_id", "payer_id", "remittance_id"}:
         raise ValueError(key)
@@ -184,8 +203,19 @@ def balance_by_account(key: str, ids: Iterable[int], *, on: date | None = None) 
     if on is not None:
         rows = rows.filter(effective_on__lte=on)
     return {
-        (r[key], r["account"]): r["total"] for r in rows.values(key, "account").annotate(total=Sum("amount")).order_by()
+        (r[key], r["account"]): r["total"]
+        for r in rows.values(key, "account").annotate(total=Sum("amount")).order_by()
     }
 
 
-__all__ = ["ZERO", "Account", "Leg", "Posting", "Unbalanced", "balance_by_account", "balances", "post", "reverse"]
+__all__ = [
+    "ZERO",
+    "Account",
+    "Leg",
+    "Posting",
+    "Unbalanced",
+    "balance_by_account",
+    "balances",
+    "post",
+    "reverse",
+]

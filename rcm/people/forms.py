@@ -46,7 +46,10 @@ class RoleForm(house.HouseForm):
 
 
 class InviteForm(RoleForm):
-    sections = (("Person", ("first_name", "last_name", "email")), ("First role", ("organization", "role", "site")))
+    sections = (
+        ("Person", ("first_name", "last_name", "email")),
+        ("First role", ("organization", "role", "site")),
+    )
     first_name = forms.CharField(label="First name", max_length=60)
     last_name = forms.CharField(label="Last name", max_length=60)
     email = forms.EmailField(
@@ -56,13 +59,17 @@ class InviteForm(RoleForm):
 
 class ScopesForm(house.HouseForm):
     scopes = forms.MultipleChoiceField(
-        label="May", widget=forms.CheckboxSelectMultiple, choices=list(dict(settings.OAUTH2_PROVIDER)["SCOPES"].items())
+        label="May",
+        widget=forms.CheckboxSelectMultiple,
+        choices=list(dict(settings.OAUTH2_PROVIDER)["SCOPES"].items()),
     )
 
 
 class PartnerForm(ScopesForm):
     sections = (("System", ("name", "organization")), ("Rights", ("scopes",)))
-    name = forms.CharField(label="Name", max_length=80, help_text="As it appears in logs and histories")
+    name = forms.CharField(
+        label="Name", max_length=80, help_text="As it appears in logs and histories"
+    )
     organization = forms.ModelChoiceField(
         Organization.objects.none(), label="Organization", empty_label="Choose an organization"
     )

@@ -1,7 +1,8 @@
-"""Verbs on users and partner systems. Every right given or taken is an event of the organization it concerns (45 CFR 164.308(a)(3)).
+"""Verbs on users and partner systems. Every right given or taken is an event of the organization it
+concerns (45 CFR 164.308(a)(3)).
 
-An administrator acts on the memberships of their own organizations only; a person who also works for others is not theirs to disable.
-Nobody changes their own rights.
+An administrator acts on the memberships of their own organizations only; a person who also works
+for others is not theirs to disable. Nobody changes their own rights.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ SECRET_BYTES = 36
 
 
 def people_of(actor: Actor) -> QuerySet[User]:
-    """The users of the actor's organizations, each with `shown_memberships`: those in these organizations only."""
+    """The users of the actor's organizations, each with `shown_memberships`: those in these
+    organizations only.
+    """
     own = (
         Membership.objects.filter(organization_id__in=actor.organizations)
         .select_related("organization", "site")
@@ -40,20 +43,29 @@ def people_of(actor: Actor) -> QuerySet[User]:
 
 
 def partners_of(actor: Actor) -> QuerySet[Partner]:
-    return Partner.objects.filter(organization_id__in=actor.organizations).select_related("organization", "application")
+    return Partner.objects.filter(organization_id__in=actor.organizations).select_related(
+        "organization", "application"
+    )
 
 
 def _tell(organizations: Iterable[int], verb: str, sentence: str, actor: Actor) -> None:
-    record_steps([Step(o, verb, f"{sentence} by {actor.name}") for o in sorted(set(organizations))], actor=actor)
+    record_steps(
+        [Step(o, verb, f"{sentence} by {actor.name}") for o in sorted(set(organizations))],
+        actor=actor,
+    )
 
 
 def _not_oneself(user: User, actor: Actor) -> None:
     if user.pk == actor.user_id:
-        raise Refused("Nobody changes their own rights.", code="oneself", fix="Ask another administrator.")
+        raise Refused(
+            "Nobody changes their own rights.", code="oneself", fix="Ask another administrator."
+        )
 
 
 def _whole(user: User, actor: Actor) -> set[int]:
-    """The organizations a person works for, all of them the actor's; else the person is not the actor's to disable."""
+    """The organizations a person works for, all of them the actor's; else the person is not the
+    actor's to disable.
+    """
     organizations = set(user.memberships.values_list("organization_id", flat=True))
     if not organizations <= actor.organizations:
         raise Refused(
@@ -64,8 +76,12 @@ def _whole(user: User, actor: Actor) -> set[int]:
     return organizations
 
 
-def _place(organization_id: int, site_id: int | None, actor: Actor) -> tuple[Organization, Site | None]:
-    organization = Organization.objects.filter(pk=organization_id, pk__in=actor.organizations).first()
+def _place(
+    organization_id: int, site_id: int | None, actor: Actor
+) -> tuple[Organization, Site | None]:
+    organization = Organization.objects.filter(
+        pk=organization_id, pk__in=actor.organizations
+    ).first()
     if organization is None:
         raise Refused("Choose one of your organizations.", code="unknown", field="organization")
     site = None
@@ -93,14 +109,18 @@ def user_invite(
     actor: Actor,
     site_id: int | None = None,
 ) -> User:
-    """A new user without a password, or a role more for one who is here already. The caller sends the link to choose a password."""
+    """A new user without a password, or a role more for one who is here already. The caller sends
+    the link to choose a password.
+    """
     actor.require("users.manage")
     organization, site = _place(organization_id, site_id, actor)
     as_role = _role(role)
     email = email.strip().lower()
     user = User.objects.filter(email=email).first()
     if user is None:
-        user = User.objects.create_user(email, None, first_name=first_name.strip(), last_name=last_name.strip())
+        user = User.objects.create_user(
+            email, None, first_name=first_name.strip(), last_name=last_name.strip()
+        )
         EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
     _not_oneself(user, actor)
     _grant(user, organization, site, as_role, actor)
@@ -108,7 +128,9 @@ def user_invite(
 
 
 @transaction.atomic
-def role_give(*, user: User, organization_id: int, role: str, actor: Actor, site_id: int | None = None) -> Membership:
+def role_give(
+    *, user: User, organization_id: int, role: str, actor: Actor, site_id: int | None = None
+) -> Membership:
     """One role more, in one organization or one of its sites."""
     actor.require("users.manage")
     _not_oneself(user, actor)
@@ -116,12 +138,21 @@ def role_give(*, user: User, organization_id: int, role: str, actor: Actor, site
     return _grant(user, organization, site, _role(role), actor)
 
 
-def _grant(user: User, organization: Organization, site: Site | None, role: Role, actor: Actor) -> Membership:
-    row, made = Membership.objects.get_or_create(user=user, organization=organization, site=site, role=role)
+def _grant(
+    user: User, organization: Organization, site: Site | None, role: Role, actor: Actor
+) -> Membership:
+    row, made = Membership.objects.get_or_create(
+        user=user, organization=organization, site=site, role=role
+    )
     if not made:
         raise Refused("This person has that role already.", code="repeated", field="role")
     where = f" at {site.name}" if site else ""
-    _tell([organization.pk], "user.role_given", f"{user.display_name} became {role.label}{where},", actor)
+    _tell(
+        [organization.pk],
+        "user.role_given",
+        f"{user.display_name} became {role.label}{where},",
+        actor,
+    )
     return row
 
 
@@ -135,7 +166,10 @@ def role_take(*, membership: Membership, actor: Actor) -> None:
     label = Role(membership.role).label
     membership.delete()
     _tell(
-        [membership.organization_id], "user.role_taken", f"{membership.user.display_name} is no longer {label},", actor
+        [membership.organization_id],
+        "user.role_taken",
+        f"{membership.user.display_name} is no longer {label},",
+        actor,
     )
 
 
@@ -180,16 +214,23 @@ def _end_sessions(user: User) -> int:
 
 @transaction.atomic
 def second_factor_reset(*, user: User, actor: Actor) -> None:
-    """For a lost phone: the person signs in with the password alone and sets a second factor up again. Sessions end."""
+    """For a lost phone: the person signs in with the password alone and sets a second factor up
+    again. Sessions end.
+    """
     actor.require("users.manage")
     _not_oneself(user, actor)
     organizations = _whole(user, actor)
     Authenticator.objects.filter(user=user).delete()
     _end_sessions(user)
-    _tell(organizations, "user.second_factor_reset", f"The second factor of {user.display_name} was taken off", actor)
+    _tell(
+        organizations,
+        "user.second_factor_reset",
+        f"The second factor of {user.display_name} was taken off",
+        actor,
+    )
 
 
-# --- partner systems -------------------------------------------------------------------------------------------------
+# --- partner systems ------------------------------------------------------------------------------
 
 
 def _scopes(scopes: Iterable[str]) -> list[str]:
@@ -200,7 +241,9 @@ def _scopes(scopes: Iterable[str]) -> list[str]:
 
 
 @transaction.atomic
-def partner_make(*, organization_id: int, name: str, scopes: Iterable[str], actor: Actor) -> tuple[Partner, str]:
+def partner_make(
+    *, organization_id: int, name: str, scopes: Iterable[str], actor: Actor
+) -> tuple[Partner, str]:
     """A new client with its secret, which is told once and kept as a hash only."""
     actor.require("users.manage")
     organization, _ = _place(organization_id, None, actor)
@@ -211,14 +254,20 @@ def partner_make(*, organization_id: int, name: str, scopes: Iterable[str], acto
         client_type=Application.CLIENT_CONFIDENTIAL,
         authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS,
     )
-    row = Partner.objects.create(organization=organization, name=name, application=application, scopes=granted)
+    row = Partner.objects.create(
+        organization=organization, name=name, application=application, scopes=granted
+    )
     _tell([organization.pk], "partner.made", f"The partner system {name} was connected", actor)
     return row, secret
 
 
 @transaction.atomic
 def partner_change(
-    *, partner: Partner, actor: Actor, scopes: Iterable[str] | None = None, active: bool | None = None
+    *,
+    partner: Partner,
+    actor: Actor,
+    scopes: Iterable[str] | None = None,
+    active: bool | None = None,
 ) -> Partner:
     """Other scopes, or closed and open again; both hold from the partner's next call."""
     actor.require("users.manage")
@@ -227,7 +276,9 @@ def partner_change(
         _tell(
             [partner.organization_id],
             "partner.scopes",
-            f"The partner system {partner.name} may now: {', '.join(partner.scopes)}; changed"[:250],
+            f"The partner system {partner.name} may now: {', '.join(partner.scopes)}; changed"[
+                :250
+            ],
             actor,
         )
     if active is not None and active != partner.active:
@@ -250,5 +301,10 @@ def partner_secret(*, partner: Partner, actor: Actor) -> str:
     partner.application.client_secret = secret
     partner.application.save()
     partner.application.accesstoken_set.all().delete()
-    _tell([partner.organization_id], "partner.secret", f"The secret of {partner.name} was renewed", actor)
+    _tell(
+        [partner.organization_id],
+        "partner.secret",
+        f"The secret of {partner.name} was renewed",
+        actor,
+    )
     return secret

@@ -36,7 +36,11 @@ def _roles(user: Any) -> str:
 
 
 def _places(user: Any) -> str:
-    return ", ".join(dict.fromkeys(m.site.name if m.site else m.organization.name for m in user.shown_memberships))
+    return ", ".join(
+        dict.fromkeys(
+            m.site.name if m.site else m.organization.name for m in user.shown_memberships
+        )
+    )
 
 
 PEOPLE = ListPage(
@@ -47,7 +51,11 @@ PEOPLE = ListPage(
         Column("name", "Name", "display_name", kind="strong", link=True, second="email"),
         Column("roles", "Roles", _roles, second=_places),
         Column(
-            "state", "State", lambda u: ("Active", "good") if u.is_active else ("Disabled", ""), kind="tag", width="tag"
+            "state",
+            "State",
+            lambda u: ("Active", "good") if u.is_active else ("Disabled", ""),
+            kind="tag",
+            width="tag",
         ),
         Column("last", "Last sign-in", "last_login", kind="moment", width="moment"),
     ),
@@ -55,7 +63,9 @@ PEOPLE = ListPage(
     tabs=(Tab("all", "All"),),
     detail=lambda u: reverse("people:person", args=[u.public_id]),
     row_label="display_name",
-    actions=lambda request: [parts.Action("Invite a user", reverse("people:invite"), primary=True, key="n")],
+    actions=lambda request: [
+        parts.Action("Invite a user", reverse("people:invite"), primary=True, key="n")
+    ],
     saved=False,
     empty="Nobody works here yet.",
 )
@@ -128,7 +138,9 @@ def person(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "form": None if oneself else form,
         "memberships": user.shown_memberships,  # type: ignore[attr-defined]
         "sessions": UserSession.objects.filter(user=user).order_by("-last_seen_at"),
-        "second_factor": Authenticator.objects.filter(user=user).exclude(type="recovery_codes").exists(),
+        "second_factor": (
+            Authenticator.objects.filter(user=user).exclude(type="recovery_codes").exists()
+        ),
         "actions": [] if oneself else _actions(user),
         "crumbs": USERS,
     }
@@ -137,7 +149,9 @@ def person(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 def _actions(user: User) -> list[parts.Action]:
     def act(label: str, verb: str, *, danger: bool = False) -> parts.Action:
-        return parts.Action(label, reverse(f"people:{verb}", args=[user.public_id]), "post", danger=danger)
+        return parts.Action(
+            label, reverse(f"people:{verb}", args=[user.public_id]), "post", danger=danger
+        )
 
     if not user.is_active:
         return [act("Enable", "enable")]
@@ -149,7 +163,9 @@ def _actions(user: User) -> list[parts.Action]:
     ]
 
 
-def _button(request: HttpRequest, public_id: str, verb: Callable[[User], Any], done: str) -> HttpResponseBase:
+def _button(
+    request: HttpRequest, public_id: str, verb: Callable[[User], Any], done: str
+) -> HttpResponseBase:
     user = found(services.people_of(_actor(request)), public_id=public_id)
     try:
         verb(user)
@@ -164,9 +180,9 @@ def _button(request: HttpRequest, public_id: str, verb: Callable[[User], Any], d
 @may("users.manage")
 def role_take(request: HttpRequest, public_id: str, pk: int) -> HttpResponseBase:
     user = found(services.people_of(_actor(request)), public_id=public_id)
-    rows = Membership.objects.filter(user=user, organization_id__in=_actor(request).organizations).select_related(
-        "user"
-    )
+    rows = Membership.objects.filter(
+        user=user, organization_id__in=_actor(request).organizations
+    ).select_related("user")
     membership = found(rows, pk=pk)
     last = rows.count() == 1
     try:
@@ -176,7 +192,9 @@ def role_take(request: HttpRequest, public_id: str, pk: int) -> HttpResponseBase
         last = False
     else:
         messages.success(request, "The role is taken away.")
-    return redirect("people:people") if last else redirect("people:person", public_id=user.public_id)
+    return (
+        redirect("people:people") if last else redirect("people:person", public_id=user.public_id)
+    )
 
 
 @require_POST
@@ -193,14 +211,22 @@ def disable(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_POST
 @may("users.manage")
 def enable(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    return _button(request, public_id, lambda u: services.user_enable(user=u, actor=_actor(request)), "Enabled.")
+    return _button(
+        request,
+        public_id,
+        lambda u: services.user_enable(user=u, actor=_actor(request)),
+        "Enabled.",
+    )
 
 
 @require_POST
 @may("users.manage")
 def sign_out(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return _button(
-        request, public_id, lambda u: services.sessions_end(user=u, actor=_actor(request)), "Signed out everywhere."
+        request,
+        public_id,
+        lambda u: services.sessions_end(user=u, actor=_actor(request)),
+        "Signed out everywhere.",
     )
 
 
@@ -227,14 +253,20 @@ def profile(request: HttpRequest) -> HttpResponseBase:
     """The reader's own page: roles, how pages look, second factor, sessions."""
     user: Any = request.user
     context = {
-        "memberships": user.memberships.select_related("organization", "site").order_by("organization__name", "role"),
-        "second_factor": Authenticator.objects.filter(user=user).exclude(type="recovery_codes").exists(),
+        "memberships": (
+            user.memberships.select_related("organization", "site").order_by(
+                "organization__name", "role"
+            )
+        ),
+        "second_factor": (
+            Authenticator.objects.filter(user=user).exclude(type="recovery_codes").exists()
+        ),
         "sessions": UserSession.objects.filter(user=user).count(),
     }
     return render(request, "people/profile.html", context)
 
 
-# --- partner systems -------------------------------------------------------------------------------------------------
+# --- partner systems ------------------------------------------------------------------------------
 
 CLIENTS = ListPage(
     name="partners",
@@ -244,13 +276,21 @@ CLIENTS = ListPage(
         Column("name", "Name", "name", kind="strong", link=True, second="organization.name"),
         Column("client", "Client id", "application.client_id", kind="code"),
         Column("scopes", "May", lambda p: ", ".join(p.scopes)),
-        Column("state", "State", lambda p: ("Open", "good") if p.active else ("Closed", ""), kind="tag", width="tag"),
+        Column(
+            "state",
+            "State",
+            lambda p: ("Open", "good") if p.active else ("Closed", ""),
+            kind="tag",
+            width="tag",
+        ),
     ),
     orders=(Order("name", "name", ("name", "pk")),),
     tabs=(Tab("all", "All"),),
     detail=lambda p: reverse("people:partner", args=[p.public_id]),
     row_label="name",
-    actions=lambda request: [parts.Action("Connect a system", reverse("people:partner_new"), primary=True, key="n")],
+    actions=lambda request: [
+        parts.Action("Connect a system", reverse("people:partner_new"), primary=True, key="n")
+    ],
     saved=False,
     empty="No system is connected.",
 )
@@ -271,7 +311,10 @@ def partner_new(request: HttpRequest) -> HttpResponseBase:
         data = form.cleaned_data
         try:
             row, secret = services.partner_make(
-                organization_id=data["organization"].pk, name=data["name"], scopes=data["scopes"], actor=_actor(request)
+                organization_id=data["organization"].pk,
+                name=data["name"],
+                scopes=data["scopes"],
+                actor=_actor(request),
             )
         except Refused as refusal:
             form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
@@ -288,7 +331,9 @@ def partner_new(request: HttpRequest) -> HttpResponseBase:
 
 
 def _told_once(request: HttpRequest, row: Partner, secret: str) -> HttpResponseBase:
-    return render(request, "people/secret.html", {"partner": row, "secret": secret, "crumbs": PARTNERS})
+    return render(
+        request, "people/secret.html", {"partner": row, "secret": secret, "crumbs": PARTNERS}
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -298,7 +343,9 @@ def partner(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = found(services.partners_of(_actor(request)), public_id=public_id)
     form = forms.ScopesForm(request.POST or None, initial={"scopes": row.scopes})
     if request.method == "POST" and form.is_valid():
-        services.partner_change(partner=row, scopes=form.cleaned_data["scopes"], actor=_actor(request))
+        services.partner_change(
+            partner=row, scopes=form.cleaned_data["scopes"], actor=_actor(request)
+        )
         messages.success(request, "Saved. It holds from the next call.")
         return redirect("people:partner", public_id=row.public_id)
     switch = parts.Action(
@@ -307,7 +354,10 @@ def partner(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "post",
         danger=row.active,
     )
-    actions = [parts.Action("New secret", reverse("people:partner_secret", args=[row.public_id]), "post"), switch]
+    actions = [
+        parts.Action("New secret", reverse("people:partner_secret", args=[row.public_id]), "post"),
+        switch,
+    ]
     return render(
         request,
         "people/partner.html",
@@ -321,7 +371,9 @@ def partner(request: HttpRequest, public_id: str) -> HttpResponseBase:
 def partner_switch(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = found(services.partners_of(_actor(request)), public_id=public_id)
     services.partner_change(partner=row, active=not row.active, actor=_actor(request))
-    messages.success(request, "Opened." if row.active else "Closed. Its tokens are worth nothing from now on.")
+    messages.success(
+        request, "Opened." if row.active else "Closed. Its tokens are worth nothing from now on."
+    )
     return redirect("people:partner", public_id=row.public_id)
 
 

@@ -1,4 +1,6 @@
-"""POST /pricing/quote: what a payer should pay, line by line, in words (issue of the engines, section 3)."""
+"""POST /pricing/quote: what a payer should pay, line by line, in words (issue of the engines,
+section 3).
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,14 @@ class PricingConfig(AppConfig):
                 order=22,
                 words="rates payer percent of Medicare",
             ),
-            nav.Entry("Manage", "List prices", "pricing:prices", "price.view", order=24, words="chargemaster charges"),
+            nav.Entry(
+                "Manage",
+                "List prices",
+                "pricing:prices",
+                "price.view",
+                order=24,
+                words="chargemaster charges",
+            ),
             nav.Entry(
                 "Manage",
                 "Expected payment",

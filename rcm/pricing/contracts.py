@@ -1,4 +1,6 @@
-"""Contract rates: which rule of a contract prices a line, and the starting price it gives (DOMAIN A8, FEATURES D7)."""
+"""Contract rates: which rule of a contract prices a line, and the starting price it gives (DOMAIN
+A8, FEATURES D7).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ from .tables import PriceTables, change_days
 
 
 def applies(rate: ContractRate, component: Component) -> bool:
-    """A flat rate without component is for the whole test only; a percentage without component is for every form."""
+    """A flat rate without component is for the whole test only; a percentage without component is
+    for every form.
+    """
     if rate.component is not None:
         return rate.component is component
     return rate.method is not RateMethod.FLAT or component is Component.GLOBAL
@@ -57,7 +61,9 @@ def best_rate(
     plan: str,
     on: dt.date,
 ) -> ContractRate | None:
-    """The narrowest rate in force for a line, or None. Raises `Held` when two equally narrow rates disagree."""
+    """The narrowest rate in force for a line, or None. Raises `Held` when two equally narrow rates
+    disagree.
+    """
     found = [
         rate
         for rate in rates
@@ -75,14 +81,20 @@ def best_rate(
     top = max(map(_score, found))
     best = [rate for rate in found if _score(rate) == top]
     if any(
-        (r.method, r.value, r.medicare_year) != (best[0].method, best[0].value, best[0].medicare_year) for r in best
+        (r.method, r.value, r.medicare_year)
+        != (best[0].method, best[0].value, best[0].medicare_year)
+        for r in best
     ):
-        raise Held("CONTRACT_AMBIGUOUS", f"Two rates of the contract fit {code} equally and differ.")
+        raise Held(
+            "CONTRACT_AMBIGUOUS", f"Two rates of the contract fit {code} equally and differ."
+        )
     return best[0]
 
 
 class RateBook:
-    """One contract made ready for a run: rates by code, and the days on which an answer may change."""
+    """One contract made ready for a run: rates by code, and the days on which an answer may
+    change.
+    """
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
@@ -116,9 +128,13 @@ def contract_base(
     facility: bool,
     tables: PriceTables,
 ) -> Base:
-    """The contract's starting price of one line. Raises `Held` when the contract or a fact is silent."""
+    """The contract's starting price of one line. Raises `Held` when the contract or a fact is
+    silent.
+    """
     contract, on = book.contract, context.date_of_service
-    if on < contract.effective_from or (contract.effective_to is not None and on > contract.effective_to):
+    if on < contract.effective_from or (
+        contract.effective_to is not None and on > contract.effective_to
+    ):
         raise Held("CONTRACT_NOT_IN_FORCE", f"{contract.name} is not in force on {on.isoformat()}.")
     modality = tables.modality(line.code) or ""
     rates = book.rates(line.code)
@@ -145,9 +161,16 @@ def contract_base(
             base = _sum_of_parts(line, blank, *parts, contract, context, facility, tables)
             return replace(base, carve_out=all(part.carve_out for part in parts))
     if rate is None:
-        raise Held("CONTRACT_SILENT", f"{contract.name} has no rate for {line.code} {_form(component)}.")
+        raise Held(
+            "CONTRACT_SILENT", f"{contract.name} has no rate for {line.code} {_form(component)}."
+        )
     base = _one_rate(line, component, rate, blank, contract, context, facility, tables)
-    if rate.method is RateMethod.FLAT and component is Component.GLOBAL and base.pctc == "1" and book.has_parts:
+    if (
+        rate.method is RateMethod.FLAT
+        and component is Component.GLOBAL
+        and base.pctc == "1"
+        and book.has_parts
+    ):
         base = _with_flat_parts(base, rate_of(Component.PROFESSIONAL), rate_of(Component.TECHNICAL))
     return replace(base, carve_out=rate.carve_out, modifier_priced=rate.modifier)
 
@@ -177,7 +200,9 @@ def _form(component: Component) -> str:
 def _priced_parts(
     rate_of: Callable[[Component], ContractRate | None], whole: ContractRate | None
 ) -> tuple[ContractRate, ContractRate] | None:
-    """Both part rates, when the contract prices a whole test by its parts and not more narrowly as a whole."""
+    """Both part rates, when the contract prices a whole test by its parts and not more narrowly as
+    a whole.
+    """
     pc, tc = rate_of(Component.PROFESSIONAL), rate_of(Component.TECHNICAL)
     if pc is None or tc is None or pc.component is None or tc.component is None:
         return None
@@ -196,11 +221,14 @@ def _sum_of_parts(
     facility: bool,
     tables: PriceTables,
 ) -> Base:
-    pc = _one_rate(line, Component.PROFESSIONAL, pc_rate, blank, contract, context, facility, tables)
+    pc = _one_rate(
+        line, Component.PROFESSIONAL, pc_rate, blank, contract, context, facility, tables
+    )
     tc = _one_rate(line, Component.TECHNICAL, tc_rate, blank, contract, context, facility, tables)
     if pc.per_line or tc.per_line:
         raise Held(
-            "CONTRACT_PART_OF_CHARGE", f"{contract.name} prices parts of {line.code} by a charge that is not split."
+            "CONTRACT_PART_OF_CHARGE",
+            f"{contract.name} prices parts of {line.code} by a charge that is not split.",
         )
     assert pc.professional is not None
     assert tc.technical is not None
@@ -219,7 +247,11 @@ def _sum_of_parts(
 
 
 def _with_flat_parts(base: Base, pc: ContractRate | None, tc: ContractRate | None) -> Base:
-    flats = [r for r in (pc, tc) if r is not None and r.component is not None and r.method is RateMethod.FLAT]
+    flats = [
+        r
+        for r in (pc, tc)
+        if r is not None and r.component is not None and r.method is RateMethod.FLAT
+    ]
     if len(flats) < 2:
         return base
     return replace(base, professional=cents(flats[0].value), technical=cents(flats[1].value))
@@ -239,12 +271,20 @@ def _one_rate(
         return _percent_of_medicare(line, component, rate, contract, context, facility, tables)
     if rate.method is RateMethod.PERCENT_OF_CHARGE:
         if line.charge is None:
-            raise Held("NO_CHARGE", f"{contract.name} pays a share of the charge, and {line.code} has none.")
+            raise Held(
+                "NO_CHARGE",
+                f"{contract.name} pays a share of the charge, and {line.code} has none.",
+            )
         amount = cents(line.charge * rate.value)
         words = f"{line.code}: {percent(rate.value)} of charge {line.charge} = {amount}"
-        return replace(_in_place(blank, component, amount), steps=(Step(words, amount, "D7"),), per_line=True)
+        return replace(
+            _in_place(blank, component, amount), steps=(Step(words, amount, "D7"),), per_line=True
+        )
     amount = cents(rate.value)
-    words = f"{line.code}{'' if component is Component.GLOBAL else ' ' + component.value}: contract rate {amount}"
+    words = (
+        f"{line.code}{'' if component is Component.GLOBAL else ' ' + component.value}: contract"
+        f" rate {amount}"
+    )
     return replace(_in_place(blank, component, amount), steps=(Step(words, amount, "D7"),))
 
 
@@ -282,11 +322,18 @@ def _percent_of_medicare(
 
     whole, pc, tc = scaled(base.whole), scaled(base.professional), scaled(base.technical)
     shown = next(amount for amount in (whole, pc, tc) if amount is not None)
-    from_amount = next(amount for amount in (base.whole, base.professional, base.technical) if amount is not None)
+    from_amount = next(
+        amount for amount in (base.whole, base.professional, base.technical) if amount is not None
+    )
     share = percent(rate.value)
     words = f"{share} of Medicare {on.year}: {from_amount} × {share} = {shown}"
-    # Rules of ranking and sides are those of the date of service, whatever year the amounts are pinned to.
-    now = base if on == context.date_of_service else _blank(line.code, context.date_of_service, tables)
+    # Rules of ranking and sides are those of the date of service, whatever year the amounts are
+    # pinned to.
+    now = (
+        base
+        if on == context.date_of_service
+        else _blank(line.code, context.date_of_service, tables)
+    )
     return Base(
         whole=whole,
         professional=pc,
@@ -320,11 +367,12 @@ def contract_of_terms(
 ) -> Contract:
     """A contract from its stored form: a default method with settings, and its rates.
 
-    `terms` are percentages in points ("120" is 120 %): `percent`, `year`, `lesser_of` (default true), `mppr_scope` (none,
-    physician, group, day), `mppr_pc_pct`, `mppr_tc_pct`, `mppr_global_pct`, `mppr_cardio_tc_pct` (what later procedures
-    are paid), `bilateral_pct`, `opps_cap` (default true), `equipment_reductions`, `sequestration`, `medicare_locality`
-    ("06102-16" or "national"). Methods `flat` and `per_component` have no default rate: what is not listed is held.
-    Raises ValueError naming the setting that cannot be read.
+    `terms` are percentages in points ("120" is 120 %): `percent`, `year`, `lesser_of` (default
+    true), `mppr_scope` (none, physician, group, day), `mppr_pc_pct`, `mppr_tc_pct`,
+    `mppr_global_pct`, `mppr_cardio_tc_pct` (what later procedures are paid), `bilateral_pct`,
+    `opps_cap` (default true), `equipment_reductions`, `sequestration`, `medicare_locality`
+    ("06102-16" or "national"). Methods `flat` and `per_component` have no default rate: what is not
+    listed is held. Raises ValueError naming the setting that cannot be read.
     """
 
     def share(setting: str) -> Decimal | None:
@@ -346,12 +394,16 @@ def contract_of_terms(
             year = terms.get("year")
             if year is not None and not str(year).isdigit():
                 raise ValueError(f"year: {year!r} is not a year")
-            default = (ContractRate(RateMethod(method), value, medicare_year=int(str(year)) if year else None),)
+            default = (
+                ContractRate(
+                    RateMethod(method), value, medicare_year=int(str(year)) if year else None
+                ),
+            )
     elif method not in {"flat", "per_component"}:
         raise ValueError(f"method: {method!r} is not a contract method")
     pc, tc, both, cardio = (
         share(s) for s in ("mppr_pc_pct", "mppr_tc_pct", "mppr_global_pct", "mppr_cardio_tc_pct")
-    )  # fmt: skip
+    )
     scope = str(terms.get("mppr_scope") or "")
     if not scope and any(paid is not None for paid in (pc, tc, both, cardio)):
         scope = MpprScope.GROUP.value

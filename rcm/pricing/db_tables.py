@@ -1,7 +1,9 @@
-"""The tables of pricing filled from the database: in bulk, once per process until something new is loaded.
+"""The tables of pricing filled from the database: in bulk, once per process until something new is
+loaded.
 
-Fee schedules, indices and places are shared by all organizations; contracts are read inside the caller's scope. A run asks
-`tables_for(organizations)` once and prices any number of lines without a query.
+Fee schedules, indices and places are shared by all organizations; contracts are read inside the
+caller's scope. A run asks `tables_for(organizations)` once and prices any number of lines without a
+query.
 """
 
 from __future__ import annotations
@@ -21,7 +23,12 @@ from rcm.pricing.terms import parse_terms
 from rcm.reference.facts import keep, places, procedure_versions
 
 KINDS = ("fees", "gpci", "zips", "pos", "procedures", "hcpcs")
-COMPONENTS = {"": Component.GLOBAL, "26": Component.PROFESSIONAL, "TC": Component.TECHNICAL, "global": Component.GLOBAL}
+COMPONENTS = {
+    "": Component.GLOBAL,
+    "26": Component.PROFESSIONAL,
+    "TC": Component.TECHNICAL,
+    "global": Component.GLOBAL,
+}
 
 
 def _units(value: Decimal) -> Decimal:
@@ -69,14 +76,16 @@ def _rvus() -> Iterable[RvuRow]:
 
 
 def _zips() -> dict[str, Locality]:
-    """The newest locality of each ZIP, and of each ZIP+4 that lies elsewhere than its ZIP; one query."""
+    """The newest locality of each ZIP, and of each ZIP+4 that lies elsewhere than its ZIP; one
+    query.
+    """
     known: dict[tuple[str, str], Locality] = {}
     found: dict[str, Locality] = {}
     # the row of the whole ZIP comes before its parts, so a part that says the same need not be kept
     rows = ZipLocality.objects.order_by("zip5", "plus4", "effective_from")
-    for zip5, plus4, carrier, number in rows.values_list("zip5", "plus4", "carrier", "locality").iterator(
-        chunk_size=20_000
-    ):
+    for zip5, plus4, carrier, number in rows.values_list(
+        "zip5", "plus4", "carrier", "locality"
+    ).iterator(chunk_size=20_000):
         place = known.setdefault((carrier, number), Locality(carrier, number))
         if plus4 and place == found.get(zip5):
             found.pop(zip5 + plus4, None)
@@ -92,18 +101,30 @@ def reference_tables() -> MemoryTables:
         return MemoryTables.build(
             rvus=_rvus(),
             gpcis=[
-                facts.Gpci(Locality(g.carrier, g.locality), g.work, g.pe, g.mp, g.effective_from, g.effective_to)
+                facts.Gpci(
+                    Locality(g.carrier, g.locality),
+                    g.work,
+                    g.pe,
+                    g.mp,
+                    g.effective_from,
+                    g.effective_to,
+                )
                 for g in Gpci.objects.all()
             ],
             zips=_zips(),
-            settings={c: PosSetting.FACILITY if p.facility else PosSetting.NON_FACILITY for c, p in places().items()},
-            modalities={code: versions[0].modality for code, versions in procedure_versions().items()},
+            settings={
+                c: PosSetting.FACILITY if p.facility else PosSetting.NON_FACILITY
+                for c, p in places().items()
+            },
+            modalities={
+                code: versions[0].modality for code, versions in procedure_versions().items()
+            },
         )
 
     return keep("price tables", KINDS, build)
 
 
-# --- contracts -------------------------------------------------------------------------------------------------------
+# --- contracts ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +157,9 @@ class ContractBook:
         plan_id: int | None = None,
         site_id: int | None = None,
     ) -> ContractRef | None:
-        """The narrowest contract in force: site and plan before site, before plan, before the general one; then the latest."""
+        """The narrowest contract in force: site and plan before site, before plan, before the
+        general one; then the latest.
+        """
         fitting = [
             ref
             for ref in self.refs.get((organization_id, payer_id), ())
@@ -146,7 +169,9 @@ class ContractBook:
             and (ref.effective_to is None or on <= ref.effective_to)
         ]
         return max(
-            fitting, key=lambda r: (r.site_id is not None, r.plan_id is not None, r.effective_from), default=None
+            fitting,
+            key=lambda r: (r.site_id is not None, r.plan_id is not None, r.effective_from),
+            default=None,
         )
 
 
@@ -154,9 +179,14 @@ def contract_fact(contract: Contract, rates: Iterable[ContractRate]) -> facts.Co
     """One contract as pricing reads it. Raises `TermRefused` when its terms cannot be read."""
     terms = parse_terms(contract.terms)
     made = [rate_fact(rate, terms.year) for rate in rates]
-    if terms.percent is not None and contract.method in (RateMethod.PERCENT_OF_MEDICARE, RateMethod.PERCENT_OF_CHARGE):
+    if terms.percent is not None and contract.method in (
+        RateMethod.PERCENT_OF_MEDICARE,
+        RateMethod.PERCENT_OF_CHARGE,
+    ):
         made.append(
-            facts.ContractRate(method=RateMethod(contract.method), value=terms.percent, medicare_year=terms.year)
+            facts.ContractRate(
+                method=RateMethod(contract.method), value=terms.percent, medicare_year=terms.year
+            )
         )
     return facts.Contract(
         key=str(contract.public_id),
@@ -185,7 +215,8 @@ def rate_fact(rate: ContractRate, year: int | None = None) -> facts.ContractRate
         modality=rate.modality,
         component=COMPONENTS[rate.mod] if rate.mod else None,
         modifier=rate.modifier,
-        medicare_year=rate.medicare_year or (year if method is RateMethod.PERCENT_OF_MEDICARE else None),
+        medicare_year=rate.medicare_year
+        or (year if method is RateMethod.PERCENT_OF_MEDICARE else None),
         carve_out=rate.carve_out,
         effective_from=rate.effective_from,
         effective_to=rate.effective_to,
@@ -197,18 +228,23 @@ _tables: dict[frozenset[int], tuple[MemoryTables, ContractBook, MemoryTables]] =
 
 
 def _stamp() -> tuple[int, ...]:
-    """Changes with any insert, update or delete of a visible contract or rate: PostgreSQL numbers each row version (xmin)."""
+    """Changes with any insert, update or delete of a visible contract or rate: PostgreSQL numbers
+    each row version (xmin).
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT (SELECT count(*) FROM pricing_contract), (SELECT coalesce(sum(hashtext(id || ':' || xmin::text)), 0) FROM pricing_contract),"
-            " (SELECT count(*) FROM pricing_contractrate),"
-            " (SELECT coalesce(sum(hashtext(id || ':' || xmin::text)), 0) FROM pricing_contractrate)"
+            "SELECT (SELECT count(*) FROM pricing_contract), (SELECT coalesce(sum(hashtext(id ||"
+            " ':' || xmin::text)), 0) FROM pricing_contract), (SELECT count(*) FROM"
+            " pricing_contractrate), (SELECT coalesce(sum(hashtext(id || ':' || xmin::text)), 0)"
+            " FROM pricing_contractrate)"
         )
         return tuple(int(v) for v in cursor.fetchone())
 
 
 def contract_book(organizations: Iterable[int]) -> ContractBook:
-    """Contracts with all their rates of the organizations in scope: two queries when something changed, else one small one."""
+    """Contracts with all their rates of the organizations in scope: two queries when something
+    changed, else one small one.
+    """
     wanted = frozenset(organizations)
     now = _stamp()
     kept = _books.get(wanted)
@@ -219,7 +255,9 @@ def contract_book(organizations: Iterable[int]) -> ContractBook:
         rates.setdefault(rate.contract_id, []).append(rate)
     refs: dict[tuple[int, int], list[ContractRef]] = {}
     made: dict[str, facts.Contract] = {}
-    for contract in Contract.objects.filter(organization_id__in=wanted).order_by("effective_from", "id"):
+    for contract in Contract.objects.filter(organization_id__in=wanted).order_by(
+        "effective_from", "id"
+    ):
         fact = contract_fact(contract, rates.get(contract.pk, ()))
         made[fact.key] = fact
         refs.setdefault((contract.organization_id, contract.payer_id), []).append(
@@ -240,7 +278,9 @@ def contract_book(organizations: Iterable[int]) -> ContractBook:
 
 
 def tables_for(organizations: Iterable[int]) -> tuple[MemoryTables, ContractBook]:
-    """Everything a run needs: price tables that know the organizations' contracts, and the book that finds them."""
+    """Everything a run needs: price tables that know the organizations' contracts, and the book
+    that finds them.
+    """
     wanted = frozenset(organizations)
     shared, book = reference_tables(), contract_book(wanted)
     kept = _tables.get(wanted)

@@ -1,8 +1,9 @@
 """Expected payment of whole sessions, with the derivation of every cent (DOMAIN A8, A9).
 
-Order of steps per line: starting price (schedule or contract) · equipment · both sides · multiple procedures · outpatient
-cap · participation · purchased price · charge · cost sharing · sequestration. A line that lacks a fact is held with its
-reason and never priced at zero; other lines of the session go on, unless their rank depends on it.
+Order of steps per line: starting price (schedule or contract) · equipment · both sides · multiple
+procedures · outpatient cap · participation · purchased price · charge · cost sharing ·
+sequestration. A line that lacks a fact is held with its reason and never priced at zero; other
+lines of the session go on, unless their rank depends on it.
 """
 
 from __future__ import annotations
@@ -46,12 +47,18 @@ from .mppr import (
 from .tables import PriceTables
 
 _REDUCED_SERVICE = ("52", "53")
-_EQUIPMENT_WORDS = {"CT": "CT dose standard not met", "FX": "film X-ray", "FY": "computed radiography"}
+_EQUIPMENT_WORDS = {
+    "CT": "CT dose standard not met",
+    "FX": "film X-ray",
+    "FY": "computed radiography",
+}
 
 
 @dataclass(slots=True)
 class _Draft:
-    """One line on its way to a price: unit amounts of its parts, and how many units keep them whole."""
+    """One line on its way to a price: unit amounts of its parts, and how many units keep them
+    whole.
+    """
 
     index: int
     line: BilledLine
@@ -84,7 +91,9 @@ class _Draft:
 
 
 class Pricer:
-    """Prices sessions against one set of tables; keeps starting prices, so make one for a run and drop it after."""
+    """Prices sessions against one set of tables; keeps starting prices, so make one for a run and
+    drop it after.
+    """
 
     def __init__(self, tables: PriceTables) -> None:
         self.tables = tables
@@ -112,7 +121,8 @@ class Pricer:
             _multiple_procedures([d for d in drafts if d.held is None], context, terms)
             if names := unmarked_sessions(lines):
                 words = (
-                    f"Sessions {', '.join(sorted(names))} are on record without 59 or XE: the payer counts them as one."
+                    f"Sessions {', '.join(sorted(names))} are on record without 59 or XE: the payer"
+                    " counts them as one."
                 )
                 for draft in drafts:
                     draft.notes.append(words)
@@ -137,14 +147,22 @@ class Pricer:
         terms: MedicareTerms | None,
     ) -> _Draft:
         if terms is None:
-            raise Held("NO_TERMS", f"Medicare terms for {context.date_of_service.isoformat()} are not loaded.")
+            raise Held(
+                "NO_TERMS",
+                f"Medicare terms for {context.date_of_service.isoformat()} are not loaded.",
+            )
         if line.units < 1:
             raise Held("UNITS", f"{line.code} has {line.units} units.", PriceStatus.BLOCKED)
         self._check_form(line, component, context, setting)
         base = self._base(line, component, context, setting)
-        if any(m in line.modifiers for m in _REDUCED_SERVICE) and base.modifier_priced not in _REDUCED_SERVICE:
+        if (
+            any(m in line.modifiers for m in _REDUCED_SERVICE)
+            and base.modifier_priced not in _REDUCED_SERVICE
+        ):
             modifier = next(m for m in line.modifiers if m in _REDUCED_SERVICE)
-            raise Held("REDUCED_SERVICE", f"{line.code}-{modifier} is priced by the payer from the report.")
+            raise Held(
+                "REDUCED_SERVICE", f"{line.code}-{modifier} is priced by the payer from the report."
+            )
         draft = _Draft(
             index=index,
             line=line,
@@ -164,29 +182,51 @@ class Pricer:
         return draft
 
     def _check_form(
-        self, line: BilledLine, component: Component, context: PricingContext, setting: PosSetting | None
+        self,
+        line: BilledLine,
+        component: Component,
+        context: PricingContext,
+        setting: PosSetting | None,
     ) -> None:
         if context.contract is None:
             if "GZ" in line.modifiers:
-                raise Held("GZ", "Medicare denies a GZ line; the patient is not liable.", PriceStatus.NOT_PAYABLE)
+                raise Held(
+                    "GZ",
+                    "Medicare denies a GZ line; the patient is not liable.",
+                    PriceStatus.NOT_PAYABLE,
+                )
             if "GY" in line.modifiers:
-                raise Held("GY", "Medicare excludes a GY line; the patient is liable.", PriceStatus.NOT_PAYABLE)
+                raise Held(
+                    "GY",
+                    "Medicare excludes a GY line; the patient is liable.",
+                    PriceStatus.NOT_PAYABLE,
+                )
         on = context.date_of_service
         row = self.tables.rvu(line.code, Component.GLOBAL, on)
         if row is None:
             if context.contract is None or component is not Component.GLOBAL:
-                raise Held("NO_FEE_SCHEDULE", f"No fee schedule row for {line.code} on {on.isoformat()} is loaded.")
+                raise Held(
+                    "NO_FEE_SCHEDULE",
+                    f"No fee schedule row for {line.code} on {on.isoformat()} is loaded.",
+                )
             if setting is None:
-                raise Held("POS_UNKNOWN", f"Place of service {context.pos or '(blank)'} is not in the loaded list.")
+                raise Held(
+                    "POS_UNKNOWN",
+                    f"Place of service {context.pos or '(blank)'} is not in the loaded list.",
+                )
             return
-        if "PD" in line.modifiers:  # inpatient window: the hospital owns the technical part, the reading is facility
+        if (
+            "PD" in line.modifiers
+        ):  # inpatient window: the hospital owns the technical part, the reading is facility
             setting = PosSetting.FACILITY
         for finding in (
             form_finding(line.code, row.pctc, line.modifiers),
             place_finding(line.code, row.pctc, component, context.pos, setting),
         ):
             if finding is not None:
-                status = PriceStatus.HOLD if finding.severity is Severity.HOLD else PriceStatus.BLOCKED
+                status = (
+                    PriceStatus.HOLD if finding.severity is Severity.HOLD else PriceStatus.BLOCKED
+                )
                 raise Held(finding.code, f"{finding.sentence} {finding.fix}", status)
         if line.purchased_price is not None and component is Component.GLOBAL and row.pctc == "1":
             raise Held(
@@ -196,9 +236,15 @@ class Pricer:
             )
 
     def _base(
-        self, line: BilledLine, component: Component, context: PricingContext, setting: PosSetting | None
+        self,
+        line: BilledLine,
+        component: Component,
+        context: PricingContext,
+        setting: PosSetting | None,
     ) -> Base:
-        """The starting price of a line, from the run's memory where the same question was answered before."""
+        """The starting price of a line, from the run's memory where the same question was answered
+        before.
+        """
         facility = setting is PosSetting.FACILITY or "PD" in line.modifiers
         locality, on = line.locality or context.locality, context.date_of_service
         key: tuple[object, ...] = (self.tables.period(on), line.code, component, locality, facility)
@@ -216,11 +262,14 @@ class Pricer:
                 )
             return self._bases[key]
         book = self._book(context.contract)
-        # A share of the charge is the line's own; a price by contract depends on what narrows its rates.
+        # A share of the charge is the line's own; a price by contract depends on what narrows its
+        # rates.
         key = (*key, id(book), book.period(on), line.modifiers, context.site, context.plan)
         known = None if book.by_charge else self._bases.get(key)
         if known is None:
-            known = contract_base(line, component, book=book, context=context, facility=facility, tables=self.tables)
+            known = contract_base(
+                line, component, book=book, context=context, facility=facility, tables=self.tables
+            )
             if not book.by_charge:
                 self._bases[key] = known
         return known
@@ -232,21 +281,29 @@ class Pricer:
         return book
 
 
-def price_session(lines: Sequence[BilledLine], *, context: PricingContext, tables: PriceTables) -> list[PricedLine]:
-    """Price the lines of one patient, day and billing group together. For many sessions use `price_sessions`."""
+def price_session(
+    lines: Sequence[BilledLine], *, context: PricingContext, tables: PriceTables
+) -> list[PricedLine]:
+    """Price the lines of one patient, day and billing group together. For many sessions use
+    `price_sessions`.
+    """
     return Pricer(tables).session(lines, context)
 
 
 def price_sessions(
     sessions: Iterable[tuple[PricingContext, Sequence[BilledLine]]], *, tables: PriceTables
 ) -> Iterator[list[PricedLine]]:
-    """Price many sessions in one pass, sharing starting prices; yields one list per session, in order."""
+    """Price many sessions in one pass, sharing starting prices; yields one list per session, in
+    order.
+    """
     pricer = Pricer(tables)
     for context, lines in sessions:
         yield pricer.session(lines, context)
 
 
-def _held(line: BilledLine, component: Component, held: Held, steps: Sequence[Step] = ()) -> PricedLine:
+def _held(
+    line: BilledLine, component: Component, held: Held, steps: Sequence[Step] = ()
+) -> PricedLine:
     return PricedLine(
         line.line_id,
         line.code,
@@ -265,10 +322,17 @@ def _equipment(draft: _Draft, context: PricingContext, terms: MedicareTerms) -> 
     cuts = {"CT": terms.cut_ct, "FX": terms.cut_film, "FY": terms.cut_computed}
     for modifier in draft.line.modifiers:
         cut = cuts.get(modifier)
-        if cut is None or draft.component is Component.PROFESSIONAL or draft.base.pctc in {"0", "2"}:
+        if (
+            cut is None
+            or draft.component is Component.PROFESSIONAL
+            or draft.base.pctc in {"0", "2"}
+        ):
             continue
         if draft.tc is None:
-            raise Held("NO_TECHNICAL_PART", f"{draft.line.code}-{modifier}: the technical part alone is not known.")
+            raise Held(
+                "NO_TECHNICAL_PART",
+                f"{draft.line.code}-{modifier}: the technical part alone is not known.",
+            )
         before = draft.unit()
         reduced = cents(draft.tc * (ONE - cut))
         words = f"TC {draft.tc} × {percent(ONE - cut)} {_EQUIPMENT_WORDS[modifier]} = {reduced}"
@@ -289,7 +353,9 @@ def _both_sides(draft: _Draft, context: PricingContext, terms: MedicareTerms) ->
         return
     code, indicator = draft.line.code, draft.base.bilateral
     if indicator is None:
-        raise Held("BILATERAL_UNKNOWN", f"Whether {code} may be billed for both sides is not known.")
+        raise Held(
+            "BILATERAL_UNKNOWN", f"Whether {code} may be billed for both sides is not known."
+        )
     if indicator in {"2", "9"} and "50" in draft.line.modifiers:
         why = "already covers both sides" if indicator == "2" else "has no sides"
         raise Held("BILATERAL_ILLEGAL", f"{code} {why}: remove modifier 50.", PriceStatus.BLOCKED)
@@ -307,7 +373,9 @@ def _both_sides(draft: _Draft, context: PricingContext, terms: MedicareTerms) ->
             amount = getattr(draft, part)
             if amount is not None:
                 setattr(draft, part, cents(amount * paid))
-        draft.steps.append(Step(f"{before} × {percent(paid)} both sides = {draft.unit()}", draft.unit(), "A6"))
+        draft.steps.append(
+            Step(f"{before} × {percent(paid)} both sides = {draft.unit()}", draft.unit(), "A6")
+        )
     else:
         draft.notes.append(f"{code} pays once for both sides (bilateral indicator {indicator}).")
 
@@ -317,12 +385,17 @@ def _bilateral_rate(draft: _Draft, context: PricingContext, terms: MedicareTerms
     if contract is not None and contract.bilateral is not None:
         return contract.bilateral
     if contract is not None and not draft.base.follows_medicare:
-        raise Held("CONTRACT_SILENT_BILATERAL", f"{contract.name} does not say how both sides of one code pay.")
+        raise Held(
+            "CONTRACT_SILENT_BILATERAL",
+            f"{contract.name} does not say how both sides of one code pay.",
+        )
     return terms.paid_bilateral
 
 
 def _second_sides(drafts: Sequence[_Draft], context: PricingContext, terms: MedicareTerms) -> None:
-    """RT and LT on two lines of a code that is not paid per side: the second line pays the rest of the rule (A6)."""
+    """RT and LT on two lines of a code that is not paid per side: the second line pays the rest of
+    the rule (A6).
+    """
     seen: dict[tuple[str, str, Component], frozenset[str]] = {}
     for draft in drafts:
         sides = _sides(draft.line.modifiers)
@@ -338,7 +411,9 @@ def _second_sides(drafts: Sequence[_Draft], context: PricingContext, terms: Medi
         elif not sides <= before:
             seen[key] = before | sides
             try:
-                draft.share = _bilateral_rate(draft, context, terms) - ONE if indicator == "1" else ZERO
+                draft.share = (
+                    _bilateral_rate(draft, context, terms) - ONE if indicator == "1" else ZERO
+                )
             except Held as held:
                 draft.held = held
                 continue
@@ -346,7 +421,9 @@ def _second_sides(drafts: Sequence[_Draft], context: PricingContext, terms: Medi
             draft.steps.append(Step(words, None, "A6"))
 
 
-def _multiple_procedures(drafts: Sequence[_Draft], context: PricingContext, terms: MedicareTerms) -> None:
+def _multiple_procedures(
+    drafts: Sequence[_Draft], context: PricingContext, terms: MedicareTerms
+) -> None:
     """Rank the session's parts and set what each is paid (A9)."""
     contract = context.contract
     mppr = contract.mppr if contract is not None else None
@@ -358,7 +435,8 @@ def _multiple_procedures(drafts: Sequence[_Draft], context: PricingContext, term
         rule = draft.base.multiple
         if rule is None and contract is not None and len(drafts) > 1 and not draft.base.carve_out:
             draft.held = Held(
-                "MULTIPLE_UNKNOWN", f"Whether {draft.line.code} takes part in multiple-procedure rules is unknown."
+                "MULTIPLE_UNKNOWN",
+                f"Whether {draft.line.code} takes part in multiple-procedure rules is unknown.",
             )
         if rule not in RULE_WORDS or draft.base.carve_out or draft.share == ZERO:
             continue
@@ -423,7 +501,9 @@ def _rank(members: Sequence[_Draft], rule: str, part: str, paid: Decimal) -> Non
             draft.steps.append(Step(f"{name} {amount} at 100%, {rank} by fee{more}", amount, "A9"))
         else:
             reduced = cents(amount * paid)
-            words = f"{name} {amount} × {percent(paid)} {RULE_WORDS[rule]}, {rank} by fee = {reduced}"
+            words = (
+                f"{name} {amount} × {percent(paid)} {RULE_WORDS[rule]}, {rank} by fee = {reduced}"
+            )
             draft.steps.append(Step(words, reduced, "A9"))
 
 
@@ -442,7 +522,8 @@ class _Totals:
 def _totals(draft: _Draft) -> _Totals:
     """Line amounts after ranking, before and after the outpatient cap.
 
-    A unit whose parts are both untouched keeps the whole's own rounding; any other unit is the sum of its parts.
+    A unit whose parts are both untouched keeps the whole's own rounding; any other unit is the sum
+    of its parts.
     """
     n = draft.units
     if draft.pc is None and draft.tc is None:
@@ -450,7 +531,9 @@ def _totals(draft: _Draft) -> _Totals:
         kept = n if draft.whole_kept is None else draft.whole_kept
         reduced = cents(draft.whole * draft.whole_paid)
         before = draft.whole * kept + reduced * (n - kept)
-        after = _capped(draft.whole, draft.whole_cap) * kept + _capped(reduced, draft.whole_cap) * (n - kept)
+        after = _capped(draft.whole, draft.whole_cap) * kept + _capped(reduced, draft.whole_cap) * (
+            n - kept
+        )
         return _Totals(before, after, None, None)
     pc_kept = n if draft.pc_kept is None else draft.pc_kept
     tc_kept = n if draft.tc_kept is None else draft.tc_kept
@@ -461,10 +544,16 @@ def _totals(draft: _Draft) -> _Totals:
     together = min(pc_kept, tc_kept) if draft.whole is not None else 0
     pc, tc = draft.pc or ZERO, draft.tc or ZERO
     pc_cut, tc_cut = cents(pc * draft.pc_paid), cents(tc * draft.tc_paid)
-    pc_total = pc * (pc_kept - together) + (pc_cut * (n - pc_kept) if draft.pc is not None else ZERO)
-    tc_total = tc * (tc_kept - together) + (tc_cut * (n - tc_kept) if draft.tc is not None else ZERO)
+    pc_total = pc * (pc_kept - together) + (
+        pc_cut * (n - pc_kept) if draft.pc is not None else ZERO
+    )
+    tc_total = tc * (tc_kept - together) + (
+        tc_cut * (n - tc_kept) if draft.tc is not None else ZERO
+    )
     tc_low, tc_cut_low = _capped(tc, draft.tc_cap), _capped(tc_cut, draft.tc_cap)
-    tc_capped = tc_low * (tc_kept - together) + (tc_cut_low * (n - tc_kept) if draft.tc is not None else ZERO)
+    tc_capped = tc_low * (tc_kept - together) + (
+        tc_cut_low * (n - tc_kept) if draft.tc is not None else ZERO
+    )
     whole = draft.whole or ZERO
     return _Totals(
         uncapped=whole * together + pc_total + tc_total,
@@ -474,7 +563,9 @@ def _totals(draft: _Draft) -> _Totals:
     )
 
 
-def _settle(draft: _Draft, context: PricingContext, terms: MedicareTerms, sharing: _Sharing) -> PricedLine:
+def _settle(
+    draft: _Draft, context: PricingContext, terms: MedicareTerms, sharing: _Sharing
+) -> PricedLine:
     """From ranked parts to allowed amount and shares."""
     line, steps, contract = draft.line, draft.steps, context.contract
     totals = _totals(draft)
@@ -489,7 +580,9 @@ def _settle(draft: _Draft, context: PricingContext, terms: MedicareTerms, sharin
         draft.cuts.append(Cut("multiple", draft.unreduced() - totals.uncapped, "59"))
     amount = totals.capped
     if amount < totals.uncapped:
-        steps.append(Step(f"hospital outpatient cap: {totals.uncapped} lowered to {amount}", amount, "A8.5"))
+        steps.append(
+            Step(f"hospital outpatient cap: {totals.uncapped} lowered to {amount}", amount, "A8.5")
+        )
         draft.cuts.append(Cut("outpatient_cap", totals.uncapped - amount, "45"))
     if draft.share != ONE:
         shared = cents(amount * draft.share)
@@ -501,11 +594,21 @@ def _settle(draft: _Draft, context: PricingContext, terms: MedicareTerms, sharin
         if not context.assigned:
             limiting = cents(amount * terms.limiting_charge)
         lowered = cents(amount * terms.nonparticipating)
-        steps.append(Step(f"{amount} × {percent(terms.nonparticipating)} non-participating = {lowered}", lowered, "A8"))
+        steps.append(
+            Step(
+                f"{amount} × {percent(terms.nonparticipating)} non-participating = {lowered}",
+                lowered,
+                "A8",
+            )
+        )
         draft.cuts.append(Cut("nonparticipating", amount - lowered, "45"))
         amount = lowered
     if line.purchased_price is not None and line.purchased_price < amount:
-        steps.append(Step(f"lowered to the purchased price {line.purchased_price}", line.purchased_price, "A4"))
+        steps.append(
+            Step(
+                f"lowered to the purchased price {line.purchased_price}", line.purchased_price, "A4"
+            )
+        )
         draft.cuts.append(Cut("purchased", amount - line.purchased_price, "45"))
         amount = line.purchased_price
     if contract is None or (contract.lesser_of_charge and not draft.base.carve_out):
@@ -569,7 +672,9 @@ class _Sharing:
     def of(self, line: BilledLine, allowed: Decimal) -> _Shares:
         waived = self._waived(line)
         if waived is None:
-            return _Shares(f"Say whether {line.code} is preventive: its cost sharing depends on it.")
+            return _Shares(
+                f"Say whether {line.code} is preventive: its cost sharing depends on it."
+            )
         steps: list[Step] = []
         if waived:
             deductible = coinsurance = copay = ZERO
@@ -593,16 +698,29 @@ class _Sharing:
             if copay:
                 steps.append(Step(f"copay {copay}", copay, "A8.7"))
             if coinsurance:
-                words = f"coinsurance {percent(self.coinsurance or ZERO)} of {rest - copay} = {coinsurance}"
+                words = (
+                    f"coinsurance {percent(self.coinsurance or ZERO)} of {rest - copay} ="
+                    f" {coinsurance}"
+                )
                 steps.append(Step(words, coinsurance, "A8.7"))
         patient = deductible + copay + coinsurance
-        sequestration = cents((allowed - patient) * self.terms.sequestration) if self.sequestered else ZERO
+        sequestration = (
+            cents((allowed - patient) * self.terms.sequestration) if self.sequestered else ZERO
+        )
         payer = allowed - patient - sequestration
         if sequestration:
             rate = percent(self.terms.sequestration)
-            steps.append(Step(f"sequestration {rate} of {allowed - patient} = {sequestration}", sequestration, "A8.8"))
+            steps.append(
+                Step(
+                    f"sequestration {rate} of {allowed - patient} = {sequestration}",
+                    sequestration,
+                    "A8.8",
+                )
+            )
         steps.append(Step(f"payer pays {payer}, patient owes {patient}", payer, "A8"))
-        return _Shares("", deductible, coinsurance, copay, patient, payer, sequestration, tuple(steps))
+        return _Shares(
+            "", deductible, coinsurance, copay, patient, payer, sequestration, tuple(steps)
+        )
 
     def _waived(self, line: BilledLine) -> bool | None:
         if "33" in line.modifiers:

@@ -1,7 +1,8 @@
 """What pricing knows: plain facts in, priced lines out. No database here.
 
-Amounts are dollars as Decimal, rates are fractions (0.20 is twenty percent), codes are strings, dates are service dates.
-A missing fact is `None` and ends as a *hold* with its reason; it never becomes zero.
+Amounts are dollars as Decimal, rates are fractions (0.20 is twenty percent), codes are strings,
+dates are service dates. A missing fact is `None` and ends as a *hold* with its reason; it never
+becomes zero.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ def cents(amount: Decimal) -> Decimal:
 
 
 class Component(StrEnum):
-    """Which part of a test a line bills: the whole, the reading (26), or machine and technologist (TC)."""
+    """Which part of a test a line bills: the whole, the reading (26), or machine and technologist
+    (TC).
+    """
 
     GLOBAL = "global"
     PROFESSIONAL = "26"
@@ -35,7 +38,9 @@ class PosSetting(StrEnum):
 
 
 class PriceStatus(StrEnum):
-    """`priced` has an amount; `hold` lacks a fact; `not_payable` is a known no; `blocked` is a form that may not be sent."""
+    """`priced` has an amount; `hold` lacks a fact; `not_payable` is a known no; `blocked` is a form
+    that may not be sent.
+    """
 
     PRICED = "priced"
     HOLD = "hold"
@@ -89,9 +94,9 @@ class Gpci:
 class RvuRow:
     """One row of a physician fee schedule release: a code, or one component of it.
 
-    `practice_*` and `malpractice` are relative value units. `cap_*` are the units of the hospital outpatient
-    cap (0 = no cap, None = not loaded). `factor` is the conversion factor in dollars per unit, `factor_qualifying` that of qualifying
-    participants of an alternative payment model.
+    `practice_*` and `malpractice` are relative value units. `cap_*` are the units of the hospital
+    outpatient cap (0 = no cap, None = not loaded). `factor` is the conversion factor in dollars per
+    unit, `factor_qualifying` that of qualifying participants of an alternative payment model.
     """
 
     code: str
@@ -117,7 +122,9 @@ class RvuRow:
 
 @dataclass(frozen=True, slots=True)
 class MedicareTerms:
-    """The percentages of the Medicare rules on one date. `paid_*` is what is paid, `cut_*` what is taken off."""
+    """The percentages of the Medicare rules on one date. `paid_*` is what is paid, `cut_*` what is
+    taken off.
+    """
 
     paid_multiple_pc: Decimal
     paid_multiple_tc: Decimal
@@ -138,7 +145,8 @@ class MedicareTerms:
 
 @dataclass(frozen=True, slots=True)
 class MpprTerms:
-    """A contract's own multiple-procedure terms; a percentage left `None` means that part is not reduced.
+    """A contract's own multiple-procedure terms; a percentage left `None` means that part is not
+    reduced.
 
     `paid_global` applies where a rate has no component split; without it such a line is held.
     """
@@ -152,7 +160,8 @@ class MpprTerms:
 
 @dataclass(frozen=True, slots=True)
 class ContractRate:
-    """One priced rule of a contract. Blank `code`, `modality`, `component`, `modifier`, `site`, `plan` match anything.
+    """One priced rule of a contract. Blank `code`, `modality`, `component`, `modifier`, `site`,
+    `plan` match anything.
 
     `value` is a fraction for the percentage methods (1.20 = 120 %) and dollars per unit for `flat`.
     A `carve_out` is taken as written: no multiple-procedure reduction and no lesser-of.
@@ -174,9 +183,11 @@ class ContractRate:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """A payer contract on paper. `mppr=None` means the paper is silent: a session that needs it is held.
+    """A payer contract on paper. `mppr=None` means the paper is silent: a session that needs it is
+    held.
 
-    `medicare_locality` pins the locality that percent-of-Medicare rates use; `None` is where the service was done.
+    `medicare_locality` pins the locality that percent-of-Medicare rates use; `None` is where the
+    service was done.
     """
 
     key: str
@@ -195,7 +206,9 @@ class Contract:
 
 @dataclass(frozen=True, slots=True)
 class Benefits:
-    """The patient's cost sharing at the time of service; `None` is not known. Medicare's coinsurance comes from its terms."""
+    """The patient's cost sharing at the time of service; `None` is not known. Medicare's
+    coinsurance comes from its terms.
+    """
 
     deductible_remaining: Decimal | None = None
     coinsurance: Decimal | None = None
@@ -205,7 +218,9 @@ class Benefits:
 
 @dataclass(frozen=True, slots=True)
 class PricingContext:
-    """What all lines of one patient, day and billing group share. `contract=None` prices by the Medicare schedule."""
+    """What all lines of one patient, day and billing group share. `contract=None` prices by the
+    Medicare schedule.
+    """
 
     date_of_service: dt.date
     pos: str
@@ -221,10 +236,12 @@ class PricingContext:
 
 @dataclass(frozen=True, slots=True)
 class BilledLine:
-    """A line as it will be sent. `charge` is the line total. `session` names the encounter (arrival) it belongs to.
+    """A line as it will be sent. `charge` is the line total. `session` names the encounter
+    (arrival) it belongs to.
 
-    `locality` overrides the context for a part furnished elsewhere. `purchased_price` is the supplier's net charge of an
-    anti-markup component (DOMAIN A4). `preventive` answers whether cost sharing may be waived where the code alone cannot.
+    `locality` overrides the context for a part furnished elsewhere. `purchased_price` is the
+    supplier's net charge of an anti-markup component (DOMAIN A4). `preventive` answers whether cost
+    sharing may be waived where the code alone cannot.
     """
 
     line_id: str
@@ -250,7 +267,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """An amount taken off, with the adjustment code a remittance should show for it (blank if none is usual)."""
+    """An amount taken off, with the adjustment code a remittance should show for it (blank if none
+    is usual).
+    """
 
     kind: str
     amount: Decimal
@@ -261,8 +280,9 @@ class Cut:
 class PricedLine:
     """The expected payment of one line.
 
-    `allowed` is None unless `status` is priced. Shares are None when cost sharing is not known (`share_reason` says why).
-    `payer_share` is what the payer sends after `sequestration`; allowed = payer_share + patient_share + sequestration.
+    `allowed` is None unless `status` is priced. Shares are None when cost sharing is not known
+    (`share_reason` says why). `payer_share` is what the payer sends after `sequestration`; allowed
+    = payer_share + patient_share + sequestration.
     """
 
     line_id: str

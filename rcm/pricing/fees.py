@@ -1,4 +1,6 @@
-"""Fee schedule arithmetic: relative values × geography × conversion factor, and the hospital outpatient cap (DOMAIN A8)."""
+"""Fee schedule arithmetic: relative values × geography × conversion factor, and the hospital
+outpatient cap (DOMAIN A8).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _NOT_PAYABLE = {
 
 
 class Held(Exception):
-    """A line that gets no amount: `status` says whether a fact is missing or the answer is a known no."""
+    """A line that gets no amount: `status` says whether a fact is missing or the answer is a known
+    no.
+    """
 
     def __init__(self, code: str, reason: str, status: PriceStatus = PriceStatus.HOLD) -> None:
         super().__init__(reason)
@@ -44,8 +48,8 @@ class Fee:
 class Base:
     """Where a line's price starts, per unit: the whole and, where known, its two parts.
 
-    A line of one part has only that part. `per_line` amounts (percent of charge) already cover all units.
-    `multiple` and `bilateral` are None when no fee schedule row is loaded.
+    A line of one part has only that part. `per_line` amounts (percent of charge) already cover all
+    units. `multiple` and `bilateral` are None when no fee schedule row is loaded.
     """
 
     whole: Decimal | None
@@ -64,23 +68,36 @@ class Base:
 
 
 def row_fee(row: RvuRow, gpci: Gpci, *, facility: bool, qualifying: bool) -> Fee:
-    """One row at one locality, rounded to the cent (A8.1), with its outpatient cap (A8.5). Raises `Held`."""
+    """One row at one locality, rounded to the cent (A8.1), with its outpatient cap (A8.5). Raises
+    `Held`.
+    """
     factor = row.factor_qualifying if qualifying else row.factor
     if factor is None:
-        raise Held("NO_QUALIFYING_FACTOR", "The conversion factor for qualifying participants is not loaded.")
+        raise Held(
+            "NO_QUALIFYING_FACTOR",
+            "The conversion factor for qualifying participants is not loaded.",
+        )
     if row.facility_na if facility else row.nonfacility_na:
         where = "a facility" if facility else "an office or imaging center"
-        raise Held("NO_FEE_IN_SETTING", f"The fee schedule sets no amount for {row.code} in {where}.")
+        raise Held(
+            "NO_FEE_IN_SETTING", f"The fee schedule sets no amount for {row.code} in {where}."
+        )
     practice = row.practice_facility if facility else row.practice_nonfacility
     units = row.work * gpci.work + practice * gpci.practice + row.malpractice * gpci.malpractice
     if not units:
-        raise Held("ZERO_RELATIVE_VALUE", f"The fee schedule row of {row.code} has no relative values.")
+        raise Held(
+            "ZERO_RELATIVE_VALUE", f"The fee schedule row of {row.code} has no relative values."
+        )
     amount = cents(units * factor)
     if row.cap_practice is None and row.component is not Component.PROFESSIONAL:
         raise Held("CAP_UNKNOWN", f"The outpatient cap of {row.code} is not loaded for this year.")
     cap = None
     if row.cap_practice:
-        capped = row.work * gpci.work + row.cap_practice * gpci.practice + row.cap_malpractice * gpci.malpractice
+        capped = (
+            row.work * gpci.work
+            + row.cap_practice * gpci.practice
+            + row.cap_malpractice * gpci.malpractice
+        )
         cap = cents(capped * factor)
     name = row.code if row.component is Component.GLOBAL else f"{row.code} {row.component.value}"
     words = (
@@ -97,23 +114,36 @@ def check_status(row: RvuRow) -> None:
     part = "" if row.component is Component.GLOBAL else f" {row.component.value}"
     if row.status == "C":
         raise Held(
-            "CONTRACTOR_PRICED", f"{row.code}{part} is priced by the Medicare contractor: a contract rate is needed."
+            "CONTRACTOR_PRICED",
+            f"{row.code}{part} is priced by the Medicare contractor: a contract rate is needed.",
         )
     if is_supply(row.code):
-        raise Held("DRUG_PRICE_NEEDED", f"{row.code} is paid from a drug price list, which is not loaded.")
+        raise Held(
+            "DRUG_PRICE_NEEDED", f"{row.code} is paid from a drug price list, which is not loaded."
+        )
     words = _NOT_PAYABLE.get(row.status)
     if words is None:
-        raise Held("STATUS_UNKNOWN", f"{row.code}{part} has status {row.status or '(blank)'}, which has no rule.")
-    raise Held("NOT_PAYABLE", f"{row.code}{part} {words} (status {row.status}).", PriceStatus.NOT_PAYABLE)
+        raise Held(
+            "STATUS_UNKNOWN",
+            f"{row.code}{part} has status {row.status or '(blank)'}, which has no rule.",
+        )
+    raise Held(
+        "NOT_PAYABLE", f"{row.code}{part} {words} (status {row.status}).", PriceStatus.NOT_PAYABLE
+    )
 
 
 def schedule_row(code: str, component: Component, on: dt.date, tables: PriceTables) -> RvuRow:
-    """The row of a code on a date. Raises `Held` when the year is not loaded or the part has no row."""
+    """The row of a code on a date. Raises `Held` when the year is not loaded or the part has no
+    row.
+    """
     row = tables.rvu(code, component, on)
     if row is not None:
         return row
     if component is not Component.GLOBAL and tables.rvu(code, Component.GLOBAL, on) is not None:
-        raise Held("NO_COMPONENT_FEE", f"The {on.year} fee schedule loaded has no {component.value} row for {code}.")
+        raise Held(
+            "NO_COMPONENT_FEE",
+            f"The {on.year} fee schedule loaded has no {component.value} row for {code}.",
+        )
     raise Held("NO_FEE_SCHEDULE", f"No fee schedule row for {code} on {on.isoformat()} is loaded.")
 
 
@@ -127,14 +157,19 @@ def schedule_base(
     qualifying: bool,
     tables: PriceTables,
 ) -> Base:
-    """The Medicare starting price of one line, parts included. Raises `Held` when any fact is missing."""
+    """The Medicare starting price of one line, parts included. Raises `Held` when any fact is
+    missing.
+    """
     row = schedule_row(code, component, on, tables)
     check_status(row)
     if locality is None:
         raise Held("NO_LOCALITY", "The payment locality of the service is not known.")
     gpci = tables.gpci(locality, on)
     if gpci is None:
-        raise Held("NO_GPCI", f"Geographic indices of locality {locality} are not loaded for {on.isoformat()}.")
+        raise Held(
+            "NO_GPCI",
+            f"Geographic indices of locality {locality} are not loaded for {on.isoformat()}.",
+        )
 
     def fee_of(found: RvuRow) -> Fee:
         return row_fee(found, gpci, facility=facility, qualifying=qualifying)

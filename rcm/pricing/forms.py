@@ -1,7 +1,9 @@
-"""Which forms of a code may be billed, where, and what the machine adds to the line (DOMAIN A1, A2, A6).
+"""Which forms of a code may be billed, where, and what the machine adds to the line (DOMAIN A1, A2,
+A6).
 
-A form is the whole test, the reading (26) or the technical part (TC). The fee schedule's component indicator decides
-which exist; the place of service decides which of them a professional claim may carry.
+A form is the whole test, the reading (26) or the technical part (TC). The fee schedule's component
+indicator decides which exist; the place of service decides which of them a professional claim may
+carry.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong, in plain words, on which field, and what to do. `denials` are the codes a payer would answer with."""
+    """What is wrong, in plain words, on which field, and what to do. `denials` are the codes a
+    payer would answer with.
+    """
 
     code: str
     severity: Severity
@@ -73,7 +77,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """The asset record of the machine used; None is not recorded. `xr29` is the CT dose standard NEMA XR-29-2013."""
+    """The asset record of the machine used; None is not recorded. `xr29` is the CT dose standard
+    NEMA XR-29-2013.
+    """
 
     film: bool | None = None
     computed_radiography: bool | None = None
@@ -81,7 +87,9 @@ class Equipment:
 
 
 def component_of(modifiers: Iterable[str]) -> Component:
-    """The form a line bills. With both 26 and TC present the line is not one form: `form_finding` says so."""
+    """The form a line bills. With both 26 and TC present the line is not one form: `form_finding`
+    says so.
+    """
     mods = tuple(modifiers)
     if "26" in mods:
         return Component.PROFESSIONAL
@@ -89,12 +97,16 @@ def component_of(modifiers: Iterable[str]) -> Component:
 
 
 def is_supply(code: str) -> bool:
-    """Contrast, radiopharmaceuticals and drugs: never part of a component split or a multiple-procedure ranking."""
+    """Contrast, radiopharmaceuticals and drugs: never part of a component split or a
+    multiple-procedure ranking.
+    """
     return code[:1] in {"A", "J", "Q"} and code != "Q0092"
 
 
 def carries_technical(pctc: str, component: Component) -> bool:
-    """Whether a line contains machine and technologist, which a facility bills itself (DOMAIN A2.1, A2.2)."""
+    """Whether a line contains machine and technologist, which a facility bills itself (DOMAIN A2.1,
+    A2.2).
+    """
     if pctc in {"1", "6"}:
         return component is not Component.PROFESSIONAL
     return pctc in {"3", "4", "5"}
@@ -105,23 +117,38 @@ def form_finding(code: str, pctc: str, modifiers: Iterable[str]) -> Finding | No
     mods = tuple(modifiers)
     if "26" in mods and "TC" in mods:
         return Finding(
-            "A1_COMPONENT_BOTH", Severity.BLOCK, f"{code} carries 26 and TC on one line.", "modifiers",
-            "Send no component modifier for the whole test, or two lines.", ("4", "N519"), "A1",
-        )  # fmt: skip
+            "A1_COMPONENT_BOTH",
+            Severity.BLOCK,
+            f"{code} carries 26 and TC on one line.",
+            "modifiers",
+            "Send no component modifier for the whole test, or two lines.",
+            ("4", "N519"),
+            "A1",
+        )
     legal = LEGAL_FORMS.get(pctc)
     if legal is None:
         return Finding(
-            "INDICATOR_UNKNOWN", Severity.HOLD, f"The component indicator of {code} is not known.", "code",
-            "Load the fee schedule release for the date of service.", (), "A1",
-        )  # fmt: skip
+            "INDICATOR_UNKNOWN",
+            Severity.HOLD,
+            f"The component indicator of {code} is not known.",
+            "code",
+            "Load the fee schedule release for the date of service.",
+            (),
+            "A1",
+        )
     component = component_of(mods)
     if component in legal:
         return None
     return Finding(
-        "A1_FORM_ILLEGAL", Severity.BLOCK,
-        f"{code} is {INDICATOR_WORDS[pctc]} (indicator {pctc}): {component.value} does not exist for it.",
-        "modifiers", _form_fix(pctc), ("4", "N519", "N822", "N823"), "A1.1",
-    )  # fmt: skip
+        "A1_FORM_ILLEGAL",
+        Severity.BLOCK,
+        f"{code} is {INDICATOR_WORDS[pctc]} (indicator {pctc}): {component.value} does not exist"
+        " for it.",
+        "modifiers",
+        _form_fix(pctc),
+        ("4", "N519", "N822", "N823"),
+        "A1.1",
+    )
 
 
 def _form_fix(pctc: str) -> str:
@@ -132,21 +159,34 @@ def _form_fix(pctc: str) -> str:
     return "Remove the component modifier."
 
 
-def place_finding(code: str, pctc: str, component: Component, pos: str, setting: PosSetting | None) -> Finding | None:
-    """A component that a professional claim may not carry at this place of service, or None (DOMAIN A2, A5 D6)."""
+def place_finding(
+    code: str, pctc: str, component: Component, pos: str, setting: PosSetting | None
+) -> Finding | None:
+    """A component that a professional claim may not carry at this place of service, or None (DOMAIN
+    A2, A5 D6).
+    """
     if setting is None:
         return Finding(
-            "POS_UNKNOWN", Severity.HOLD, f"Place of service {pos or '(blank)'} is not a place in the loaded list.",
-            "pos", "Choose the place where the patient was examined.", ("5",), "A2",
-        )  # fmt: skip
+            "POS_UNKNOWN",
+            Severity.HOLD,
+            f"Place of service {pos or '(blank)'} is not a place in the loaded list.",
+            "pos",
+            "Choose the place where the patient was examined.",
+            ("5",),
+            "A2",
+        )
     if setting is PosSetting.NON_FACILITY or not carries_technical(pctc, component):
         return None
     form = "The technical part" if component is Component.TECHNICAL else f"The whole test {code}"
     return Finding(
-        "D6_TECHNICAL_IN_FACILITY", Severity.BLOCK,
+        "D6_TECHNICAL_IN_FACILITY",
+        Severity.BLOCK,
         f"{form} cannot be billed on a professional claim at place of service {pos}.",
-        "pos", _place_fix(pos, pctc), ("5", "58", "97", "190") if pos == "31" else ("5", "58", "97"), "A5 D6",
-    )  # fmt: skip
+        "pos",
+        _place_fix(pos, pctc),
+        ("5", "58", "97", "190") if pos == "31" else ("5", "58", "97"),
+        "A5 D6",
+    )
 
 
 def _place_fix(pos: str, pctc: str) -> str:
@@ -163,7 +203,8 @@ def equipment_modifiers(
 ) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
     """The modifiers a machine puts on a line, from its record and never from the user (DOMAIN A6).
 
-    `dose_listed` is whether the code is on the CT dose-standard list. An unrecorded machine gives a hold, not silence.
+    `dose_listed` is whether the code is on the CT dose-standard list. An unrecorded machine gives a
+    hold, not silence.
     """
     if dose_listed:
         if equipment.xr29 is None:
@@ -182,6 +223,11 @@ def equipment_modifiers(
 
 def _unrecorded(code: str, what: str) -> Finding:
     return Finding(
-        "EQUIPMENT_UNKNOWN", Severity.HOLD, f"{code}: the equipment record does not say {what}.", "equipment",
-        "Complete the equipment record of the room.", (), "A6",
-    )  # fmt: skip
+        "EQUIPMENT_UNKNOWN",
+        Severity.HOLD,
+        f"{code}: the equipment record does not say {what}.",
+        "equipment",
+        "Complete the equipment record of the room.",
+        (),
+        "A6",
+    )

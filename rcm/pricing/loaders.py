@@ -1,4 +1,6 @@
-"""Loaders of the fee schedule: PPRRVU, geographic indices, ZIP to locality, outpatient cap amounts (DOMAIN A8, H1)."""
+"""Loaders of the fee schedule: PPRRVU, geographic indices, ZIP to locality, outpatient cap amounts
+(DOMAIN A8, H1).
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,17 @@ _USABLE = {"A", "R", "T"}
 
 
 _SAYS_YEAR = re.compile(
-    r"(20[0-9]{2}) National Physician Fee Schedule|CY (20[0-9]{2})|(20[0-9]{2}) PW GPCI|IN (20[0-9]{2}) LOCALITIES"
+    r"(20[0-9]{2}) National Physician Fee Schedule|CY (20[0-9]{2})|(20[0-9]{2}) PW GPCI|IN"
+    r" (20[0-9]{2}) LOCALITIES"
 )
 _RELEASES = {"January": 1, "April": 4, "July": 7, "October": 10}
 _SAYS_RELEASE = re.compile(rf"File ({'|'.join(_RELEASES)}) Release")
 
 
 def _year(options: Options, fallback: int | None = None) -> int:
-    """The year the loader was told, else what the file's notices say, else a fallback. Raises RowError."""
+    """The year the loader was told, else what the file's notices say, else a fallback. Raises
+    RowError.
+    """
     if options.year is not None:
         return options.year
     if options.effective is not None:
@@ -55,12 +60,14 @@ def _span(options: Options, year: int, cells: Cells | None = None) -> Values:
     return {"effective_from": first, "effective_to": dt.date(year, 12, 31)}
 
 
-# --- relative values -------------------------------------------------------------------------------------------------
+# --- relative values ------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Fees:
-    """What is known of other rows: indicators of earlier years by code and component, components loaded by year."""
+    """What is known of other rows: indicators of earlier years by code and component, components
+    loaded by year.
+    """
 
     indicators: dict[tuple[str, str], tuple[int, dict[str, Any]]] = field(default_factory=dict)
     factors: dict[int, Decimal] = field(default_factory=dict)
@@ -75,10 +82,20 @@ def _known(options: Options) -> _Fees:
             known.factors[row.year] = row.conversion_factor
         if row.global_only:
             continue
-        known.indicators[row.code, row.mod] = (row.year, {
-            "status": row.status, "nonfac_na": row.nonfac_na, "fac_na": row.fac_na, "pctc": row.pctc, "mult_proc": row.mult_proc,
-            "bilat": row.bilat, "family": row.family, "supervision": row.supervision, "opps_cap_pe": row.opps_cap_pe,
-        })  # fmt: skip
+        known.indicators[row.code, row.mod] = (
+            row.year,
+            {
+                "status": row.status,
+                "nonfac_na": row.nonfac_na,
+                "fac_na": row.fac_na,
+                "pctc": row.pctc,
+                "mult_proc": row.mult_proc,
+                "bilat": row.bilat,
+                "family": row.family,
+                "supervision": row.supervision,
+                "opps_cap_pe": row.opps_cap_pe,
+            },
+        )
         known.whole.add((row.year, row.code))
     return known
 
@@ -104,50 +121,80 @@ def _pprrvu(cells: Cells, options: Options, known: _Fees) -> Iterator[Values]:
         return
     year = _year(options, _factor_year(cells.decimal("factor", required=True)))
     yield {
-        "schedule": "mpfs", "year": year, "code": cells.code("code"), "mod": _mod(cells),
+        "schedule": "mpfs",
+        "year": year,
+        "code": cells.code("code"),
+        "mod": _mod(cells),
         "status": cells.match("status", "[A-Z]", "a status of one letter"),
         **_rvus(cells),
-        "nonfac_na": cells.text("nonfac_na") == "NA", "fac_na": cells.text("fac_na") == "NA",
-        "pctc": cells.text("pctc", 1), "mult_proc": cells.text("mult", 1), "bilat": cells.text("bilat", 1),
-        "family": cells.text("family", 2), "supervision": cells.text("supervision", 2),
-        "opps_cap_pe": cells.decimal("cap_pe"), "opps_cap_mp": cells.decimal("cap_mp"),
-        "conversion_factor": cells.decimal("factor", required=True), "global_only": False,
+        "nonfac_na": cells.text("nonfac_na") == "NA",
+        "fac_na": cells.text("fac_na") == "NA",
+        "pctc": cells.text("pctc", 1),
+        "mult_proc": cells.text("mult", 1),
+        "bilat": cells.text("bilat", 1),
+        "family": cells.text("family", 2),
+        "supervision": cells.text("supervision", 2),
+        "opps_cap_pe": cells.decimal("cap_pe"),
+        "opps_cap_mp": cells.decimal("cap_mp"),
+        "conversion_factor": cells.decimal("factor", required=True),
+        "global_only": False,
         **_span(options, year),
-    }  # fmt: skip
+    }
 
 
 @lru_cache(maxsize=1)
 def _factors() -> dict[Decimal, int]:
-    with Path(__file__).with_name("data").joinpath("conversion_factors.csv").open(newline="") as handle:
+    with (
+        Path(__file__)
+        .with_name("data")
+        .joinpath("conversion_factors.csv")
+        .open(newline="") as handle
+    ):
         return {Decimal(row["factor"]): int(row["year"]) for row in csv.DictReader(handle)}
 
 
 def _factor_year(factor: Decimal | None) -> int | None:
-    """The year of a published conversion factor: a sheet without notices says its year only by it."""
+    """The year of a published conversion factor: a sheet without notices says its year only by
+    it.
+    """
     return _factors().get(factor) if factor is not None else None
 
 
 def _components(cells: Cells, options: Options, known: _Fees) -> Iterator[Values]:
-    """The product's component sheet; "not payable in this setting" is carried from the earlier year, which says it."""
+    """The product's component sheet; "not payable in this setting" is carried from the earlier
+    year, which says it.
+    """
     code, mod = cells.code("code"), _mod(cells)
     factor = cells.decimal("factor", required=True)
     year = _year(options, _factor_year(factor))
     earlier = known.indicators.get((code, mod), (0, {}))[1]
     technical = mod == "TC" or (mod == "" and cells.text("pctc") == "1")
     yield {
-        "schedule": "mpfs", "year": year, "code": code, "mod": mod, "status": cells.match("status", "[A-Z]", "a status of one letter"),
+        "schedule": "mpfs",
+        "year": year,
+        "code": code,
+        "mod": mod,
+        "status": cells.match("status", "[A-Z]", "a status of one letter"),
         **_rvus(cells),
-        "nonfac_na": earlier.get("nonfac_na", False), "fac_na": earlier.get("fac_na", technical),
-        "pctc": cells.text("pctc", 1), "mult_proc": cells.text("mult", 1), "bilat": cells.text("bilat", 1),
-        "family": cells.text("family", 2), "supervision": earlier.get("supervision", ""),
-        "opps_cap_pe": cells.decimal("cap_pe"), "opps_cap_mp": cells.decimal("cap_mp"),
-        "conversion_factor": factor, "global_only": False,
+        "nonfac_na": earlier.get("nonfac_na", False),
+        "fac_na": earlier.get("fac_na", technical),
+        "pctc": cells.text("pctc", 1),
+        "mult_proc": cells.text("mult", 1),
+        "bilat": cells.text("bilat", 1),
+        "family": cells.text("family", 2),
+        "supervision": earlier.get("supervision", ""),
+        "opps_cap_pe": cells.decimal("cap_pe"),
+        "opps_cap_mp": cells.decimal("cap_mp"),
+        "conversion_factor": factor,
+        "global_only": False,
         **_span(options, year),
-    }  # fmt: skip
+    }
 
 
 def _globals(cells: Cells, options: Options, known: _Fees) -> Iterator[Values]:
-    """Whole-service rows of a year without their parts: indicators of the year before; the outpatient cap stays unknown."""
+    """Whole-service rows of a year without their parts: indicators of the year before; the
+    outpatient cap stays unknown.
+    """
     code = cells.code("code")
     year = _year(options)
     if (year, code) in known.whole:
@@ -155,39 +202,69 @@ def _globals(cells: Cells, options: Options, known: _Fees) -> Iterator[Values]:
     before, earlier = known.indicators.get((code, ""), (0, {}))
     if before >= year or earlier.get("status") not in _USABLE:
         raise RowError(
-            f"{code} has no usable row in an earlier year to take its indicators from: load that year first."
+            f"{code} has no usable row in an earlier year to take its indicators from: load that"
+            " year first."
         )
     if year not in known.factors:
-        raise RowError(f"No conversion factor of {year} is loaded: load the component rows of that year first.")
+        raise RowError(
+            f"No conversion factor of {year} is loaded: load the component rows of that year first."
+        )
     yield {
-        "schedule": "mpfs", "year": year, "code": code, "mod": "", **earlier, **_rvus(cells),
+        "schedule": "mpfs",
+        "year": year,
+        "code": code,
+        "mod": "",
+        **earlier,
+        **_rvus(cells),
         "opps_cap_pe": None if earlier.get("opps_cap_pe") else Decimal(0),
         "opps_cap_mp": None if earlier.get("opps_cap_pe") else Decimal(0),
-        "conversion_factor": known.factors[year], "global_only": True,
+        "conversion_factor": known.factors[year],
+        "global_only": True,
         **_span(options, year),
-    }  # fmt: skip
+    }
 
 
 def _fee(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
     year = cells.integer("year", required=True) or 0
     yield {
-        "schedule": cells.text("schedule", 20) or "mpfs", "year": year, "code": cells.code("code"), "mod": _mod(cells),
+        "schedule": cells.text("schedule", 20) or "mpfs",
+        "year": year,
+        "code": cells.code("code"),
+        "mod": _mod(cells),
         "status": cells.match("status", "[A-Z]", "a status of one letter"),
-        "work": cells.decimal("work"), "pe_nonfac": cells.decimal("pe_nonfac"), "pe_fac": cells.decimal("pe_fac"), "mp": cells.decimal("mp"),
-        "nonfac_na": cells.flag("nonfac_na", default=False), "fac_na": cells.flag("fac_na", default=False),
-        "pctc": cells.text("pctc", 1), "mult_proc": cells.text("mult_proc", 1), "bilat": cells.text("bilat", 1),
-        "family": cells.text("family", 2), "supervision": cells.text("supervision", 2),
-        "opps_cap_pe": cells.decimal("opps_cap_pe"), "opps_cap_mp": cells.decimal("opps_cap_mp"),
-        "conversion_factor": cells.decimal("conversion_factor"), "global_only": cells.flag("global_only", default=False),
+        "work": cells.decimal("work"),
+        "pe_nonfac": cells.decimal("pe_nonfac"),
+        "pe_fac": cells.decimal("pe_fac"),
+        "mp": cells.decimal("mp"),
+        "nonfac_na": cells.flag("nonfac_na", default=False),
+        "fac_na": cells.flag("fac_na", default=False),
+        "pctc": cells.text("pctc", 1),
+        "mult_proc": cells.text("mult_proc", 1),
+        "bilat": cells.text("bilat", 1),
+        "family": cells.text("family", 2),
+        "supervision": cells.text("supervision", 2),
+        "opps_cap_pe": cells.decimal("opps_cap_pe"),
+        "opps_cap_mp": cells.decimal("opps_cap_mp"),
+        "conversion_factor": cells.decimal("conversion_factor"),
+        "global_only": cells.flag("global_only", default=False),
         **_span(options, year, cells),
-    }  # fmt: skip
+    }
 
 
 _SHEET = {
-    "code": "hcpcs", "mod": "mod", "status": "status", "work": "work rvu", "pe_nonfac": "pe rvu nonfac", "pe_fac": "pe rvu fac",
-    "mp": "mp rvu", "pctc": "pctc ind", "mult": "mult proc ind", "bilat": "bilat ind", "family": "diag imaging family",
+    "code": "hcpcs",
+    "mod": "mod",
+    "status": "status",
+    "work": "work rvu",
+    "pe_nonfac": "pe rvu nonfac",
+    "pe_fac": "pe rvu fac",
+    "mp": "mp rvu",
+    "pctc": "pctc ind",
+    "mult": "mult proc ind",
+    "bilat": "bilat ind",
+    "family": "diag imaging family",
     "factor": "conv factor",
-}  # fmt: skip
+}
 
 FEES = Kind(
     "fees",
@@ -198,50 +275,95 @@ FEES = Kind(
         Layout(
             "CMS PPRRVU",
             _pprrvu,
-            {"code": "hcpcs", "mod": "mod", "description": "description", "status": "code", "factor": "factor"},
-            positions={"code": 0, "mod": 1, "status": 3, "work": 5, "pe_nonfac": 6, "nonfac_na": 7, "pe_fac": 8, "fac_na": 9, "mp": 10,
-                       "pctc": 13, "mult": 18, "bilat": 19, "factor": 24, "supervision": 25, "family": 27, "cap_pe": 28, "cap_mp": 30},
+            {
+                "code": "hcpcs",
+                "mod": "mod",
+                "description": "description",
+                "status": "code",
+                "factor": "factor",
+            },
+            positions={
+                "code": 0,
+                "mod": 1,
+                "status": 3,
+                "work": 5,
+                "pe_nonfac": 6,
+                "nonfac_na": 7,
+                "pe_fac": 8,
+                "fac_na": 9,
+                "mp": 10,
+                "pctc": 13,
+                "mult": 18,
+                "bilat": 19,
+                "factor": 24,
+                "supervision": 25,
+                "family": 27,
+                "cap_pe": 28,
+                "cap_mp": 30,
+            },
         ),
         Layout(
             "fee sheet with settings",
             _pprrvu,
-            {**_SHEET, "nonfac_na": "nonfac na", "fac_na": "fac na", "supervision": "phys supervision",
-             "cap_pe": "opps cap pe nonfac", "cap_mp": "opps cap mp"},
+            {
+                **_SHEET,
+                "nonfac_na": "nonfac na",
+                "fac_na": "fac na",
+                "supervision": "phys supervision",
+                "cap_pe": "opps cap pe nonfac",
+                "cap_mp": "opps cap mp",
+            },
         ),
-        Layout("component sheet", _components, {**_SHEET, "cap_pe": "opps cap pe", "cap_mp": "opps cap mp"}),
+        Layout(
+            "component sheet",
+            _components,
+            {**_SHEET, "cap_pe": "opps cap pe", "cap_mp": "opps cap mp"},
+        ),
         Layout(
             "whole-service sheet",
             _globals,
-            {"code": "hcpcs", "work": "work rvu", "pe_nonfac": "pe rvu nonfac", "pe_fac": "pe rvu fac", "mp": "mp rvu",
-             "total": "total nonfac"},
+            {
+                "code": "hcpcs",
+                "work": "work rvu",
+                "pe_nonfac": "pe rvu nonfac",
+                "pe_fac": "pe rvu fac",
+                "mp": "mp rvu",
+                "total": "total nonfac",
+            },
         ),
         house(
             _fee,
             "year code mod status work pe_nonfac pe_fac mp pctc mult_proc bilat",
-            optional="schedule nonfac_na fac_na family supervision opps_cap_pe opps_cap_mp conversion_factor global_only "
-            "effective_from effective_to",
+            optional=(
+                "schedule nonfac_na fac_na family supervision opps_cap_pe opps_cap_mp"
+                " conversion_factor global_only effective_from effective_to"
+            ),
         ),
     ),
     prepare=_known,
     within=("schedule", "year"),
     yearly=True,
     words="Relative values and indicators by code and component, one release a file.",
-)  # fmt: skip
+)
 
 
-# --- geography -------------------------------------------------------------------------------------------------------
+# --- geography ------------------------------------------------------------------------------------
 
 
 def _place(cells: Cells) -> Values:
     """Carrier and locality, whose leading zeros spreadsheets lose."""
     return {
-        "carrier": cells.match("carrier", "[0-9A-Z]{4,5}", "a carrier number of five digits").zfill(5),
+        "carrier": (
+            cells.match("carrier", "[0-9A-Z]{4,5}", "a carrier number of five digits").zfill(5)
+        ),
         "locality": cells.match("locality", "[0-9]{1,2}", "a locality of two digits").zfill(2),
     }
 
 
 def _gpci(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
-    if cells.text("carrier").startswith("*") or (not cells.text("locality") and not cells.text("work")):
+    if cells.text("carrier").startswith("*") or (
+        not cells.text("locality") and not cells.text("work")
+    ):
         return
     year = cells.integer("year") or _year(options)
     yield {
@@ -265,23 +387,39 @@ GPCI = Kind(
         Layout(
             "CMS Addendum E",
             _gpci,
-            {"carrier": "medicare a?d?ministrative contractor.*", "state": "state", "locality": "locality number", "name": "locality name",
-             "work": r".*pw gpci.*", "pe": r".*pe gpci.*", "mp": r".*mp gpci.*"},
+            {
+                "carrier": "medicare a?d?ministrative contractor.*",
+                "state": "state",
+                "locality": "locality number",
+                "name": "locality name",
+                "work": r".*pw gpci.*",
+                "pe": r".*pe gpci.*",
+                "mp": r".*mp gpci.*",
+            },
             frozenset({"state", "name"}),
         ),
         Layout(
             "locality sheet",
             _gpci,
-            {"year": "year", "carrier": "carrier", "state": "state", "locality": "locality", "name": "locality name|name",
-             "work": "work gpci|work", "pe": "pe gpci|pe", "mp": "mp gpci|mp", "effective_from": "effective from",
-             "effective_to": "effective to"},
+            {
+                "year": "year",
+                "carrier": "carrier",
+                "state": "state",
+                "locality": "locality",
+                "name": "locality name|name",
+                "work": "work gpci|work",
+                "pe": "pe gpci|pe",
+                "mp": "mp gpci|mp",
+                "effective_from": "effective from",
+                "effective_to": "effective to",
+            },
             frozenset({"effective_from", "effective_to"}),
         ),
     ),
     within=("year",),
     yearly=True,
     words="Geographic indices of the payment localities by year.",
-)  # fmt: skip
+)
 
 
 def _zip(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
@@ -292,7 +430,11 @@ def _zip(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
         since = dt.date(int(quarter[:4]), 3 * int(quarter[4]) - 2, 1)
     yield {
         "zip5": cells.match("zip5", "[0-9]{3,5}", "a ZIP code of five digits").zfill(5),
-        "plus4": cells.match("plus4", "[0-9]{1,4}", "a four-digit extension", required=False).zfill(4) if plus4 else "",
+        "plus4": (
+            cells.match("plus4", "[0-9]{1,4}", "a four-digit extension", required=False).zfill(4)
+            if plus4
+            else ""
+        ),
         **_place(cells),
         "state": cells.text("state", 2).upper(),
         **(dates(cells, options, since or dt.date(2025, 1, 1))),
@@ -300,8 +442,14 @@ def _zip(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
 
 
 _ZIP_FIXED = {
-    "state": (1, 2), "zip5": (3, 7), "carrier": (8, 12), "locality": (13, 14), "rural": (15, 15), "flag": (21, 21), "quarter": (76, 80),
-}  # fmt: skip
+    "state": (1, 2),
+    "zip5": (3, 7),
+    "carrier": (8, 12),
+    "locality": (13, 14),
+    "rural": (15, 15),
+    "flag": (21, 21),
+    "quarter": (76, 80),
+}
 
 ZIPS = Kind(
     "zips",
@@ -310,21 +458,35 @@ ZIPS = Kind(
     ("zip5", "plus4"),
     (
         Layout(
-            "CMS ZIP9 fixed width", _zip, fixed={**_ZIP_FIXED, "plus4": (22, 25)},
+            "CMS ZIP9 fixed width",
+            _zip,
+            fixed={**_ZIP_FIXED, "plus4": (22, 25)},
             shape=r"[A-Z]{2}[0-9]{5}[0-9A-Z]{5}[0-9]{2}.{7}[0-9]{4}",
         ),
-        Layout("CMS ZIP5 fixed width", _zip, fixed=_ZIP_FIXED, shape=r"[A-Z]{2}[0-9]{5}[0-9A-Z]{5}[0-9]{2}"),
+        Layout(
+            "CMS ZIP5 fixed width",
+            _zip,
+            fixed=_ZIP_FIXED,
+            shape=r"[A-Z]{2}[0-9]{5}[0-9A-Z]{5}[0-9]{2}",
+        ),
         Layout(
             "ZIP sheet",
             _zip,
-            {"zip5": "zip5|zip ?code|zip", "state": "state", "carrier": "carrier", "locality": "(pricing )?locality",
-             "plus4": "plus ?(4|four)|plus4", "quarter": "year (qtr|quarter)", "effective_from": "effective from",
-             "effective_to": "effective to"},
+            {
+                "zip5": "zip5|zip ?code|zip",
+                "state": "state",
+                "carrier": "carrier",
+                "locality": "(pricing )?locality",
+                "plus4": "plus ?(4|four)|plus4",
+                "quarter": "year (qtr|quarter)",
+                "effective_from": "effective from",
+                "effective_to": "effective to",
+            },
             frozenset({"state", "plus4", "quarter", "effective_from", "effective_to"}),
         ),
     ),
     words="The Medicare payment locality of a ZIP code, or of a ZIP+4 where a ZIP is divided.",
-)  # fmt: skip
+)
 
 
 _OTHERS = re.compile(r"ALL (OTHER )?COUNT(Y|IES)\b.*")
@@ -332,7 +494,9 @@ _ELSEWHERE = re.compile(r"(.*) IN ([A-Z ]+)")
 
 
 def _counties(cells: Cells, options: Options, carried: dict[str, str]) -> Iterator[Values]:
-    """One row a county. A state is named on its first line only; counties of a neighbour state say so behind them."""
+    """One row a county. A state is named on its first line only; counties of a neighbour state say
+    so behind them.
+    """
     said = " ".join(cells.text("counties").upper().split())
     if not cells.text("locality") and not said:
         return
@@ -343,8 +507,12 @@ def _counties(cells: Cells, options: Options, carried: dict[str, str]) -> Iterat
         raise RowError("The counties are missing.")
     year = _year(options)
     row = {
-        "year": year, **_place(cells), "state": carried["state"][:40], "area": cells.cut("area", 120).rstrip("* "), **_span(options, year),
-    }  # fmt: skip
+        "year": year,
+        **_place(cells),
+        "state": carried["state"][:40],
+        "area": cells.cut("area", 120).rstrip("* "),
+        **_span(options, year),
+    }
     if _OTHERS.fullmatch(said):
         yield {**row, "county": "", "words": said[:300]}
         return
@@ -366,8 +534,13 @@ COUNTIES = Kind(
         Layout(
             "CMS locality and counties",
             _counties,
-            {"carrier": "medicare admini?strative contractor.*|carrier", "locality": "locality number|locality", "state": "state",
-             "area": "fee schedule area.*|area", "counties": "count(y|ies)"},
+            {
+                "carrier": "medicare admini?strative contractor.*|carrier",
+                "locality": "locality number|locality",
+                "state": "state",
+                "area": "fee schedule area.*|area",
+                "counties": "count(y|ies)",
+            },
             frozenset({"area"}),
         ),
     ),
@@ -375,30 +548,40 @@ COUNTIES = Kind(
     within=("year",),
     yearly=True,
     words="The counties of each payment locality, one year a file.",
-)  # fmt: skip
+)
 
 
 def _cap(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
     year = _year(options)
     yield {
-        "code": cells.code("code"), "mod": _mod(cells), **_place(cells),
-        "nonfac": cells.decimal("nonfac", required=True), "fac": cells.decimal("fac"),
+        "code": cells.code("code"),
+        "mod": _mod(cells),
+        **_place(cells),
+        "nonfac": cells.decimal("nonfac", required=True),
+        "fac": cells.decimal("fac"),
         **_span(options, year),
-    }  # fmt: skip
+    }
 
 
 NATIONAL_CARRIER, NATIONAL_LOCALITY = "00000", "00"
 
 
 def _addendum_b(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
-    """National hospital outpatient rates, before the wage index: what the technical part is worth to a hospital."""
+    """National hospital outpatient rates, before the wage index: what the technical part is worth
+    to a hospital.
+    """
     rate = cells.decimal("rate")
     if rate is None:
         return
     yield {
-        "code": cells.code("code"), "mod": "TC", "carrier": NATIONAL_CARRIER, "locality": NATIONAL_LOCALITY, "nonfac": rate, "fac": None,
+        "code": cells.code("code"),
+        "mod": "TC",
+        "carrier": NATIONAL_CARRIER,
+        "locality": NATIONAL_LOCALITY,
+        "nonfac": rate,
+        "fac": None,
         **_span(options, _year(options)),
-    }  # fmt: skip
+    }
 
 
 CAPS = Kind(
@@ -410,17 +593,28 @@ CAPS = Kind(
         Layout(
             "CMS OPPSCAP",
             _cap,
-            {"code": "hcpcs", "mod": "mod", "carrier": "carrier", "locality": "locality", "fac": "facility price",
-             "nonfac": "non facilt?i?t?y price|non facility price"},
+            {
+                "code": "hcpcs",
+                "mod": "mod",
+                "carrier": "carrier",
+                "locality": "locality",
+                "fac": "facility price",
+                "nonfac": "non facilt?i?t?y price|non facility price",
+            },
         ),
         Layout(
             "OPPS Addendum B, national rates",
             _addendum_b,
-            {"code": "hcpcs( code)?", "indicator": "status indicator|si", "apc": "apc", "rate": "national payment rate|payment rate"},
+            {
+                "code": "hcpcs( code)?",
+                "indicator": "status indicator|si",
+                "apc": "apc",
+                "rate": "national payment rate|payment rate",
+            },
         ),
     ),
     yearly=True,
     words="Published cap amounts by locality, and national hospital outpatient rates.",
-)  # fmt: skip
+)
 
 register(FEES, GPCI, ZIPS, COUNTIES, CAPS)

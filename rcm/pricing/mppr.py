@@ -1,7 +1,8 @@
 """Multiple-procedure reductions: who ranks with whom, and who keeps 100 percent (DOMAIN A9).
 
-Readings and technical parts rank apart, each by its own fee. In a pool the highest fee keeps one unit at 100 %; every
-other unit is paid at the pool's percentage. Ties keep the first line whole, so the total never depends on order.
+Readings and technical parts rank apart, each by its own fee. In a pool the highest fee keeps one
+unit at 100 %; every other unit is paid at the pool's percentage. Ties keep the first line whole, so
+the total never depends on order.
 """
 
 from __future__ import annotations
@@ -20,7 +21,18 @@ RULE_WORDS = {
     OPHTHALMIC: "multiple ophthalmic procedure",
     SURGICAL: "multiple surgery",
 }
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_ORDINALS = (
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +68,14 @@ def ordinal(rank: int) -> str:
 def session_keys(lines: Iterable[BilledLine]) -> list[str]:
     """The session each line counts in, as the payer can see it.
 
-    Lines of one day count together unless 59 or XE says otherwise, whatever the arrival record says: a payer sees only
-    modifiers. A line that carries one but belongs to the same arrival still counts there (59 never escapes the
-    reduction in its own session).
+    Lines of one day count together unless 59 or XE says otherwise, whatever the arrival record
+    says: a payer sees only modifiers. A line that carries one but belongs to the same arrival still
+    counts there (59 never escapes the reduction in its own session).
     """
     all_lines = list(lines)
-    unmarked = [line.session for line in all_lines if not DISTINCT_ENCOUNTER.intersection(line.modifiers)]
+    unmarked = [
+        line.session for line in all_lines if not DISTINCT_ENCOUNTER.intersection(line.modifiers)
+    ]
     home = min(unmarked) if unmarked else ""
     keys = []
     for line in all_lines:
@@ -76,5 +90,9 @@ def session_keys(lines: Iterable[BilledLine]) -> list[str]:
 
 def unmarked_sessions(lines: Iterable[BilledLine]) -> set[str]:
     """Sessions that differ on record but carry no 59 or XE: the payer will reduce them as one."""
-    names = {line.session for line in lines if line.session and not DISTINCT_ENCOUNTER.intersection(line.modifiers)}
+    names = {
+        line.session
+        for line in lines
+        if line.session and not DISTINCT_ENCOUNTER.intersection(line.modifiers)
+    }
     return names if len(names) > 1 else set()

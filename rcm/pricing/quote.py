@@ -1,7 +1,7 @@
 """One question, one answer: plain JSON values in, priced lines out.
 
-The API, the command and the screen ask here, so they cannot disagree. Bad input comes back as a list of field errors and
-prices nothing; a missing fact is a line on hold.
+The API, the command and the screen ask here, so they cannot disagree. Bad input comes back as a
+list of field errors and prices nothing; a missing fact is a line on hold.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class _Reader:
             return ""
         return str(value).strip()
 
-    def decimal(self, data: Mapping[str, Any], key: str, field: str, *, most: Decimal = _LIMIT) -> Decimal | None:
+    def decimal(
+        self, data: Mapping[str, Any], key: str, field: str, *, most: Decimal = _LIMIT
+    ) -> Decimal | None:
         value = data.get(key)
         if value is None or value == "":
             return None
@@ -97,7 +99,9 @@ class _Reader:
             return None
         return number
 
-    def date(self, data: Mapping[str, Any], key: str, field: str, *, required: bool = False) -> dt.date | None:
+    def date(
+        self, data: Mapping[str, Any], key: str, field: str, *, required: bool = False
+    ) -> dt.date | None:
         value = data.get(key)
         if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
             return value
@@ -137,14 +141,15 @@ class _Reader:
 def quote(payload: object, tables: PriceTables) -> dict[str, Any]:
     """Price one session asked for in JSON values.
 
-    `payload`: `date_of_service`, `pos`, one of `zip` (five or nine digits) / `locality` ("06102-16" or "national"), optional `contract` (a key
-    or the terms themselves; without it Medicare prices), `participating`, `assigned`, `qualifying_apm`,
-    `deductible_remaining`, `coinsurance`, `copay`, `out_of_pocket_remaining`, `site`, `plan`, `equipment` {film,
-    computed_radiography, xr29}, and `lines` [{code, modifiers, units, charge, laterality, session, rendering, zip or
-    locality, purchased_price, preventive, id}].
+    `payload`: `date_of_service`, `pos`, one of `zip` (five or nine digits) / `locality` ("06102-16"
+    or "national"), optional `contract` (a key or the terms themselves; without it Medicare prices),
+    `participating`, `assigned`, `qualifying_apm`, `deductible_remaining`, `coinsurance`, `copay`,
+    `out_of_pocket_remaining`, `site`, `plan`, `equipment` {film, computed_radiography, xr29}, and
+    `lines` [{code, modifiers, units, charge, laterality, session, rendering, zip or locality,
+    purchased_price, preventive, id}].
 
-    Answers `{"errors": [{field, code, message}]}` on bad input, else `{"errors": [], "lines": […], "totals": {…}}` with
-    amounts as strings of dollars and null where unknown.
+    Answers `{"errors": [{field, code, message}]}` on bad input, else `{"errors": [], "lines": […],
+    "totals": {…}}` with amounts as strings of dollars and null where unknown.
     """
     reader = _Reader()
     if not isinstance(payload, Mapping):
@@ -154,17 +159,26 @@ def quote(payload: object, tables: PriceTables) -> dict[str, Any]:
     locality = _locality(reader, payload, "", tables, required=True)
     contract = _contract(reader, payload, tables, on)
     benefits = Benefits(
-        deductible_remaining=reader.dollars(payload, "deductible_remaining", "deductible_remaining"),
+        deductible_remaining=reader.dollars(
+            payload, "deductible_remaining", "deductible_remaining"
+        ),
         coinsurance=reader.decimal(payload, "coinsurance", "coinsurance", most=Decimal(1)),
         copay=reader.dollars(payload, "copay", "copay"),
-        out_of_pocket_remaining=reader.dollars(payload, "out_of_pocket_remaining", "out_of_pocket_remaining"),
+        out_of_pocket_remaining=reader.dollars(
+            payload, "out_of_pocket_remaining", "out_of_pocket_remaining"
+        ),
     )
-    flags = {key: reader.flag(payload, key, key) for key in ("participating", "assigned", "qualifying_apm")}
+    flags = {
+        key: reader.flag(payload, key, key)
+        for key in ("participating", "assigned", "qualifying_apm")
+    }
     site, plan = reader.text(payload, "site", "site"), reader.text(payload, "plan", "plan")
     asset = reader.mapping(payload, "equipment", "equipment")
     equipment = Equipment(
         film=reader.flag(asset, "film", "equipment.film"),
-        computed_radiography=reader.flag(asset, "computed_radiography", "equipment.computed_radiography"),
+        computed_radiography=reader.flag(
+            asset, "computed_radiography", "equipment.computed_radiography"
+        ),
         xr29=reader.flag(asset, "xr29", "equipment.xr29"),
     )
     lines = _lines(reader, payload, tables)
@@ -192,14 +206,20 @@ def quote(payload: object, tables: PriceTables) -> dict[str, Any]:
         "date_of_service": on.isoformat(),
         "locality": str(locality) if locality else None,
         "lines": [
-            _answer(line, result, notes.get(line.line_id, [])) for line, result in zip(lines, priced, strict=True)
+            _answer(line, result, notes.get(line.line_id, []))
+            for line, result in zip(lines, priced, strict=True)
         ],
         "totals": _totals(priced),
     }
 
 
 def _locality(
-    reader: _Reader, data: Mapping[str, Any], prefix: str, tables: PriceTables, *, required: bool = False
+    reader: _Reader,
+    data: Mapping[str, Any],
+    prefix: str,
+    tables: PriceTables,
+    *,
+    required: bool = False,
 ) -> Locality | None:
     value = data.get("locality")
     if isinstance(value, Mapping):
@@ -212,13 +232,19 @@ def _locality(
             return NATIONAL
         match = _LOCALITY.fullmatch(text)
         if match is None:
-            reader.fail(f"{prefix}locality", "format", 'A locality is written like "06102-16", or "national".')
+            reader.fail(
+                f"{prefix}locality",
+                "format",
+                'A locality is written like "06102-16", or "national".',
+            )
             return None
         return Locality(match[1], match[2])
     zipped = reader.text(data, "zip", f"{prefix}zip")
     if not zipped:
         if required:
-            reader.fail("zip", "required", "Give the ZIP code or the payment locality of the service.")
+            reader.fail(
+                "zip", "required", "Give the ZIP code or the payment locality of the service."
+            )
         return None
     if _ZIP.fullmatch(zipped) is None:
         reader.fail(f"{prefix}zip", "format", "A ZIP code has five or nine digits.")
@@ -226,12 +252,16 @@ def _locality(
     return tables.locality_of_zip(zipped)
 
 
-def _contract(reader: _Reader, data: Mapping[str, Any], tables: PriceTables, on: dt.date | None) -> Contract | None:
+def _contract(
+    reader: _Reader, data: Mapping[str, Any], tables: PriceTables, on: dt.date | None
+) -> Contract | None:
     value = data.get("contract")
     payer = reader.text(data, "payer", "payer")
     if value is None or value == "":
         if payer and payer.lower() != "medicare":
-            reader.fail("contract", "required", "A payer other than Medicare is priced by a contract.")
+            reader.fail(
+                "contract", "required", "A payer other than Medicare is priced by a contract."
+            )
         return None
     if isinstance(value, Mapping):
         return _inline_contract(reader, value)
@@ -264,12 +294,15 @@ def _inline_contract(reader: _Reader, data: Mapping[str, Any]) -> Contract | Non
         key="inline",
         name=reader.text(data, "name", "contract.name") or "the contract",
         rates=tuple(rates),
-        effective_from=reader.date(data, "effective_from", "contract.effective_from") or dt.date.min,
+        effective_from=reader.date(data, "effective_from", "contract.effective_from")
+        or dt.date.min,
         effective_to=reader.date(data, "effective_to", "contract.effective_to"),
         lesser_of_charge=lesser is not False,
         mppr=_mppr(reader, data),
         opps_cap=cap is not False,
-        equipment_reductions=bool(reader.flag(data, "equipment_reductions", "contract.equipment_reductions")),
+        equipment_reductions=bool(
+            reader.flag(data, "equipment_reductions", "contract.equipment_reductions")
+        ),
         sequestration=bool(reader.flag(data, "sequestration", "contract.sequestration")),
         bilateral=reader.decimal(data, "bilateral", "contract.bilateral", most=Decimal(2)),
     )
@@ -285,7 +318,9 @@ def _rate(reader: _Reader, item: Mapping[str, Any], field: str) -> ContractRate 
         reader.fail(f"{field}.component", "choice", "One of global, 26, TC is expected.")
         return None
     year = item.get("medicare_year")
-    if year is not None and (isinstance(year, bool) or not isinstance(year, int) or not 1992 <= year <= 2100):
+    if year is not None and (
+        isinstance(year, bool) or not isinstance(year, int) or not 1992 <= year <= 2100
+    ):
         reader.fail(f"{field}.medicare_year", "range", "A year is expected.")
         return None
     if not method or value is None:
@@ -344,7 +379,9 @@ def _lines(reader: _Reader, payload: Mapping[str, Any], tables: PriceTables) -> 
     return lines
 
 
-def _line(reader: _Reader, item: Mapping[str, Any], field: str, number: int, tables: PriceTables) -> BilledLine:
+def _line(
+    reader: _Reader, item: Mapping[str, Any], field: str, number: int, tables: PriceTables
+) -> BilledLine:
     code = reader.text(item, "code", f"{field}.code", required=True).upper()
     if code and not _CODE.fullmatch(code):
         reader.fail(f"{field}.code", "format", "A procedure code has five characters.")
@@ -390,11 +427,18 @@ def _modifiers(reader: _Reader, item: Mapping[str, Any], field: str) -> tuple[st
 
 
 def _equipped(
-    line: BilledLine, equipment: Equipment, on: dt.date, tables: PriceTables, notes: dict[str, list[str]]
+    line: BilledLine,
+    equipment: Equipment,
+    on: dt.date,
+    tables: PriceTables,
+    notes: dict[str, list[str]],
 ) -> BilledLine:
     """Put on what the machine demands, unless the line is a reading, and say so."""
     added, findings = equipment_modifiers(
-        line.code, tables.modality(line.code), equipment, dose_listed=tables.dose_listed(line.code, on)
+        line.code,
+        tables.modality(line.code),
+        equipment,
+        dose_listed=tables.dose_listed(line.code, on),
     )
     said = notes.setdefault(line.line_id, [])
     said.extend(f.sentence for f in findings if f.severity is Severity.HOLD)
@@ -404,7 +448,11 @@ def _equipped(
     if set(typed) != set(added):
         kept = tuple(m for m in line.modifiers if m not in EQUIPMENT_MODIFIERS)
         said.extend(f"{m} was put on from the equipment record." for m in added if m not in typed)
-        said.extend(f"{m} was taken off: the equipment record does not support it." for m in typed if m not in added)
+        said.extend(
+            f"{m} was taken off: the equipment record does not support it."
+            for m in typed
+            if m not in added
+        )
         return replace(line, modifiers=(*kept, *added))
     return line
 
@@ -435,8 +483,12 @@ def _answer(line: BilledLine, result: PricedLine, notes: Sequence[str]) -> dict[
         "sequestration": _money(result.sequestration),
         "limiting_charge": _money(result.limiting_charge),
         "share_reason": result.share_reason,
-        "reductions": [{"kind": c.kind, "amount": _money(c.amount), "carc": c.carc} for c in result.cuts],
-        "derivation": [{"text": s.words, "amount": _money(s.amount), "rule": s.rule} for s in result.derivation],
+        "reductions": [
+            {"kind": c.kind, "amount": _money(c.amount), "carc": c.carc} for c in result.cuts
+        ],
+        "derivation": [
+            {"text": s.words, "amount": _money(s.amount), "rule": s.rule} for s in result.derivation
+        ],
         "notes": [*notes, *result.notes],
     }
 

@@ -37,7 +37,7 @@ SHEET_LIMITS = Limits(
 PARTS = ("", "26", "TC", "global")
 
 
-# --- contracts -------------------------------------------------------------------------------------------------------
+# --- contracts ------------------------------------------------------------------------------------
 
 
 def contract_create(
@@ -53,9 +53,13 @@ def contract_create(
     plan: Plan | None = None,
     site: Site | None = None,
 ) -> Contract:
-    """A new contract. One that holds for the same payer, plan and site until now ends on the day before. Raises `Refused`."""
+    """A new contract. One that holds for the same payer, plan and site until now ends on the day
+    before. Raises `Refused`.
+    """
     actor.require("rules.edit")
-    _check_contract(organization_id, payer, method, terms, effective_from, effective_to, plan, site, actor)
+    _check_contract(
+        organization_id, payer, method, terms, effective_from, effective_to, plan, site, actor
+    )
     with transaction.atomic():
         _end_earlier(organization_id, payer, plan, site, effective_from)
         return Contract.objects.create(
@@ -83,7 +87,9 @@ def _check_contract(
     actor: Actor,
 ) -> None:
     if organization_id not in actor.organizations:
-        raise Refused("This organization is not yours.", code="organization", field="organization", status=404)
+        raise Refused(
+            "This organization is not yours.", code="organization", field="organization", status=404
+        )
     if method not in METHODS:
         raise Refused(f"The method is one of {', '.join(METHODS)}.", code="method", field="method")
     if plan is not None and plan.payer_id != payer.pk:
@@ -98,13 +104,19 @@ def _check_contract(
         raise Refused(str(error), code="terms", field=error.field) from None
 
 
-def _end_earlier(organization_id: int, payer: Payer, plan: Plan | None, site: Site | None, day: dt.date) -> None:
-    same = Contract.objects.filter(organization_id=organization_id, payer=payer, plan=plan, site=site)
+def _end_earlier(
+    organization_id: int, payer: Payer, plan: Plan | None, site: Site | None, day: dt.date
+) -> None:
+    same = Contract.objects.filter(
+        organization_id=organization_id, payer=payer, plan=plan, site=site
+    )
     if same.filter(effective_from=day).exists():
         raise Refused(
             f"A contract for the same payer, plan and site already begins on {day.isoformat()}.",
-            code="duplicate", field="effective_from", fix="Change that contract, or choose another first day.",
-        )  # fmt: skip
+            code="duplicate",
+            field="effective_from",
+            fix="Change that contract, or choose another first day.",
+        )
     same.filter(in_force(day)).update(effective_to=day - dt.timedelta(days=1))
 
 
@@ -117,7 +129,9 @@ def contract_change(
     actor: Actor,
     effective_to: dt.date | None = None,
 ) -> Contract:
-    """Correct a contract's name, terms or end. New terms from a later day are a new contract, not a correction. Raises `Refused`."""
+    """Correct a contract's name, terms or end. New terms from a later day are a new contract, not a
+    correction. Raises `Refused`.
+    """
     actor.require("rules.edit")
     _check_contract(
         contract.organization_id,
@@ -140,12 +154,14 @@ def contract_change(
     return contract
 
 
-# --- rates: import with a preview ------------------------------------------------------------------------------------
+# --- rates: import with a preview -----------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """What one row of a sheet does: added, changed (closes the old row, or corrects it), unchanged, or bad with its sentence."""
+    """What one row of a sheet does: added, changed (closes the old row, or corrects it), unchanged,
+    or bad with its sentence.
+    """
 
     line: int
     act: str
@@ -176,10 +192,15 @@ class SheetResult:
 RATE_SHEET: Layout = house(
     lambda cells, options, context: (),
     "method",
-    optional="code modality component mod modifier amount percent medicare_year carve_out effective_from effective_to",
+    optional=(
+        "code modality component mod modifier amount percent medicare_year carve_out effective_from"
+        " effective_to"
+    ),
 )
 PRICE_SHEET: Layout = house(
-    lambda cells, options, context: (), "code amount", optional="component mod effective_from effective_to"
+    lambda cells, options, context: (),
+    "code amount",
+    optional="component mod effective_from effective_to",
 )
 
 
@@ -196,7 +217,9 @@ def _sheet(path: Path, layout: Layout, needs: str) -> Iterator[Cells]:
                     continue
                 yield layout.cells(line, values, at)
             if at is None:
-                raise Refused(f"The sheet needs a header line with {needs}.", code="header", field="file")
+                raise Refused(
+                    f"The sheet needs a header line with {needs}.", code="header", field="file"
+                )
     except FileRefused as error:
         raise Refused(str(error), code="file", field="file") from None
 
@@ -223,7 +246,9 @@ def _rate(cells: Cells, contract: Contract) -> ContractRate:
         code=code,
         modality=cells.text("modality", 6).upper(),
         mod=part,
-        modifier=cells.match("modifier", "[0-9A-Z]{2}", "a modifier of two characters", required=False),
+        modifier=cells.match(
+            "modifier", "[0-9A-Z]{2}", "a modifier of two characters", required=False
+        ),
         method=method,
         amount=amount if method == RateMethod.FLAT else None,
         percent=None if method == RateMethod.FLAT else percent,
@@ -244,7 +269,10 @@ def _rate_words(rate: ContractRate) -> str:
         if rate.amount is not None
         else f"{(rate.percent or Decimal(0)).normalize():f}% {rate.method[11:].replace('_', ' ')}"
     )
-    extras = [f"of {rate.medicare_year}" if rate.medicare_year else "", "carve-out" if rate.carve_out else ""]
+    extras = [
+        f"of {rate.medicare_year}" if rate.medicare_year else "",
+        "carve-out" if rate.carve_out else "",
+    ]
     until = f" to {rate.effective_to.isoformat()}" if rate.effective_to else ""
     return " ".join([what, *filter(None, extras), f"from {rate.effective_from.isoformat()}{until}"])
 
@@ -280,7 +308,10 @@ class _Versions(Generic[R]):
     def lay(self, line: int, row: R) -> RowChange:
         versions = self.kept.setdefault(self.key(row), [])
         label = " ".join(filter(None, self.key(row))) or "everything"
-        later = min((v.effective_from for v in versions if v.effective_from > row.effective_from), default=None)
+        later = min(
+            (v.effective_from for v in versions if v.effective_from > row.effective_from),
+            default=None,
+        )
         if later is not None and (row.effective_to is None or row.effective_to >= later):
             row.effective_to = later - dt.timedelta(days=1)
         now = next(
@@ -301,7 +332,14 @@ class _Versions(Generic[R]):
         if self.value(now) == self.value(row) and (same_end or row.effective_to is None):
             return RowChange(line, "unchanged", label, before=before, after=before)
         if self.value(now) == self.value(row) or now.effective_from == row.effective_from:
-            for name in ("method", "amount", "percent", "medicare_year", "carve_out", "effective_to"):
+            for name in (
+                "method",
+                "amount",
+                "percent",
+                "medicare_year",
+                "carve_out",
+                "effective_to",
+            ):
                 if hasattr(row, name):
                     setattr(now, name, getattr(row, name))
             after = self.words(now)
@@ -315,18 +353,23 @@ class _Versions(Generic[R]):
         return RowChange(line, "changed", label, before=before, after=after)
 
 
-def rates_import(*, contract: Contract, path: Path, actor: Actor, preview: bool = False) -> SheetResult:
+def rates_import(
+    *, contract: Contract, path: Path, actor: Actor, preview: bool = False
+) -> SheetResult:
     """Lay a sheet of rates (CSV or XLSX) over a contract; a bad row is reported and left out.
 
-    Columns: method and any of code, modality, component, modifier, amount, percent, medicare_year, carve_out, effective_from,
-    effective_to. Raises `Refused` when the file as a whole cannot be used. `preview` writes nothing.
+    Columns: method and any of code, modality, component, modifier, amount, percent, medicare_year,
+    carve_out, effective_from, effective_to. Raises `Refused` when the file as a whole cannot be
+    used. `preview` writes nothing.
     """
     actor.require("rules.edit")
     kept: dict[tuple[str, ...], list[ContractRate]] = {}
     for rate in ContractRate.objects.filter(contract=contract).order_by("effective_from"):
         kept.setdefault(_rate_key(rate), []).append(rate)
     versions = _Versions(kept, _rate_key, _rate_value, _rate_words)
-    result = _lay(versions, _sheet(path, RATE_SHEET, "at least: method"), lambda cells: _rate(cells, contract))
+    result = _lay(
+        versions, _sheet(path, RATE_SHEET, "at least: method"), lambda cells: _rate(cells, contract)
+    )
     if not preview:
         with transaction.atomic():
             ContractRate.objects.bulk_update(
@@ -355,18 +398,29 @@ def _lay(versions: _Versions[R], sheet: Iterable[Cells], read: Callable[[Cells],
     return result
 
 
-# --- list prices -----------------------------------------------------------------------------------------------------
+# --- list prices ----------------------------------------------------------------------------------
 
 
 def prices_import(
-    *, organization_id: int, path: Path, actor: Actor, effective_from: dt.date, preview: bool = False
+    *,
+    organization_id: int,
+    path: Path,
+    actor: Actor,
+    effective_from: dt.date,
+    preview: bool = False,
 ) -> SheetResult:
-    """Lay a sheet of list prices (code, component, amount, dates) over an organization's own. Raises `Refused`."""
+    """Lay a sheet of list prices (code, component, amount, dates) over an organization's own.
+    Raises `Refused`.
+    """
     actor.require("rules.edit")
     if organization_id not in actor.organizations:
-        raise Refused("This organization is not yours.", code="organization", field="organization", status=404)
+        raise Refused(
+            "This organization is not yours.", code="organization", field="organization", status=404
+        )
     kept: dict[tuple[str, ...], list[ListPrice]] = {}
-    for price in ListPrice.objects.filter(organization_id=organization_id).order_by("effective_from"):
+    for price in ListPrice.objects.filter(organization_id=organization_id).order_by(
+        "effective_from"
+    ):
         kept.setdefault(_price_key(price), []).append(price)
     versions = _Versions(kept, _price_key, lambda price: (price.amount,), _price_words)
 
@@ -377,7 +431,9 @@ def prices_import(
         return ListPrice(
             organization_id=organization_id,
             code=cells.code("code"),
-            mod=cells.choice("component" if cells.has("component") else "mod", ("", "26", "TC"), default=""),
+            mod=cells.choice(
+                "component" if cells.has("component") else "mod", ("", "26", "TC"), default=""
+            ),
             amount=amount,
             effective_from=cells.date("effective_from") or effective_from,
             effective_to=cells.date("effective_to"),
@@ -386,25 +442,35 @@ def prices_import(
     result = _lay(versions, _sheet(path, PRICE_SHEET, "code and amount"), read)
     if not preview:
         with transaction.atomic():
-            ListPrice.objects.bulk_update(versions.touched.values(), ["amount", "effective_to"], batch_size=500)
+            ListPrice.objects.bulk_update(
+                versions.touched.values(), ["amount", "effective_to"], batch_size=500
+            )
             ListPrice.objects.bulk_create(versions.new, batch_size=1000)
     return result
 
 
-def list_prices(*, organization_id: int, codes: Iterable[str], on: dt.date) -> dict[tuple[str, str], Decimal]:
-    """(code, component) → the organization's charge per unit on a day; what has no price is missing, never zero."""
-    rows = ListPrice.objects.filter(in_force(on), organization_id=organization_id, code__in=set(codes))
+def list_prices(
+    *, organization_id: int, codes: Iterable[str], on: dt.date
+) -> dict[tuple[str, str], Decimal]:
+    """(code, component) → the organization's charge per unit on a day; what has no price is
+    missing, never zero.
+    """
+    rows = ListPrice.objects.filter(
+        in_force(on), organization_id=organization_id, code__in=set(codes)
+    )
     return {(code, mod): amount for code, mod, amount in rows.values_list("code", "mod", "amount")}
 
 
-# --- quote -----------------------------------------------------------------------------------------------------------
+# --- quote ----------------------------------------------------------------------------------------
 
 
 def quote(*, payload: object, actor: Actor) -> dict[str, Any]:
-    """Price one session for one of the actor's organizations: `rcm.pricing.quote` with our names resolved.
+    """Price one session for one of the actor's organizations: `rcm.pricing.quote` with our names
+    resolved.
 
-    Beside its fields, `payload` may name `site` (our site code: gives ZIP and place of service), `payer` (our code, EDI id or name),
-    `plan` (code), and lines without charge take the organization's list price. Answers what the pure quote answers, plus `contract`.
+    Beside its fields, `payload` may name `site` (our site code: gives ZIP and place of service),
+    `payer` (our code, EDI id or name), `plan` (code), and lines without charge take the
+    organization's list price. Answers what the pure quote answers, plus `contract`.
     """
     actor.require("price.view")
     if not isinstance(payload, Mapping):
@@ -413,7 +479,9 @@ def quote(*, payload: object, actor: Actor) -> dict[str, Any]:
     errors: list[dict[str, str]] = []
     site = _site(asked, actor, errors)
     organization_id = (
-        site.organization_id if site else (min(actor.organizations) if len(actor.organizations) == 1 else None)
+        site.organization_id
+        if site
+        else (min(actor.organizations) if len(actor.organizations) == 1 else None)
     )
     tables, book = tables_for([organization_id] if organization_id else ())
     on = _day(asked.get("date_of_service"))
@@ -433,10 +501,16 @@ def quote(*, payload: object, actor: Actor) -> dict[str, Any]:
         if ref is not None:
             asked["contract"], named = ref.key, ref.name
         elif payer.kind != PayerKind.MEDICARE and on is not None:
-            errors.append({
-                "field": "payer", "code": "no_contract",
-                "message": f"No contract with {payer.name} is in force on {on.isoformat()}: its payment cannot be expected.",
-            })  # fmt: skip
+            errors.append(
+                {
+                    "field": "payer",
+                    "code": "no_contract",
+                    "message": (
+                        f"No contract with {payer.name} is in force on {on.isoformat()}: its"
+                        " payment cannot be expected."
+                    ),
+                }
+            )
         asked.pop("payer", None)
     asked.pop("plan", None)
     if errors:
@@ -483,7 +557,11 @@ def _payer(asked: dict[str, Any], errors: list[dict[str, str]]) -> Payer | None:
     payer = payer_book().find(code=text, edi_id=text, name=text)
     if payer is None:
         errors.append(
-            {"field": "payer", "code": "unknown", "message": "There is no payer of this code, EDI id or name."}
+            {
+                "field": "payer",
+                "code": "unknown",
+                "message": "There is no payer of this code, EDI id or name.",
+            }
         )
     return payer
 
@@ -494,7 +572,9 @@ def _plan(asked: Mapping[str, Any], payer: Payer, errors: list[dict[str, str]]) 
         return None
     plan = Plan.objects.filter(payer=payer, code=code).values_list("id", flat=True).first()
     if plan is None:
-        errors.append({"field": "plan", "code": "unknown", "message": f"{payer.name} has no such plan."})
+        errors.append(
+            {"field": "plan", "code": "unknown", "message": f"{payer.name} has no such plan."}
+        )
     return plan
 
 
@@ -504,7 +584,9 @@ def _charges(asked: dict[str, Any], organization_id: int, on: dt.date) -> None:
     if not isinstance(lines, Sequence) or isinstance(lines, str):
         return
     wanted = {
-        str(line.get("code") or "").upper() for line in lines if isinstance(line, Mapping) and not line.get("charge")
+        str(line.get("code") or "").upper()
+        for line in lines
+        if isinstance(line, Mapping) and not line.get("charge")
     }
     prices = list_prices(organization_id=organization_id, codes=wanted, on=on) if wanted else {}
     if not prices:
@@ -514,12 +596,19 @@ def _charges(asked: dict[str, Any], organization_id: int, on: dt.date) -> None:
         if isinstance(line, Mapping) and not line.get("charge"):
             given = line.get("modifiers") or []
             mods = (
-                given.replace(",", " ").upper().split() if isinstance(given, str) else [str(m).upper() for m in given]
+                given.replace(",", " ").upper().split()
+                if isinstance(given, str)
+                else [str(m).upper() for m in given]
             )
             part = "26" if "26" in mods else "TC" if "TC" in mods else ""
             price = prices.get((str(line.get("code") or "").upper(), part))
             units = line.get("units", 1)
-            if price is not None and isinstance(units, int) and not isinstance(units, bool) and units > 0:
+            if (
+                price is not None
+                and isinstance(units, int)
+                and not isinstance(units, bool)
+                and units > 0
+            ):
                 line = {**line, "charge": str(price * units)}
         filled.append(line)
     asked["lines"] = filled

@@ -1,7 +1,9 @@
-"""Where pricing looks things up: one protocol, one in-memory table set, and readers that fill it from CSV files.
+"""Where pricing looks things up: one protocol, one in-memory table set, and readers that fill it
+from CSV files.
 
-The database loader builds the same `MemoryTables` from its rows in bulk, so a run of a hundred thousand lines makes no
-query. A lookup that finds nothing returns None, and the caller holds the line.
+The database loader builds the same `MemoryTables` from its rows in bulk, so a run of a hundred
+thousand lines makes no query. A lookup that finds nothing returns None, and the caller holds the
+line.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ _NATIONAL_GPCI = Gpci(NATIONAL, ONE, ONE, ONE, dt.date.min)
 class PriceTables(Protocol):
     """Everything pricing asks. Every answer is for one service date; None is "not loaded".
 
-    `period` is any value that stays the same while no fee schedule row or index starts or ends: days of one period
-    share their starting prices.
+    `period` is any value that stays the same while no fee schedule row or index starts or ends:
+    days of one period share their starting prices.
     """
 
     def rvu(self, code: str, component: Component, on: dt.date) -> RvuRow | None: ...
@@ -82,7 +84,9 @@ def change_days(rows: Iterable[_MaybeDated]) -> list[dt.date]:
 
 
 def current(rows: Iterable[D], on: dt.date) -> D | None:
-    """The latest row in force on a date; a later release of the same year replaces the earlier from its own start."""
+    """The latest row in force on a date; a later release of the same year replaces the earlier from
+    its own start.
+    """
     best: D | None = None
     for row in rows:
         in_force = row.effective_from <= on and (row.effective_to is None or on <= row.effective_to)
@@ -114,7 +118,11 @@ class CodeRange:
     effective_from: dt.date
 
     def lists(self, code: str, on: dt.date) -> bool:
-        return len(code) == len(self.first) and self.first <= code <= self.last and self.effective_from <= on
+        return (
+            len(code) == len(self.first)
+            and self.first <= code <= self.last
+            and self.effective_from <= on
+        )
 
 
 _CODE_TERMS = ("cost_share_waived", "cost_share_waived_if_preventive")
@@ -139,7 +147,8 @@ def medicare_terms(rows: Iterable[TermRow], on: dt.date) -> MedicareTerms | None
 
 @dataclass(slots=True)
 class MemoryTables:
-    """`PriceTables` held in memory. Build it once for a run with `MemoryTables.build`; treat it as read-only.
+    """`PriceTables` held in memory. Build it once for a run with `MemoryTables.build`; treat it as
+    read-only.
 
     `zips` is asked by five digits, and by nine where a ZIP lies in more than one locality.
     """
@@ -173,7 +182,9 @@ class MemoryTables:
         terms: Iterable[TermRow] | None = None,
         dose_codes: Iterable[CodeRange] | None = None,
     ) -> MemoryTables:
-        """Index the given facts. `terms` and `dose_codes` default to the dated rows shipped with the product."""
+        """Index the given facts. `terms` and `dose_codes` default to the dated rows shipped with
+        the product.
+        """
         by_code: dict[tuple[str, Component], tuple[RvuRow, ...]] = {}
         for row in rvus:
             key = (row.code, row.component)
@@ -204,7 +215,9 @@ class MemoryTables:
         return current(self.gpcis.get(locality, ()), on)
 
     def locality_of_zip(self, zip_code: str) -> Locality | None:
-        """The locality of 60601, 606011234 or 60601-1234. Where a ZIP is divided, the row of the ZIP+4 decides."""
+        """The locality of 60601, 606011234 or 60601-1234. Where a ZIP is divided, the row of the
+        ZIP+4 decides.
+        """
         digits = zip_code.replace("-", "")
         return self.zips.get(digits) or self.zips.get(digits[:5])
 
@@ -243,7 +256,11 @@ def shipped_terms() -> tuple[TermRow, ...]:
     """The dated percentages shipped with the product, each with its source."""
     return tuple(
         TermRow(
-            r["term"], r["value"], dt.date.fromisoformat(r["effective_from"]), _date(r["effective_to"]), r["source"]
+            r["term"],
+            r["value"],
+            dt.date.fromisoformat(r["effective_from"]),
+            _date(r["effective_to"]),
+            r["source"],
         )
         for r in _rows(_DATA / "medicare_terms.csv")
     )
@@ -259,15 +276,21 @@ def shipped_dose_codes() -> tuple[CodeRange, ...]:
 
 
 def qualifying_factor(on: dt.date, terms: Iterable[TermRow] | None = None) -> Decimal | None:
-    """The conversion factor of qualifying alternative-payment participants, where the year has its own."""
+    """The conversion factor of qualifying alternative-payment participants, where the year has its
+    own.
+    """
     for row in shipped_terms() if terms is None else terms:
         if row.term == "factor_qualifying_apm" and row.holds(on):
             return Decimal(row.value)
     return None
 
 
-def rvu_row(row: Mapping[str, str], *, effective_from: dt.date, effective_to: dt.date | None, source: str) -> RvuRow:
-    """A fee schedule row from the column names of the product's own CSV layout. Raises ValueError on a bad number."""
+def rvu_row(
+    row: Mapping[str, str], *, effective_from: dt.date, effective_to: dt.date | None, source: str
+) -> RvuRow:
+    """A fee schedule row from the column names of the product's own CSV layout. Raises ValueError
+    on a bad number.
+    """
     try:
         return RvuRow(
             code=row["hcpcs"],
@@ -295,10 +318,11 @@ def rvu_row(row: Mapping[str, str], *, effective_from: dt.date, effective_to: dt
 
 
 def csv_tables(folder: Path, contracts: Iterable[Contract] = ()) -> MemoryTables:
-    """All tables from a folder of CSV files in the product's layout (used by tests, the bench and offline quotes).
+    """All tables from a folder of CSV files in the product's layout (used by tests, the bench and
+    offline quotes).
 
-    Codes of the later year that have only a global row take their indicators from the earlier year; their components,
-    and the outpatient cap of those that had one, stay unknown.
+    Codes of the later year that have only a global row take their indicators from the earlier year;
+    their components, and the outpatient cap of those that had one, stay unknown.
     """
     families = list(_rows(folder / "code_family.csv"))
     return MemoryTables.build(
@@ -314,7 +338,10 @@ def csv_tables(folder: Path, contracts: Iterable[Contract] = ()) -> MemoryTables
             )
             for r in _rows(folder / "gpci.csv")
         ],
-        zips={r["zip5"]: Locality(r["carrier"], r["locality"]) for r in _rows(folder / "zip5_locality.csv")},
+        zips={
+            r["zip5"]: Locality(r["carrier"], r["locality"])
+            for r in _rows(folder / "zip5_locality.csv")
+        },
         settings={
             r["pos"]: _SETTINGS[r["mpfs_rate_setting"]]
             for r in _rows(folder / "pos_codes.csv")

@@ -1,4 +1,5 @@
-"""A contract's terms as they are kept (JSON, percentages as people write them) and as pricing reads them (fractions).
+"""A contract's terms as they are kept (JSON, percentages as people write them) and as pricing reads
+them (fractions).
 
 `parse_terms` refuses what it does not know, so that a mistyped term never silently changes a price.
 """
@@ -13,7 +14,14 @@ from typing import Any
 
 from rcm.pricing.facts import Locality, MpprScope, MpprTerms, RateMethod
 
-PERCENTS = ("percent", "mppr_pc_pct", "mppr_tc_pct", "mppr_global_pct", "mppr_cardio_tc_pct", "bilateral_pct")
+PERCENTS = (
+    "percent",
+    "mppr_pc_pct",
+    "mppr_tc_pct",
+    "mppr_global_pct",
+    "mppr_cardio_tc_pct",
+    "bilateral_pct",
+)
 FLAGS = {"lesser_of": True, "opps_cap": True, "equipment_reductions": False, "sequestration": False}
 METHODS = tuple(method.value for method in RateMethod)
 _LOCALITY = re.compile(r"([0-9A-Z]{5})-([0-9]{2})")
@@ -76,16 +84,22 @@ def parse_terms(terms: Mapping[str, Any]) -> Terms:
     unknown = set(terms) - set(WORDS)
     if unknown:
         name = min(unknown)
-        raise TermRefused(name, f"“{name[:30]}” is no term of a contract. Terms: {', '.join(WORDS)}.")
+        raise TermRefused(
+            name, f"“{name[:30]}” is no term of a contract. Terms: {', '.join(WORDS)}."
+        )
     for name in FLAGS:
         if not isinstance(terms.get(name, True), bool):
             raise TermRefused(name, f"{name} is true or false.")
     year = terms.get("year")
-    if year is not None and (isinstance(year, bool) or not isinstance(year, int) or not 1992 <= year <= 2100):
+    if year is not None and (
+        isinstance(year, bool) or not isinstance(year, int) or not 1992 <= year <= 2100
+    ):
         raise TermRefused("year", "year is a fee schedule year such as 2026.")
     scope = terms.get("mppr_scope") or None
     if scope is not None and scope not in [s.value for s in MpprScope]:
-        raise TermRefused("mppr_scope", f"mppr_scope is one of {', '.join(s.value for s in MpprScope)}.")
+        raise TermRefused(
+            "mppr_scope", f"mppr_scope is one of {', '.join(s.value for s in MpprScope)}."
+        )
     mppr = None
     if scope is not None:
         mppr = MpprTerms(

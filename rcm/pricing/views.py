@@ -42,37 +42,47 @@ STATUS_TAGS = {
 }
 
 
-# --- quote -----------------------------------------------------------------------------------------------------------
+# --- quote ----------------------------------------------------------------------------------------
 
 
 @may("price.view")
 def quote(request: HttpRequest) -> HttpResponse:
-    """What a payer is expected to pay for a session, with every step. The question is the address."""
+    """What a payer is expected to pay for a session, with every step. The question is the
+    address.
+    """
     actor = _actor(request)
     asked = "lines" in request.GET
-    form = QuoteForm(request.GET if asked else None, actor=actor, initial={"date": timezone.localdate()})
+    form = QuoteForm(
+        request.GET if asked else None, actor=actor, initial={"date": timezone.localdate()}
+    )
     answer: dict[str, Any] | None = None
     if asked and form.is_valid():
         answer = services.quote(payload=form.payload(), actor=actor)
         for error in answer["errors"]:
-            field = {"date_of_service": "date"}.get(error["field"], error["field"].split("[")[0].split(".")[0])
+            field = {"date_of_service": "date"}.get(
+                error["field"], error["field"].split("[")[0].split(".")[0]
+            )
             form.add_error(field if field in form.fields else None, f"{error['message']}")
         if answer["errors"]:
             answer = None
         else:
             names = procedures(
-                {line["code"] for line in answer["lines"]}, dt.date.fromisoformat(answer["date_of_service"])
+                {line["code"] for line in answer["lines"]},
+                dt.date.fromisoformat(answer["date_of_service"]),
             )
             for line in answer["lines"]:
                 row = names.get(line["code"])
                 line["name"] = row.name if row else "not in the catalog"
                 line["tag"] = STATUS_TAGS[line["status"]]
     return render(
-        request, "pricing/quote.html", {"form": form, "answer": answer}, status=422 if asked and form.errors else 200
+        request,
+        "pricing/quote.html",
+        {"form": form, "answer": answer},
+        status=422 if asked and form.errors else 200,
     )
 
 
-# --- contracts -------------------------------------------------------------------------------------------------------
+# --- contracts ------------------------------------------------------------------------------------
 
 
 CONTRACTS = ListPage(
@@ -81,14 +91,23 @@ CONTRACTS = ListPage(
     noun=("contract", "contracts"),
     columns=(
         Column("name", "Contract", "name", width="payer", link=True, second="organization.name"),
-        Column("payer", "Payer", "payer.name", width="payer", second=lambda c: c.plan.name if c.plan else "every plan"),
+        Column(
+            "payer",
+            "Payer",
+            "payer.name",
+            width="payer",
+            second=lambda c: c.plan.name if c.plan else "every plan",
+        ),
         Column("site", "Site", lambda c: c.site.name if c.site else "every site", fold=True),
         Column("rate", "Pays", "method_words"),
         Column("from", "From", "effective_from", kind="mdy", width="date"),
         Column("to", "To", "effective_to", kind="mdy", width="date"),
     ),
     orders=(Order("payer", "payer, newest first", ("payer__name", "-effective_from", "pk")),),
-    tabs=(Tab("now", "In force", lambda request: in_force(timezone.localdate())), Tab("all", "All")),
+    tabs=(
+        Tab("now", "In force", lambda request: in_force(timezone.localdate())),
+        Tab("all", "All"),
+    ),
     filterset=ContractFilter,
     detail=lambda c: reverse("pricing:contract", args=[c.public_id]),
     row_label="name",
@@ -102,7 +121,9 @@ CONTRACTS = ListPage(
 
 
 def _visible(request: HttpRequest) -> Any:
-    return Contract.objects.visible_to(_actor(request)).select_related("organization", "payer", "plan", "site")
+    return Contract.objects.visible_to(_actor(request)).select_related(
+        "organization", "payer", "plan", "site"
+    )
 
 
 @require_safe
@@ -116,14 +137,22 @@ def contracts(request: HttpRequest) -> HttpResponseBase:
 def contract(request: HttpRequest, public_id: str) -> HttpResponse:
     row = found(_visible(request), public_id=public_id)
     rates = keyset.page(
-        ContractRate.objects.filter(contract=row), ("code", "modality", "mod", "modifier", "effective_from", "pk"),
+        ContractRate.objects.filter(contract=row),
+        ("code", "modality", "mod", "modifier", "effective_from", "pk"),
         cursor=request.GET.get("cursor", ""),
-    )  # fmt: skip
-    return render(request, "pricing/contract.html", {
-        "contract": row, "rates": rates, "pays": row.method_words, "terms": _terms(row),
-        "crumbs": [parts.Crumb("Contracts", reverse("pricing:contracts"))],
-        "may_edit": _actor(request).can("rules.edit"),
-    })  # fmt: skip
+    )
+    return render(
+        request,
+        "pricing/contract.html",
+        {
+            "contract": row,
+            "rates": rates,
+            "pays": row.method_words,
+            "terms": _terms(row),
+            "crumbs": [parts.Crumb("Contracts", reverse("pricing:contracts"))],
+            "may_edit": _actor(request).can("rules.edit"),
+        },
+    )
 
 
 def _terms(row: Contract) -> list[tuple[str, str]]:
@@ -146,25 +175,42 @@ def contract_new(request: HttpRequest) -> HttpResponse:
     from rcm.reference.facts import payer_book
 
     payer = payer_book().find(code=request.GET.get("payer", ""))
-    form = ContractForm(request.POST or None, actor=_actor(request), initial={"payer": payer.pk if payer else None})
+    form = ContractForm(
+        request.POST or None, actor=_actor(request), initial={"payer": payer.pk if payer else None}
+    )
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
         try:
             made = services.contract_create(
-                organization_id=values["organization"].pk, payer=values["payer"], plan=values["plan"], site=values["site"], name=values["name"],
-                method=values["method"], terms=form.terms(), effective_from=values["effective_from"], effective_to=values["effective_to"],
+                organization_id=values["organization"].pk,
+                payer=values["payer"],
+                plan=values["plan"],
+                site=values["site"],
+                name=values["name"],
+                method=values["method"],
+                terms=form.terms(),
+                effective_from=values["effective_from"],
+                effective_to=values["effective_to"],
                 actor=_actor(request),
-            )  # fmt: skip
+            )
         except Refused as refusal:
-            form.add_error(refusal.field if refusal.field in form.fields else None, f"{refusal} {refusal.fix}".strip())
+            form.add_error(
+                refusal.field if refusal.field in form.fields else None,
+                f"{refusal} {refusal.fix}".strip(),
+            )
         else:
             messages.success(request, "Contract added. Its narrower rates come from a sheet.")
             return redirect("pricing:contract", public_id=made.public_id)
     context = {
-        "title": "Add a contract", "form": form, "verb": "Add", "back_url": reverse("pricing:contracts"),
+        "title": "Add a contract",
+        "form": form,
+        "verb": "Add",
+        "back_url": reverse("pricing:contracts"),
         "crumbs": [parts.Crumb("Contracts", reverse("pricing:contracts"))],
-        "text": "A contract for the same payer, plan and site ends on the day before this one begins.",
-    }  # fmt: skip
+        "text": (
+            "A contract for the same payer, plan and site ends on the day before this one begins."
+        ),
+    }
     return render(request, "components/form_page.html", context, status=422 if form.errors else 200)
 
 
@@ -177,18 +223,31 @@ def contract_edit(request: HttpRequest, public_id: str) -> HttpResponse:
         values = form.cleaned_data
         try:
             services.contract_change(
-                contract=row, name=values["name"], method=values["method"], terms=form.terms(), effective_to=values["effective_to"],
+                contract=row,
+                name=values["name"],
+                method=values["method"],
+                terms=form.terms(),
+                effective_to=values["effective_to"],
                 actor=_actor(request),
-            )  # fmt: skip
+            )
         except Refused as refusal:
             form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
         else:
             messages.success(request, "Saved.")
             return redirect(url)
     context = {
-        "title": row.name, "form": form, "back_url": url, "crumbs": [parts.Crumb("Contracts", reverse("pricing:contracts")), parts.Crumb(row.name, url)],
-        "text": "This corrects the contract from its first day. New terms from a later day are a new contract.",
-    }  # fmt: skip
+        "title": row.name,
+        "form": form,
+        "back_url": url,
+        "crumbs": [
+            parts.Crumb("Contracts", reverse("pricing:contracts")),
+            parts.Crumb(row.name, url),
+        ],
+        "text": (
+            "This corrects the contract from its first day. New terms from a later day are a new"
+            " contract."
+        ),
+    }
     return render(request, "components/form_page.html", context, status=422 if form.errors else 200)
 
 
@@ -202,18 +261,38 @@ def rates_import(request: HttpRequest, public_id: str) -> HttpResponse:
     def lay(path: Any, preview: bool) -> services.SheetResult:
         return services.rates_import(contract=row, path=path, actor=actor, preview=preview)
 
-    return _sheet(request, SheetForm(request.POST or None, request.FILES or None), lay, {
-        "title": f"Rates of {row.name}", "back_url": url,
-        "crumbs": [parts.Crumb("Contracts", reverse("pricing:contracts")), parts.Crumb(row.name, url)],
-        "columns": "method, code, modality, component, modifier, amount, percent, medicare_year, carve_out, effective_from, effective_to",
-        "text": "method is percent_of_medicare, percent_of_charge or flat. Only method is needed in every row, with percent or amount.",
-    })  # fmt: skip
+    return _sheet(
+        request,
+        SheetForm(request.POST or None, request.FILES or None),
+        lay,
+        {
+            "title": f"Rates of {row.name}",
+            "back_url": url,
+            "crumbs": [
+                parts.Crumb("Contracts", reverse("pricing:contracts")),
+                parts.Crumb(row.name, url),
+            ],
+            "columns": (
+                "method, code, modality, component, modifier, amount, percent, medicare_year,"
+                " carve_out, effective_from, effective_to"
+            ),
+            "text": (
+                "method is percent_of_medicare, percent_of_charge or flat. Only method is needed in"
+                " every row, with percent or amount."
+            ),
+        },
+    )
 
 
 def _sheet(
-    request: HttpRequest, form: SheetForm, lay: Callable[[Any, bool], services.SheetResult], context: dict[str, Any]
+    request: HttpRequest,
+    form: SheetForm,
+    lay: Callable[[Any, bool], services.SheetResult],
+    context: dict[str, Any],
 ) -> HttpResponse:
-    """Upload, preview, apply: the same for rates and prices. The sheet waits in the shared cache for its second step."""
+    """Upload, preview, apply: the same for rates and prices. The sheet waits in the shared cache
+    for its second step.
+    """
     actor = _actor(request)
     token = request.POST.get("token", "")
     try:
@@ -222,7 +301,9 @@ def _sheet(
                 result = lay(path, False)
             drop(token=token, actor=actor)
             done = result.summary
-            messages.success(request, f"{done['added']} added, {done['changed']} changed, {done['bad']} refused.")
+            messages.success(
+                request, f"{done['added']} added, {done['changed']} changed, {done['bad']} refused."
+            )
             return redirect(context["back_url"])
         if request.method == "POST" and form.is_valid():
             token = stage(upload=form.cleaned_data["file"], actor=actor)
@@ -239,24 +320,31 @@ def _sheet(
             messages.error(request, str(refusal))
             return redirect(request.path)
         form.add_error("file", str(refusal))
-    return render(request, "pricing/sheet.html", {**context, "form": form}, status=422 if form.errors else 200)
+    return render(
+        request, "pricing/sheet.html", {**context, "form": form}, status=422 if form.errors else 200
+    )
 
 
-# --- list prices -----------------------------------------------------------------------------------------------------
+# --- list prices ----------------------------------------------------------------------------------
 
 PRICES = ListPage(
     name="prices",
     title="List prices",
     noun=("price", "prices"),
     columns=(
-        Column("code", "Code", "code", kind="code", width="id", second=lambda p: p.mod or "whole test"),
+        Column(
+            "code", "Code", "code", kind="code", width="id", second=lambda p: p.mod or "whole test"
+        ),
         Column("amount", "Charge", "amount", kind="money", width="money"),
         Column("organization", "Organization", "organization.name", width="payer"),
         Column("from", "From", "effective_from", kind="mdy", width="date"),
         Column("to", "To", "effective_to", kind="mdy", width="date"),
     ),
     orders=(Order("code", "code", ("code", "mod", "-effective_from", "pk")),),
-    tabs=(Tab("now", "In force", lambda request: in_force(timezone.localdate())), Tab("all", "All")),
+    tabs=(
+        Tab("now", "In force", lambda request: in_force(timezone.localdate())),
+        Tab("all", "All"),
+    ),
     filterset=PriceFilter,
     row_label="code",
     empty="No list price. A charge without a price is held.",
@@ -271,7 +359,9 @@ PRICES = ListPage(
 @require_safe
 @may("price.view")
 def prices(request: HttpRequest) -> HttpResponseBase:
-    return PRICES.respond(request, ListPrice.objects.visible_to(_actor(request)).select_related("organization"))
+    return PRICES.respond(
+        request, ListPrice.objects.visible_to(_actor(request)).select_related("organization")
+    )
 
 
 @may("rules.edit")
@@ -298,6 +388,9 @@ def prices_import(request: HttpRequest) -> HttpResponse:
 
 def _price_page() -> dict[str, Any]:
     return {
-        "title": "Import list prices", "back_url": reverse("pricing:prices"), "crumbs": [parts.Crumb("List prices", reverse("pricing:prices"))],
-        "columns": "code, component (26, TC or empty), amount, effective_from, effective_to", "text": "The charge of one unit.",
-    }  # fmt: skip
+        "title": "Import list prices",
+        "back_url": reverse("pricing:prices"),
+        "crumbs": [parts.Crumb("List prices", reverse("pricing:prices"))],
+        "columns": "code, component (26, TC or empty), amount, effective_from, effective_to",
+        "text": "The charge of one unit.",
+    }

@@ -35,7 +35,9 @@ SCOPE_WORDS = {
 
 
 def read_lines(text: str) -> list[dict[str, Any]]:
-    """Lines such as `70553-26`, `72148 $1100`, `A9585 x80`. Raises ValidationError with the line that cannot be read."""
+    """Lines such as `70553-26`, `72148 $1100`, `A9585 x80`. Raises ValidationError with the line
+    that cannot be read.
+    """
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -43,10 +45,14 @@ def read_lines(text: str) -> list[dict[str, Any]]:
         match = _LINE.fullmatch(line.strip())
         if match is None:
             raise forms.ValidationError(f"Line {number} is not written like 70553-26 x1 $1500.")
-        found.append({
-            "code": match["code"].upper(), "modifiers": [m.upper() for m in match["mods"].split("-") if m],
-            "units": int(match["units"] or 1), "charge": match["charge"],
-        })  # fmt: skip
+        found.append(
+            {
+                "code": match["code"].upper(),
+                "modifiers": [m.upper() for m in match["mods"].split("-") if m],
+                "units": int(match["units"] or 1),
+                "charge": match["charge"],
+            }
+        )
     if not found:
         raise forms.ValidationError("Enter at least one code.")
     return found
@@ -66,13 +72,19 @@ class QuoteForm(house.HouseForm):
         ("Patient's share", ("deductible", "coinsurance", "copay")),
     )
     lines = forms.CharField(
-        label="Lines", widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}), max_length=4000,
+        label="Lines",
+        widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
+        max_length=4000,
         help_text="One a line: code-modifiers, units as x80, charge as $1500.",
-    )  # fmt: skip
+    )
     date = house.DateField(label="Date of service", required=False)
     site = forms.ChoiceField(label="Site", required=False)
-    zip = house.ZipField(label="or ZIP code", required=False, help_text="Neither: the national amount.")
-    pos = forms.CharField(label="Place of service", required=False, max_length=2, help_text="11 when empty.")
+    zip = house.ZipField(
+        label="or ZIP code", required=False, help_text="Neither: the national amount."
+    )
+    pos = forms.CharField(
+        label="Place of service", required=False, max_length=2, help_text="11 when empty."
+    )
     payer = forms.ChoiceField(label="Payer", required=False)
     plan = forms.CharField(label="Plan code", required=False, max_length=30)
     deductible = house.MoneyField(label="Deductible still open", required=False)
@@ -85,9 +97,13 @@ class QuoteForm(house.HouseForm):
         super().__init__(*args, **kwargs)
         sites = [(s.code, s.name) for s in sites_of(actor)]
         payers = [
-            (p.code, p.name) for p in Payer.objects.filter(active=True).exclude(kind__in=("self_pay", "medicare"))
+            (p.code, p.name)
+            for p in Payer.objects.filter(active=True).exclude(kind__in=("self_pay", "medicare"))
         ]
-        for name, first, choices in (("site", "No site", sites), ("payer", "Medicare fee schedule", payers)):
+        for name, first, choices in (
+            ("site", "No site", sites),
+            ("payer", "Medicare fee schedule", payers),
+        ):
             field = self.fields[name]
             assert isinstance(field, forms.ChoiceField)
             field.choices = [("", first), *choices]
@@ -103,8 +119,12 @@ class QuoteForm(house.HouseForm):
             "lines": values["lines"],
             "payer": values["payer"],
             "plan": values["plan"],
-            "deductible_remaining": None if values["deductible"] is None else str(values["deductible"]),
-            "coinsurance": None if values["coinsurance"] is None else str(values["coinsurance"] / 100),
+            "deductible_remaining": (
+                None if values["deductible"] is None else str(values["deductible"])
+            ),
+            "coinsurance": (
+                None if values["coinsurance"] is None else str(values["coinsurance"] / 100)
+            ),
             "copay": None if values["copay"] is None else str(values["copay"]),
         }
         if values["site"]:
@@ -119,7 +139,9 @@ class QuoteForm(house.HouseForm):
 
 
 def _percent(name: str) -> forms.DecimalField:
-    return forms.DecimalField(label=WORDS[name], required=False, min_value=Decimal(0), max_value=Decimal(1000))
+    return forms.DecimalField(
+        label=WORDS[name], required=False, min_value=Decimal(0), max_value=Decimal(1000)
+    )
 
 
 def _flag(name: str) -> forms.BooleanField:
@@ -130,24 +152,44 @@ class ContractForm(house.HouseForm):
     """A contract with its general rate and terms; narrower rates come from a sheet."""
 
     sections = (
-        ("Contract", ("organization", "payer", "plan", "site", "name", "effective_from", "effective_to")),
+        (
+            "Contract",
+            ("organization", "payer", "plan", "site", "name", "effective_from", "effective_to"),
+        ),
         ("General rate", ("method", "percent", "year", "locality")),
         (
             "Several exams together",
-            ("mppr_scope", "mppr_pc_pct", "mppr_tc_pct", "mppr_global_pct", "mppr_cardio_tc_pct", "bilateral_pct"),
+            (
+                "mppr_scope",
+                "mppr_pc_pct",
+                "mppr_tc_pct",
+                "mppr_global_pct",
+                "mppr_cardio_tc_pct",
+                "bilateral_pct",
+            ),
         ),
         ("Other terms", tuple(FLAGS)),
     )
-    organization = forms.ModelChoiceField(label="Organization", queryset=Organization.objects.none(), empty_label=None)
+    organization = forms.ModelChoiceField(
+        label="Organization", queryset=Organization.objects.none(), empty_label=None
+    )
     payer = forms.ModelChoiceField(label="Payer", queryset=Payer.objects.none())
-    plan = forms.ModelChoiceField(label="Plan", queryset=Plan.objects.none(), required=False, empty_label="Every plan")
-    site = forms.ModelChoiceField(label="Site", queryset=Site.objects.none(), required=False, empty_label="Every site")
+    plan = forms.ModelChoiceField(
+        label="Plan", queryset=Plan.objects.none(), required=False, empty_label="Every plan"
+    )
+    site = forms.ModelChoiceField(
+        label="Site", queryset=Site.objects.none(), required=False, empty_label="Every site"
+    )
     name = forms.CharField(label="Name", max_length=80)
     effective_from = house.DateField(label="From")
     effective_to = house.DateField(label="To", required=False)
     method = forms.ChoiceField(label="Pays by", choices=[(m, METHOD_WORDS[m]) for m in METHODS])
     percent = forms.DecimalField(
-        label="Percent", required=False, min_value=Decimal(0), max_value=Decimal(1000), help_text="115 means 115 %."
+        label="Percent",
+        required=False,
+        min_value=Decimal(0),
+        max_value=Decimal(1000),
+        help_text="115 means 115 %.",
     )
     year = forms.IntegerField(
         label="Fee schedule year",
@@ -177,11 +219,17 @@ class ContractForm(house.HouseForm):
     equipment_reductions = _flag("equipment_reductions")
     sequestration = _flag("sequestration")
 
-    def __init__(self, *args: Any, actor: Actor, contract: Contract | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, actor: Actor, contract: Contract | None = None, **kwargs: Any
+    ) -> None:
         if contract is not None:
             kwargs["initial"] = {
-                **FLAGS, **contract.terms, "name": contract.name, "method": contract.method, "effective_to": contract.effective_to,
-            }  # fmt: skip
+                **FLAGS,
+                **contract.terms,
+                "name": contract.name,
+                "method": contract.method,
+                "effective_to": contract.effective_to,
+            }
         else:
             kwargs["initial"] = {**FLAGS, **kwargs.get("initial", {})}
         super().__init__(*args, **kwargs)
@@ -205,7 +253,9 @@ class ContractForm(house.HouseForm):
         """The terms as they are kept: only what was said."""
         values: Mapping[str, Any] = self.cleaned_data
         said: dict[str, Any] = {
-            n: str(values[n].normalize().__format__("f")) for n in PERCENTS if values.get(n) is not None
+            n: str(values[n].normalize().__format__("f"))
+            for n in PERCENTS
+            if values.get(n) is not None
         }
         said |= {n: values[n] for n in ("year", "locality", "mppr_scope") if values.get(n)}
         return said | {name: bool(values.get(name)) for name in FLAGS}
@@ -218,8 +268,12 @@ class SheetForm(house.HouseForm):
 
 
 class PriceSheetForm(SheetForm):
-    organization = forms.ModelChoiceField(label="Organization", queryset=Organization.objects.none(), empty_label=None)
-    effective_from = house.DateField(label="Prices hold from", help_text="For rows without a date of their own.")
+    organization = forms.ModelChoiceField(
+        label="Organization", queryset=Organization.objects.none(), empty_label=None
+    )
+    effective_from = house.DateField(
+        label="Prices hold from", help_text="For rows without a date of their own."
+    )
 
     def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

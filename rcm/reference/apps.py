@@ -10,7 +10,6 @@ class ReferenceConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from rcm.reference.loaders import codes, edits, payers  # noqa: F401  each registers its kinds of files
         from rcm.web import nav
 
         nav.register(

@@ -1,7 +1,8 @@
-"""Bulk, read-only answers about payers and codes, kept in memory per process until something new is loaded.
+"""Bulk, read-only answers about payers and codes, kept in memory per process until something new is
+loaded.
 
-Every answer is for a service date where the table is dated. What is not loaded is None or missing: callers hold for review.
-Nothing here is tenant data, so nothing depends on a scope.
+Every answer is for a service date where the table is dated. What is not loaded is None or missing:
+callers hold for review. Nothing here is tenant data, so nothing depends on a scope.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ from rcm.reference.models import (
 )
 
 FULL_DIAGNOSIS_LIST = 50_000
-"""A diagnosis list with this many codes or more is a whole fiscal year; a shorter one says nothing about codes it lacks."""
+"""A diagnosis list with this many codes or more is a whole fiscal year; a shorter one says nothing
+about codes it lacks.
+"""
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Dated)
@@ -45,7 +48,9 @@ _kept: dict[str, tuple[Any, Any]] = {}
 
 
 def version(kinds: Sequence[str]) -> tuple[Any, ...]:
-    """What changes whenever a file of these kinds is loaded (or a payer edited). One small query."""
+    """What changes whenever a file of these kinds is loaded (or a payer edited). One small
+    query.
+    """
     loads = asked_once("reference loads", _loads)
     found = [loads[kind] for kind in kinds if kind in loads]
     return (max((pk for pk, _ in found), default=None), max((at for _, at in found), default=None))
@@ -53,7 +58,11 @@ def version(kinds: Sequence[str]) -> tuple[Any, ...]:
 
 def _loads() -> dict[str, tuple[int, dt.datetime]]:
     """The last load of each kind. One small query."""
-    rows = ReferenceLoad.objects.values_list("kind").annotate(last=Max("id"), at=Max("loaded_at")).order_by()
+    rows = (
+        ReferenceLoad.objects.values_list("kind")
+        .annotate(last=Max("id"), at=Max("loaded_at"))
+        .order_by()
+    )
     return {kind: (pk, at) for kind, pk, at in rows}
 
 
@@ -75,15 +84,24 @@ def forget() -> None:
 
 def in_force(on: dt.date, last: dt.date | None = None) -> Q:
     """Rows that hold on a day, or on any day of a range."""
-    return Q(effective_from__lte=last or on) & (Q(effective_to__isnull=True) | Q(effective_to__gte=on))
+    return Q(effective_from__lte=last or on) & (
+        Q(effective_to__isnull=True) | Q(effective_to__gte=on)
+    )
 
 
 def current(rows: Iterable[D], on: dt.date) -> D | None:
     """The row in force on a day, or None."""
-    return next((r for r in rows if r.effective_from <= on and (r.effective_to is None or on <= r.effective_to)), None)
+    return next(
+        (
+            r
+            for r in rows
+            if r.effective_from <= on and (r.effective_to is None or on <= r.effective_to)
+        ),
+        None,
+    )
 
 
-# --- payers ----------------------------------------------------------------------------------------------------------
+# --- payers ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +114,9 @@ class PayerBook:
     by_name: Mapping[str, Payer]
 
     def find(self, *, code: str = "", edi_id: str = "", name: str = "") -> Payer | None:
-        """The payer a partner means: by our code, then by EDI id, then by exact name. None when nothing fits."""
+        """The payer a partner means: by our code, then by EDI id, then by exact name. None when
+        nothing fits.
+        """
         return (
             self.by_code.get(code.strip().upper())
             or self.by_edi.get(edi_id.strip().upper())
@@ -128,7 +148,7 @@ def plans_of(payer_ids: Iterable[int]) -> dict[int, list[Plan]]:
     return dict(found)
 
 
-# --- code sets -------------------------------------------------------------------------------------------------------
+# --- code sets ------------------------------------------------------------------------------------
 
 
 def _versions(rows: QuerySet[D], key: str = "code") -> dict[str, tuple[D, ...]]:
@@ -155,7 +175,9 @@ def procedures(codes: Iterable[str], on: dt.date) -> dict[str, Procedure]:
 
 
 def drug_kind(row: Procedure) -> str:
-    """What a supply is: mr_contrast, iodinated_contrast, ultrasound_contrast, radiopharmaceutical; blank for an exam."""
+    """What a supply is: mr_contrast, iodinated_contrast, ultrasound_contrast, radiopharmaceutical;
+    blank for an exam.
+    """
     if row.kind == "radiopharm":
         return "radiopharmaceutical"
     if row.kind == "contrast":
@@ -166,12 +188,20 @@ def drug_kind(row: Procedure) -> str:
 
 
 def adjustment_reasons() -> Mapping[str, AdjustmentReason]:
-    """Adjustment reason codes by code, the newest version of each (retired ones too: old remittances still carry them)."""
-    return keep("carc", ("carc",), lambda: {c: v[0] for c, v in _versions(AdjustmentReason.objects.all()).items()})
+    """Adjustment reason codes by code, the newest version of each (retired ones too: old
+    remittances still carry them).
+    """
+    return keep(
+        "carc",
+        ("carc",),
+        lambda: {c: v[0] for c, v in _versions(AdjustmentReason.objects.all()).items()},
+    )
 
 
 def adjustment_reason(code: str) -> AdjustmentReason | None:
-    """One adjustment reason; None when the code is not loaded: treat it as a denial nobody has classified."""
+    """One adjustment reason; None when the code is not loaded: treat it as a denial nobody has
+    classified.
+    """
     return adjustment_reasons().get(code.strip().upper())
 
 
@@ -183,35 +213,51 @@ def adjustment_class(code: str) -> str:
 
 def remarks() -> Mapping[str, Remark]:
     """Remark codes by code, the newest version of each."""
-    return keep("rarc", ("rarc",), lambda: {c: v[0] for c, v in _versions(Remark.objects.all()).items()})
+    return keep(
+        "rarc", ("rarc",), lambda: {c: v[0] for c, v in _versions(Remark.objects.all()).items()}
+    )
 
 
 def modifiers() -> Mapping[str, Modifier]:
     """Modifiers by code, the newest version of each; `rank` is the order on the line."""
-    return keep("modifiers", ("modifiers",), lambda: {c: v[0] for c, v in _versions(Modifier.objects.all()).items()})
+    return keep(
+        "modifiers",
+        ("modifiers",),
+        lambda: {c: v[0] for c, v in _versions(Modifier.objects.all()).items()},
+    )
 
 
 def places() -> Mapping[str, PlaceOfService]:
     """Places of service by code."""
-    return keep("pos", ("pos",), lambda: {c: v[0] for c, v in _versions(PlaceOfService.objects.all()).items()})
+    return keep(
+        "pos",
+        ("pos",),
+        lambda: {c: v[0] for c, v in _versions(PlaceOfService.objects.all()).items()},
+    )
 
 
 def taxonomies() -> frozenset[str]:
     """Every known taxonomy code."""
-    return keep("taxonomies", ("taxonomies",), lambda: frozenset(Taxonomy.objects.values_list("code", flat=True)))
+    return keep(
+        "taxonomies",
+        ("taxonomies",),
+        lambda: frozenset(Taxonomy.objects.values_list("code", flat=True)),
+    )
 
 
-# --- diagnoses -------------------------------------------------------------------------------------------------------
+# --- diagnoses ------------------------------------------------------------------------------------
 
 
 def diagnosis_lists() -> tuple[tuple[dt.date, dt.date], ...]:
-    """The spans of service dates for which a whole ICD-10-CM list is loaded (a list begins on October 1 and holds a year)."""
+    """The spans of service dates for which a whole ICD-10-CM list is loaded (a list begins on
+    October 1 and holds a year).
+    """
 
     def build() -> tuple[tuple[dt.date, dt.date], ...]:
         spans = []
-        for options in ReferenceLoad.objects.filter(kind="diagnoses", rows__gte=FULL_DIAGNOSIS_LIST).values_list(
-            "options", flat=True
-        ):
+        for options in ReferenceLoad.objects.filter(
+            kind="diagnoses", rows__gte=FULL_DIAGNOSIS_LIST
+        ).values_list("options", flat=True):
             first = _list_start(options)
             if first is not None:
                 spans.append((first, dt.date(first.year + (first.month >= 10), 9, 30)))
@@ -227,23 +273,35 @@ def _list_start(options: Mapping[str, Any]) -> dt.date | None:
 
 
 def diagnosis_validity(codes: Iterable[str], on: dt.date) -> dict[str, bool | None]:
-    """Whether each code (no dot) is billable on a day: True, False, or None when no whole list is loaded for that day (DOMAIN C1)."""
+    """Whether each code (no dot) is billable on a day: True, False, or None when no whole list is
+    loaded for that day (DOMAIN C1).
+    """
     wanted = {code.replace(".", "").upper() for code in codes}
-    known = set(Diagnosis.objects.filter(in_force(on), code__in=wanted).values_list("code", flat=True))
+    known = set(
+        Diagnosis.objects.filter(in_force(on), code__in=wanted).values_list("code", flat=True)
+    )
     listed = any(first <= on <= last for first, last in diagnosis_lists())
     return {code: True if code in known else (False if listed else None) for code in wanted}
 
 
 def diagnosis_names(codes: Iterable[str]) -> dict[str, str]:
     """Names of the known codes (no dot), newest version."""
-    return dict(Diagnosis.objects.filter(code__in=set(codes)).order_by("effective_from").values_list("code", "name"))
+    return dict(
+        Diagnosis.objects.filter(code__in=set(codes))
+        .order_by("effective_from")
+        .values_list("code", "name")
+    )
 
 
-# --- edits, in bulk for a batch of claims ----------------------------------------------------------------------------
+# --- edits, in bulk for a batch of claims ---------------------------------------------------------
 
 
-def pairs(codes: Iterable[str], first: dt.date, last: dt.date) -> list[tuple[str, str, str, dt.date, dt.date | None]]:
-    """(column 1, column 2, indicator, from, to) of the pairs among these codes that hold on some day of the range."""
+def pairs(
+    codes: Iterable[str], first: dt.date, last: dt.date
+) -> list[tuple[str, str, str, dt.date, dt.date | None]]:
+    """(column 1, column 2, indicator, from, to) of the pairs among these codes that hold on some
+    day of the range.
+    """
     wanted = set(codes)
     rows = PtpEdit.objects.filter(in_force(first, last), column1__in=wanted, column2__in=wanted)
     columns = ("column1", "column2", "modifier_indicator", "effective_from", "effective_to")
@@ -258,10 +316,14 @@ class Told(NamedTuple, Generic[T]):
     rows: list[T]
 
 
-def periods(rows: Iterable[tuple[dt.date, dt.date | None, T]], first: dt.date, last: dt.date) -> list[Told[T]]:
-    """Dated rows of one code as the periods of a range of days in which the same ones hold; empty periods are left out.
+def periods(
+    rows: Iterable[tuple[dt.date, dt.date | None, T]], first: dt.date, last: dt.date
+) -> list[Told[T]]:
+    """Dated rows of one code as the periods of a range of days in which the same ones hold; empty
+    periods are left out.
 
-    The first period is open to the past and the last to the future: nothing is asked about days outside the range.
+    The first period is open to the past and the last to the future: nothing is asked about days
+    outside the range.
     """
     kept = [row for row in rows if row[0] <= last and (row[1] is None or first <= row[1])]
     starts = {first}
@@ -272,7 +334,9 @@ def periods(rows: Iterable[tuple[dt.date, dt.date | None, T]], first: dt.date, l
     days = sorted(starts)
     found = []
     for n, day in enumerate(days):
-        live = [told for since, until, told in kept if since <= day and (until is None or day <= until)]
+        live = [
+            told for since, until, told in kept if since <= day and (until is None or day <= until)
+        ]
         ends = days[n + 1] - dt.timedelta(days=1) if n + 1 < len(days) else None
         if live:
             found.append(Told(day if n else None, ends, live))
@@ -292,7 +356,9 @@ def unit_limits(
     return {code: periods(versions, first, last) for code, versions in found.items()}
 
 
-def addon_primaries(codes: Iterable[str], first: dt.date, last: dt.date) -> dict[str, list[Told[tuple[str, str]]]]:
+def addon_primaries(
+    codes: Iterable[str], first: dt.date, last: dt.date
+) -> dict[str, list[Told[tuple[str, str]]]]:
     """add-on code → (type, primary) rows by period."""
     rows = AddOn.objects.filter(in_force(first, last), addon__in=set(codes))
     found: dict[str, list[tuple[dt.date, dt.date | None, tuple[str, str]]]] = defaultdict(list)
@@ -312,7 +378,9 @@ class Listed(NamedTuple):
     advisory: bool
 
 
-def coverage_lists(codes: Iterable[str], first: dt.date, last: dt.date) -> dict[str, list[Told[Listed]]]:
+def coverage_lists(
+    codes: Iterable[str], first: dt.date, last: dt.date
+) -> dict[str, list[Told[Listed]]]:
     """procedure → its whole coverage list by period; lists of one payer alone are left out."""
     rows = CoverageRow.objects.filter(in_force(first, last), code__in=set(codes), payer=None)
     found: dict[str, list[tuple[dt.date, dt.date | None, Listed]]] = defaultdict(list)
@@ -324,11 +392,13 @@ def coverage_lists(codes: Iterable[str], first: dt.date, last: dt.date) -> dict[
 
 
 def loaded(model: type[models.Model]) -> bool:
-    """Whether a table has any row: an empty table is "not loaded", which is not "nothing forbidden"."""
+    """Whether a table has any row: an empty table is "not loaded", which is not "nothing
+    forbidden".
+    """
     return model._default_manager.exists()
 
 
-# --- states and business days ----------------------------------------------------------------------------------------
+# --- states and business days ---------------------------------------------------------------------
 
 
 def holidays(state: str = "") -> frozenset[dt.date]:
@@ -345,7 +415,9 @@ def holidays(state: str = "") -> frozenset[dt.date]:
 
 
 def holidays_known_until() -> dt.date | None:
-    """The last day of the last year whose holidays are loaded; beyond it a count of business days is a guess."""
+    """The last day of the last year whose holidays are loaded; beyond it a count of business days
+    is a guess.
+    """
     days = holidays()
     return dt.date(max(days).year, 12, 31) if days else None
 
@@ -353,4 +425,6 @@ def holidays_known_until() -> dt.date | None:
 def state_rules(on: dt.date) -> dict[str, StateRule]:
     """Rules of every state on a day."""
     rows = keep("states", ("states",), lambda: _versions(StateRule.objects.all(), "state"))
-    return {state: row for state, versions in rows.items() if (row := current(versions, on)) is not None}
+    return {
+        state: row for state, versions in rows.items() if (row := current(versions, on)) is not None
+    }

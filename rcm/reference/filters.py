@@ -12,17 +12,27 @@ from rcm.reference.models import PayerKind
 
 
 def search(placeholder: str, *fields: str) -> type[f.FilterSet]:
-    """A filter bar with one search box: exact beginnings of codes, words anywhere in names (`name*` fields)."""
+    """A filter bar with one search box: exact beginnings of codes, words anywhere in names (`name*`
+    fields).
+    """
 
     class Search(f.FilterSet):
-        q = f.CharFilter(label=placeholder, method="look", widget=forms.TextInput(attrs={"placeholder": placeholder}))
+        q = f.CharFilter(
+            label=placeholder,
+            method="look",
+            widget=forms.TextInput(attrs={"placeholder": placeholder}),
+        )
 
         def look(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
             for word in value.split()[:6]:
                 asked = Q()
                 for field in fields:
                     asked |= Q(
-                        **{f"{field.rstrip('*')}__{'icontains' if field.endswith('*') else 'istartswith'}": word}
+                        **{
+                            f"{field.rstrip('*')}__{'icontains' if field.endswith('*') else 'istartswith'}": (
+                                word
+                            )
+                        }
                     )
                 queryset = queryset.filter(asked)
             return queryset

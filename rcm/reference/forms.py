@@ -17,10 +17,13 @@ class LoadForm(house.HouseForm):
 
     kind = forms.ChoiceField(label="What the file is")
     file = forms.FileField(
-        label="File", help_text="CSV, text as published, gzip, zip with one table, or XLSX; at most 20 MB."
+        label="File",
+        help_text="CSV, text as published, gzip, zip with one table, or XLSX; at most 20 MB.",
     )
     effective = house.DateField(
-        label="First service date it holds for", required=False, help_text="Leave empty when the file says it."
+        label="First service date it holds for",
+        required=False,
+        help_text="Leave empty when the file says it.",
     )
     year = forms.IntegerField(
         label="Year",
@@ -49,15 +52,36 @@ class LoadForm(house.HouseForm):
 
 
 class PayerForm(house.HouseModelForm):
-    """A payer's habits. An empty number is unknown: the product then assumes its default and says so."""
+    """A payer's habits. An empty number is unknown: the product then assumes its default and says
+    so.
+    """
 
     sections = (
         ("Payer", ("name", "edi_id", "phone", "member_id_pattern", "active")),
-        ("Days to file and to appeal", ("filing_days", "secondary_filing_days", "corrected_days", "appeal_days", "response_days")),
-        ("Authorization", ("retro_auth_days", "update_window_days", "peer_to_peer_days", "auth_decision_hours", "reviewer", "match_site_by_tin",
-                           "needs_ordering_match")),
+        (
+            "Days to file and to appeal",
+            (
+                "filing_days",
+                "secondary_filing_days",
+                "corrected_days",
+                "appeal_days",
+                "response_days",
+            ),
+        ),
+        (
+            "Authorization",
+            (
+                "retro_auth_days",
+                "update_window_days",
+                "peer_to_peer_days",
+                "auth_decision_hours",
+                "reviewer",
+                "match_site_by_tin",
+                "needs_ordering_match",
+            ),
+        ),
         ("Claims", ("accepts_replacement", "split_on_locality", "contrast_payable")),
-    )  # fmt: skip
+    )
 
     class Meta:
         model = Payer

@@ -1,7 +1,9 @@
-"""Payers, plans, providers and code sets: dated data with a source, loaded by `load_reference` (and `load_starter`).
+"""Payers, plans, providers and code sets: dated data with a source, loaded by `load_reference` (and
+`load_starter`).
 
-Shared by all organizations. A code that is absent is unknown and holds for review; it is never "allowed".
-Rows are versioned by service date with `effective_from` / `effective_to` (both inclusive, open end when null).
+Shared by all organizations. A code that is absent is unknown and holds for review; it is never
+"allowed". Rows are versioned by service date with `effective_from` / `effective_to` (both
+inclusive, open end when null).
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ class ReferenceLoad(QuietModel):
     kind = models.CharField(max_length=40)
     source = models.CharField(max_length=200)
     sha256 = models.CharField(max_length=64)
-    options = models.JSONField(default=dict, help_text="What the loader was told: effective date, year, complete")
+    options = models.JSONField(
+        default=dict, help_text="What the loader was told: effective date, year, complete"
+    )
     rows = models.IntegerField(default=0)
     added = models.IntegerField(default=0)
     changed = models.IntegerField(default=0)
@@ -32,7 +36,9 @@ class Dated(QuietModel):
 
     effective_from = models.DateField()
     effective_to = models.DateField(null=True, blank=True)
-    load = models.ForeignKey(ReferenceLoad, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    load = models.ForeignKey(
+        ReferenceLoad, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
 
     class Meta:
         abstract = True
@@ -50,14 +56,18 @@ class PayerKind(models.TextChoices):
 
 
 class Payer(QuietModel):
-    """A payer and its habits. Every limit and window is days; null means unknown: the default of DOMAIN E4/F6 is assumed and said so."""
+    """A payer and its habits. Every limit and window is days; null means unknown: the default of
+    DOMAIN E4/F6 is assumed and said so.
+    """
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     code = models.CharField(max_length=20, unique=True)
     name = models.CharField(max_length=80)
     edi_id = models.CharField(max_length=20, unique=True, help_text="Payer id in NM1*PR")
     kind = models.CharField(max_length=14, choices=PayerKind.choices)
-    claim_filing = models.CharField(max_length=2, default="CI", help_text="SBR09 claim filing indicator")
+    claim_filing = models.CharField(
+        max_length=2, default="CI", help_text="SBR09 claim filing indicator"
+    )
     address = models.CharField(max_length=100, blank=True)
     city = models.CharField(max_length=60, blank=True)
     state = models.CharField(max_length=2, blank=True)
@@ -73,7 +83,9 @@ class Payer(QuietModel):
     )
     peer_to_peer_days = models.IntegerField(null=True)
     auth_decision_hours = models.IntegerField(null=True)
-    response_days = models.IntegerField(default=21, help_text="Usual days to an 835; silence past it asks 276")
+    response_days = models.IntegerField(
+        default=21, help_text="Usual days to an 835; silence past it asks 276"
+    )
     accepts_replacement = models.BooleanField(
         default=True, help_text="Frequency 7 and 8 accepted (Original Medicare: no)"
     )
@@ -84,8 +96,12 @@ class Payer(QuietModel):
     member_id_pattern = models.CharField(
         max_length=80, blank=True, help_text="Shape such as A3 N9: A letters, N digits, X either"
     )
-    service_types = models.JSONField(default=dict, help_text="Modality → X12 service type codes to ask for, in order")
-    reviewer = models.CharField(max_length=40, blank=True, help_text="Who reviews authorizations for this payer")
+    service_types = models.JSONField(
+        default=dict, help_text="Modality → X12 service type codes to ask for, in order"
+    )
+    reviewer = models.CharField(
+        max_length=40, blank=True, help_text="Who reviews authorizations for this payer"
+    )
     source = models.CharField(max_length=200, blank=True)
     active = models.BooleanField(default=True)
 
@@ -130,45 +146,65 @@ class Provider(QuietModel):
 
 
 class Procedure(Dated):
-    """An imaging or supply code with its own short plain name and what the capture rules need (code_family)."""
+    """An imaging or supply code with its own short plain name and what the capture rules need
+    (code_family).
+    """
 
     code = models.CharField(max_length=5)
     name = models.CharField(max_length=60, help_text="Own short words")
-    modality = models.CharField(max_length=6, help_text="CT MR PET NM US XR MG DXA FL CTA MRA DRUG …")
+    modality = models.CharField(
+        max_length=6, help_text="CT MR PET NM US XR MG DXA FL CTA MRA DRUG …"
+    )
     body_part = models.CharField(max_length=40, blank=True)
     family = models.CharField(max_length=40, blank=True)
-    contrast = models.CharField(max_length=20, default="any", help_text="without, with, without_and_with, any")
+    contrast = models.CharField(
+        max_length=20, default="any", help_text="without, with, without_and_with, any"
+    )
     extent = models.CharField(
-        max_length=24, blank=True, help_text="complete, limited, whole body, skull base to mid-thigh"
+        max_length=24,
+        blank=True,
+        help_text="complete, limited, whole body, skull base to mid-thigh",
     )
     views_min = models.IntegerField(null=True)
     views_max = models.IntegerField(null=True)
     laterality = models.CharField(max_length=10, blank=True, help_text="required, bilateral, none")
-    unit = models.CharField(max_length=20, blank=True, help_text="Billing unit of a drug such as 0.1 mL")
+    unit = models.CharField(
+        max_length=20, blank=True, help_text="Billing unit of a drug such as 0.1 mL"
+    )
     unit_size = models.DecimalField(
         max_digits=8, decimal_places=3, null=True, help_text="mL (or mCi) in one billing unit"
     )
     kind = models.CharField(
-        max_length=12, default="exam", help_text="exam, addon, contrast, radiopharm, guidance, other"
+        max_length=12,
+        default="exam",
+        help_text="exam, addon, contrast, radiopharm, guidance, other",
     )
     sex = models.CharField(max_length=1, blank=True)
     age_min = models.IntegerField(null=True)
     age_max = models.IntegerField(null=True)
-    auth_default = models.BooleanField(null=True, help_text="Typically needs authorization; null unknown")
+    auth_default = models.BooleanField(
+        null=True, help_text="Typically needs authorization; null unknown"
+    )
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["code", "effective_from"], name="one_procedure")]
+        constraints = [
+            models.UniqueConstraint(fields=["code", "effective_from"], name="one_procedure")
+        ]
 
 
 class Modifier(Dated):
     code = models.CharField(max_length=2)
     name = models.CharField(max_length=80)
     kind = models.CharField(max_length=20, blank=True)
-    rank = models.IntegerField(default=50, help_text="Order on the line: payment modifiers first (DOMAIN A6)")
+    rank = models.IntegerField(
+        default=50, help_text="Order on the line: payment modifiers first (DOMAIN A6)"
+    )
     effect = models.CharField(max_length=120, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["code", "effective_from"], name="one_modifier")]
+        constraints = [
+            models.UniqueConstraint(fields=["code", "effective_from"], name="one_modifier")
+        ]
 
 
 class PlaceOfService(Dated):
@@ -188,8 +224,12 @@ class AdjustmentReason(Dated):
 
     code = models.CharField(max_length=5)
     words = models.CharField(max_length=160, blank=True)
-    klass = models.CharField(max_length=14, help_text="contractual patient_resp denial cob info other")
-    category = models.CharField(max_length=30, blank=True, help_text="Denial category such as prior_auth")
+    klass = models.CharField(
+        max_length=14, help_text="contractual patient_resp denial cob info other"
+    )
+    category = models.CharField(
+        max_length=30, blank=True, help_text="Denial category such as prior_auth"
+    )
     owner_stage = models.CharField(max_length=30, blank=True)
     preventable = models.BooleanField(null=True)
     first_action = models.CharField(max_length=160, blank=True)
@@ -216,7 +256,9 @@ class Diagnosis(Dated):
     name = models.CharField(max_length=240, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["code", "effective_from"], name="one_diagnosis")]
+        constraints = [
+            models.UniqueConstraint(fields=["code", "effective_from"], name="one_diagnosis")
+        ]
 
 
 class PtpEdit(Dated):
@@ -226,7 +268,9 @@ class PtpEdit(Dated):
     rationale = models.CharField(max_length=160, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["column1", "column2", "effective_from"], name="one_ptp")]
+        constraints = [
+            models.UniqueConstraint(fields=["column1", "column2", "effective_from"], name="one_ptp")
+        ]
 
 
 class MueEdit(Dated):
@@ -236,7 +280,9 @@ class MueEdit(Dated):
     program = models.CharField(max_length=10, default="medicare")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["code", "program", "effective_from"], name="one_mue")]
+        constraints = [
+            models.UniqueConstraint(fields=["code", "program", "effective_from"], name="one_mue")
+        ]
 
 
 class AddOn(Dated):
@@ -245,7 +291,9 @@ class AddOn(Dated):
     aoc_type = models.CharField(max_length=1)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["addon", "primary", "effective_from"], name="one_addon")]
+        constraints = [
+            models.UniqueConstraint(fields=["addon", "primary", "effective_from"], name="one_addon")
+        ]
 
 
 class CoverageRow(Dated):
@@ -257,7 +305,9 @@ class CoverageRow(Dated):
     policy = models.CharField(max_length=80, blank=True)
     contractor = models.CharField(max_length=20, blank=True)
     payer = models.ForeignKey(Payer, on_delete=models.CASCADE, null=True, related_name="+")
-    advisory = models.BooleanField(default=True, help_text="Warn only: no contractor, group or date was given")
+    advisory = models.BooleanField(
+        default=True, help_text="Warn only: no contractor, group or date was given"
+    )
 
     class Meta:
         constraints = [
@@ -274,11 +324,15 @@ class Taxonomy(Dated):
     name = models.CharField(max_length=120)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["code", "effective_from"], name="one_taxonomy")]
+        constraints = [
+            models.UniqueConstraint(fields=["code", "effective_from"], name="one_taxonomy")
+        ]
 
 
 class StateRule(Dated):
-    """Per state: prompt pay, interest, Medicaid limit; each with its confidence. Low confidence never asserts."""
+    """Per state: prompt pay, interest, Medicaid limit; each with its confidence. Low confidence
+    never asserts.
+    """
 
     state = models.CharField(max_length=2)
     name = models.CharField(max_length=40)
@@ -292,7 +346,9 @@ class StateRule(Dated):
     values = models.JSONField(default=dict, help_text="Every column of the loaded sheet")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["state", "effective_from"], name="one_state_rule")]
+        constraints = [
+            models.UniqueConstraint(fields=["state", "effective_from"], name="one_state_rule")
+        ]
 
 
 class Holiday(QuietModel):

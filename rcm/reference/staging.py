@@ -1,4 +1,6 @@
-"""An uploaded sheet between its preview and its load: kept half an hour for the person who sent it, in the shared cache."""
+"""An uploaded sheet between its preview and its load: kept half an hour for the person who sent it,
+in the shared cache.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ SECONDS = 1800
 
 
 def stage(*, upload: UploadedFile, actor: Actor) -> str:
-    """Keep an upload; the token opens it again for the same person only. Raises `Refused` when it is empty or too large."""
+    """Keep an upload; the token opens it again for the same person only. Raises `Refused` when it
+    is empty or too large.
+    """
     if not upload.size:
         raise Refused("The file is empty.", code="empty", field="file")
     if upload.size > MOST:
@@ -30,7 +34,10 @@ def stage(*, upload: UploadedFile, actor: Actor) -> str:
             field="file",
             fix="Load large files with manage.py load_reference.",
         )
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(upload.name or "upload").name)[-80:].lstrip(".") or "upload"
+    name = (
+        re.sub(r"[^A-Za-z0-9._-]+", "_", Path(upload.name or "upload").name)[-80:].lstrip(".")
+        or "upload"
+    )
     token = secrets.token_urlsafe(18)
     cache.set(_key(token, actor), (name, upload.read()), SECONDS)
     return token
@@ -38,10 +45,14 @@ def stage(*, upload: UploadedFile, actor: Actor) -> str:
 
 @contextmanager
 def staged(*, token: str, actor: Actor) -> Iterator[Path]:
-    """The kept file as a path with its own name. Raises `Refused` when it has gone or belongs to someone else."""
+    """The kept file as a path with its own name. Raises `Refused` when it has gone or belongs to
+    someone else.
+    """
     kept = cache.get(_key(token, actor))
     if kept is None:
-        raise Refused("The uploaded file is no longer kept. Choose it again.", code="gone", field="file")
+        raise Refused(
+            "The uploaded file is no longer kept. Choose it again.", code="gone", field="file"
+        )
     name, content = kept
     with tempfile.TemporaryDirectory(prefix="isocenter-") as folder:
         path = Path(folder) / name

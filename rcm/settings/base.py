@@ -1,6 +1,8 @@
-"""One settings file for every place: what differs comes from the environment (docs/operations.md lists each name).
+"""One settings file for every place: what differs comes from the environment (docs/operations.md
+lists each name).
 
-Without DATABASE_URL the endpoints of this checkout's embedded PostgreSQL and Redis are asked for (rcm.embedded).
+Without DATABASE_URL the endpoints of this checkout's embedded PostgreSQL and Redis are asked for
+(rcm.embedded).
 """
 
 from __future__ import annotations
@@ -27,7 +29,11 @@ if EMBEDDED:
     from rcm.embedded import endpoints
 
     _ends = endpoints(BASE_DIR)
-    DATABASE_URL, DATABASE_OWNER_URL, REDIS_URL = _ends.database_url, _ends.owner_database_url, _ends.redis_url
+    DATABASE_URL, DATABASE_OWNER_URL, REDIS_URL = (
+        _ends.database_url,
+        _ends.owner_database_url,
+        _ends.redis_url,
+    )
 else:
     DATABASE_URL = env.str("DATABASE_URL")
     DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", default=DATABASE_URL)
@@ -41,15 +47,21 @@ DEMO_KEYS = {
     "ISOCENTER_FIELD_KEYS": "2r0vTS9ZbJmA3V8r1xq9bJcQyq1iYp2l2mXw0r2k0dE=",
 }
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", default=DEMO_KEYS["DJANGO_SECRET_KEY"] if DEMO else "")
-FIELD_KEYS = env.list("ISOCENTER_FIELD_KEYS", default=[DEMO_KEYS["ISOCENTER_FIELD_KEYS"]] if DEMO else [])
+FIELD_KEYS = env.list(
+    "ISOCENTER_FIELD_KEYS", default=[DEMO_KEYS["ISOCENTER_FIELD_KEYS"]] if DEMO else []
+)
 if PRODUCTION and (not SECRET_KEY or len(SECRET_KEY) < 50 or not FIELD_KEYS or DEBUG):
     raise ImproperlyConfigured(
-        "Production needs DJANGO_SECRET_KEY (50 characters or more), ISOCENTER_FIELD_KEYS and DJANGO_DEBUG off. "
-        "Set ISOCENTER_DEMO=yes only for a demonstration with invented patients."
+        "Production needs DJANGO_SECRET_KEY (50 characters or more), ISOCENTER_FIELD_KEYS and"
+        " DJANGO_DEBUG off. Set ISOCENTER_DEMO=yes only for a demonstration with invented patients."
     )
 if PRODUCTION and {SECRET_KEY, *FIELD_KEYS} & set(DEMO_KEYS.values()):
-    raise ImproperlyConfigured("These keys are the demo's, which everybody knows. Make your own (docs/operations.md).")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"] if DEMO else [])
+    raise ImproperlyConfigured(
+        "These keys are the demo's, which everybody knows. Make your own (docs/operations.md)."
+    )
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"] if DEMO else []
+)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
@@ -135,7 +147,7 @@ TEMPLATES = [
     }
 ]
 
-# --- database: default is the role that row-level security binds; schema commands connect as the owner (manage.py) ---
+# --- database: default is the role that row-level security binds; schema commands connect as the ow
 CONNECT_AS = env.str("ISOCENTER_CONNECT_AS", default="app")
 
 
@@ -148,7 +160,9 @@ def database_settings(url: str) -> dict:
     return settings
 
 
-DATABASES = {"default": database_settings(DATABASE_OWNER_URL if CONNECT_AS == "owner" else DATABASE_URL)}
+DATABASES = {
+    "default": database_settings(DATABASE_OWNER_URL if CONNECT_AS == "owner" else DATABASE_URL)
+}
 DATABASE_APP_ROLE = env.str("DATABASE_APP_ROLE", default="isocenter_app")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -159,7 +173,11 @@ CACHES = {
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "iso",
         # a dead Redis is told at once: the client's own retries would hold a request for seconds
-        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2, "retry": Retry(NoBackoff(), 1)},
+        "OPTIONS": {
+            "socket_timeout": 2,
+            "socket_connect_timeout": 2,
+            "retry": Retry(NoBackoff(), 1),
+        },
     }
 }
 
@@ -172,7 +190,10 @@ PASSWORD_HASHERS = [
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "account_login"
@@ -251,10 +272,16 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 MEDIA_ROOT = Path(env.str("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media")))
-STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.AppDirectoriesFinder", "rcm.web.assets.BuiltAssetsFinder"]
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "rcm.web.assets.BuiltAssetsFinder",
+]
 WHITENOISE_USE_FINDERS = DEMO
 EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="django.core.mail.backends.filebased.EmailBackend")
-EMAIL_HOST, EMAIL_PORT = env.str("EMAIL_HOST", default="localhost"), env.int("EMAIL_PORT", default=25)
+EMAIL_HOST, EMAIL_PORT = (
+    env.str("EMAIL_HOST", default="localhost"),
+    env.int("EMAIL_PORT", default=25),
+)
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = (
     env.str("EMAIL_HOST_USER", default=""),
     env.str("EMAIL_HOST_PASSWORD", default=""),
@@ -369,7 +396,9 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {"scrub": {"()": "rcm.audit.logs.ScrubFilter"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["scrub"]}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["scrub"]}
+    },
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         "django.db.backends": {"level": "ERROR"},
@@ -395,12 +424,19 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "rcm.audit.logs.SilentReporterFilter"
 # --- the product ---
 SIMULATOR_URL = env.str("SIMULATOR_URL", default="http://127.0.0.1:8010")
 MLLP_HOST, MLLP_PORT = env.str("MLLP_HOST", default="127.0.0.1"), env.int("MLLP_PORT", default=2575)
-DICOM_HOST, DICOM_PORT = env.str("DICOM_HOST", default="127.0.0.1"), env.int("DICOM_PORT", default=11112)
+DICOM_HOST, DICOM_PORT = (
+    env.str("DICOM_HOST", default="127.0.0.1"),
+    env.int("DICOM_PORT", default=11112),
+)
 MLLP_MAX_BYTES = env.int("MLLP_MAX_BYTES", default=32 * 1024 * 1024)
-MLLP_TLS_CERTIFICATE, MLLP_TLS_KEY = env.str("MLLP_TLS_CERTIFICATE", default=""), env.str("MLLP_TLS_KEY", default="")
+MLLP_TLS_CERTIFICATE, MLLP_TLS_KEY = (
+    env.str("MLLP_TLS_CERTIFICATE", default=""),
+    env.str("MLLP_TLS_KEY", default=""),
+)
 MLLP_TLS_CLIENT_AUTHORITY = env.str("MLLP_TLS_CLIENT_AUTHORITY", default="")
 DICOM_AE_TITLE = env.str("DICOM_AE_TITLE", default="ISOCENTER")
-# whose messages name no organization; hosts ("host:port") that may be called although they are not public (none: the demo's simulator)
+# whose messages name no organization; hosts ("host:port") that may be called although they are not
+# public (none: the demo's simulator)
 EXCHANGE_DEFAULT_ORGANIZATION = env.str("EXCHANGE_DEFAULT_ORGANIZATION", default="")
 EXCHANGE_TRUSTED_HOSTS = env.list("EXCHANGE_TRUSTED_HOSTS", default=None)
 LEASE = timedelta(minutes=20)

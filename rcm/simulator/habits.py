@@ -1,7 +1,9 @@
-"""How each simulated payer behaves: prices, delays, and the share of each mishap. Invented payers, invented habits.
+"""How each simulated payer behaves: prices, delays, and the share of each mishap. Invented payers,
+invented habits.
 
-Shares are chances in a thousand per claim (or exam, member, request), drawn from a hash of its number: the same claim always fares the
-same. What a payer can see for itself is not drawn: a missing authorization, a late claim and a duplicate are denied because they are so.
+Shares are chances in a thousand per claim (or exam, member, request), drawn from a hash of its
+number: the same claim always fares the same. What a payer can see for itself is not drawn: a
+missing authorization, a late claim and a duplicate are denied because they are so.
 """
 
 from __future__ import annotations
@@ -37,8 +39,23 @@ class Habit:
 
 
 _USUAL = {
-    "50": 10, "97": 6, "4": 5, "16": 9, "22": 5, "11": 4, "252": 4, "96": 4, "26": 3, "B7": 3, "18": 0, "58": 4, "89": 4, "112": 4, "204": 4, "9": 4,
-}  # fmt: skip
+    "50": 10,
+    "97": 6,
+    "4": 5,
+    "16": 9,
+    "22": 5,
+    "11": 4,
+    "252": 4,
+    "96": 4,
+    "26": 3,
+    "B7": 3,
+    "18": 0,
+    "58": 4,
+    "89": 4,
+    "112": 4,
+    "204": 4,
+    "9": 4,
+}
 
 HABITS: dict[str, Habit] = {
     "06102": Habit(
@@ -83,7 +100,12 @@ HABITS: dict[str, Habit] = {
         reject=45,
     ),
     "PRHP1": Habit(
-        percent=Decimal("1.35"), pay_days=14, filing_days=90, copay=Decimal("50.00"), deny=_USUAL, underpay=45
+        percent=Decimal("1.35"),
+        pay_days=14,
+        filing_days=90,
+        copay=Decimal("50.00"),
+        deny=_USUAL,
+        underpay=45,
     ),
     "LKBRG": Habit(
         percent=Decimal("1.25"),
@@ -103,7 +125,11 @@ HABITS: dict[str, Habit] = {
         underpay=20,
     ),
     "CASC1": Habit(
-        percent=Decimal("1.15"), pay_days=18, filing_days=120, copay=Decimal("30.00"), deny=_USUAL | {"4": 20, "16": 25}
+        percent=Decimal("1.15"),
+        pay_days=18,
+        filing_days=120,
+        copay=Decimal("30.00"),
+        deny=_USUAL | {"4": 20, "16": 25},
     ),
     "EVGSB": Habit(
         percent=Decimal("1.00"),
@@ -145,9 +171,11 @@ FATES = {
     "9997": "short",
     "9999": "plain",
 }
-"""Test members, by the end of their member ID: nothing is drawn for them. 9990 is not covered, 9991 not on file; 9992's authorization is pended,
-9993's refused; the first claim of 9994 is rejected, of 9995 denied for missing information, of 9996 as not necessary (an appeal wins), of 9997
-paid short. Everything else of theirs goes well, and all of 9999."""
+"""Test members, by the end of their member ID: nothing is drawn for them. 9990 is not covered, 9991
+not on file; 9992's authorization is pended, 9993's refused; the first claim of 9994 is rejected, of
+9995 denied for missing information, of 9996 as not necessary (an appeal wins), of 9997 paid short.
+Everything else of theirs goes well, and all of 9999.
+"""
 
 
 def fate(member_id: str) -> str:

@@ -1,4 +1,6 @@
-"""What the simulated payers remember. Their own books: no organization of the product, no key into its tables."""
+"""What the simulated payers remember. Their own books: no organization of the product, no key into
+its tables.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from rcm.accounts.tenancy import QuietModel
 
 
 class Call(QuietModel):
-    """One request by its Idempotency-Key and its answer: a repeat gets the same bytes and has no second effect."""
+    """One request by its Idempotency-Key and its answer: a repeat gets the same bytes and has no
+    second effect.
+    """
 
     key = models.CharField(max_length=80, unique=True)
     path = models.CharField(max_length=40)
@@ -20,7 +24,9 @@ class Call(QuietModel):
 
 
 class Grant(QuietModel):
-    """An authorization case of a payer: asked on a day, decided (perhaps later), with number, codes and dates."""
+    """An authorization case of a payer: asked on a day, decided (perhaps later), with number, codes
+    and dates.
+    """
 
     trace = models.CharField(max_length=50, unique=True)
     payer = models.CharField(max_length=20)
@@ -35,7 +41,9 @@ class Grant(QuietModel):
 
 
 class Received(QuietModel):
-    """A claim that came in, what the payer decided, and when each answer is due (calendar, and on the wall clock when live)."""
+    """A claim that came in, what the payer decided, and when each answer is due (calendar, and on
+    the wall clock when live).
+    """
 
     receiver = models.CharField(max_length=20, help_text="Who sent it and gets the answers: ISA06")
     control = models.CharField(max_length=9)
@@ -44,11 +52,15 @@ class Received(QuietModel):
     icn = models.CharField(max_length=30, unique=True)
     payer = models.CharField(max_length=20)
     facts = models.JSONField(help_text="The claim as read: lines, people, numbers")
-    fingerprint = models.CharField(max_length=64, help_text="Patient, day and codes: finds duplicates")
+    fingerprint = models.CharField(
+        max_length=64, help_text="Patient, day and codes: finds duplicates"
+    )
     frequency = models.CharField(max_length=1)
     received_on = models.DateField()
     received_at = models.DateTimeField(auto_now_add=True)
-    rejected = models.CharField(max_length=12, blank=True, help_text="277CA category and status, e.g. A7:562")
+    rejected = models.CharField(
+        max_length=12, blank=True, help_text="277CA category and status, e.g. A7:562"
+    )
     acknowledge_on = models.DateField()
     acknowledge_live = models.DateTimeField()
     acknowledged = models.BooleanField(default=False)
@@ -59,15 +71,23 @@ class Received(QuietModel):
 
     class Meta:
         indexes = [
-            models.Index(fields=["receiver", "acknowledge_on"], name="sim_ack", condition=Q(acknowledged=False)),
-            models.Index(fields=["receiver", "pay_on"], name="sim_pay", condition=Q(paid=False, rejected="")),
+            models.Index(
+                fields=["receiver", "acknowledge_on"],
+                name="sim_ack",
+                condition=Q(acknowledged=False),
+            ),
+            models.Index(
+                fields=["receiver", "pay_on"], name="sim_pay", condition=Q(paid=False, rejected="")
+            ),
             models.Index(fields=["fingerprint"], name="sim_print"),
             models.Index(fields=["claim_id"], name="sim_claim"),
         ]
 
 
 class Followup(QuietModel):
-    """Something a payer does later with a paid claim: take back, correct, pay more after an appeal."""
+    """Something a payer does later with a paid claim: take back, correct, pay more after an
+    appeal.
+    """
 
     claim = models.ForeignKey(Received, on_delete=models.CASCADE, related_name="followups")
     kind = models.CharField(max_length=10, help_text="takeback, correct, overturn")
@@ -86,4 +106,6 @@ class Mail(QuietModel):
     taken = models.BooleanField(default=False)
 
     class Meta:
-        indexes = [models.Index(fields=["receiver", "id"], name="sim_mail", condition=Q(taken=False))]
+        indexes = [
+            models.Index(fields=["receiver", "id"], name="sim_mail", condition=Q(taken=False))
+        ]

@@ -1,7 +1,8 @@
 """What a simulated payer decides about a member, a request for authorization and a claim.
 
-Decisions use the payer's own books (Grant, Received) and its habits; prices come from the same public fee schedule that everybody has, times
-the payer's percentage, so that a difference from the product's expectation is a habit of the payer and nothing else.
+Decisions use the payer's own books (Grant, Received) and its habits; prices come from the same
+public fee schedule that everybody has, times the payer's percentage, so that a difference from the
+product's expectation is a habit of the payer and nothing else.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def cents(value: Decimal) -> Decimal:
     return value.quantize(CENT)
 
 
-# --- eligibility -----------------------------------------------------------------------------------------------------------------
+# --- eligibility ----------------------------------------------------------------------------------
 
 
 def member_state(payer: str, member_id: str) -> str:
@@ -47,32 +48,43 @@ def member_state(payer: str, member_id: str) -> str:
     if known:
         return known if known in ("inactive", "unknown") else "active"
     h = habit(payer)
-    return pick({"inactive": h.inactive, "unknown": h.unknown_member}, "member", payer, member_id) or "active"
+    return (
+        pick({"inactive": h.inactive, "unknown": h.unknown_member}, "member", payer, member_id)
+        or "active"
+    )
 
 
 def deductible_left(payer: str, member_id: str) -> Decimal:
     """Deductible still open for a member: none, part or all of it."""
     h = habit(payer)
-    share = (Decimal(0), Decimal(0), Decimal("0.2"), Decimal(1))[draw("deductible", payer, member_id) % 4]
+    share = (Decimal(0), Decimal(0), Decimal("0.2"), Decimal(1))[
+        draw("deductible", payer, member_id) % 4
+    ]
     return cents(h.deductible * share)
 
 
-# --- authorization ---------------------------------------------------------------------------------------------------------------
+# --- authorization --------------------------------------------------------------------------------
 
 
-def decide_request(payer: str, member_id: str, trace: str, codes: list[tuple[str, int]], day: date) -> Grant:
+def decide_request(
+    payer: str, member_id: str, trace: str, codes: list[tuple[str, int]], day: date
+) -> Grant:
     """The payer's case for a 278: found again by its trace, else decided and numbered."""
     known = Grant.objects.filter(trace=trace).first()
     if known:
         return known
     known_fate = fate(member_id)
-    action = {"": pick(habit(payer).auth, "auth", payer, trace), "pended": "A4", "refused": "A3"}.get(
-        known_fate, "A1"
-    ) or "A1"
+    action = {
+        "": pick(habit(payer).auth, "auth", payer, trace),
+        "pended": "A4",
+        "refused": "A3",
+    }.get(known_fate, "A1") or "A1"
     final = action
     if action == "A4":
         final = "A1" if known_fate or draw("auth later", trace) < 800 else "A3"
-    number = f"{payer[:2]}{day:%y}{int(hashlib.sha256(trace.encode()).hexdigest()[:9], 16) % 10**8:08d}"
+    number = (
+        f"{payer[:2]}{day:%y}{int(hashlib.sha256(trace.encode()).hexdigest()[:9], 16) % 10**8:08d}"
+    )
     granted = codes if action != "A6" else [(c, 1) for c, _ in codes[:1]]
     return Grant.objects.create(
         trace=trace,
@@ -93,7 +105,7 @@ def grant_now(grant: Grant, day: date) -> str:
     return grant.final_action if day >= grant.asked_on + timedelta(days=3) else grant.action
 
 
-# --- claims ----------------------------------------------------------------------------------------------------------------------
+# --- claims ---------------------------------------------------------------------------------------
 
 
 def facts_of(claim: Claim) -> dict[str, Any]:
@@ -111,7 +123,11 @@ def facts_of(claim: Claim) -> dict[str, Any]:
         "sequence": claim.payer_sequence,
         "payer_name": claim.payer.name,
         "payer": claim.payer.id,
-        "billing": {"name": claim.billing.name, "npi": claim.billing.npi, "tin": claim.billing.tax_id},
+        "billing": {
+            "name": claim.billing.name,
+            "npi": claim.billing.npi,
+            "tin": claim.billing.tax_id,
+        },
         "member_id": claim.subscriber.id,
         "subscriber": {"last": claim.subscriber.name, "first": claim.subscriber.first},
         "patient": {
@@ -127,7 +143,12 @@ def facts_of(claim: Claim) -> dict[str, Any]:
                 "paid": str(o.paid or 0),
                 "lines": {
                     line.line_control or str(n): {
-                        "paid": str(sum((a.paid for a in line.adjudications if a.payer_id == o.payer.id), Decimal(0))),
+                        "paid": str(
+                            sum(
+                                (a.paid for a in line.adjudications if a.payer_id == o.payer.id),
+                                Decimal(0),
+                            )
+                        ),
                         "pr": str(
                             sum(
                                 (
@@ -165,11 +186,15 @@ def facts_of(claim: Claim) -> dict[str, Any]:
 def fingerprint(facts: dict[str, Any]) -> str:
     """Same patient, payer, day, codes and components: the same claim again."""
     lines = sorted((x["day"], x["code"], *x["mods"][:2]) for x in facts["lines"])
-    return hashlib.sha256(repr((facts["payer"], facts["member_id"], facts["patient"], lines)).encode()).hexdigest()
+    return hashlib.sha256(
+        repr((facts["payer"], facts["member_id"], facts["patient"], lines)).encode()
+    ).hexdigest()
 
 
 def reject_reason(facts: dict[str, Any], day: date) -> str:
-    """277CA category:status[:entity] when the claim does not enter adjudication, else empty. Real faults first, habits second."""
+    """277CA category:status[:entity] when the claim does not enter adjudication, else empty. Real
+    faults first, habits second.
+    """
     if member_state(facts["payer"], facts["member_id"]) == "unknown":
         return "A7:164:IL"
     if any(x["day"] and date.fromisoformat(x["day"]) > day for x in facts["lines"]):
@@ -180,7 +205,11 @@ def reject_reason(facts: dict[str, Any], day: date) -> str:
         first = not Received.objects.filter(fingerprint=fingerprint(facts)).exists()
         return "A7:562:85" if fate(facts["member_id"]) == "rejected" and first else ""
     again = Received.objects.filter(claim_id=facts["claim_id"]).exclude(rejected="").exists()
-    if facts["frequency"] == "1" and not again and draw("reject", facts["claim_id"]) < habit(facts["payer"]).reject:
+    if (
+        facts["frequency"] == "1"
+        and not again
+        and draw("reject", facts["claim_id"]) < habit(facts["payer"]).reject
+    ):
         return ("A7:562:85", "A7:507", "A8:496", "A7:255")[draw("which", facts["claim_id"]) % 4]
     return ""
 
@@ -188,7 +217,11 @@ def reject_reason(facts: dict[str, Any], day: date) -> str:
 @lru_cache(maxsize=64)
 def _contract(payer: str, percent: Decimal, no_mppr: bool) -> Contract:
     terms = MpprTerms(
-        MpprScope.NONE if no_mppr else MpprScope.GROUP, Decimal("0.95"), Decimal("0.50"), None, Decimal("0.75")
+        MpprScope.NONE if no_mppr else MpprScope.GROUP,
+        Decimal("0.95"),
+        Decimal("0.50"),
+        None,
+        Decimal("0.75"),
     )
     return Contract(
         key=payer,
@@ -201,7 +234,9 @@ def _contract(payer: str, percent: Decimal, no_mppr: bool) -> Contract:
 
 
 def allowed_amounts(facts: dict[str, Any], h: Habit) -> list[tuple[Decimal | None, Decimal]]:
-    """(allowed, multiple-procedure reduction) for each line, by the payer's own price list; None when it has no price."""
+    """(allowed, multiple-procedure reduction) for each line, by the payer's own price list; None
+    when it has no price.
+    """
     day = date.fromisoformat(facts["lines"][0]["day"])
     tables = reference_tables()
     context = PricingContext(
@@ -236,7 +271,9 @@ def _locality(tables: Any, zip_code: str) -> Locality | None:
 
 
 def adjudicate(row: Received) -> dict[str, Any]:
-    """Decide an accepted claim: CLP status, and for each line paid, adjustments (group, reason, amount) and remarks."""
+    """Decide an accepted claim: CLP status, and for each line paid, adjustments (group, reason,
+    amount) and remarks.
+    """
     facts, h = row.facts, habit(row.payer)
     charges = [Decimal(x["charge"]) for x in facts["lines"]]
     total = sum(charges, Decimal(0))
@@ -249,7 +286,10 @@ def adjudicate(row: Received) -> dict[str, Any]:
             "status": "4",
             "paid": "0.00",
             "patient": str(total if group == "PR" else Decimal("0.00")),
-            "lines": [{"paid": "0.00", "cas": [[group, reason, str(c)]], "remarks": remarks} for c in charges],
+            "lines": [
+                {"paid": "0.00", "cas": [[group, reason, str(c)]], "remarks": remarks}
+                for c in charges
+            ],
         }
     tables = reference_tables()
     left = deductible_left(row.payer, facts["member_id"])
@@ -257,12 +297,20 @@ def adjudicate(row: Received) -> dict[str, Any]:
     paid_total = patient_total = Decimal("0.00")
     copay_left = h.copay
     test = fate(facts["member_id"])
-    short = facts["frequency"] == "1" and (test == "short" if test else draw("short", facts["claim_id"]) < h.underpay)
-    one = pick(h.deny, "line", facts["claim_id"]) if facts["frequency"] == "1" and len(charges) > 1 and not test else ""
+    short = facts["frequency"] == "1" and (
+        test == "short" if test else draw("short", facts["claim_id"]) < h.underpay
+    )
+    one = (
+        pick(h.deny, "line", facts["claim_id"])
+        if facts["frequency"] == "1" and len(charges) > 1 and not test
+        else ""
+    )
     for n, (x, charge, (allowed, cut)) in enumerate(
         zip(facts["lines"], charges, allowed_amounts(facts, h), strict=True)
     ):
-        other = next((o["lines"].get(x["control"]) for o in facts["others"] if o["sequence"] == "P"), None)
+        other = next(
+            (o["lines"].get(x["control"]) for o in facts["others"] if o["sequence"] == "P"), None
+        )
         if facts["sequence"] == "S" and other is not None:
             owed = min(Decimal(other["pr"]), charge)
             cas = [["OA", "23", str(charge - owed)]] if charge != owed else []
@@ -307,21 +355,41 @@ def adjudicate(row: Received) -> dict[str, Any]:
                 rest -= held
         paid_total += rest
         patient_total += sum((Decimal(a) for g, _, a in cas if g == "PR"), Decimal(0))
-        lines.append({"paid": str(rest), "cas": cas, "remarks": ["N361"] if shown_cut else [], "allowed": str(allowed)})
+        lines.append(
+            {
+                "paid": str(rest),
+                "cas": cas,
+                "remarks": ["N361"] if shown_cut else [],
+                "allowed": str(allowed),
+            }
+        )
     status = "2" if facts["sequence"] == "S" else ("19" if h.forwards and facts["others"] else "1")
-    return {"status": status, "paid": str(paid_total), "patient": str(patient_total), "lines": lines}
+    return {
+        "status": status,
+        "paid": str(paid_total),
+        "patient": str(patient_total),
+        "lines": lines,
+    }
 
 
 def _denial(row: Received, facts: dict[str, Any], h: Habit) -> tuple[str, list[str], str] | None:
-    """(reason, remarks, group) of a whole-claim denial: first what the payer can see, then its habits."""
+    """(reason, remarks, group) of a whole-claim denial: first what the payer can see, then its
+    habits.
+    """
     first_day = min(x["day"] for x in facts["lines"] if x["day"])
     day = date.fromisoformat(first_day)
     if (
         facts["frequency"] == "1"
-        and Received.objects.filter(fingerprint=row.fingerprint, frequency="1", rejected="", pk__lt=row.pk).exists()
+        and Received.objects.filter(
+            fingerprint=row.fingerprint, frequency="1", rejected="", pk__lt=row.pk
+        ).exists()
     ):
         return "18", ["N522"], "CO"
-    if (row.received_on - day).days > h.filing_days and facts["frequency"] == "1" and facts["sequence"] == "P":
+    if (
+        (row.received_on - day).days > h.filing_days
+        and facts["frequency"] == "1"
+        and facts["sequence"] == "P"
+    ):
         return "29", [], "CO"
     if member_state(row.payer, facts["member_id"]) == "inactive":
         return "27", [], "CO"
@@ -329,7 +397,11 @@ def _denial(row: Received, facts: dict[str, Any], h: Habit) -> tuple[str, list[s
         found = _authorization_fault(row, facts, h, day)
         if found:
             return found
-    if facts["frequency"] == "1" and facts["sequence"] == "P" and not row.decision.get("overturned"):
+    if (
+        facts["frequency"] == "1"
+        and facts["sequence"] == "P"
+        and not row.decision.get("overturned")
+    ):
         if fate(facts["member_id"]):
             reason = {"incomplete": "16", "unnecessary": "50"}.get(fate(facts["member_id"]), "")
             return (reason, _REMARKS[reason], "CO") if reason else None
@@ -359,7 +431,8 @@ def _authorization_fault(
     needing = [
         x["code"]
         for x in facts["lines"]
-        if x["code"][:1].isdigit() and ADVANCED.get(tables.modality(x["code"]) or "") in h.needs_auth
+        if x["code"][:1].isdigit()
+        and ADVANCED.get(tables.modality(x["code"]) or "") in h.needs_auth
     ]
     if not needing or facts["pos"] in {"21", "23"}:
         return None
@@ -378,11 +451,13 @@ def _authorization_fault(
     return None
 
 
-# --- on the phone ----------------------------------------------------------------------------------------------------------------
+# --- on the phone ---------------------------------------------------------------------------------
 
 
 def ask_about(trace: str, day: date) -> Grant | None:
-    """What the payer's reviewer says about a pended case: the case with its decision as of the day in `action`."""
+    """What the payer's reviewer says about a pended case: the case with its decision as of the day
+    in `action`.
+    """
     grant = Grant.objects.filter(trace=trace).first()
     if grant is not None:
         grant.action = grant_now(grant, day)
@@ -390,7 +465,9 @@ def ask_about(trace: str, day: date) -> Grant | None:
 
 
 def peer_to_peer(trace: str, day: date) -> Grant | None:
-    """A physician calls about a denied case: six of ten are granted after all. None when the denial stands."""
+    """A physician calls about a denied case: six of ten are granted after all. None when the denial
+    stands.
+    """
     grant = Grant.objects.filter(trace=trace).first()
     if grant is None or draw("peer", trace) >= 600:
         return None

@@ -1,7 +1,9 @@
-"""The simulator's mail room: receives 837 files, answers 270, 276 and 278 at once, and makes 999, 277CA and 835 when they are due.
+"""The simulator's mail room: receives 837 files, answers 270, 276 and 278 at once, and makes 999,
+277CA and 835 when they are due.
 
-Two calendars. A file dated in the past or by a replay (its ISA date is not today) is answered by that calendar: the receiver polls with `as_of`. A
-live file is answered on the wall clock, a day lasting `SIMULATOR_DAY_SECONDS`, so that a visitor sees his claim paid within minutes.
+Two calendars. A file dated in the past or by a replay (its ISA date is not today) is answered by
+that calendar: the receiver polls with `as_of`. A live file is answered on the wall clock, a day
+lasting `SIMULATOR_DAY_SECONDS`, so that a visitor sees his claim paid within minutes.
 """
 
 from __future__ import annotations
@@ -78,15 +80,19 @@ def _control() -> int:
     return last % 999_999_999 + 1
 
 
-def _envelope(receiver: str, day: date, *, sender: str = HOUSE, control: int | None = None) -> Envelope:
-    return Envelope(sender=sender, receiver=receiver, control=control or _control(), date=day, time="0800")
+def _envelope(
+    receiver: str, day: date, *, sender: str = HOUSE, control: int | None = None
+) -> Envelope:
+    return Envelope(
+        sender=sender, receiver=receiver, control=control or _control(), date=day, time="0800"
+    )
 
 
 def _wall(days: int) -> datetime:
     return timezone.now() + timedelta(seconds=days * DAY_SECONDS)
 
 
-# --- answers at once -------------------------------------------------------------------------------------------------------------
+# --- answers at once ------------------------------------------------------------------------------
 
 
 def realtime(body: bytes) -> bytes:
@@ -97,14 +103,20 @@ def realtime(body: bytes) -> bytes:
         raise NotX12("The file holds no transaction set.")
     origin = first.origin
     day = _isa_day(origin.isa_date)
-    envelope = _envelope(origin.sender, day, sender=origin.receiver or HOUSE, control=int(origin.isa13 or 1))
+    envelope = _envelope(
+        origin.sender, day, sender=origin.receiver or HOUSE, control=int(origin.isa13 or 1)
+    )
     if origin.kind == "270":
         return write_271(envelope, [_eligibility(r, day) for r in read_270(body)]).data
     if origin.kind == "278":
-        return write_278_response(envelope, [_authorization(r, day) for r in read_278_requests(body)]).data
+        return write_278_response(
+            envelope, [_authorization(r, day) for r in read_278_requests(body)]
+        ).data
     if origin.kind == "276":
         return write_277(envelope, [_status(r, day) for r in read_276(body)]).data
-    raise NotX12(f"A {origin.kind or origin.st01} is not answered here; send claims to the batch address.")
+    raise NotX12(
+        f"A {origin.kind or origin.st01} is not answered here; send claims to the batch address."
+    )
 
 
 def _eligibility(request: Any, day: date) -> EligibilityResponse:
@@ -122,20 +134,28 @@ def _eligibility(request: Any, day: date) -> EligibilityResponse:
     }
     if state == "unknown":
         reason = "75" if draw("aaa", member) % 2 else "72"
-        return EligibilityResponse(**common, rejections=(Rejection(True, reason, "C", "subscriber"),))
+        return EligibilityResponse(
+            **common, rejections=(Rejection(True, reason, "C", "subscriber"),)
+        )
     service = request.date_from or day
     begin = date(service.year, 1, 1)
     dates = (DatePeriod("346", begin, begin),)
     if state == "inactive":
         return EligibilityResponse(
-            **common, dates=dates, benefits=(Benefit("6", "IND", ("30",), plan=f"{request.payer.name} plan"[:50]),)
+            **common,
+            dates=dates,
+            benefits=(Benefit("6", "IND", ("30",), plan=f"{request.payer.name} plan"[:50]),),
         )
     types = tuple(request.service_types) or ("30",)
     left = payers.deductible_left(payer, member)
     auth = "Y" if h.needs_auth and "62" in types else ("N" if "62" in types else "")
     found = [
         Benefit(
-            "1", "IND", ("30",), insurance_type="MB" if h.medicare else "C1", plan=f"{request.payer.name} plan"[:50]
+            "1",
+            "IND",
+            ("30",),
+            insurance_type="MB" if h.medicare else "C1",
+            plan=f"{request.payer.name} plan"[:50],
         ),
         Benefit("1", "IND", types, authorization=auth, in_network="Y"),
     ]
@@ -145,16 +165,22 @@ def _eligibility(request: Any, day: date) -> EligibilityResponse:
             Benefit("C", "IND", ("30",), time_period="29", amount=left, in_network="Y"),
         ]
     if h.coinsurance:
-        found.append(Benefit("A", "IND", types, time_period="27", percent=h.coinsurance, in_network="Y"))
+        found.append(
+            Benefit("A", "IND", types, time_period="27", percent=h.coinsurance, in_network="Y")
+        )
     if h.copay:
         found.append(Benefit("B", "IND", types, time_period="27", amount=h.copay, in_network="Y"))
-    found.append(Benefit("G", "IND", ("30",), time_period="29", amount=Decimal("4000.00"), in_network="Y"))
+    found.append(
+        Benefit("G", "IND", ("30",), time_period="29", amount=Decimal("4000.00"), in_network="Y")
+    )
     return EligibilityResponse(**common, dates=dates, benefits=tuple(found))
 
 
 def _authorization(request: Any, day: date) -> AuthorizationResponse:
     codes = [(s.procedure.code, int(s.units)) for s in request.services]
-    grant = payers.decide_request(request.payer.id, request.subscriber.id, request.trace, codes, day)
+    grant = payers.decide_request(
+        request.payer.id, request.subscriber.id, request.trace, codes, day
+    )
     action = payers.grant_now(grant, day)
     granted = dict((c, u) for c, u in grant.codes)
     open_ = action in {"A1", "A2", "A6"}
@@ -164,7 +190,8 @@ def _authorization(request: Any, day: date) -> AuthorizationResponse:
             Decimal(granted.get(s.procedure.code, 0) or s.units),
             trace=s.trace,
             decision=Decision(
-                action if s.procedure.code in granted or not open_ else "A3", grant.number if open_ else ""
+                action if s.procedure.code in granted or not open_ else "A3",
+                grant.number if open_ else "",
             ),
         )
         for s in request.services
@@ -202,7 +229,8 @@ def _status(request: Any, day: date) -> ClaimStatus:
         code = StatusCode(*parts[:2])
     elif row is not None and row.paid:
         code = StatusCode(
-            "F2" if row.decision.get("status") == "4" else "F1", "1" if row.decision.get("status") != "4" else "585"
+            "F2" if row.decision.get("status") == "4" else "F1",
+            "1" if row.decision.get("status") != "4" else "585",
         )
         paid, check = Decimal(row.decision.get("paid", "0")), row.pay_on
     elif row is not None:
@@ -224,12 +252,14 @@ def _status(request: Any, day: date) -> ClaimStatus:
     )
 
 
-# --- claims in -------------------------------------------------------------------------------------------------------------------
+# --- claims in ------------------------------------------------------------------------------------
 
 
 @transaction.atomic
 def receive(body: bytes) -> int:
-    """Take an 837 file in: each claim gets a number and its days. The 999 goes to the mailbox. Returns the number of claims."""
+    """Take an 837 file in: each claim gets a number and its days. The 999 goes to the mailbox.
+    Returns the number of claims.
+    """
     claims = list(read_837(body))
     if not claims:
         raise NotX12("The file holds no claim.")
@@ -280,24 +310,30 @@ def _taken(claim: Claim, day: date, number: int) -> Received:
 
 
 def appeal(icn: str, day: date) -> bool:
-    """An appeal of a denied claim came by mail: half of them are overturned and paid ten days later."""
+    """An appeal of a denied claim came by mail: half of them are overturned and paid ten days
+    later.
+    """
     row = Received.objects.filter(icn=icn, paid=True).first()
     if row is None or row.decision.get("status") != "4":
         return False
     if draw("appeal", icn) >= 550 and not fate(row.facts["member_id"]):
         return False
     Followup.objects.get_or_create(
-        claim=row, kind="overturn", defaults={"due_on": day + timedelta(days=10), "due_live": _wall(10)}
+        claim=row,
+        kind="overturn",
+        defaults={"due_on": day + timedelta(days=10), "due_live": _wall(10)},
     )
     return True
 
 
-# --- mail out --------------------------------------------------------------------------------------------------------------------
+# --- mail out -------------------------------------------------------------------------------------
 
 
 @transaction.atomic
 def fill(receiver: str, as_of: date | None) -> None:
-    """Make the 277CA and 835 files of a receiver that are due: by the calendar day `as_of`, or by the wall clock."""
+    """Make the 277CA and 835 files of a receiver that are due: by the calendar day `as_of`, or by
+    the wall clock.
+    """
     day = as_of or timezone.localdate()
     due_ack = Q(acknowledge_on__lte=as_of) if as_of else Q(acknowledge_live__lte=timezone.now())
     due_pay = Q(pay_on__lte=as_of) if as_of else Q(pay_live__lte=timezone.now())
@@ -311,15 +347,21 @@ def fill(receiver: str, as_of: date | None) -> None:
         _mail(
             receiver,
             "277CA",
-            write_277ca(_envelope(receiver, day), _acknowledged(rows, day), batch_trace=rows[0].control).data,
+            write_277ca(
+                _envelope(receiver, day), _acknowledged(rows, day), batch_trace=rows[0].control
+            ).data,
             day,
         )
     Received.objects.filter(pk__in=[r.pk for r in waiting]).update(acknowledged=True)
     ready = list(mine.filter(due_pay, paid=False, rejected="", acknowledged=True).order_by("pk"))
     more = list(
-        Followup.objects.filter(late, done=False, claim__receiver=receiver).select_related("claim").order_by("pk")
+        Followup.objects.filter(late, done=False, claim__receiver=receiver)
+        .select_related("claim")
+        .order_by("pk")
     )
-    by_payer: dict[tuple[str, str], tuple[list[Received], list[Followup]]] = defaultdict(lambda: ([], []))
+    by_payer: dict[tuple[str, str], tuple[list[Received], list[Followup]]] = defaultdict(
+        lambda: ([], [])
+    )
     for row in ready:
         by_payer[(row.payer, row.facts["billing"]["npi"])][0].append(row)
     for item in more:
@@ -329,7 +371,9 @@ def fill(receiver: str, as_of: date | None) -> None:
         _mail(
             receiver,
             "835",
-            write_835(_envelope(receiver, day, sender=(rows_ or [items[0].claim])[0].payer), [remittance]).data,
+            write_835(
+                _envelope(receiver, day, sender=(rows_ or [items[0].claim])[0].payer), [remittance]
+            ).data,
             day,
         )
     Received.objects.filter(pk__in=[r.pk for r in ready]).update(paid=True)
@@ -353,9 +397,15 @@ def _plan_followups(rows: Iterable[Received], day: date) -> None:
         ):
             continue
         h, number = habit(row.payer), draw("later", row.claim_id)
-        kind = "takeback" if number < h.takeback else ("correct" if number < h.takeback + h.correct else "")
+        kind = (
+            "takeback"
+            if number < h.takeback
+            else ("correct" if number < h.takeback + h.correct else "")
+        )
         if kind:
-            out.append(Followup(claim=row, kind=kind, due_on=day + timedelta(days=25), due_live=_wall(25)))
+            out.append(
+                Followup(claim=row, kind=kind, due_on=day + timedelta(days=25), due_live=_wall(25))
+            )
     Followup.objects.bulk_create(out)
 
 
@@ -377,7 +427,10 @@ def _acknowledged(rows: list[Received], day: date) -> list[ClaimStatus]:
             status = StatusInfo(codes, effective=day, action="U", charge=Decimal(f["charge"]))
         else:
             status = StatusInfo(
-                (StatusCode("A2", "20", "PR"),), effective=day, action="WQ", charge=Decimal(f["charge"])
+                (StatusCode("A2", "20", "PR"),),
+                effective=day,
+                action="WQ",
+                charge=Decimal(f["charge"]),
             )
         first = date.fromisoformat(f["lines"][0]["day"])
         out.append(
@@ -458,7 +511,9 @@ def _payment(
 
 
 def _remittance(rows: list[Received], items: list[Followup], day: date) -> Remittance:
-    """One check: new claims, corrections as reversal and claim, takebacks as PLB, interest on what was slow."""
+    """One check: new claims, corrections as reversal and claim, takebacks as PLB, interest on what
+    was slow.
+    """
     first = (rows or [items[0].claim])[0]
     f = first.facts
     claims: list[ClaimPayment] = []
@@ -469,15 +524,27 @@ def _remittance(rows: list[Received], items: list[Followup], day: date) -> Remit
             claims.extend(_undo(row))
             if row.decision.get("void"):
                 continue
-        claims.append(_payment(row, row.decision, refs=(Reference("F8", row.facts["f8"]),) if row.facts["f8"] else ()))
+        claims.append(
+            _payment(
+                row,
+                row.decision,
+                refs=(Reference("F8", row.facts["f8"]),) if row.facts["f8"] else (),
+            )
+        )
         paid = Decimal(row.decision["paid"])
         if (day - row.received_on).days > 44 and paid > 200:
-            plb.append(ProviderAdjustment(npi, year_end, "L6", row.icn, -payers.cents(paid * Decimal("0.005"))))
+            plb.append(
+                ProviderAdjustment(
+                    npi, year_end, "L6", row.icn, -payers.cents(paid * Decimal("0.005"))
+                )
+            )
     for item in items:
         row = item.claim
         if item.kind == "takeback":
             plb.append(
-                ProviderAdjustment(npi, year_end, "WO", row.icn, payers.cents(Decimal(row.decision["paid"]) / 2))
+                ProviderAdjustment(
+                    npi, year_end, "WO", row.icn, payers.cents(Decimal(row.decision["paid"]) / 2)
+                )
             )
             continue
         if item.kind == "overturn":
@@ -506,7 +573,9 @@ def _remittance(rows: list[Received], items: list[Followup], day: date) -> Remit
         trace=f"{first.payer[:5]}{day:%y%m%d}{first.pk:06d}",
         trace_payer="1512345678",
         production_date=day,
-        payer=Party(entity="PR", name=f["payer_name"], contacts=(), refs=(Reference("2U", first.payer),)),
+        payer=Party(
+            entity="PR", name=f["payer_name"], contacts=(), refs=(Reference("2U", first.payer),)
+        ),
         payee=Party(
             entity="PE",
             name=f["billing"]["name"],
@@ -527,10 +596,14 @@ def _undo(row: Received) -> list[ClaimPayment]:
 
 
 def _lower(row: Received) -> dict[str, Any]:
-    """The same claim with the first paid line allowed ten percent lower: the payer corrects itself."""
+    """The same claim with the first paid line allowed ten percent lower: the payer corrects
+    itself.
+    """
     fresh: dict[str, Any] = {
         **row.decision,
-        "lines": [{**line, "cas": [list(c) for c in line["cas"]]} for line in row.decision["lines"]],
+        "lines": [
+            {**line, "cas": [list(c) for c in line["cas"]]} for line in row.decision["lines"]
+        ],
     }
     for line in fresh["lines"]:
         paid = Decimal(line["paid"])

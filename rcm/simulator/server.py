@@ -34,7 +34,9 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 30
 
     def finish(self) -> None:
-        """The end of a caller's connection: its thread ends, and the thread's database connection with it."""
+        """The end of a caller's connection: its thread ends, and the thread's database connection
+        with it.
+        """
         try:
             super().finish()
         finally:
@@ -44,7 +46,9 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: Any) -> None:
         """Nothing of a message goes to a log."""
 
-    def _answer(self, status: int, body: bytes = b"", kind: str = "application/edi-x12", **headers: str) -> None:
+    def _answer(
+        self, status: int, body: bytes = b"", kind: str = "application/edi-x12", **headers: str
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -70,7 +74,9 @@ class Handler(BaseHTTPRequestHandler):
                 mail = Mail.objects.filter(receiver=parts[2], taken=False).order_by("pk").first()
                 if mail is None:
                     return self._answer(204)
-                return self._answer(200, bytes(mail.content), X_Mail_Id=str(mail.pk), X_Mail_Kind=mail.kind)
+                return self._answer(
+                    200, bytes(mail.content), X_Mail_Id=str(mail.pk), X_Mail_Kind=mail.kind
+                )
             return self._sentence(404, "There is nothing here.")
         except ValueError:
             return self._sentence(400, "The day must be written YYYY-MM-DD.")
@@ -97,7 +103,9 @@ class Handler(BaseHTTPRequestHandler):
             return self._sentence(400, "The request could not be read.")
 
     def _once(self, path: str, body: bytes) -> None:
-        """Do it, or give the first answer again. The key's row is the lock: two at once, one works and the other waits."""
+        """Do it, or give the first answer again. The key's row is the lock: two at once, one works
+        and the other waits.
+        """
         digest = hashlib.sha256(body).hexdigest()
         key = self.headers.get("Idempotency-Key") or f"{path}:{digest}"
         try:
@@ -108,7 +116,9 @@ class Handler(BaseHTTPRequestHandler):
                 call = Call.objects.select_for_update().get(pk=call.pk)
                 if not new:
                     if call.sha256 != digest:
-                        return self._sentence(422, "This Idempotency-Key was used for another file.")
+                        return self._sentence(
+                            422, "This Idempotency-Key was used for another file."
+                        )
                     Call.objects.filter(pk=call.pk).update(repeats=call.repeats + 1)
                     answer = bytes(call.answer)
                 elif path == "/x12/realtime":
@@ -136,12 +146,16 @@ class Brief(Handler):
 
 
 class OneByOne(HTTPServer):
-    """Answers one caller after the other in the thread that serves, over one database connection: opening one costs more than most answers."""
+    """Answers one caller after the other in the thread that serves, over one database connection:
+    opening one costs more than most answers.
+    """
 
     allow_reuse_address = True
     request_queue_size = 64
 
 
 def serve(host: str, port: int, *, one_by_one: bool = False) -> HTTPServer:
-    """A bound server; call `serve_forever` (in a thread for tests and the demo). Port 0 picks a free one."""
+    """A bound server; call `serve_forever` (in a thread for tests and the demo). Port 0 picks a
+    free one.
+    """
     return OneByOne((host, port), Brief) if one_by_one else Server((host, port), Handler)

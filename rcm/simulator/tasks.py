@@ -1,4 +1,6 @@
-"""The demo keeps living: what the clearinghouse has for anybody is picked up again and again, and then read."""
+"""The demo keeps living: what the clearinghouse has for anybody is picked up again and again, and
+then read.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,17 @@ BEAT: dict[str, dict[str, Any]] = {
 
 @shared_task(name="rcm.simulator.tasks.mailboxes")
 def mailboxes() -> int:
-    """Pick up the mail of every connection that has a mailbox; the exchange room calls who reads it. Returns the number of files."""
+    """Pick up the mail of every connection that has a mailbox; the exchange room calls who reads
+    it. Returns the number of files.
+    """
     found = 0
     for pk in Organization.objects.filter(active=True).values_list("id", flat=True):
         actor = Actor.system("mailbox", [pk])
         with scope(actor):
             lines = list(
-                Connection.objects.filter(organization_id=pk, kind=ConnectionKind.HTTP, config__has_key="mailbox")
+                Connection.objects.filter(
+                    organization_id=pk, kind=ConnectionKind.HTTP, config__has_key="mailbox"
+                )
             )
         for line in lines:
             found += len(pick_up(line, actor=actor))

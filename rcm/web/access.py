@@ -1,4 +1,6 @@
-"""Who may open a screen: `@may("denial.view")` on a view, `found(queryset, …)` for one row of it."""
+"""Who may open a screen: `@may("denial.view")` on a view, `found(queryset, …)` for one row of
+it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ View = Callable[..., HttpResponseBase]
 
 
 def may(permission: str = "") -> Callable[[View], View]:
-    """Sign-in and one permission. `may()` asks only for a sign-in. The wrapped view carries `permission` for the route test."""
+    """Sign-in and one permission. `may()` asks only for a sign-in. The wrapped view carries
+    `permission` for the route test.
+    """
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -38,7 +42,9 @@ def may(permission: str = "") -> Callable[[View], View]:
 
 
 def found(queryset: QuerySet[M], **lookup: Any) -> M:
-    """One row of a queryset already limited to the actor, or 404: a stranger never learns that it exists."""
+    """One row of a queryset already limited to the actor, or 404: a stranger never learns that it
+    exists.
+    """
     try:
         return queryset.get(**lookup)
     except (ObjectDoesNotExist, ValidationError, ValueError, TypeError) as error:

@@ -1,7 +1,9 @@
-"""The one built asset: Inter, subset to woff2 from the wheel `fontpkg-inter`, so that no font file is in the repository.
+"""The one built asset: Inter, subset to woff2 from the wheel `fontpkg-inter`, so that no font file
+is in the repository.
 
-The finder makes it on first use and keeps it under `var/assets`, named by what it was made from. `manage.py build_assets`
-makes it ahead of time; `collectstatic` and the development server find it like any other file.
+The finder makes it on first use and keeps it under `var/assets`, named by what it was made from.
+`manage.py build_assets` makes it ahead of time; `collectstatic` and the development server find it
+like any other file.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ def assets_root() -> Path:
 
 
 def build_font() -> Path:
-    """Make the subset if it is not there and answer its path. Two makers at once do no harm: the last rename wins."""
+    """Make the subset if it is not there and answer its path. Two makers at once do no harm: the
+    last rename wins.
+    """
     target = assets_root() / FONT
     if target.exists():
         return target
@@ -65,7 +69,9 @@ def build_font() -> Path:
 
 
 class BuiltAssetsFinder(BaseFinder):
-    """A static files finder for what is built: `STATICFILES_FINDERS += ["rcm.web.assets.BuiltAssetsFinder"]`."""
+    """A static files finder for what is built: `STATICFILES_FINDERS +=
+    ["rcm.web.assets.BuiltAssetsFinder"]`.
+    """
 
     def check(self, **kwargs: Any) -> list[Any]:
         return []

@@ -1,8 +1,9 @@
-"""Charts drawn on the server by pygal, coloured by our style sheet, each with its figures in a table beside it.
+"""Charts drawn on the server by pygal, coloured by our style sheet, each with its figures in a
+table beside it.
 
-A chart is `svg` (safe to print under a strict CSP: no style, script or inline attribute), plus `header` and `rows`
-for templates/components/chart.html. Only the sparkline and the map of states are drawn here: pygal has neither a
-line without axes that scales to its box, nor a tile map.
+A chart is `svg` (safe to print under a strict CSP: no style, script or inline attribute), plus
+`header` and `rows` for templates/components/chart.html. Only the sparkline and the map of states
+are drawn here: pygal has neither a line without axes that scales to its box, nor a tile map.
 """
 
 from __future__ import annotations
@@ -72,19 +73,27 @@ def _svg(chart: Any, title: str, classes: str) -> SafeString:
     root.set("class", f"house-chart {classes}")
     root.set("role", "group")
     root.set("aria-label", title)
-    text = ET.tostring(root, encoding="unicode").replace(f'xmlns:xlink="{XLINK[1:].split("}")[0]}"', "")
+    text = ET.tostring(root, encoding="unicode").replace(
+        f'xmlns:xlink="{XLINK[1:].split("}")[0]}"', ""
+    )
     return mark_safe(text)  # noqa: S308 - pygal escapes labels; scripts and styles are gone
 
 
 def _said(words: Words) -> Words:
     """The words for a value that pygal made a float: 41.0 is said as 41."""
-    return lambda value: words(int(value) if isinstance(value, float) and value.is_integer() else value)
+    return lambda value: words(
+        int(value) if isinstance(value, float) and value.is_integer() else value
+    )
 
 
 def _label_marks(node: ET.Element) -> None:
-    """Give a bar or dot the words pygal keeps for its script: the native tooltip and the name of its link."""
+    """Give a bar or dot the words pygal keeps for its script: the native tooltip and the name of
+    its link.
+    """
     facts = {
-        c.get("class"): c.text or "" for c in node if isinstance(c.tag, str) and c.tag.rpartition("}")[2] == "desc"
+        c.get("class"): c.text or ""
+        for c in node
+        if isinstance(c.tag, str) and c.tag.rpartition("}")[2] == "desc"
     }
     if not facts.get("value"):
         return
@@ -124,16 +133,27 @@ def _config(height: int, **options: Any) -> dict[str, Any]:
 
 def _points(values: Sequence[Any], urls: Sequence[str]) -> list[Any]:
     return [
-        {"value": _number(v), "xlink": {"href": urls[i]}} if i < len(urls) and urls[i] and v is not None else _number(v)
+        (
+            {"value": _number(v), "xlink": {"href": urls[i]}}
+            if i < len(urls) and urls[i] and v is not None
+            else _number(v)
+        )
         for i, v in enumerate(values)
     ]
 
 
 def _table(
-    labels: Sequence[str], series: Sequence[tuple[str, Sequence[Any]]], words: Words, urls: Sequence[str]
+    labels: Sequence[str],
+    series: Sequence[tuple[str, Sequence[Any]]],
+    words: Words,
+    urls: Sequence[str],
 ) -> tuple[ChartRow, ...]:
     return tuple(
-        ChartRow(label, tuple(words(values[i]) or "none" for _, values in series), urls[i] if i < len(urls) else "")
+        ChartRow(
+            label,
+            tuple(words(values[i]) or "none" for _, values in series),
+            urls[i] if i < len(urls) else "",
+        )
         for i, label in enumerate(labels)
     )
 
@@ -154,7 +174,11 @@ def line(
     every = max(1, len(labels) // 7)
     chart = pygal.Line(
         **_config(
-            height, dots_size=2.5, value_formatter=_said(words), x_labels_major_every=every, show_minor_x_labels=False
+            height,
+            dots_size=2.5,
+            value_formatter=_said(words),
+            x_labels_major_every=every,
+            show_minor_x_labels=False,
         )
     )
     chart.x_labels = list(labels)
@@ -164,7 +188,14 @@ def line(
         chart.add("Target", [_number(target)] * len(labels))
         series.append(("Target", [target] * len(labels)))
     svg = _svg(chart, title, "line is-target" if target is not None else "line")
-    return Chart("line", title, svg, ("Week", *(n for n, _ in series)), _table(labels, series, words, urls), note)
+    return Chart(
+        "line",
+        title,
+        svg,
+        ("Week", *(n for n, _ in series)),
+        _table(labels, series, words, urls),
+        note,
+    )
 
 
 def bars(
@@ -183,12 +214,19 @@ def bars(
     """One bar each, linked to the rows counted."""
     kind = pygal.HorizontalBar if horizontal else pygal.Bar
     chart = kind(
-        **_config(height, value_formatter=_said(words), print_values=len(labels) <= 12, print_values_position="top")
+        **_config(
+            height,
+            value_formatter=_said(words),
+            print_values=len(labels) <= 12,
+            print_values_position="top",
+        )
     )
     chart.x_labels = list(labels)
     chart.add(name, _points(values, urls))
     svg = _svg(chart, title, "bars horizontal" if horizontal else "bars")
-    return Chart("bars", title, svg, (of, name), _table(labels, [(name, values)], words, urls), note)
+    return Chart(
+        "bars", title, svg, (of, name), _table(labels, [(name, values)], words, urls), note
+    )
 
 
 def stacked(
@@ -202,7 +240,8 @@ def stacked(
     note: str = "",
     height: int = 0,
 ) -> Chart:
-    """Aging: one bar per payer, one colour per bucket from young to old; the table has every figure and the total.
+    """Aging: one bar per payer, one colour per bucket from young to old; the table has every figure
+    and the total.
 
     Without a height it has one line for each bar.
     """
@@ -212,10 +251,20 @@ def stacked(
     chart.x_labels = list(reversed(labels))
     for name, values in series:
         chart.add(name, list(reversed(_points(values, urls))))
-    totals = [sum((Decimal(str(values[i] or 0)) for _, values in series), Decimal(0)) for i in range(len(labels))]
+    totals = [
+        sum((Decimal(str(values[i] or 0)) for _, values in series), Decimal(0))
+        for i in range(len(labels))
+    ]
     svg = _svg(chart, title, "stacked horizontal")
     header = (of, *(n for n, _ in series), "Total")
-    return Chart("stacked", title, svg, header, _table(labels, [*series, ("Total", totals)], words, urls), note)
+    return Chart(
+        "stacked",
+        title,
+        svg,
+        header,
+        _table(labels, [*series, ("Total", totals)], words, urls),
+        note,
+    )
 
 
 def waterfall(
@@ -229,7 +278,9 @@ def waterfall(
     note: str = "",
     height: int = 280,
 ) -> Chart:
-    """How a total comes together: each step starts where the one before ended; the last bar is the sum."""
+    """How a total comes together: each step starts where the one before ended; the last bar is the
+    sum.
+    """
     base, plus, minus = [], [], []
     running = 0.0
     for _, value in steps:
@@ -245,7 +296,9 @@ def waterfall(
     chart.add("Adds", [*_points(plus, urls), None])
     chart.add("Takes", [*_points(minus, urls), None])
     labels = [label for label, _ in steps] + [total]
-    figures = [value for _, value in steps] + [sum((Decimal(str(v or 0)) for _, v in steps), Decimal(0))]
+    figures = [value for _, value in steps] + [
+        sum((Decimal(str(v or 0)) for _, v in steps), Decimal(0))
+    ]
     return Chart(
         "waterfall",
         title,
@@ -257,7 +310,9 @@ def waterfall(
 
 
 def sparkline(values: Sequence[Any], *, target: Any = None, label: str = "") -> SafeString:
-    """A line of 13 weeks for a tile; the words beside it carry the meaning, so it is hidden from screen readers unless labelled."""
+    """A line of 13 weeks for a tile; the words beside it carry the meaning, so it is hidden from
+    screen readers unless labelled.
+    """
     known = [float(v) for v in values if v is not None]
     if len(known) < 2:
         return SafeString("")
@@ -269,15 +324,24 @@ def sparkline(values: Sequence[Any], *, target: Any = None, label: str = "") -> 
         return f"{30 - (value - low) / span * 26:.1f}"
 
     step = 200 / (len(values) - 1)
-    points = " ".join(f"{i * step:.1f},{y(float(v))}" for i, v in enumerate(values) if v is not None)
+    points = " ".join(
+        f"{i * step:.1f},{y(float(v))}" for i, v in enumerate(values) if v is not None
+    )
     goal = (
-        format_html('<line class="spark-target" x1="0" x2="200" y1="{0}" y2="{0}"/>', y(float(target)))
+        format_html(
+            '<line class="spark-target" x1="0" x2="200" y1="{0}" y2="{0}"/>', y(float(target))
+        )
         if target is not None
         else ""
     )
-    said = format_html(' role="img" aria-label="{}"', label) if label else mark_safe(' aria-hidden="true"')
+    said = (
+        format_html(' role="img" aria-label="{}"', label)
+        if label
+        else mark_safe(' aria-hidden="true"')
+    )
     return format_html(
-        '<svg class="spark" viewBox="0 0 200 34" preserveAspectRatio="none"{}>{}<polyline points="{}"/></svg>',
+        '<svg class="spark" viewBox="0 0 200 34" preserveAspectRatio="none"{}>{}<polyline'
+        ' points="{}"/></svg>',
         said,
         goal,
         points,
@@ -315,27 +379,51 @@ class StateTile:
     words: str = ""
 
 
-def state_map(title: str, tiles: Sequence[StateTile], *, figure: str = "Value", note: str = "") -> Chart:
-    """The 50 states, DC and Puerto Rico as equal tiles, so that small states can be read and pressed."""
+def state_map(
+    title: str, tiles: Sequence[StateTile], *, figure: str = "Value", note: str = ""
+) -> Chart:
+    """The 50 states, DC and Puerto Rico as equal tiles, so that small states can be read and
+    pressed.
+    """
     known = {t.state: t for t in tiles}
     drawn = []
     for state, (column, row) in TILES.items():
         tile = known.get(state, StateTile(state))
         x, y = column * (TILE + GAP), row * (TILE + GAP)
         inside = format_html(
-            '<rect x="{}" y="{}" width="{}" height="{}" rx="5"/><text x="{}" y="{}">{}</text><text class="n" x="{}" y="{}">{}</text>',
-            x, y, TILE, TILE, x + TILE / 2, y + 20, state, x + TILE / 2, y + 34, tile.figure,
-        )  # fmt: skip
+            '<rect x="{}" y="{}" width="{}" height="{}" rx="5"/><text x="{}" y="{}">{}</text><text'
+            ' class="n" x="{}" y="{}">{}</text>',
+            x,
+            y,
+            TILE,
+            TILE,
+            x + TILE / 2,
+            y + 20,
+            state,
+            x + TILE / 2,
+            y + 34,
+            tile.figure,
+        )
         group = format_html('<g class="{}">{}</g>', tile.tone, inside)
         words = f"{state}: {tile.words or tile.figure}"
         drawn.append(
-            (format_html('<a href="{}" aria-label="{}">{}</a>', tile.url, words, group) if tile.url else group,)
+            (
+                (
+                    format_html('<a href="{}" aria-label="{}">{}</a>', tile.url, words, group)
+                    if tile.url
+                    else group
+                ),
+            )
         )
     svg = format_html(
         '<svg class="tiles" viewBox="0 0 {} {}" role="group" aria-label="{}">{}</svg>',
-        11 * (TILE + GAP), 8 * (TILE + GAP), title, format_html_join("", "{}", drawn),
-    )  # fmt: skip
+        11 * (TILE + GAP),
+        8 * (TILE + GAP),
+        title,
+        format_html_join("", "{}", drawn),
+    )
     rows = tuple(
-        ChartRow(t.state, (t.words or t.figure or "none",), t.url) for t in sorted(tiles, key=lambda t: t.state)
+        ChartRow(t.state, (t.words or t.figure or "none",), t.url)
+        for t in sorted(tiles, key=lambda t: t.state)
     )
     return Chart("map", title, svg, ("State", figure), rows, note)

@@ -1,4 +1,6 @@
-"""What every page knows: the rail, the reader's preferences, the chosen scope and the environment banner."""
+"""What every page knows: the rail, the reader's preferences, the chosen scope and the environment
+banner.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ SCOPE_SITE = "scope_site"
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """How this reader likes the pages: kept with the user, and in cookies for the pages before sign-in."""
+    """How this reader likes the pages: kept with the user, and in cookies for the pages before
+    sign-in.
+    """
 
     theme: str = "auto"
     density: str = "regular"
@@ -52,11 +56,17 @@ def preferences(request: HttpRequest) -> Preferences:
         theme, density, hotkeys = user.theme, user.density, user.hotkeys
     else:
         theme, density, hotkeys = request.COOKIES.get("theme"), request.COOKIES.get("density"), True
-    return Preferences(theme if theme in THEMES else "auto", density if density in DENSITIES else "regular", hotkeys)
+    return Preferences(
+        theme if theme in THEMES else "auto",
+        density if density in DENSITIES else "regular",
+        hotkeys,
+    )
 
 
 def places(actor: Actor) -> list[Place]:
-    """The organizations and sites of an actor by name. Two queries, then remembered for five minutes."""
+    """The organizations and sites of an actor by name. Two queries, then remembered for five
+    minutes.
+    """
     scope = f"{sorted(actor.organizations)}{sorted(actor.sites)}"
     key = f"shell:places:{hashlib.sha256(scope.encode()).hexdigest()[:24]}"
     found: list[Place] | None = cache.get(key)
@@ -65,16 +75,24 @@ def places(actor: Actor) -> list[Place]:
         if actor.sites:
             sites = sites.filter(pk__in=actor.sites)
         by_organization: dict[int, list[tuple[int, str]]] = {}
-        for pk, name, organization in sites.order_by("name").values_list("pk", "name", "organization_id"):
+        for pk, name, organization in sites.order_by("name").values_list(
+            "pk", "name", "organization_id"
+        ):
             by_organization.setdefault(organization, []).append((pk, name))
-        rows = Organization.objects.filter(pk__in=actor.organizations).order_by("name").values_list("pk", "name")
+        rows = (
+            Organization.objects.filter(pk__in=actor.organizations)
+            .order_by("name")
+            .values_list("pk", "name")
+        )
         found = [Place(pk, name, tuple(by_organization.get(pk, ()))) for pk, name in rows]
         cache.set(key, found, PLACES_SECONDS)
     return found
 
 
 def chosen_place(request: HttpRequest) -> str:
-    """The name of the organization or site that the page is narrowed to; empty when it shows all."""
+    """The name of the organization or site that the page is narrowed to; empty when it shows
+    all.
+    """
     actor: Actor | None = getattr(request, "whole_actor", None)
     organization = request.session.get(SCOPE_ORGANIZATION) if actor else None
     if actor is None or organization is None:
@@ -96,13 +114,20 @@ def counts_key(request: HttpRequest) -> str:
 def _rail(request: HttpRequest) -> list[dict[str, Any]]:
     entries = nav.entries(getattr(request, "actor", None))
     known = cache.get(counts_key(request)) or {}
-    here = max((e.url for e in entries if e.url and request.path.startswith(e.url)), key=len, default=None)
+    here = max(
+        (e.url for e in entries if e.url and request.path.startswith(e.url)), key=len, default=None
+    )
     groups: list[dict[str, Any]] = []
     for entry in entries:
         if not groups or groups[-1]["name"] != entry.group:
             groups.append({"name": entry.group, "entries": []})
         groups[-1]["entries"].append(
-            {"entry": entry, "url": entry.url, "count": known.get(entry.url_name), "current": entry.url == here}
+            {
+                "entry": entry,
+                "url": entry.url,
+                "count": known.get(entry.url_name),
+                "current": entry.url == here,
+            }
         )
     return groups
 
@@ -117,7 +142,11 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "preference_choices": PREFERENCE_CHOICES,
         "preferences": SimpleLazyObject(lambda: preferences(request)),
         "rail": SimpleLazyObject(lambda: _rail(request)) if signed_in else (),
-        "counts_fresh": SimpleLazyObject(lambda: cache.get(counts_key(request)) is not None) if signed_in else True,
+        "counts_fresh": (
+            SimpleLazyObject(lambda: cache.get(counts_key(request)) is not None)
+            if signed_in
+            else True
+        ),
         "places": SimpleLazyObject(lambda: places(whole)) if whole else (),
         "chosen_place": SimpleLazyObject(lambda: chosen_place(request)) if whole else "",
         "environment_banner": "Demo: invented patients" if getattr(settings, "DEMO", False) else "",

@@ -72,7 +72,9 @@ def mdy(value: Any) -> str:
 
 
 def born(value: Any, today: dt.date | None = None) -> str:
-    """A birth date that cannot be misread, with the age: `27-Mar-1958 (68y)`; under two years in months."""
+    """A birth date that cannot be misread, with the age: `27-Mar-1958 (68y)`; under two years in
+    months.
+    """
     day = as_date(value)
     if day is None:
         return ""

@@ -1,7 +1,7 @@
 """The house form: one column, label above, hint, error, input (GOV.UK and NHS patterns).
 
-Fields here refuse what a person did not mean ("NaN", "1E5", full-width digits) and say which value to
-enter; what was typed is echoed in the one written form (03/27/1958, $1,284.00 without the sign).
+Fields here refuse what a person did not mean ("NaN", "1E5", full-width digits) and say which value
+to enter; what was typed is echoed in the one written form (03/27/1958, $1,284.00 without the sign).
 """
 
 from __future__ import annotations
@@ -68,10 +68,11 @@ def _real_day(year: int, month: int, day: int, last_year: int) -> dt.date | None
 def read_date(
     text: str, *, past: bool = False, today: dt.date | None = None, last_year: int = LAST_YEAR
 ) -> dt.date | None:
-    """A date as US staff type it, or `None`: 03271958, 3/27/58, 2026-03-27, 27-Mar-1958, Mar 27, 1958.
+    """A date as US staff type it, or `None`: 03271958, 3/27/58, 2026-03-27, 27-Mar-1958, Mar 27,
+    1958.
 
-    Two-digit years fall within the last 80 years and the next 20; with `past` (birth, service, injury)
-    never after today.
+    Two-digit years fall within the last 80 years and the next 20; with `past` (birth, service,
+    injury) never after today.
     """
     text = text.strip()
     today = today or timezone.localdate()
@@ -124,12 +125,16 @@ class _Text(forms.CharField):
 
 
 class DateField(_Text):
-    """A calendar date typed as text. `past=True` refuses the future (birth, service); `earliest` an older one."""
+    """A calendar date typed as text. `past=True` refuses the future (birth, service); `earliest` an
+    older one.
+    """
 
     keyboard = "numeric"
     width = "10"
 
-    def __init__(self, *, past: bool = False, earliest: dt.date | None = None, **options: Any) -> None:
+    def __init__(
+        self, *, past: bool = False, earliest: dt.date | None = None, **options: Any
+    ) -> None:
         self.past = past
         self.earliest = earliest
         options.setdefault("help_text", "Month, day, year, such as 03271958")
@@ -148,13 +153,18 @@ class DateField(_Text):
     def to_python(self, value: Any) -> Any:
         if value in self.empty_values or isinstance(value, dt.date):
             return value or None
-        # 2990 is no day of ours, but where the past is asked it has a better sentence: it lies in the future
-        found = read_date(str(value), past=self.past, last_year=dt.MAXYEAR if self.past else LAST_YEAR)
+        # 2990 is no day of ours, but where the past is asked it has a better sentence: it lies in
+        # the future
+        found = read_date(
+            str(value), past=self.past, last_year=dt.MAXYEAR if self.past else LAST_YEAR
+        )
         if found is None:
             self.refuse(f"{self.label or 'Date'} must be a real date, such as 03/27/1958")
         assert found is not None
         if self.past and found > timezone.localdate():
-            self.refuse(f"{self.label or 'Date'} must be today or earlier, not in the future", "future")
+            self.refuse(
+                f"{self.label or 'Date'} must be today or earlier, not in the future", "future"
+            )
         if self.earliest and found < self.earliest:
             self.refuse(f"{self.label or 'Date'} must be {mdy(self.earliest)} or later", "early")
         return found
@@ -168,8 +178,8 @@ class DateField(_Text):
 def read_money(text: str) -> Decimal | None:
     """An amount as people write it (`1284`, `1,284.00`, `$12.4`), or `None` for anything else.
 
-    Refuses exponents, NaN, infinity, more than two decimals, misplaced commas, minus zero, digits of other
-    scripts and more than ten digits before the point (RELIABILITY L7).
+    Refuses exponents, NaN, infinity, more than two decimals, misplaced commas, minus zero, digits
+    of other scripts and more than ten digits before the point (RELIABILITY L7).
     """
     text = text.strip(" ")
     if not MONEY_SHAPE.fullmatch(text):
@@ -181,14 +191,21 @@ def read_money(text: str) -> Decimal | None:
 
 
 class MoneyField(_Text):
-    """Dollars and cents as Decimal. Zero is allowed unless `positive=True`; a minus only with `negative=True`."""
+    """Dollars and cents as Decimal. Zero is allowed unless `positive=True`; a minus only with
+    `negative=True`.
+    """
 
     keyboard = "decimal"
     width = "10"
     is_money = True
 
     def __init__(
-        self, *, negative: bool = False, positive: bool = False, maximum: Decimal | None = None, **options: Any
+        self,
+        *,
+        negative: bool = False,
+        positive: bool = False,
+        maximum: Decimal | None = None,
+        **options: Any,
     ) -> None:
         self.negative, self.positive, self.maximum = negative, positive, maximum
         options.setdefault("max_length", 20)
@@ -196,7 +213,13 @@ class MoneyField(_Text):
         self.validators = []
 
     def prepare_value(self, value: Any) -> Any:
-        amount = value if isinstance(value, Decimal) else read_money(value) if isinstance(value, str) else None
+        amount = (
+            value
+            if isinstance(value, Decimal)
+            else read_money(value)
+            if isinstance(value, str)
+            else None
+        )
         return f"{amount:,.2f}" if amount is not None else value
 
     def to_python(self, value: Any) -> Any:
@@ -270,7 +293,10 @@ class NpiField(ShapeField):
     def to_python(self, value: Any) -> Any:
         text = super().to_python(value)
         if text and not luhn_npi(text):
-            self.refuse(f"{self.label or 'NPI'} has a wrong digit; check it against the order", "check_digit")
+            self.refuse(
+                f"{self.label or 'NPI'} has a wrong digit; check it against the order",
+                "check_digit",
+            )
         return text
 
 
@@ -319,7 +345,9 @@ class MenuMultiple(forms.CheckboxSelectMultiple):
 
     template_name = "components/menu_multiple.html"
 
-    def __init__(self, title: str = "", attrs: dict[str, Any] | None = None, choices: Any = ()) -> None:
+    def __init__(
+        self, title: str = "", attrs: dict[str, Any] | None = None, choices: Any = ()
+    ) -> None:
         self.title = title
         super().__init__(attrs, choices)
 
@@ -341,7 +369,9 @@ def house_messages(fields: dict[str, forms.Field], names: Callable[[str], str]) 
         label = _article(str(field.label or names(name)))
         if str(field.error_messages.get("required")) == DJANGO_REQUIRED:
             verb = "Confirm" if isinstance(field, forms.BooleanField) else "Enter"
-            verb = "Choose" if isinstance(field, forms.ChoiceField | forms.ModelChoiceField) else verb
+            verb = (
+                "Choose" if isinstance(field, forms.ChoiceField | forms.ModelChoiceField) else verb
+            )
             field.error_messages["required"] = f"{verb} the {label}"
         if isinstance(field, forms.ChoiceField | forms.ModelChoiceField):
             field.error_messages["invalid_choice"] = f"Choose the {label} from the list"
@@ -349,7 +379,9 @@ def house_messages(fields: dict[str, forms.Field], names: Callable[[str], str]) 
 
 
 class HouseMixin:
-    """What house forms share. `sections` groups the fields: `(("Person", ("family", "given")), …)`."""
+    """What house forms share. `sections` groups the fields: `(("Person", ("family", "given")),
+    …)`.
+    """
 
     sections: Sequence[tuple[str, Sequence[str]]] = ()
     required_css_class = "required"
@@ -362,7 +394,9 @@ class HouseMixin:
         house_messages(self.fields, forms.utils.pretty_name)
 
     def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
-        """The visible fields by section, in the section's order; the rest come last without a heading."""
+        """The visible fields by section, in the section's order; the rest come last without a
+        heading.
+        """
         placed: set[str] = set()
         found: list[tuple[str, list[forms.BoundField]]] = []
         for heading, names in self.sections:

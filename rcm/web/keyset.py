@@ -1,12 +1,13 @@
 """Keyset pages: the next rows after a remembered one, as fast on page 10,000 as on page 1.
 
-An order is a tuple of keys such as `("deadline", "-balance", "id")`; the last must be unique. A key that
-may be null is marked `Key("deadline", nulls="last")`. The cursor is the row's key values, signed, and tied
-to the order it was made for: one that was edited, or made for another order, is refused (`BadCursor`),
-and the list helper then starts at the first page.
+An order is a tuple of keys such as `("deadline", "-balance", "id")`; the last must be unique. A key
+that may be null is marked `Key("deadline", nulls="last")`. The cursor is the row's key values,
+signed, and tied to the order it was made for: one that was edited, or made for another order, is
+refused (`BadCursor`), and the list helper then starts at the first page.
 
-When all keys run the same way and none is null the predicate is one row comparison, which PostgreSQL
-answers from an index on the same columns. Otherwise it is the usual ladder of ORs with an index bound.
+When all keys run the same way and none is null the predicate is one row comparison, which
+PostgreSQL answers from an index on the same columns. Otherwise it is the usual ladder of ORs with
+an index bound.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class BadCursor(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One column of the order. `nulls` is "" (never null), "last" or "first" as the reader sees the list."""
+    """One column of the order. `nulls` is "" (never null), "last" or "first" as the reader sees the
+    list.
+    """
 
     name: str
     descending: bool = False
@@ -45,11 +48,19 @@ class Key:
         return cls(spec.lstrip("-"), spec.startswith("-"))
 
     def reversed(self) -> Key:
-        return Key(self.name, not self.descending, {"last": "first", "first": "last"}.get(self.nulls, ""))
+        return Key(
+            self.name, not self.descending, {"last": "first", "first": "last"}.get(self.nulls, "")
+        )
 
     def ordering(self) -> Any:
         column = F(self.name)
-        nulls = {"nulls_last": True} if self.nulls == "last" else {"nulls_first": True} if self.nulls else {}
+        nulls = (
+            {"nulls_last": True}
+            if self.nulls == "last"
+            else {"nulls_first": True}
+            if self.nulls
+            else {}
+        )
         return column.desc(**nulls) if self.descending else column.asc(**nulls)
 
     def after(self, value: Any) -> Q:
@@ -157,7 +168,10 @@ def after(queryset: QuerySet[M], keys: Sequence[Key], values: Sequence[Any]) -> 
     """The rows strictly after the given key values."""
     plain = all(not k.nulls for k in keys) and all(v is not None for v in values)
     if plain and len({k.descending for k in keys}) == 1:
-        wrapped = [Value(v, output_field=_field(queryset, k.name)) for k, v in zip(keys, values, strict=True)]
+        wrapped = [
+            Value(v, output_field=_field(queryset, k.name))
+            for k, v in zip(keys, values, strict=True)
+        ]
         return queryset.filter(RowAfter([F(k.name) for k in keys], wrapped, keys[0].descending))
     ladder = Q(pk__in=[])
     equal = Q()
@@ -183,8 +197,12 @@ def _field(queryset: QuerySet[Any], name: str) -> Field[Any, Any] | None:
     return own
 
 
-def page(queryset: QuerySet[M], order: Sequence[str | Key], *, cursor: str = "", size: int = 50) -> Page[M]:
-    """The page at the cursor, or the first. Raises `BadCursor`; two rows' keys never tie, so none is lost."""
+def page(
+    queryset: QuerySet[M], order: Sequence[str | Key], *, cursor: str = "", size: int = 50
+) -> Page[M]:
+    """The page at the cursor, or the first. Raises `BadCursor`; two rows' keys never tie, so none
+    is lost.
+    """
     keys = [Key.of(k) for k in order]
     values, backwards = decode(keys, cursor) if cursor else ([], False)
     walk = [k.reversed() for k in keys] if backwards else keys

@@ -1,13 +1,15 @@
-"""A queue or list page from a declaration: columns, tabs, filters, orders, keyset pages, CSV, panel.
+"""A queue or list page from a declaration: columns, tabs, filters, orders, keyset pages, CSV,
+panel.
 
-    DENIALS = ListPage(name="denials", title="Denials", noun=("denial", "denials"), columns=(…), orders=(…))
+    DENIALS = ListPage(name="denials", title="Denials", noun=("denial", "denials"), columns=(…),
+    orders=(…))
 
     def denials(request):
         return DENIALS.respond(request, Denial.objects.visible_to(request.actor))
 
-The query string is the whole state (`view`, filters, `q`, `order`, `cursor`, `open`), so Back, bookmarks and
-"send me that view" work. One URL answers the page, the rows (htmx target `rows`), the panel (htmx target
-`panel`) and the file (`export=csv`). See docs/screens.md.
+The query string is the whole state (`view`, filters, `q`, `order`, `cursor`, `open`), so Back,
+bookmarks and "send me that view" work. One URL answers the page, the rows (htmx target `rows`), the
+panel (htmx target `panel`) and the file (`export=csv`). See docs/screens.md.
 """
 
 from __future__ import annotations
@@ -19,7 +21,13 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    QueryDict,
+    StreamingHttpResponse,
+)
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -44,7 +52,9 @@ Getter = str | Callable[[Any], Any]
 
 
 def value_of(row: Any, getter: Getter) -> Any:
-    """Follow a dotted path (`patient.mrn`), call a function, or read a mapping; a missing link gives `None`."""
+    """Follow a dotted path (`patient.mrn`), call a function, or read a mapping; a missing link
+    gives `None`.
+    """
     if callable(getter):
         return getter(row)
     for part in getter.replace("__", ".").split("."):
@@ -63,7 +73,9 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "money": fmt.money,
     "number": fmt.number,
     "percent": fmt.percent,
-    "day": lambda v: format_html('<time datetime="{}">{}</time>', fmt.as_date(v) or "", fmt.short_day(v)),
+    "day": lambda v: format_html(
+        '<time datetime="{}">{}</time>', fmt.as_date(v) or "", fmt.short_day(v)
+    ),
     "mdy": fmt.mdy,
     "born": fmt.born,
     "moment": fmt.moment,
@@ -79,11 +91,11 @@ RIGHT = ("money", "number", "percent")
 class Column:
     """One column: a value, its kind, and a second line in small type.
 
-    `kind` is one of KINDS ("text", "code", "money", "deadline", "tag" with a (words, tone) pair, …).
-    `width` is a class of the column: id who payer exam acc money due next tag word date wide fit.
-    `link=True` makes this the cell that opens the row; one column has it.
-    `template` draws the cell instead (context: `row`, `value`, `request`). `fold=True` hides the column when
-    the table is narrow. `order` is the key of an Order that a click on the heading chooses.
+    `kind` is one of KINDS ("text", "code", "money", "deadline", "tag" with a (words, tone) pair,
+    …). `width` is a class of the column: id who payer exam acc money due next tag word date wide
+    fit. `link=True` makes this the cell that opens the row; one column has it. `template` draws the
+    cell instead (context: `row`, `value`, `request`). `fold=True` hides the column when the table
+    is narrow. `order` is the key of an Order that a click on the heading chooses.
     """
 
     name: str
@@ -129,7 +141,9 @@ class Tab:
 
 @dataclass(frozen=True, slots=True)
 class BulkAction:
-    """A button of the bulk bar. It posts `pick` values, each `pk:version` (or `pk`), to `url_name`."""
+    """A button of the bulk bar. It posts `pick` values, each `pk:version` (or `pk`), to
+    `url_name`.
+    """
 
     label: str
     url_name: str
@@ -161,7 +175,9 @@ class Row:
 
 
 def inert(value: Any) -> str:
-    """A spreadsheet cell that can never become a formula; a negative amount stays a number (RELIABILITY S11)."""
+    """A spreadsheet cell that can never become a formula; a negative amount stays a number
+    (RELIABILITY S11).
+    """
     if value is None:
         return ""
     number = fmt.as_decimal(value) if not isinstance(value, str) else None
@@ -176,8 +192,12 @@ class _Echo:
         return value
 
 
-def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> StreamingHttpResponse:
-    """A CSV download, written while it is read, every cell inert; a byte-order mark keeps accents in Excel."""
+def csv_response(
+    name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> StreamingHttpResponse:
+    """A CSV download, written while it is read, every cell inert; a byte-order mark keeps accents
+    in Excel.
+    """
     writer = csv.writer(_Echo())
 
     def lines() -> Iterator[str]:
@@ -194,7 +214,9 @@ def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
 
 
 def edited(query: QueryDict, **changes: Any) -> str:
-    """The query string with some keys replaced; `None` removes one. Starts with `?`, also when empty."""
+    """The query string with some keys replaced; `None` removes one. Starts with `?`, also when
+    empty.
+    """
     copy = query.copy()
     for key, value in changes.items():
         if value is None or value == "":
@@ -210,13 +232,17 @@ def edited(query: QueryDict, **changes: Any) -> str:
 class ListPage:
     """The declaration of one list. Everything but name, title, columns and orders may be left out.
 
-    - `template`: a page that extends components/queue.html; the component itself by default. `rows_template`: its table.
-    - `tabs`: standing views; counted in one query, or by `tab_counts(request, rows)` when that is too slow.
+    - `template`: a page that extends components/queue.html; the component itself by default.
+      `rows_template`: its table.
+    - `tabs`: standing views; counted in one query, or by `tab_counts(request, rows)` when that is
+      too slow.
     - `filterset`: a django-filter class; rendered as the filter bar; its `q` is the search box.
-    - `panel(request, pk)`: the HTML of the panel (use `panel_template` to render it), or `None` when gone.
+    - `panel(request, pk)`: the HTML of the panel (use `panel_template` to render it), or `None`
+      when gone.
     - `detail(row)`: where Enter leads when there is no panel.
     - `summary(request, rows)`: the one line under the title ("14 due today, $14,702 at risk").
-    - `bulk`: actions of the bulk bar; `amount` the row's dollars for its sum; `version` the row's version.
+    - `bulk`: actions of the bulk bar; `amount` the row's dollars for its sum; `version` the row's
+      version.
     - `next_url_name`: the button "Work next …" posts there.
     - `actions(request)`: further `rcm.web.parts.Action` at the head.
     - `on_export(request, count)`: called before a CSV leaves (audit).
@@ -268,7 +294,9 @@ class ListPage:
                     return order
         return self.orders[0]
 
-    def respond(self, request: HttpRequest, queryset: QuerySet[Any], **context: Any) -> HttpResponseBase:
+    def respond(
+        self, request: HttpRequest, queryset: QuerySet[Any], **context: Any
+    ) -> HttpResponseBase:
         """Page, rows, panel or file, whichever the request is for."""
         target = request.headers.get("HX-Target", "") if request.headers.get("HX-Request") else ""
         response: HttpResponseBase
@@ -280,14 +308,18 @@ class ListPage:
             if self.export and request.GET.get("export") == "csv":
                 return self._csv(request, found)
             shown = self._context(request, found, filters, tabs) | context
-            response = render(request, self.rows_template if target == "rows" else self.template, shown)
+            response = render(
+                request, self.rows_template if target == "rows" else self.template, shown
+            )
         patch_vary_headers(response, ["HX-Request", "HX-Target"])
         response["Cache-Control"] = "no-store"
         return response
 
     # -- rows -------------------------------------------------------------------------------------
 
-    def _narrow(self, request: HttpRequest, queryset: QuerySet[Any]) -> tuple[QuerySet[Any], Any, list[dict[str, Any]]]:
+    def _narrow(
+        self, request: HttpRequest, queryset: QuerySet[Any]
+    ) -> tuple[QuerySet[Any], Any, list[dict[str, Any]]]:
         filters = None
         if self.filterset is not None:
             filters = self.filterset(request.GET, queryset=queryset, request=request)
@@ -300,28 +332,55 @@ class ListPage:
             found = found.filter(current.condition(request))
         return found, filters, tabs
 
-    def _tabs(self, request: HttpRequest, queryset: QuerySet[Any], current: Tab | None) -> list[dict[str, Any]]:
+    def _tabs(
+        self, request: HttpRequest, queryset: QuerySet[Any], current: Tab | None
+    ) -> list[dict[str, Any]]:
         if not self.tabs:
             return []
         if callable(self.tab_counts):
             counted = dict(self.tab_counts(request, queryset))
         elif self.tab_counts and request.headers.get("HX-Target") != "rows":
-            asked = {f"tab_{t.name}": Count("pk", filter=t.condition(request), distinct=True) for t in self.tabs}
-            counted = {k.removeprefix("tab_"): v for k, v in queryset.order_by().aggregate(**asked).items()}
+            asked = {
+                f"tab_{t.name}": Count("pk", filter=t.condition(request), distinct=True)
+                for t in self.tabs
+            }
+            counted = {
+                k.removeprefix("tab_"): v for k, v in queryset.order_by().aggregate(**asked).items()
+            }
         else:
             counted = {}
         return [
-            {"tab": t, "url": f"?view={t.name}", "count": counted.get(t.name), "current": t is current}
+            {
+                "tab": t,
+                "url": f"?view={t.name}",
+                "count": counted.get(t.name),
+                "current": t is current,
+            }
             for t in self.tabs
         ]
 
     def _row(self, request: HttpRequest, row: Any, opened: str) -> Row:
         cells = [self._cell(request, row, column) for column in self.columns]
         pick = f"{row.pk}:{value_of(row, self.version)}" if self.version else f"{row.pk}"
-        href = edited(request.GET, open=row.pk) if self.panel else self.detail(row) if self.detail else ""
+        href = (
+            edited(request.GET, open=row.pk)
+            if self.panel
+            else self.detail(row)
+            if self.detail
+            else ""
+        )
         amount = value_of(row, self.amount) if self.amount else None
         label = str(value_of(row, self.row_label) or row.pk)
-        return Row(row, row.pk, cells, label, href, str(row.pk) == opened, pick, "" if amount is None else str(amount))
+        return Row(
+            row,
+            row.pk,
+            cells,
+            label,
+            href,
+            str(row.pk) == opened,
+            pick,
+            "" if amount is None else str(amount),
+        )
 
     def _cell(self, request: HttpRequest, row: Any, column: Column) -> Cell:
         raw = value_of(row, column.value)
@@ -332,7 +391,9 @@ class ListPage:
         below = value_of(row, column.second) if column.second else None
         second = "" if below in (None, "") else KINDS[column.second_kind](below)
         words = (
-            " ".join(str(v) for v in (raw, below) if v not in (None, "")) if column.kind in ("text", "strong") else ""
+            " ".join(str(v) for v in (raw, below) if v not in (None, ""))
+            if column.kind in ("text", "strong")
+            else ""
         )
         return Cell(column, first, second, words)
 
@@ -341,7 +402,9 @@ class ListPage:
     ) -> dict[str, Any]:
         order = self.order(request)
         try:
-            page = keyset.page(found, order.keys, cursor=request.GET.get("cursor", ""), size=self.page_size)
+            page = keyset.page(
+                found, order.keys, cursor=request.GET.get("cursor", ""), size=self.page_size
+            )
         except keyset.BadCursor:
             page = keyset.page(found, order.keys, size=self.page_size)
         total, more = keyset.capped_count(found, COUNT_LIMIT)
@@ -354,17 +417,26 @@ class ListPage:
             html = self.panel(request, opened or first_opened)
             panel = self._gone() if html is None else mark_safe(html)  # noqa: S308 - rendered by a template
         actor = getattr(request, "actor", None)
-        amounts = [fmt.as_decimal(value_of(r, self.amount)) for r in page.rows] if self.amount else []
+        amounts = (
+            [fmt.as_decimal(value_of(r, self.amount)) for r in page.rows] if self.amount else []
+        )
         return {
             "page_def": self,
             "rows": [self._row(request, r, opened or first_opened) for r in page.rows],
             "page": page,
             "next_url": edited(request.GET, cursor=page.next, open=None) if page.next else "",
-            "previous_url": edited(request.GET, cursor=page.previous, open=None) if page.previous else "",
+            "previous_url": (
+                edited(request.GET, cursor=page.previous, open=None) if page.previous else ""
+            ),
             "first_url": edited(request.GET, cursor=None, open=None),
             "total": total,
-            "total_words": f"{total:,}{'+' if more else ''} {self.noun[0] if total == 1 and not more else self.noun[1]}",
-            "page_amount": sum((a for a in amounts if a is not None), start=Decimal(0)) if amounts else None,
+            "total_words": (
+                f"{total:,}{'+' if more else ''}"
+                f" {self.noun[0] if total == 1 and not more else self.noun[1]}"
+            ),
+            "page_amount": (
+                sum((a for a in amounts if a is not None), start=Decimal(0)) if amounts else None
+            ),
             "summary": self.summary(request, found) if self.summary else "",
             "tabs": tabs,
             "filters": filters,
@@ -372,7 +444,9 @@ class ListPage:
             "clear_url": edited(QueryDict(), view=request.GET.get("view")),
             "order": order,
             "order_links": self._order_links(request, order),
-            "order_choices": [o for o in self.orders if o.name not in {c.order for c in self.columns}],
+            "order_choices": [
+                o for o in self.orders if o.name not in {c.order for c in self.columns}
+            ],
             "opened": opened,
             "close_url": edited(request.GET, open=None),
             "has_panel": self.panel is not None,
@@ -380,11 +454,20 @@ class ListPage:
             "bulk": [b for b in self.bulk if allowed(actor, b.permission)],
             "may_work_next": bool(self.next_url_name) and allowed(actor, self.next_permission),
             "actions": self.actions(request) if self.actions else (),
-            "export_url": edited(request.GET, export="csv", cursor=None, open=None) if self.export else "",
-            "saved_views": SavedView.objects.visible_to(actor).filter(path=request.path)
-            if actor and self.saved
-            else None,
-            "kept": [(k, v) for k, values in request.GET.lists() for v in values if k in ("view", "order")],
+            "export_url": (
+                edited(request.GET, export="csv", cursor=None, open=None) if self.export else ""
+            ),
+            "saved_views": (
+                SavedView.objects.visible_to(actor).filter(path=request.path)
+                if actor and self.saved
+                else None
+            ),
+            "kept": [
+                (k, v)
+                for k, values in request.GET.lists()
+                for v in values
+                if k in ("view", "order")
+            ],
         }
 
     def _order_links(self, request: HttpRequest, order: Order) -> dict[str, dict[str, Any]]:
@@ -406,19 +489,28 @@ class ListPage:
             if name == "q" or name not in request.GET:
                 continue
             values = [v for v in request.GET.getlist(name) if v]
-            words = dict((str(k), str(v)) for k, v in getattr(bound, "choices", ()) if not isinstance(v, list | tuple))
+            words = dict(
+                (str(k), str(v))
+                for k, v in getattr(bound, "choices", ())
+                if not isinstance(v, list | tuple)
+            )
             for value in values:
                 rest = [v for v in values if v != value]
                 chips.append(
                     {
-                        "text": f"{bound.label or fmt.plural(1, name)[2:].capitalize()}: {words.get(value, value)}",
+                        "text": (
+                            f"{bound.label or fmt.plural(1, name)[2:].capitalize()}:"
+                            f" {words.get(value, value)}"
+                        ),
                         "url": edited(request.GET, **{name: rest or None}, cursor=None, open=None),
                     }
                 )
         return chips
 
     def _gone(self) -> SafeString:
-        return format_html('<p class="empty">This {} is no longer in your list. Choose another.</p>', self.noun[0])
+        return format_html(
+            '<p class="empty">This {} is no longer in your list. Choose another.</p>', self.noun[0]
+        )
 
     # -- file -------------------------------------------------------------------------------------
 
@@ -443,7 +535,8 @@ class ListPage:
                     yield value_of(row, column.second)
 
         def rows() -> Iterator[list[Any]]:
-            # the body is sent after the request's transaction has ended, so it opens the scope again
+            # the body is sent after the request's transaction has ended, so it opens the scope
+            # again
             with scope(getattr(request, "actor", None)):
                 for row in ordered.iterator(chunk_size=2000):
                     yield list(line(row))

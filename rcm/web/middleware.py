@@ -1,7 +1,8 @@
 """Narrows what a request sees to the organization and site its reader chose in the header.
 
-Placed directly after `rcm.accounts.middleware.ScopeMiddleware`: the narrowed actor is then what `visible_to`,
-the database's row-level security and every service receive. It can only take rows away, never add them.
+Placed directly after `rcm.accounts.middleware.ScopeMiddleware`: the narrowed actor is then what
+`visible_to`, the database's row-level security and every service receive. It can only take rows
+away, never add them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from rcm.web.context import SCOPE_ORGANIZATION, SCOPE_SITE, places
 
 
 def narrowed(actor: Actor, organization: int | None, site: int | None) -> Actor:
-    """The actor limited to one organization, or to one of its sites; unchanged when the choice is not theirs."""
+    """The actor limited to one organization, or to one of its sites; unchanged when the choice is
+    not theirs.
+    """
     found = next((p for p in places(actor) if p.pk == organization), None)
     if found is None:
         return actor

@@ -20,9 +20,13 @@ class SavedViewQuerySet(models.QuerySet["SavedView"]):
 
 
 class SavedView(QuietModel):
-    """A list's query string under a name. The search text and the position are never kept: they may name a patient."""
+    """A list's query string under a name. The search text and the position are never kept: they may
+    name a patient.
+    """
 
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views"
+    )
     path = models.CharField(max_length=200)
     name = models.CharField(max_length=60)
     query = models.CharField(max_length=1000, blank=True)
@@ -33,7 +37,9 @@ class SavedView(QuietModel):
 
     class Meta:
         ordering = ["name", "pk"]
-        constraints = [models.UniqueConstraint(fields=["owner", "path", "name"], name="one_view_of_a_name")]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "path", "name"], name="one_view_of_a_name")
+        ]
         indexes = [models.Index(fields=["path"], name="saved_view_path")]
 
     def __str__(self) -> str:

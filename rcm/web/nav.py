@@ -1,12 +1,13 @@
-"""What the shell offers: rail entries, `g` jumps and palette providers, registered in each app's `ready()`.
+"""What the shell offers: rail entries, `g` jumps and palette providers, registered in each app's
+`ready()`.
 
     from rcm.web import nav
 
-    nav.register(nav.Entry("Receivables", "Denials", "remittance:denials", "denials.view", count=open_denials, jump="d"))
-    nav.register_palette(find_claims)
+    nav.register(nav.Entry("Receivables", "Denials", "remittance:denials", "denials.view",
+    count=open_denials, jump="d")) nav.register_palette(find_claims)
 
-An entry shows when the actor holds its permission. Counts are never computed while a page is drawn: the
-rail shows the cached figure and asks `/shell/counts/` afterwards.
+An entry shows when the actor holds its permission. Counts are never computed while a page is drawn:
+the rail shows the cached figure and asks `/shell/counts/` afterwards.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ GROUPS = ("Front desk", "Charges", "Claims", "Receivables", "Manage", "System")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the rail. `count(actor)` is the number still to do; `jump` the letter after `g`."""
+    """One line of the rail. `count(actor)` is the number still to do; `jump` the letter after
+    `g`.
+    """
 
     group: str
     label: str
@@ -60,10 +63,14 @@ _providers: list[Provider] = []
 
 
 def register(*entries: Entry) -> None:
-    """Add rail entries. The same url name again replaces the first; a taken jump letter is refused."""
+    """Add rail entries. The same url name again replaces the first; a taken jump letter is
+    refused.
+    """
     for entry in entries:
         if entry.group not in GROUPS:
-            raise ValueError(f"{entry.group} is no group of the rail; use one of {', '.join(GROUPS)}")
+            raise ValueError(
+                f"{entry.group} is no group of the rail; use one of {', '.join(GROUPS)}"
+            )
         for other in _entries.values():
             if entry.jump and other.jump == entry.jump and other.url_name != entry.url_name:
                 raise ValueError(f"g {entry.jump} already goes to {other.label}")
@@ -71,7 +78,9 @@ def register(*entries: Entry) -> None:
 
 
 def register_palette(provider: Provider) -> None:
-    """Add a search to the palette. It receives the request and the typed text and scopes its own query."""
+    """Add a search to the palette. It receives the request and the typed text and scopes its own
+    query.
+    """
     if provider not in _providers:
         _providers.append(provider)
 

@@ -20,7 +20,8 @@ GATE_ICONS = {READY: "check", CHECK: "clock", STOP: "stop"}
 class Action:
     """One thing that can be done: a link (`method="get"`) or a form button (`method="post"`).
 
-    `key` is the single-key shortcut; `disabled_reason` shows the action switched off with its reason.
+    `key` is the single-key shortcut; `disabled_reason` shows the action switched off with its
+    reason.
     """
 
     label: str
@@ -36,7 +37,9 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One row of the evidence grid: what one source says. `differs` marks the cell that disagrees."""
+    """One row of the evidence grid: what one source says. `differs` marks the cell that
+    disagrees.
+    """
 
     label: str
     code: str = ""
@@ -49,7 +52,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of a timeline. `actor` is a person's name, or the machine that acted (`machine=True`)."""
+    """One line of a timeline. `actor` is a person's name, or the machine that acted
+    (`machine=True`).
+    """
 
     at: dt.datetime | dt.date
     text: str
@@ -82,7 +87,9 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """What stops the next step: a finding's sentence, what to do, where, and the rule it comes from."""
+    """What stops the next step: a finding's sentence, what to do, where, and the rule it comes
+    from.
+    """
 
     text: str
     fix: str = ""
@@ -137,7 +144,9 @@ class Tie:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A batch run while it works. `url` answers the same component again; polling stops when `finished`."""
+    """A batch run while it works. `url` answers the same component again; polling stops when
+    `finished`.
+    """
 
     label: str
     done: int
@@ -187,7 +196,9 @@ class RawLine:
     @property
     def tag(self) -> str:
         """The segment's name: letters and digits before the first separator."""
-        return self.text[: next((i for i, c in enumerate(self.text) if not c.isalnum()), len(self.text))]
+        return self.text[
+            : next((i for i, c in enumerate(self.text) if not c.isalnum()), len(self.text))
+        ]
 
     @property
     def rest(self) -> str:
@@ -226,4 +237,6 @@ def raw_lines(text: str, *, marked: Sequence[int] = (), separator: str = "") -> 
     parts = normal.split("\r" if separator in "\r\n" else separator)
     segments = [part.strip("\r\n") for part in parts]
     wanted = set(marked)
-    return [RawLine(i, seg, i in wanted) for i, seg in enumerate((s for s in segments if s), start=1)]
+    return [
+        RawLine(i, seg, i in wanted) for i, seg in enumerate((s for s in segments if s), start=1)
+    ]

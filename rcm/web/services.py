@@ -13,7 +13,9 @@ NEVER_SAVED = ("q", "cursor", "open", "export")
 
 
 def saved_view_save(*, path: str, name: str, query: str, shared: bool, actor: Actor) -> SavedView:
-    """Keep a list's query string under a name; the same name again replaces the reader's own view."""
+    """Keep a list's query string under a name; the same name again replaces the reader's own
+    view.
+    """
     kept = QueryDict(query, mutable=True)
     for key in NEVER_SAVED:
         kept.pop(key, None)
@@ -27,7 +29,9 @@ def saved_view_save(*, path: str, name: str, query: str, shared: bool, actor: Ac
 
 
 def saved_view_delete(*, pk: int, actor: Actor) -> str:
-    """Delete one of the reader's own views and answer the list it belonged to; empty when it is not theirs."""
+    """Delete one of the reader's own views and answer the list it belonged to; empty when it is not
+    theirs.
+    """
     view = SavedView.objects.filter(pk=pk, owner_id=actor.user_id).first()
     if view is None:
         return ""
@@ -36,7 +40,9 @@ def saved_view_delete(*, pk: int, actor: Actor) -> str:
 
 
 def preferences_save(*, user: User, theme: str = "", density: str = "", hotkeys: str = "") -> None:
-    """Keep how a reader likes the pages; anything that is not an offered choice is left as it was."""
+    """Keep how a reader likes the pages; anything that is not an offered choice is left as it
+    was.
+    """
     changed = []
     if theme in THEMES:
         user.theme = theme

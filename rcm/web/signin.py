@@ -1,4 +1,6 @@
-"""allauth's forms with the house's sentences: "Enter the password", never "This field is required"."""
+"""allauth's forms with the house's sentences: "Enter the password", never "This field is
+required".
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from rcm.web.forms import HouseMixin
 
 
 class _SignIn(HouseMixin):
-    """Labels say what to enter, so placeholders are dropped; the login box is named by what people have."""
+    """Labels say what to enter, so placeholders are dropped; the login box is named by what people
+    have.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,4 +1,6 @@
-"""The examples on the living style page. They show components; they are no record of the product."""
+"""The examples on the living style page. They show components; they are no record of the
+product.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,14 @@ TABLE = ListPage(
     amount="balance",
     detail=lambda row: f"#row-{row.pk}",
     columns=(
-        Column("claim", "Claim", "number", width="id", link=True, second=lambda r: f"DOS {fmt.short_day(r.service)}"),
+        Column(
+            "claim",
+            "Claim",
+            "number",
+            width="id",
+            link=True,
+            second=lambda r: f"DOS {fmt.short_day(r.service)}",
+        ),
         Column(
             "patient",
             "Patient",
@@ -64,37 +73,86 @@ TABLE = ListPage(
 
 
 class ExampleForm(house.HouseForm):
-    sections = (("Person", ("family", "born")), ("Coverage", ("member_id", "copay", "order", "consent")))
+    sections = (
+        ("Person", ("family", "born")),
+        ("Coverage", ("member_id", "copay", "order", "consent")),
+    )
     family = forms.CharField(label="Last name")
     born = house.DateField(label="Date of birth", past=True)
     member_id = house.MemberIdField(help_text="As printed on the card")
     copay = house.MoneyField(label="Copay collected")
     order = forms.ChoiceField(
-        label="Order of this coverage", choices=[("1", "Primary"), ("2", "Secondary")], widget=forms.RadioSelect
+        label="Order of this coverage",
+        choices=[("1", "Primary"), ("2", "Secondary")],
+        widget=forms.RadioSelect,
     )
     consent = forms.BooleanField(label="The patient agreed to pay the estimate", required=False)
 
 
 def _rows(request: HttpRequest, today: dt.date) -> list[Any]:
     found = [
-        Example(1, "C204118", today - 62 * DAY, "Marisol Ibarra", dt.date(1958, 3, 27), "M880412", "Aetna", "CT 74178", "Global",
-                "CO-197", "Authorization differs from exam", Decimal("1284.00"), today + 2 * DAY),
-        Example(2, "C204229", today - 94 * DAY, "Tomasz Wieczorek", dt.date(1969, 1, 30), "M883151", "Medicare Part B", "CT 71260", "26",
-                "OA-18", "Duplicate, component billed by another", Decimal("2310.00"), today + 9 * DAY),
-        Example(3, "C204340", today - 37 * DAY, "Priya Venkatesan", dt.date(1988, 12, 12), "M885890", "Blue Shield PPO", "MG 77067", "Global",
-                "CO-11", "Diagnosis not covered for exam", Decimal("-18.40"), today + 44 * DAY),
-    ]  # fmt: skip
+        Example(
+            1,
+            "C204118",
+            today - 62 * DAY,
+            "Marisol Ibarra",
+            dt.date(1958, 3, 27),
+            "M880412",
+            "Aetna",
+            "CT 74178",
+            "Global",
+            "CO-197",
+            "Authorization differs from exam",
+            Decimal("1284.00"),
+            today + 2 * DAY,
+        ),
+        Example(
+            2,
+            "C204229",
+            today - 94 * DAY,
+            "Tomasz Wieczorek",
+            dt.date(1969, 1, 30),
+            "M883151",
+            "Medicare Part B",
+            "CT 71260",
+            "26",
+            "OA-18",
+            "Duplicate, component billed by another",
+            Decimal("2310.00"),
+            today + 9 * DAY,
+        ),
+        Example(
+            3,
+            "C204340",
+            today - 37 * DAY,
+            "Priya Venkatesan",
+            dt.date(1988, 12, 12),
+            "M885890",
+            "Blue Shield PPO",
+            "MG 77067",
+            "Global",
+            "CO-11",
+            "Diagnosis not covered for exam",
+            Decimal("-18.40"),
+            today + 44 * DAY,
+        ),
+    ]
     return [TABLE._row(request, row, "1") for row in found]
 
 
 def _charts() -> list[charts.Chart]:
     weeks = [f"W{n}" for n in range(1, 14)]
-    rate = [Decimal(n) / 1000 for n in (938, 941, 935, 944, 951, 949, 955, 958, 953, 961, 966, 964, 971)]
+    rate = [
+        Decimal(n) / 1000 for n in (938, 941, 935, 944, 951, 949, 955, 958, 953, 961, 966, 964, 971)
+    ]
     payers = ["Aetna", "Blue Shield", "Medicare", "UHC"]
     aging = [
-        ("0-30", [52100, 61800, 74200, 48300]), ("31-60", [18400, 22600, 21900, 19800]), ("61-90", [9100, 12700, 6400, 11200]),
-        ("91-120", [4300, 6900, 2100, 7400]), ("Over 120", [2200, 5100, 900, 8600]),
-    ]  # fmt: skip
+        ("0-30", [52100, 61800, 74200, 48300]),
+        ("31-60", [18400, 22600, 21900, 19800]),
+        ("61-90", [9100, 12700, 6400, 11200]),
+        ("91-120", [4300, 6900, 2100, 7400]),
+        ("Over 120", [2200, 5100, 900, 8600]),
+    ]
     lag = [
         ("Order to authorization", 26),
         ("Exam", 61),
@@ -120,7 +178,11 @@ def _charts() -> list[charts.Chart]:
             note="13 weeks, target 98%",
         ),
         charts.stacked(
-            "Aging by payer", payers, aging, words=lambda v: fmt.money(v, cents=False), urls=[f"#{p}" for p in payers]
+            "Aging by payer",
+            payers,
+            aging,
+            words=lambda v: fmt.money(v, cents=False),
+            urls=[f"#{p}" for p in payers],
         ),
         charts.waterfall("Hours from order to zero balance", lag, words=fmt.number, of="Step"),
         charts.bars(
@@ -139,12 +201,28 @@ def examples(request: HttpRequest) -> dict[str, Any]:
     today = timezone.localdate()
     now = dt.datetime.combine(today, dt.time(14, 22))
     wrong = ExampleForm(
-        {"family": "", "born": "13/40/1958", "member_id": "W22/39", "copay": "1E5", "order": "1"}, auto_id="wrong_%s"
+        {"family": "", "born": "13/40/1958", "member_id": "W22/39", "copay": "1E5", "order": "1"},
+        auto_id="wrong_%s",
     )
     raw = "ISA*00*~GS*HP*~ST*835*0001~BPR*I*1284*C*ACH~TRN*1*4471092~CLP*C204118*4*1284*0**12*7781~CAS*CO*197*1284~SE*8*0001~"
     return {
-        "swatches": ("ink", "ink-2", "paper", "raised", "sunk", "line", "line-strong", "accent", "accent-wash", "bad", "bad-wash", "warn",
-                     "warn-wash", "good", "good-wash"),
+        "swatches": (
+            "ink",
+            "ink-2",
+            "paper",
+            "raised",
+            "sunk",
+            "line",
+            "line-strong",
+            "accent",
+            "accent-wash",
+            "bad",
+            "bad-wash",
+            "warn",
+            "warn-wash",
+            "good",
+            "good-wash",
+        ),
         "today": today,
         "soon": today + 2 * DAY,
         "later": today + 11 * DAY,
@@ -155,18 +233,53 @@ def examples(request: HttpRequest) -> dict[str, Any]:
         "order": TABLE.orders[0],
         "total_words": "3 denials",
         "page_amount": Decimal("3575.60"),
-        "example_form": ExampleForm(initial={"born": dt.date(1958, 3, 27), "copay": Decimal("45")}, auto_id="right_%s"),
+        "example_form": ExampleForm(
+            initial={"born": dt.date(1958, 3, 27), "copay": Decimal("45")}, auto_id="right_%s"
+        ),
         "wrong_form": wrong,
         "evidence": (
-            parts.Evidence("Order", "74178", "CT abdomen and pelvis without and with", "Signed 11 Sep, right side"),
-            parts.Evidence("Authorization", "74177", "CT abdomen and pelvis with", "A-4471092 until 30 Nov", differs=True),
+            parts.Evidence(
+                "Order",
+                "74178",
+                "CT abdomen and pelvis without and with",
+                "Signed 11 Sep, right side",
+            ),
+            parts.Evidence(
+                "Authorization",
+                "74177",
+                "CT abdomen and pelvis with",
+                "A-4471092 until 30 Nov",
+                differs=True,
+            ),
             parts.Evidence("Performed", "74178", "MPPS complete 14:22", "CT-2"),
             parts.Evidence("Report", text="no final report received", missing=True),
         ),
         "events": (
-            parts.Event(now, "835 posted: CO-197, $1,284.00 denied", "posting", "remittance", "bad", machine=True, url="#raw"),
-            parts.Event(now - 18 * DAY, "Accepted by the payer (277CA)", "claim status", "claim", "good", machine=True),
-            parts.Event(now - 20 * DAY, "Called, reference 4471", "T. Brandt", "call", "info", detail="Promised an answer by Friday"),
+            parts.Event(
+                now,
+                "835 posted: CO-197, $1,284.00 denied",
+                "posting",
+                "remittance",
+                "bad",
+                machine=True,
+                url="#raw",
+            ),
+            parts.Event(
+                now - 18 * DAY,
+                "Accepted by the payer (277CA)",
+                "claim status",
+                "claim",
+                "good",
+                machine=True,
+            ),
+            parts.Event(
+                now - 20 * DAY,
+                "Called, reference 4471",
+                "T. Brandt",
+                "call",
+                "info",
+                detail="Promised an answer by Friday",
+            ),
         ),
         "gates": (
             parts.Gate("Identity", parts.READY),
@@ -178,16 +291,58 @@ def examples(request: HttpRequest) -> dict[str, Any]:
         "tie": parts.Tie(Decimal("18240.50"), Decimal("18240.50"), Decimal("18240.50")),
         "tie_open": parts.Tie(Decimal("18240.50"), Decimal("18261.00"), Decimal("0")),
         "blockers": (
-            parts.Blocker("The authorization covers 74177; the claim bills 74178.", "Ask for an authorization change", "#fix", "AUTH-MATCH",
-                          "DOMAIN B4: payer crosswalk has no family for this pair"),
-            parts.Blocker("The referring NPI is not in the registry copy.", "Check it against the order", "", "REF-NPI", "", "warn"),
+            parts.Blocker(
+                "The authorization covers 74177; the claim bills 74178.",
+                "Ask for an authorization change",
+                "#fix",
+                "AUTH-MATCH",
+                "DOMAIN B4: payer crosswalk has no family for this pair",
+            ),
+            parts.Blocker(
+                "The referring NPI is not in the registry copy.",
+                "Check it against the order",
+                "",
+                "REF-NPI",
+                "",
+                "warn",
+            ),
         ),
         "stats": (
-            parts.Stat("Clean claim rate", "97.1%", "98%", "good", "+0.7 pt", "Claims accepted by the payer without a person's change, over claims sent. CL-1.",
-                       "#clean", charts.sparkline([938, 941, 935, 944, 951, 949, 955, 958, 953, 961, 966, 964, 971], target=980), fmt.mdy(today)),
-            parts.Stat("Days in A/R", "38.2", "35", "warn", "+1.1 d", "Open balance over average daily charges of 90 days.", "#dar",
-                       charts.sparkline([36, 36.4, 36.1, 36.9, 37.2, 37, 37.6, 37.4, 37.9, 38.1, 37.8, 38, 38.2], target=35)),
-            parts.Stat("Filing limit at risk", "$14,702", "$0", "bad", "6 claims", "Open claims with fewer than 10 days to the payer's limit.", "#limit"),
+            parts.Stat(
+                "Clean claim rate",
+                "97.1%",
+                "98%",
+                "good",
+                "+0.7 pt",
+                "Claims accepted by the payer without a person's change, over claims sent. CL-1.",
+                "#clean",
+                charts.sparkline(
+                    [938, 941, 935, 944, 951, 949, 955, 958, 953, 961, 966, 964, 971], target=980
+                ),
+                fmt.mdy(today),
+            ),
+            parts.Stat(
+                "Days in A/R",
+                "38.2",
+                "35",
+                "warn",
+                "+1.1 d",
+                "Open balance over average daily charges of 90 days.",
+                "#dar",
+                charts.sparkline(
+                    [36, 36.4, 36.1, 36.9, 37.2, 37, 37.6, 37.4, 37.9, 38.1, 37.8, 38, 38.2],
+                    target=35,
+                ),
+            ),
+            parts.Stat(
+                "Filing limit at risk",
+                "$14,702",
+                "$0",
+                "bad",
+                "6 claims",
+                "Open claims with fewer than 10 days to the payer's limit.",
+                "#limit",
+            ),
         ),
         "job": parts.Progress("Re-verify the next 14 days", 214, 611, failed=3),
         "job_done": parts.Progress("Post 835 4471092", 118, 118, finished=True),
@@ -195,9 +350,20 @@ def examples(request: HttpRequest) -> dict[str, Any]:
             parts.Conflict("Member ID", "W2239 88120", "W223988102"),
             parts.Conflict("Plan", "Aetna Choice POS", "Aetna Choice POS"),
         ),
-        "changes": (parts.Change("Frequency", "1 original", "7 replacement"), parts.Change("Payer control number", "", "7781"), parts.Change("Charge", "$1,284.00", "$1,284.00")),
+        "changes": (
+            parts.Change("Frequency", "1 original", "7 replacement"),
+            parts.Change("Payer control number", "", "7781"),
+            parts.Change("Charge", "$1,284.00", "$1,284.00"),
+        ),
         "lines": parts.raw_lines(raw, marked=(7,), separator="~"),
-        "patient": parts.PatientBanner("Ibarra", "Marisol", dt.date(1958, 3, 27), "M880412", "F", alerts=("Similar name: Ibarra, Marisela",)),
+        "patient": parts.PatientBanner(
+            "Ibarra",
+            "Marisol",
+            dt.date(1958, 3, 27),
+            "M880412",
+            "F",
+            alerts=("Similar name: Ibarra, Marisela",),
+        ),
         "charts": _charts(),
         "no_saved": None,
-    }  # fmt: skip
+    }

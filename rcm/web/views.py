@@ -1,4 +1,6 @@
-"""Pages of the shell itself: palette, figures of the rail, preferences, chosen place, saved views, health, errors, style."""
+"""Pages of the shell itself: palette, figures of the rail, preferences, chosen place, saved views,
+health, errors, style.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ log = logging.getLogger(__name__)
 YEAR = 365 * 24 * 3600
 ERRORS: dict[int, tuple[str, str]] = {
     400: ("This request could not be read", "Go back, check what you entered and try again."),
-    403: ("You cannot open this", "Your role does not include it. Ask a manager if you need it for your work."),
+    403: (
+        "You cannot open this",
+        "Your role does not include it. Ask a manager if you need it for your work.",
+    ),
     404: (
         "This page is not here",
         "It may have been closed, or it belongs to another organization. Search with Ctrl K.",
@@ -47,7 +52,9 @@ ERRORS: dict[int, tuple[str, str]] = {
 def safe_next(request: HttpRequest, fallback: str = "/") -> str:
     """Where to go after a form: the page it came from, only ever on this host."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
-    ours = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
+    ours = url_has_allowed_host_and_scheme(
+        wanted, {request.get_host()}, require_https=request.is_secure()
+    )
     return wanted if ours and wanted.startswith("/") else fallback
 
 
@@ -66,7 +73,9 @@ def palette(request: HttpRequest) -> HttpResponseBase:
     text = request.GET.get("q", "")[:100]
     fragment = request.headers.get("HX-Request")
     context = {"q": text, "hits": nav.search(request, text)}
-    return render(request, "components/palette_results.html" if fragment else "web/palette.html", context)
+    return render(
+        request, "components/palette_results.html" if fragment else "web/palette.html", context
+    )
 
 
 @require_safe
@@ -88,12 +97,19 @@ def preferences(request: HttpRequest) -> HttpResponseBase:
     if request.user.is_authenticated:
         services.preferences_save(user=request.user, **chosen)
     response: HttpResponse = (
-        HttpResponse(status=204) if request.headers.get("HX-Request") else redirect(safe_next(request))
+        HttpResponse(status=204)
+        if request.headers.get("HX-Request")
+        else redirect(safe_next(request))
     )
     for name in ("theme", "density"):
         if chosen[name].isalpha():
             response.set_cookie(
-                name, chosen[name][:10], max_age=YEAR, samesite="Lax", secure=request.is_secure(), httponly=True
+                name,
+                chosen[name][:10],
+                max_age=YEAR,
+                samesite="Lax",
+                secure=request.is_secure(),
+                httponly=True,
             )
     return response
 
@@ -143,7 +159,9 @@ def safe_path(path: str, fallback: str = "/") -> str:
     """A path on this host, without a second slash or backslash at its start."""
     return (
         path
-        if path.startswith("/") and not path.startswith(("//", "/\\")) and url_has_allowed_host_and_scheme(path, None)
+        if path.startswith("/")
+        and not path.startswith(("//", "/\\"))
+        and url_has_allowed_host_and_scheme(path, None)
         else fallback
     )
 
@@ -179,16 +197,27 @@ def style(request: HttpRequest) -> HttpResponseBase:
     return render(request, "web/style.html", examples(request))
 
 
-def error_page(request: HttpRequest, status: int, *, sentence: str = "", fix: str = "") -> HttpResponse:
-    """A page for a failure: what happened, what to do, a reference for support; never a detail of the failure."""
+def error_page(
+    request: HttpRequest, status: int, *, sentence: str = "", fix: str = ""
+) -> HttpResponse:
+    """A page for a failure: what happened, what to do, a reference for support; never a detail of
+    the failure.
+    """
     title, what_to_do = ERRORS.get(status, ERRORS[500])
     if sentence:
         title, what_to_do = sentence, fix or "Go back, correct it and try again."
-    reference = str(getattr(request, "request_id", "") or request.META.get("HTTP_X_REQUEST_ID", "") or uuid.uuid4())[
-        :36
-    ]
+    reference = str(
+        getattr(request, "request_id", "")
+        or request.META.get("HTTP_X_REQUEST_ID", "")
+        or uuid.uuid4()
+    )[:36]
     log.warning("page %s reference %s", status, reference)
-    context: dict[str, Any] = {"status": status, "title": title, "what_to_do": what_to_do, "reference": reference}
+    context: dict[str, Any] = {
+        "status": status,
+        "title": title,
+        "what_to_do": what_to_do,
+        "reference": reference,
+    }
     template = "web/error_fragment.html" if request.headers.get("HX-Request") else "web/error.html"
     try:
         # who is signed in, and in which theme, is in the database: without it the page stands alone
@@ -196,14 +225,20 @@ def error_page(request: HttpRequest, status: int, *, sentence: str = "", fix: st
         return HttpResponse(page, status=status)
     except Exception:
         log.exception("the error page itself failed")
-        return HttpResponse(f"{title}. {what_to_do} Reference {reference}.", status=status, content_type="text/plain")
+        return HttpResponse(
+            f"{title}. {what_to_do} Reference {reference}.",
+            status=status,
+            content_type="text/plain",
+        )
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return error_page(request, 400)
 
 
-def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponse:
+def forbidden(
+    request: HttpRequest, exception: Exception | None = None, reason: str = ""
+) -> HttpResponse:
     return error_page(request, 403)
 
 

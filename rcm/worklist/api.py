@@ -1,4 +1,6 @@
-"""REST of work items: what waits, in the queues a client may read; note, next action, finish. Writes need If-Match with the ETag read."""
+"""REST of work items: what waits, in the queues a client may read; note, next action, finish.
+Writes need If-Match with the ETag read.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,30 @@ class WorkItemOut(serializers.ModelSerializer):
     class Meta:
         model = WorkItem
         fields: ClassVar[list[str]] = [
-            "id", "queue", "cause", "tags", "title", "fix", "status", "site", "payer", "dollars", "due_at", "deadline_on", "score", "owner",
-            "next_action", "next_action_on", "pend_until", "escalated_at", "touches", "opened_at", "closed_at", "outcome", "version",
-        ]  # fmt: skip
+            "id",
+            "queue",
+            "cause",
+            "tags",
+            "title",
+            "fix",
+            "status",
+            "site",
+            "payer",
+            "dollars",
+            "due_at",
+            "deadline_on",
+            "score",
+            "owner",
+            "next_action",
+            "next_action_on",
+            "pend_until",
+            "escalated_at",
+            "touches",
+            "opened_at",
+            "closed_at",
+            "outcome",
+            "version",
+        ]
         read_only_fields = fields
 
 
@@ -67,7 +90,9 @@ class FinishIn(serializers.Serializer):
     note = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
 
 
-class WorkItemView(ByPublicId, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class WorkItemView(
+    ByPublicId, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
     """Work items of the queues that the client's scopes open."""
 
     scopes: ClassVar[dict[str, str]] = {"GET": "work:read", "POST": "work:write"}
@@ -79,7 +104,9 @@ class WorkItemView(ByPublicId, mixins.ListModelMixin, mixins.RetrieveModelMixin,
         return (
             super()
             .get_queryset()
-            .filter(queue__in=[q.code for q in registry.all_queues() if self.actor.can(q.permission)])
+            .filter(
+                queue__in=[q.code for q in registry.all_queues() if self.actor.can(q.permission)]
+            )
         )
 
     def _read(self, rows: list[WorkItem]) -> None:
@@ -136,7 +163,9 @@ class WorkItemView(ByPublicId, mixins.ListModelMixin, mixins.RetrieveModelMixin,
         given = self._given(FinishIn, request)
         row = self.get_object()
         version = require_match(request, row)
-        return self._answer(services.item_finish(item=row, actor=self.actor, version=version, **given))
+        return self._answer(
+            services.item_finish(item=row, actor=self.actor, version=version, **given)
+        )
 
 
 router = SimpleRouter(trailing_slash=False)

@@ -16,7 +16,9 @@ class WorklistConfig(AppConfig):
 
         registry.register(messages.MESSAGES)
         subscribe("interchange.failed", messages.open_failed, name="worklist.interchange_failed")
-        subscribe("interchange.recovered", messages.close_recovered, name="worklist.interchange_recovered")
+        subscribe(
+            "interchange.recovered", messages.close_recovered, name="worklist.interchange_recovered"
+        )
         subscribe("delivery.parked", messages.open_parked, name="worklist.delivery_parked")
         subscribe("delivery.retried", messages.close_retried, name="worklist.delivery_retried")
         nav.register(

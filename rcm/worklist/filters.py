@@ -1,7 +1,9 @@
-"""What a queue's query string means: one reading for the filter bar, the declared tabs and everybody's saved views.
+"""What a queue's query string means: one reading for the filter bar, the declared tabs and
+everybody's saved views.
 
-Keys: `due=today` · `days=10` (deadline within ten days) · `owner=me|none|<user id>` · `payer`, `site`, `modality` · `cause` and `tag` (comma
-lists; either is a reason) · `min=500` (dollars) · `state=waiting` · `escalated=1` · any other key is compared with the item's facts.
+Keys: `due=today` · `days=10` (deadline within ten days) · `owner=me|none|<user id>` · `payer`,
+`site`, `modality` · `cause` and `tag` (comma lists; either is a reason) · `min=500` (dollars) ·
+`state=waiting` · `escalated=1` · any other key is compared with the item's facts.
 """
 
 from __future__ import annotations
@@ -32,10 +34,14 @@ def ready_q() -> Q:
 
 
 def due_q() -> Q:
-    """Somebody must act today: the clock has run out, the promised day has come, or the outer limit is here."""
+    """Somebody must act today: the clock has run out, the promised day has come, or the outer limit
+    is here.
+    """
     today = timezone.localdate()
     end = timezone.localtime().replace(hour=23, minute=59, second=59, microsecond=999999)
-    return ready_q() & (Q(due_at__lte=end) | Q(next_action_on__lte=today) | Q(deadline_on__lte=today))
+    return ready_q() & (
+        Q(due_at__lte=end) | Q(next_action_on__lte=today) | Q(deadline_on__lte=today)
+    )
 
 
 def _within(days: str) -> Q:
@@ -53,11 +59,17 @@ def _owner(value: str, actor: Actor) -> Q:
 
 
 def condition(query: str | Mapping[str, Any] | QueryDict, actor: Actor) -> Q:
-    """The rows a query string names. Unknown values name none; nothing in it is ever taken as SQL."""
+    """The rows a query string names. Unknown values name none; nothing in it is ever taken as
+    SQL.
+    """
     params = QueryDict(query.lstrip("?")) if isinstance(query, str) else query
     found = Q()
     for key in params:
-        values = [v for v in (params.getlist(key) if isinstance(params, QueryDict) else [str(params[key])]) if v]
+        values = [
+            v
+            for v in (params.getlist(key) if isinstance(params, QueryDict) else [str(params[key])])
+            if v
+        ]
         if key in NOT_FACTS or not values:
             continue
         parts = [part for value in values for part in value.split(",") if part]
@@ -68,11 +80,17 @@ def condition(query: str | Mapping[str, Any] | QueryDict, actor: Actor) -> Q:
         elif key == "owner":
             found &= _owner(values[-1], actor)
         elif key in ("payer", "site"):
-            found &= Q(**{f"{key}_id__in": [int(p) for p in parts if p.isdecimal() and len(p) < 19]})
+            found &= Q(
+                **{f"{key}_id__in": [int(p) for p in parts if p.isdecimal() and len(p) < 19]}
+            )
         elif key in ("cause", "tag", "tags"):
             found &= Q(cause__in=parts) | Q(tags__overlap=parts)
         elif key == "min":
-            found &= Q(dollars__gte=Decimal(values[-1])) if values[-1].isdecimal() and len(values[-1]) < 10 else Q()
+            found &= (
+                Q(dollars__gte=Decimal(values[-1]))
+                if values[-1].isdecimal() and len(values[-1]) < 10
+                else Q()
+            )
         elif key == "escalated":
             found &= Q(escalated_at__isnull=False)
         elif key == "state":
@@ -95,7 +113,9 @@ def _sites(request: HttpRequest | None) -> QuerySet[Site]:
 def colleagues(actor: Actor) -> QuerySet[User]:
     """Active people of the actor's organizations."""
     members = Membership.objects.filter(organization_id__in=actor.organizations).values("user_id")
-    return User.objects.filter(pk__in=members, is_active=True).order_by("last_name", "first_name", "pk")
+    return User.objects.filter(pk__in=members, is_active=True).order_by(
+        "last_name", "first_name", "pk"
+    )
 
 
 MODALITIES = [(m, m) for m in ("CT", "MR", "PET", "US", "XR", "MG", "NM", "DXA", "FL")]
@@ -110,10 +130,18 @@ class ItemFilter(django_filters.FilterSet):
         widget=forms.TextInput(attrs={"placeholder": "Patient, claim or MRN"}),
     )
     payer = django_filters.ModelMultipleChoiceFilter(
-        label="Payer", queryset=_payers, field_name="payer_id", method="by_ids", widget=MenuMultiple("Payer")
+        label="Payer",
+        queryset=_payers,
+        field_name="payer_id",
+        method="by_ids",
+        widget=MenuMultiple("Payer"),
     )
     site = django_filters.ModelMultipleChoiceFilter(
-        label="Site", queryset=_sites, field_name="site_id", method="by_ids", widget=MenuMultiple("Site")
+        label="Site",
+        queryset=_sites,
+        field_name="site_id",
+        method="by_ids",
+        widget=MenuMultiple("Site"),
     )
     modality = django_filters.ChoiceFilter(
         label="Modality", choices=MODALITIES, empty_label="Any modality", method="by_modality"

@@ -1,4 +1,6 @@
-"""The forms of the evidence panel and of the bulk bar. The services check again; these only read what was typed."""
+"""The forms of the evidence panel and of the bulk bar. The services check again; these only read
+what was typed.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,15 @@ ACTIONS = (
     "Called practice",
     "Called patient",
 )
-OUTCOMES = ("In process", "Promised payment", "Needs records", "Not on file", "Denied", "Paid already", "No answer")
+OUTCOMES = (
+    "In process",
+    "Promised payment",
+    "Needs records",
+    "Not on file",
+    "Denied",
+    "Paid already",
+    "No answer",
+)
 
 
 class PersonField(forms.ModelChoiceField):
@@ -43,9 +53,13 @@ class ActForm(TouchForm):
     action = forms.CharField(
         label="Next action",
         max_length=120,
-        widget=forms.TextInput(attrs={"list": "work-actions", "data-key": "d", "data-key-label": "Set next action"}),
+        widget=forms.TextInput(
+            attrs={"list": "work-actions", "data-key": "d", "data-key-label": "Set next action"}
+        ),
     )
-    note = forms.CharField(label="Note", max_length=400, required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    note = forms.CharField(
+        label="Note", max_length=400, required=False, widget=forms.Textarea(attrs={"rows": 2})
+    )
     next_action_on = house.DateField(label="Come back on", help_text="")
 
 
@@ -61,8 +75,12 @@ class ContactForm(TouchForm):
     channel = forms.ChoiceField(label="How", choices=Channel.choices)
     contact = forms.CharField(label="Who answered", max_length=80, required=False)
     reference = forms.CharField(label="Reference number", max_length=60, required=False)
-    outcome = forms.CharField(label="Outcome", max_length=60, widget=forms.TextInput(attrs={"list": "work-outcomes"}))
-    note = forms.CharField(label="What was said", max_length=500, widget=forms.Textarea(attrs={"rows": 2}))
+    outcome = forms.CharField(
+        label="Outcome", max_length=60, widget=forms.TextInput(attrs={"list": "work-outcomes"})
+    )
+    note = forms.CharField(
+        label="What was said", max_length=500, widget=forms.Textarea(attrs={"rows": 2})
+    )
     promised_on = house.DateField(label="Promised for", required=False, help_text="")
 
 

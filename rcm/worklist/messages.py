@@ -1,4 +1,6 @@
-"""The queue of what partners sent or were sent and what did not go through, and of events that no part of the product could handle."""
+"""The queue of what partners sent or were sent and what did not go through, and of events that no
+part of the product could handle.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ STOPPED = {InterchangeStatus.FAILED, InterchangeStatus.QUARANTINED}
 
 def open_failed(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     """An item for each interchange that failed or was quarantined and still is."""
-    rows = Interchange.objects.filter(pk__in=[e.payload["interchange_id"] for e in events], status__in=STOPPED)
+    rows = Interchange.objects.filter(
+        pk__in=[e.payload["interchange_id"] for e in events], status__in=STOPPED
+    )
     open_items(
         [
             ItemSpec(
@@ -44,13 +48,19 @@ def open_failed(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
 
 def close_recovered(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     close_items(
-        "interchange", [e.payload["interchange_id"] for e in events], actor=actor, at=at, outcome="Went through"
+        "interchange",
+        [e.payload["interchange_id"] for e in events],
+        actor=actor,
+        at=at,
+        outcome="Went through",
     )
 
 
 def open_parked(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     """An item for each event that was given up after its tries."""
-    rows = Outbox.objects.filter(pk__in=[e.payload["outbox_id"] for e in events], parked_at__isnull=False)
+    rows = Outbox.objects.filter(
+        pk__in=[e.payload["outbox_id"] for e in events], parked_at__isnull=False
+    )
     open_items(
         [
             ItemSpec(
@@ -72,20 +82,33 @@ def open_parked(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
 
 
 def close_retried(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    close_items("outbox", [e.payload["outbox_id"] for e in events], actor=actor, at=at, outcome="Tried again")
+    close_items(
+        "outbox",
+        [e.payload["outbox_id"] for e in events],
+        actor=actor,
+        at=at,
+        outcome="Tried again",
+    )
 
 
 def panel(item: WorkItem, actor: Actor) -> Panel:
     """Why it stopped, and the page where it stands as received."""
     if item.subject_type == "outbox":
-        return Panel(why=item.title, fixes=[Fix("Open the backlog", reverse("exchange:backlog"), primary=True)])
+        return Panel(
+            why=item.title,
+            fixes=[Fix("Open the backlog", reverse("exchange:backlog"), primary=True)],
+        )
     row = Interchange.objects.visible_to(actor).filter(pk=item.subject_id).defer("content").first()
     if row is None:
         return Panel(why=item.title)
     return Panel(
         why=row.error or item.title,
         fixes=[
-            Fix("Show as received", reverse("exchange:interchange", args=[row.public_id]), primary=True),
+            Fix(
+                "Show as received",
+                reverse("exchange:interchange", args=[row.public_id]),
+                primary=True,
+            ),
             Fix(
                 "Process again",
                 reverse("exchange:replay", args=[row.public_id]),

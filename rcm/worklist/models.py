@@ -1,8 +1,9 @@
 """Queues, work items, interactions.
 
-A queue is declared in code by the phase that owns it (`queues.py`, rcm.worklist.registry). An item has one home: one open row per
-subject, placed by the first queue of the waterfall that claims it; further reasons are tags. Items are leased ("work next",
-SKIP LOCKED) with a fencing token, pended with a return date, and closed automatically when their cause is gone.
+A queue is declared in code by the phase that owns it (`queues.py`, rcm.worklist.registry). An item
+has one home: one open row per subject, placed by the first queue of the waterfall that claims it;
+further reasons are tags. Items are leased ("work next", SKIP LOCKED) with a fencing token, pended
+with a return date, and closed automatically when their cause is gone.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ ALLOWED: dict[str, set[str]] = {
 class WorkItem(TenantModel):
     """One thing that stopped at a gate: why, whose, by when, for how many dollars.
 
-    `subject_type` + `subject_id` name the row it is about (e.g. "denial", 42). `cause` is the code of the finding.
-    `dollars` is the amount at risk; `score` orders the queue after deadline (DOMAIN G2), its parts in `facts["score"]`.
+    `subject_type` + `subject_id` name the row it is about (e.g. "denial", 42). `cause` is the code
+    of the finding. `dollars` is the amount at risk; `score` orders the queue after deadline (DOMAIN
+    G2), its parts in `facts["score"]`.
     """
 
     site_path = "site_id"
@@ -58,9 +60,13 @@ class WorkItem(TenantModel):
     payer_name = models.CharField(max_length=80, blank=True)
     dollars = models.DecimalField(max_digits=12, decimal_places=2, default=0)
     due_at = models.DateTimeField(help_text="When somebody must have acted")
-    deadline_on = models.DateField(null=True, help_text="The outer limit: filing, appeal, retro-authorization")
+    deadline_on = models.DateField(
+        null=True, help_text="The outer limit: filing, appeal, retro-authorization"
+    )
     score = models.DecimalField(max_digits=12, decimal_places=2, default=0)
-    owner = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, related_name="work_items")
+    owner = models.ForeignKey(
+        "accounts.User", on_delete=models.SET_NULL, null=True, related_name="work_items"
+    )
     lease_until = models.DateTimeField(null=True)
     lease_token = models.IntegerField(default=0)
     pend_until = models.DateField(null=True)
@@ -72,9 +78,12 @@ class WorkItem(TenantModel):
     closed_at = models.DateTimeField(null=True)
     outcome = models.CharField(max_length=60, blank=True)
     version = models.IntegerField(default=0)
-    facts = models.JSONField(default=dict, help_text="Columns the queue shows: exam, component, CARC, dates")
-    # the order of every queue as two columns that rise and are never null: one index answers any page as one row comparison.
-    # Cents are whole numbers because row-level security lets only leakproof comparisons use an index, and numeric's is none.
+    facts = models.JSONField(
+        default=dict, help_text="Columns the queue shows: exam, component, CARC, dates"
+    )
+    # the order of every queue as two columns that rise and are never null: one index answers any
+    # page as one row comparison. Cents are whole numbers because row-level security lets only
+    # leakproof comparisons use an index, and numeric's is none.
     sort_day = models.GeneratedField(
         expression=Coalesce(F("deadline_on"), Value(date(9999, 12, 31))),
         output_field=models.DateField(),
@@ -96,12 +105,24 @@ class WorkItem(TenantModel):
         ]
         indexes = [
             models.Index(
-                fields=["queue", "sort_day", "sort_cents", "id"], name="item_order", condition=Q(status="open")
+                fields=["queue", "sort_day", "sort_cents", "id"],
+                name="item_order",
+                condition=Q(status="open"),
             ),
-            models.Index(fields=["owner", "queue"], name="item_owner", condition=Q(status__in=["open", "pended"])),
+            models.Index(
+                fields=["owner", "queue"],
+                name="item_owner",
+                condition=Q(status__in=["open", "pended"]),
+            ),
             models.Index(fields=["pend_until"], name="item_pended", condition=Q(status="pended")),
-            models.Index(fields=["organization", "subject_type", "subject_id"], name="item_subject"),
-            models.Index(fields=["organization", "claim_id"], name="item_claim", condition=Q(claim_id__isnull=False)),
+            models.Index(
+                fields=["organization", "subject_type", "subject_id"], name="item_subject"
+            ),
+            models.Index(
+                fields=["organization", "claim_id"],
+                name="item_claim",
+                condition=Q(claim_id__isnull=False),
+            ),
         ]
 
 
@@ -115,11 +136,15 @@ class Channel(models.TextChoices):
 
 
 class Interaction(TenantModel):
-    """One contact with a payer, practice or patient (DOMAIN G3): who, channel, reference, promise, outcome."""
+    """One contact with a payer, practice or patient (DOMAIN G3): who, channel, reference, promise,
+    outcome.
+    """
 
     append_only = True
 
-    item = models.ForeignKey(WorkItem, on_delete=models.PROTECT, null=True, related_name="interactions")
+    item = models.ForeignKey(
+        WorkItem, on_delete=models.PROTECT, null=True, related_name="interactions"
+    )
     claim_id = models.BigIntegerField(null=True)
     patient_id = models.BigIntegerField(null=True)
     channel = models.CharField(max_length=8, choices=Channel.choices)

@@ -1,4 +1,6 @@
-"""The queue page, made from a queue's declaration: columns, views with counts, filters, order, panel, bulk bar."""
+"""The queue page, made from a queue's declaration: columns, views with counts, filters, order,
+panel, bulk bar.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from rcm.worklist.filters import ItemFilter, condition, due_q
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.panels import NAMES, panel_html
 
-# beyond this many open items the tabs other than "All" carry no figure: counting them would read the whole queue
+# beyond this many open items the tabs other than "All" carry no figure: counting them would read
+# the whole queue
 COUNTED = 20_000
 ORDERS = (
     Order("deadline", "deadline, then dollars", ("sort_day", "sort_cents", "pk")),
@@ -35,7 +38,9 @@ ORDERS = (
 def items(actor: Actor, code: str) -> QuerySet[WorkItem]:
     """What the actor may see of one queue, finished items left out."""
     live = Q(status=ItemStatus.OPEN) | Q(status=ItemStatus.PENDED)
-    return WorkItem.objects.visible_to(actor).filter(live, queue=code).select_related("owner", "site")
+    return (
+        WorkItem.objects.visible_to(actor).filter(live, queue=code).select_related("owner", "site")
+    )
 
 
 def _slug(label: str) -> str:
@@ -54,7 +59,10 @@ def tabs_of(queue: registry.Queue, request: HttpRequest) -> list[Tab]:
     """Due today, mine, the queue's own views, everybody's saved views, nobody's, waiting, all."""
     declared = [_tab(label, query) for label, query in queue.views]
     names = {t.name for t in declared}
-    front = [Tab("due-today", "Due today", lambda r: due_q() & Q(status=ItemStatus.OPEN)), _tab("Mine", "owner=me")]
+    front = [
+        Tab("due-today", "Due today", lambda r: due_q() & Q(status=ItemStatus.OPEN)),
+        _tab("Mine", "owner=me"),
+    ]
     back = [
         _tab("Nobody's", "owner=none"),
         Tab("waiting", "Waiting", Q(status=ItemStatus.PENDED)),
@@ -64,7 +72,12 @@ def tabs_of(queue: registry.Queue, request: HttpRequest) -> list[Tab]:
         Tab(f"saved-{v.pk}", v.name, _tab(v.name, v.query).where)
         for v in SavedView.objects.visible_to(request.actor).filter(path=request.path)  # type: ignore[attr-defined]
     ][:6]
-    found = [t for t in front if t.name not in names] + declared + own + [t for t in back if t.name not in names]
+    found = (
+        [t for t in front if t.name not in names]
+        + declared
+        + own
+        + [t for t in back if t.name not in names]
+    )
     # "All open" closes the row, wherever it was declared
     return sorted(found, key=lambda t: t.name in ("all", "all-open"))
 
@@ -89,12 +102,16 @@ def _summary(queue: registry.Queue) -> Any:
 
     def words(request: HttpRequest, rows: QuerySet[WorkItem]) -> str:
         actor: Actor = request.actor  # type: ignore[attr-defined]
-        mine = items(actor, queue.code).filter(status=ItemStatus.OPEN).order_by().select_related(None)
+        mine = (
+            items(actor, queue.code).filter(status=ItemStatus.OPEN).order_by().select_related(None)
+        )
         total, more = keyset.capped_count(mine, COUNTED)
         if more:
             return f"{total:,}+ open items."
         found = mine.aggregate(due=Count("pk", filter=due_q()), dollars=Sum("dollars"))
-        return f"{found['due']:,} due today, {fmt.money(found['dollars'] or 0, cents=False)} at risk."
+        return (
+            f"{found['due']:,} due today, {fmt.money(found['dollars'] or 0, cents=False)} at risk."
+        )
 
     return words
 
@@ -119,7 +136,9 @@ def _day(text: Any) -> Any:
 
 
 def _patient_line(item: WorkItem) -> str:
-    return " ".join(p for p in (fmt.mdy(_day(item.facts.get("born"))), str(item.facts.get("mrn") or "")) if p)
+    return " ".join(
+        p for p in (fmt.mdy(_day(item.facts.get("born"))), str(item.facts.get("mrn") or "")) if p
+    )
 
 
 # facts drawn in fixed columns, so they are not repeated as columns of their own
@@ -146,10 +165,16 @@ FIXED = frozenset(
 
 
 def columns_of(queue: registry.Queue) -> tuple[Column, ...]:
-    """At most eight columns beside the panel: claim, patient, payer, exam, reason, dollars, deadline, next action."""
+    """At most eight columns beside the panel: claim, patient, payer, exam, reason, dollars,
+    deadline, next action.
+    """
     exam_key = next((k for k, _ in queue.facts if k in ("exam", "code", "codes", "exams")), "")
     exam_head = dict(queue.facts).get(exam_key, "Exam")
-    others = [(k, head) for k, head in queue.facts if k not in FIXED and k != exam_key and k not in ("modality",)]
+    others = [
+        (k, head)
+        for k, head in queue.facts
+        if k not in FIXED and k != exam_key and k not in ("modality",)
+    ]
     built: list[Column] = [
         Column("item", "Item", _claim, width="id", link=True, kind="text", second=_dos),
         Column(
@@ -171,7 +196,9 @@ def columns_of(queue: registry.Queue) -> tuple[Column, ...]:
                 lambda i: _words(i.facts.get(exam_key)),
                 kind="code",
                 width="exam",
-                second=lambda i: _words(i.facts.get("component")) or (_words(i.facts.get("modality"))),
+                second=lambda i: (
+                    _words(i.facts.get("component")) or (_words(i.facts.get("modality")))
+                ),
             )
         )
     elif others:
@@ -181,7 +208,10 @@ def columns_of(queue: registry.Queue) -> tuple[Column, ...]:
         Column(
             "why",
             "Why",
-            lambda i: _words(i.facts.get("carc") or i.facts.get("reason")) or i.cause.replace("_", " ").capitalize(),
+            lambda i: (
+                _words(i.facts.get("carc") or i.facts.get("reason"))
+                or i.cause.replace("_", " ").capitalize()
+            ),
             kind="strong",
             second=lambda i: _words(i.facts.get("words")) or i.title,
         ),
@@ -195,7 +225,14 @@ def columns_of(queue: registry.Queue) -> tuple[Column, ...]:
             order="deadline",
             template="worklist/deadline.html",
         ),
-        Column("next", "Next action", "next_action_on", width="next", template="worklist/next.html", export=False),
+        Column(
+            "next",
+            "Next action",
+            "next_action_on",
+            width="next",
+            template="worklist/next.html",
+            export=False,
+        ),
     ]
     return tuple(built)
 
@@ -215,7 +252,12 @@ def _panel(code: str) -> Any:
         if not pk.isdecimal() or len(pk) > 18:
             return None
         actor: Actor = request.actor  # type: ignore[attr-defined]
-        item = WorkItem.objects.visible_to(actor).filter(queue=code, pk=pk).select_related("owner", "site").first()
+        item = (
+            WorkItem.objects.visible_to(actor)
+            .filter(queue=code, pk=pk)
+            .select_related("owner", "site")
+            .first()
+        )
         return panel_html(request, item) if item else None
 
     return panel
@@ -224,7 +266,9 @@ def _panel(code: str) -> Any:
 def log_export(request: HttpRequest, rows: QuerySet[Any]) -> None:
     """A file that leaves is a disclosure: each patient in it is logged (DOMAIN I6)."""
     by_organization: dict[int, set[int]] = {}
-    for organization, patient in rows.order_by().values_list("organization_id", "patient_id").distinct():
+    for organization, patient in (
+        rows.order_by().values_list("organization_id", "patient_id").distinct()
+    ):
         if patient:
             by_organization.setdefault(organization, set()).add(patient)
     for organization, patients in by_organization.items():

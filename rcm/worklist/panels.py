@@ -1,4 +1,6 @@
-"""The evidence panel of one item: why in one sentence, the four-way grid, fixes, the next action, history."""
+"""The evidence panel of one item: why in one sentence, the four-way grid, fixes, the next action,
+history.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,13 @@ def history(item: WorkItem, keys: dict[str, int], *, limit: int = HISTORY) -> li
     for key, value in keys.items():
         if value:
             wanted |= Q(**{key: value})
-    rows = Event.objects.filter(wanted, organization_id=item.organization_id).order_by("-at", "-id")[:limit]
-    return [parts.Event(e.at, e.sentence, e.who, kind=e.verb, machine=e.by_machine, detail=e.reason) for e in rows]
+    rows = Event.objects.filter(wanted, organization_id=item.organization_id).order_by(
+        "-at", "-id"
+    )[:limit]
+    return [
+        parts.Event(e.at, e.sentence, e.who, kind=e.verb, machine=e.by_machine, detail=e.reason)
+        for e in rows
+    ]
 
 
 def evidence(grid: list[dict[str, Any]]) -> list[parts.Evidence]:
@@ -68,7 +75,9 @@ def panel_html(
     conflict: str = "",
     saved: str = "",
 ) -> str:
-    """The panel as HTML. `bound` is a form that was refused: it is shown again with what was typed; `conflict` says who was first."""
+    """The panel as HTML. `bound` is a form that was refused: it is shown again with what was typed;
+    `conflict` says who was first.
+    """
     actor: Actor = request.actor  # type: ignore[attr-defined]
     queue = registry.get(item.queue)
     built = queue.panel(item, actor) if queue and queue.panel else registry.Panel(why=item.title)
@@ -97,7 +106,9 @@ def panel_html(
     if bound is not None:
         name = next(n for n, form in made.items() if type(form) is type(bound))
         made[name] = bound
-    keys = {k: v for k, v in {"claim_id": item.claim_id, "exam_id": item.exam_id}.items() if v} | dict(built.event_keys)
+    keys = {
+        k: v for k, v in {"claim_id": item.claim_id, "exam_id": item.exam_id}.items() if v
+    } | dict(built.event_keys)
     more = [
         ("contact", "Log a contact", "Log contact"),
         ("note", "Write a note", "Save note"),
@@ -110,7 +121,10 @@ def panel_html(
         "worklist/panel.html",
         {
             "item": item,
-            "name": next((item.facts[k] for k in NAMES if item.facts.get(k)), queue.label if queue else "Item"),
+            "name": next(
+                (item.facts[k] for k in NAMES if item.facts.get(k)),
+                queue.label if queue else "Item",
+            ),
             "queue": queue,
             "why": built.why or item.title,
             "evidence": evidence(built.grid),
@@ -124,9 +138,11 @@ def panel_html(
             "open_form": type(bound).__name__.lower() if bound is not None else "",
             "may_work": may_work and item.status in ("open", "pended"),
             "mine": item.owner_id is not None and item.owner_id == actor.user_id,
-            "held": item.owner_id not in (None, actor.user_id)
-            and item.lease_until is not None
-            and item.lease_until > timezone.now(),
+            "held": (
+                item.owner_id not in (None, actor.user_id)
+                and item.lease_until is not None
+                and item.lease_until > timezone.now()
+            ),
             "conflict": conflict,
             "saved": saved,
             "actions_offered": forms.ACTIONS,

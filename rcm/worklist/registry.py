@@ -1,7 +1,9 @@
-"""Queues as the phases declare them. A queue is a place where somebody can finish work; the waterfall decides an item's one home.
+"""Queues as the phases declare them. A queue is a place where somebody can finish work; the
+waterfall decides an item's one home.
 
-A phase app declares its queues in `queues.py` and registers them in `apps.py` ready(). When two causes stop the same subject, the queue
-with the lower `rank` (earlier in the thread) is home and the other cause becomes a tag.
+A phase app declares its queues in `queues.py` and registers them in `apps.py` ready(). When two
+causes stop the same subject, the queue with the lower `rank` (earlier in the thread) is home and
+the other cause becomes a tag.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from rcm.accounts.actor import Actor
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A button of the evidence panel: a link to the page that fixes, or a POST to a service's route. `permission` gates it."""
+    """A button of the evidence panel: a link to the page that fixes, or a POST to a service's
+    route. `permission` gates it.
+    """
 
     label: str
     url: str
@@ -26,9 +30,11 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """What the evidence panel shows for one item: why in one sentence, four-way grid, fixes, history.
+    """What the evidence panel shows for one item: why in one sentence, four-way grid, fixes,
+    history.
 
-    `grid` is what `authorizations.matching` returns for the screen: a list of rows (cell, code, text, more, differs).
+    `grid` is what `authorizations.matching` returns for the screen: a list of rows (cell, code,
+    text, more, differs).
     """
 
     why: str
@@ -44,9 +50,10 @@ class Panel:
 class Queue:
     """One declared queue.
 
-    `rank`: place in the waterfall, low first. `deadline_word`: head of the deadline column ("Appeal by", "File by").
-    `facts`: keys of WorkItem.facts shown as columns, with their heads. `panel(item, actor)` builds the evidence panel.
-    `views`: saved views that everyone has, name → query string.
+    `rank`: place in the waterfall, low first. `deadline_word`: head of the deadline column ("Appeal
+    by", "File by"). `facts`: keys of WorkItem.facts shown as columns, with their heads.
+    `panel(item, actor)` builds the evidence panel. `views`: saved views that everyone has, name →
+    query string.
     """
 
     code: str

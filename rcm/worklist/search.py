@@ -12,9 +12,13 @@ LIMIT = 9_999
 
 
 def due_for(actor: Actor) -> int:
-    """What is due today in the actor's queues: their own items and nobody's; counting stops at 9,999."""
+    """What is due today in the actor's queues: their own items and nobody's; counting stops at
+    9,999.
+    """
     codes = [q.code for q in registry.all_queues() if actor.can(q.permission)]
-    rows = WorkItem.objects.visible_to(actor).filter(due_q(), queue__in=codes, status=ItemStatus.OPEN)
+    rows = WorkItem.objects.visible_to(actor).filter(
+        due_q(), queue__in=codes, status=ItemStatus.OPEN
+    )
     if not actor.can("work.assign"):
         rows = rows.filter(owner_id=actor.user_id) | rows.filter(owner__isnull=True)
     return keyset.capped_count(rows, LIMIT)[0]

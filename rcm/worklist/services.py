@@ -1,7 +1,9 @@
-"""The verbs of the worklist: open, close, take, release, work next, pend, assign, escalate, note, finish, bulk.
+"""The verbs of the worklist: open, close, take, release, work next, pend, assign, escalate, note,
+finish, bulk.
 
-Every touch by a person ends with an outcome and a next-action date. Taking is a compare-and-set on `version`; "work next" leases with
-SKIP LOCKED and a fencing token, so that a holder who wakes late is refused (RELIABILITY R9).
+Every touch by a person ends with an outcome and a next-action date. Taking is a compare-and-set on
+`version`; "work next" leases with SKIP LOCKED and a fencing token, so that a holder who wakes late
+is refused (RELIABILITY R9).
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from rcm.worklist.models import ALLOWED, Interaction, ItemStatus, WorkItem
 
 @dataclass(frozen=True, slots=True)
 class ItemSpec:
-    """Something stopped at a gate. `cause` is the finding's code; `title` says why in one sentence; `fix` what to do."""
+    """Something stopped at a gate. `cause` is the finding's code; `title` says why in one sentence;
+    `fix` what to do.
+    """
 
     organization_id: int
     queue: str
@@ -75,7 +79,8 @@ _COPY = [
 
 @transaction.atomic
 def open_items(specs: Sequence[ItemSpec], *, actor: Actor, at: datetime | None = None) -> int:
-    """Open or refresh items, one home per subject: the cause whose queue stands first in the waterfall is home, others are tags.
+    """Open or refresh items, one home per subject: the cause whose queue stands first in the
+    waterfall is home, others are tags.
 
     Repeating the same specs changes nothing. Returns the number of items opened anew.
     """
@@ -139,7 +144,12 @@ def open_items(specs: Sequence[ItemSpec], *, actor: Actor, at: datetime | None =
                 i.organization_id,
                 "work.opened",
                 i.title,
-                {"work_item_id": i.pk, "exam_id": i.exam_id, "claim_id": i.claim_id, "patient_id": i.patient_id},
+                {
+                    "work_item_id": i.pk,
+                    "exam_id": i.exam_id,
+                    "claim_id": i.claim_id,
+                    "patient_id": i.patient_id,
+                },
                 new=ItemStatus.OPEN,
                 data={"queue": i.queue, "cause": i.cause},
             )
@@ -162,9 +172,13 @@ def close_items(
     causes: Iterable[str] | None = None,
     queues: Iterable[str] | None = None,
 ) -> int:
-    """Close live items whose cause is gone (all causes, or only the named ones, or only in the named queues)."""
+    """Close live items whose cause is gone (all causes, or only the named ones, or only in the
+    named queues).
+    """
     at = at or timezone.now()
-    rows = WorkItem.objects.filter(_LIVE, subject_type=subject_type, subject_id__in=list(subject_ids))
+    rows = WorkItem.objects.filter(
+        _LIVE, subject_type=subject_type, subject_id__in=list(subject_ids)
+    )
     if causes is not None:
         rows = rows.filter(cause__in=list(causes))
     if queues is not None:
@@ -174,7 +188,11 @@ def close_items(
         return 0
     status = ItemStatus.CLOSED if actor.kind == "system" else ItemStatus.DONE
     WorkItem.objects.filter(pk__in=[i.pk for i in items]).update(
-        status=status, closed_at=at, outcome=outcome[:60], lease_until=None, version=F("version") + 1
+        status=status,
+        closed_at=at,
+        outcome=outcome[:60],
+        lease_until=None,
+        version=F("version") + 1,
     )
     record_steps(
         (
@@ -182,7 +200,12 @@ def close_items(
                 i.organization_id,
                 "work.closed",
                 f"{i.title}: {outcome}",
-                {"work_item_id": i.pk, "exam_id": i.exam_id, "claim_id": i.claim_id, "patient_id": i.patient_id},
+                {
+                    "work_item_id": i.pk,
+                    "exam_id": i.exam_id,
+                    "claim_id": i.claim_id,
+                    "patient_id": i.patient_id,
+                },
                 old=i.status,
                 new=status,
             )
@@ -205,19 +228,23 @@ def _touch(
     reason: str = "",
     **changes: Any,
 ) -> WorkItem:
-    """Compare-and-set one item and record the step. Raises Conflict when somebody else was first."""
+    """Compare-and-set one item and record the step. Raises Conflict when somebody else was
+    first.
+    """
     new_status = changes.get("status", item.status)
     if item.status in ENDED and new_status in ENDED:
         raise Refused("This item is finished. Open it again first.", code="finished")
     if new_status != item.status and new_status not in ALLOWED[item.status]:
         raise Refused(
-            f"An item that is {item.get_status_display().lower()} cannot become {ItemStatus(new_status).label.lower()}.",
+            f"An item that is {item.get_status_display().lower()} cannot become"
+            f" {ItemStatus(new_status).label.lower()}.",
             code="not_allowed",
         )
     rows = WorkItem.objects.filter(pk=item.pk, version=item.version if version is None else version)
     if not rows.update(version=F("version") + 1, **changes):
         raise Conflict(
-            "Somebody else has changed this item in the meantime. Here is the fresh row; look, then try again."
+            "Somebody else has changed this item in the meantime. Here is the fresh row; look, then"
+            " try again."
         )
     record_steps(
         [
@@ -244,10 +271,17 @@ def _touch(
 
 
 @transaction.atomic
-def item_take(*, item: WorkItem, actor: Actor, version: int | None = None, at: datetime | None = None) -> WorkItem:
+def item_take(
+    *, item: WorkItem, actor: Actor, version: int | None = None, at: datetime | None = None
+) -> WorkItem:
     """Take an item: owner and a lease of 20 minutes. Refused while another person's lease runs."""
     at = at or timezone.now()
-    if item.owner_id and item.owner_id != actor.user_id and item.lease_until and item.lease_until > at:
+    if (
+        item.owner_id
+        and item.owner_id != actor.user_id
+        and item.lease_until
+        and item.lease_until > at
+    ):
         raise Conflict("A colleague is working on this item right now.")
     return _touch(
         item,
@@ -263,7 +297,9 @@ def item_take(*, item: WorkItem, actor: Actor, version: int | None = None, at: d
 
 
 @transaction.atomic
-def item_release(*, item: WorkItem, actor: Actor, version: int | None = None, at: datetime | None = None) -> WorkItem:
+def item_release(
+    *, item: WorkItem, actor: Actor, version: int | None = None, at: datetime | None = None
+) -> WorkItem:
     return _touch(
         item,
         version=version,
@@ -294,7 +330,9 @@ RETURNING id
 
 @transaction.atomic
 def work_next(*, queue: str, actor: Actor, at: datetime | None = None) -> WorkItem | None:
-    """Lease the first free item of a queue to the actor: by deadline, then dollars. None when every item is worked."""
+    """Lease the first free item of a queue to the actor: by deadline, then dollars. None when every
+    item is worked.
+    """
     at = at or timezone.now()
     sites = "AND (site_id IS NULL OR site_id = ANY(%(sites)s))" if actor.sites else ""
     with connection.cursor() as cursor:
@@ -325,9 +363,16 @@ UNDO_FIELDS = ("owner_id", "status", "pend_until", "next_action", "next_action_o
 
 @transaction.atomic
 def item_undo(
-    *, item: WorkItem, before: Mapping[str, Any], version: int, actor: Actor, at: datetime | None = None
+    *,
+    item: WorkItem,
+    before: Mapping[str, Any],
+    version: int,
+    actor: Actor,
+    at: datetime | None = None,
 ) -> WorkItem:
-    """Put back what an assign, pend, take or release just changed. Refused when the item has moved on since."""
+    """Put back what an assign, pend, take or release just changed. Refused when the item has moved
+    on since.
+    """
     changes = {name: before[name] for name in UNDO_FIELDS if name in before}
     return _touch(
         item,
@@ -353,13 +398,17 @@ def item_act(
     version: int | None = None,
     at: datetime | None = None,
 ) -> WorkItem:
-    """End a touch with an outcome: what was done, a note, and when to come back. The item hides until that date."""
+    """End a touch with an outcome: what was done, a note, and when to come back. The item hides
+    until that date.
+    """
     at = at or timezone.now()
     if not action.strip():
         raise Refused("Say what you did or will do next.", field="action", code="missing")
     if next_action_on < timezone.localdate(at):
         raise Refused(
-            "The next-action date lies in the past. Enter today or a later day.", field="next_action_on", code="past"
+            "The next-action date lies in the past. Enter today or a later day.",
+            field="next_action_on",
+            code="past",
         )
     return _touch(
         item,
@@ -378,7 +427,13 @@ def item_act(
 
 @transaction.atomic
 def item_pend(
-    *, item: WorkItem, actor: Actor, until: date, reason: str, version: int | None = None, at: datetime | None = None
+    *,
+    item: WorkItem,
+    actor: Actor,
+    until: date,
+    reason: str,
+    version: int | None = None,
+    at: datetime | None = None,
 ) -> WorkItem:
     """Pend with a return date and a reason; it comes back by itself (`return_pended`)."""
     at = at or timezone.now()
@@ -436,7 +491,12 @@ def item_finish(
 
 @transaction.atomic
 def item_reopen(
-    *, item: WorkItem, actor: Actor, reason: str, version: int | None = None, at: datetime | None = None
+    *,
+    item: WorkItem,
+    actor: Actor,
+    reason: str,
+    version: int | None = None,
+    at: datetime | None = None,
 ) -> WorkItem:
     return _touch(
         item,
@@ -455,12 +515,19 @@ def item_reopen(
 
 @transaction.atomic
 def item_assign(
-    *, item: WorkItem, to: User, actor: Actor, version: int | None = None, at: datetime | None = None
+    *,
+    item: WorkItem,
+    to: User,
+    actor: Actor,
+    version: int | None = None,
+    at: datetime | None = None,
 ) -> WorkItem:
     """Give an item to a person who may work that organization."""
     actor.require("work.assign")
     if not to.is_active or item.organization_id not in to.actor().organizations:
-        raise Refused("That person does not work for this organization.", field="to", code="not_member")
+        raise Refused(
+            "That person does not work for this organization.", field="to", code="not_member"
+        )
     return _touch(
         item,
         version=version,
@@ -476,7 +543,12 @@ def item_assign(
 
 @transaction.atomic
 def item_escalate(
-    *, item: WorkItem, actor: Actor, reason: str, version: int | None = None, at: datetime | None = None
+    *,
+    item: WorkItem,
+    actor: Actor,
+    reason: str,
+    version: int | None = None,
+    at: datetime | None = None,
 ) -> WorkItem:
     at = at or timezone.now()
     if not reason.strip():
@@ -555,8 +627,13 @@ def interaction_record(
             Step(
                 organization_id,
                 "work.contact",
-                f"{row.get_channel_display()}: {outcome}" + (f", reference {reference}" if reference else ""),
-                {"work_item_id": item.pk if item else None, "claim_id": row.claim_id, "patient_id": row.patient_id},
+                f"{row.get_channel_display()}: {outcome}"
+                + (f", reference {reference}" if reference else ""),
+                {
+                    "work_item_id": item.pk if item else None,
+                    "claim_id": row.claim_id,
+                    "patient_id": row.patient_id,
+                },
             )
         ],
         actor=actor,
@@ -567,14 +644,18 @@ def interaction_record(
 
 @transaction.atomic
 def return_pended(*, actor: Actor, at: datetime | None = None) -> int:
-    """Bring back pended items whose day has come, and free leases that ran out. Runs by beat; set-based."""
+    """Bring back pended items whose day has come, and free leases that ran out. Runs by beat;
+    set-based.
+    """
     at = at or timezone.now()
     back = WorkItem.objects.filter(
-        organization_id__in=actor.organizations, status=ItemStatus.PENDED, pend_until__lte=timezone.localdate(at)
+        organization_id__in=actor.organizations,
+        status=ItemStatus.PENDED,
+        pend_until__lte=timezone.localdate(at),
     ).update(status=ItemStatus.OPEN, pend_until=None, version=F("version") + 1)
-    WorkItem.objects.filter(organization_id__in=actor.organizations, status=ItemStatus.OPEN, lease_until__lt=at).update(
-        lease_until=None, owner_id=None, version=F("version") + 1
-    )
+    WorkItem.objects.filter(
+        organization_id__in=actor.organizations, status=ItemStatus.OPEN, lease_until__lt=at
+    ).update(lease_until=None, owner_id=None, version=F("version") + 1)
     return back
 
 
@@ -584,8 +665,12 @@ class BulkResult:
     refused: list[tuple[str, str]]
 
 
-def bulk(*, items: Iterable[WorkItem], versions: dict[int, int], act: Any, actor: Actor) -> BulkResult:
-    """Apply one verb to each picked item; every row re-checks its version; the failures are named, the rest is done."""
+def bulk(
+    *, items: Iterable[WorkItem], versions: dict[int, int], act: Any, actor: Actor
+) -> BulkResult:
+    """Apply one verb to each picked item; every row re-checks its version; the failures are named,
+    the rest is done.
+    """
     done = 0
     refused: list[tuple[str, str]] = []
     for item in items:

@@ -1,4 +1,6 @@
-"""Screens of the worklist: overview of the queues, the queue page, every touch of an item, the bulk bar."""
+"""Screens of the worklist: overview of the queues, the queue page, every touch of an item, the bulk
+bar.
+"""
 
 from __future__ import annotations
 
@@ -55,39 +57,48 @@ def _must(actor: Actor, permission: str) -> None:
         raise PermissionDenied
 
 
-# --- overview --------------------------------------------------------------------------------------------------------
+# --- overview -------------------------------------------------------------------------------------
 
 
 @require_safe
 @may("work.view")
 def overview(request: HttpRequest) -> HttpResponseBase:
-    """Every queue the reader may open: items, dollars, overdue, oldest; for managers, who carries what and what lies untouched."""
+    """Every queue the reader may open: items, dollars, overdue, oldest; for managers, who carries
+    what and what lies untouched.
+    """
     actor = _actor(request)
     shown = [q for q in registry.all_queues() if actor.can(q.permission)]
     days = (
         int(request.GET["days"])
-        if request.GET.get("days", "").isdecimal() and int(request.GET["days"][:4]) in UNTOUCHED_CHOICES
+        if request.GET.get("days", "").isdecimal()
+        and int(request.GET["days"][:4]) in UNTOUCHED_CHOICES
         else 7
     )
     now = timezone.now()
     untouched = Q(opened_at__lt=now - timedelta(days=days), touches=0) & (
         Q(next_action_on__isnull=True) | Q(next_action_on__lt=timezone.localdate())
     )
-    live = WorkItem.objects.visible_to(actor).filter(status=ItemStatus.OPEN, queue__in=[q.code for q in shown])
+    live = WorkItem.objects.visible_to(actor).filter(
+        status=ItemStatus.OPEN, queue__in=[q.code for q in shown]
+    )
     figures = {
         row["queue"]: row
-        for row in live.values("queue")
-        .annotate(
-            count=Count("pk"),
-            dollars=Sum("dollars"),
-            due=Count("pk", filter=due_q()),
-            overdue=Count("pk", filter=Q(due_at__lt=now) | Q(deadline_on__lt=timezone.localdate())),
-            unowned=Count("pk", filter=Q(owner__isnull=True)),
-            untouched=Count("pk", filter=untouched),
-            oldest=Min("opened_at"),
-            soonest=Min("deadline_on"),
+        for row in (
+            live.values("queue")
+            .annotate(
+                count=Count("pk"),
+                dollars=Sum("dollars"),
+                due=Count("pk", filter=due_q()),
+                overdue=Count(
+                    "pk", filter=Q(due_at__lt=now) | Q(deadline_on__lt=timezone.localdate())
+                ),
+                unowned=Count("pk", filter=Q(owner__isnull=True)),
+                untouched=Count("pk", filter=untouched),
+                oldest=Min("opened_at"),
+                soonest=Min("deadline_on"),
+            )
+            .order_by()
         )
-        .order_by()
     }
     waiting = dict(
         WorkItem.objects.visible_to(actor)
@@ -140,7 +151,7 @@ def _load(live: QuerySet[WorkItem], now: Any) -> QuerySet[Any, Any]:
     )
 
 
-# --- one queue -------------------------------------------------------------------------------------------------------
+# --- one queue ------------------------------------------------------------------------------------
 
 
 @require_safe
@@ -150,7 +161,11 @@ def queue(request: HttpRequest, code: str) -> HttpResponseBase:
     actor = _actor(request)
     rows = items(actor, declared.code)
     return page_of(declared, request).respond(
-        request, rows, queue=declared, may_work=actor.can(declared.work_permission), now=timezone.now()
+        request,
+        rows,
+        queue=declared,
+        may_work=actor.can(declared.work_permission),
+        now=timezone.now(),
     )
 
 
@@ -171,7 +186,9 @@ def next_item(request: HttpRequest, code: str) -> HttpResponseBase:
 @require_safe
 @may("work.view")
 def item(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    """An item's own address: opens its queue with the item in the panel, or the panel alone when it is finished."""
+    """An item's own address: opens its queue with the item in the panel, or the panel alone when it
+    is finished.
+    """
     row = _item(request, public_id)
     if row.status in (ItemStatus.OPEN, ItemStatus.PENDED):
         return redirect(_at(row))
@@ -183,17 +200,22 @@ def item(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 def _item(request: HttpRequest, public_id: str) -> WorkItem:
-    row = found(WorkItem.objects.visible_to(_actor(request)).select_related("owner", "site"), public_id=public_id)
+    row = found(
+        WorkItem.objects.visible_to(_actor(request)).select_related("owner", "site"),
+        public_id=public_id,
+    )
     _queue(request, row.queue)
     return row
 
 
 def _at(row: WorkItem) -> str:
     view = "waiting" if row.status == ItemStatus.PENDED else "all"
-    return f"{reverse('worklist:queue', args=[row.queue])}?{urlencode({'view': view, 'open': row.pk})}"
+    return (
+        f"{reverse('worklist:queue', args=[row.queue])}?{urlencode({'view': view, 'open': row.pk})}"
+    )
 
 
-# --- touches ---------------------------------------------------------------------------------------------------------
+# --- touches --------------------------------------------------------------------------------------
 
 Verb = Callable[..., Any]
 FORMS: dict[str, type[forms.TouchForm]] = {
@@ -223,18 +245,33 @@ UNDOABLE = ("take", "release", "pend", "assign")
 @require_POST
 @may("work.view")
 def touch(request: HttpRequest, public_id: str, verb: str) -> HttpResponseBase:
-    """One touch of one item. Answers the fresh panel to htmx (409 and 422 included), a redirect without script."""
+    """One touch of one item. Answers the fresh panel to htmx (409 and 422 included), a redirect
+    without script.
+    """
     if verb not in SAID:
         raise Http404
     row = _item(request, public_id)
     actor = _actor(request)
     declared = registry.get(row.queue)
-    _must(actor, "work.assign" if verb == "assign" else declared.work_permission if declared else "work.touch")
+    _must(
+        actor,
+        (
+            "work.assign"
+            if verb == "assign"
+            else declared.work_permission
+            if declared
+            else "work.touch"
+        ),
+    )
     before = {name: getattr(row, name) for name in services.UNDO_FIELDS}
     form: forms.TouchForm | None = None
     values: dict[str, Any] = {}
     if verb in FORMS:
-        form = FORMS[verb](request.POST, actor=actor) if verb == "assign" else FORMS[verb](request.POST)
+        form = (
+            FORMS[verb](request.POST, actor=actor)
+            if verb == "assign"
+            else FORMS[verb](request.POST)
+        )
         if not form.is_valid():
             return _answer(request, row, status=422, bound=form, text="Look at the marked fields.")
         values = dict(form.cleaned_data)
@@ -254,16 +291,23 @@ def touch(request: HttpRequest, public_id: str, verb: str) -> HttpResponseBase:
     fresh = WorkItem.objects.select_related("owner", "site").get(pk=row.pk)
     day = values.get("until") or values.get("next_action_on")
     text = SAID[verb].format(
-        day=f"{day:%b %-d}" if day else "", person=values["to"].display_name if "to" in values else ""
+        day=f"{day:%b %-d}" if day else "",
+        person=values["to"].display_name if "to" in values else "",
     )
-    return _answer(request, fresh, text=text, undo=_undo_token(fresh, before) if verb in UNDOABLE else "")
+    return _answer(
+        request, fresh, text=text, undo=_undo_token(fresh, before) if verb in UNDOABLE else ""
+    )
 
 
-def _act(verb: str, row: WorkItem, *, actor: Actor, version: int | None, values: dict[str, Any]) -> None:
+def _act(
+    verb: str, row: WorkItem, *, actor: Actor, version: int | None, values: dict[str, Any]
+) -> None:
     if verb == "note":
         services.item_note(item=row, actor=actor, **values)
     elif verb == "contact":
-        services.interaction_record(organization_id=row.organization_id, item=row, actor=actor, **values)
+        services.interaction_record(
+            organization_id=row.organization_id, item=row, actor=actor, **values
+        )
     elif verb == "reopen":
         services.item_reopen(item=row, actor=actor, version=version, reason="Opened again by hand")
     else:
@@ -280,9 +324,13 @@ def _answer(
     conflict: str = "",
     bound: forms.TouchForm | None = None,
 ) -> HttpResponseBase:
-    """The panel to htmx with a toast and a sign that the rows changed; without script, the queue with a message."""
+    """The panel to htmx with a toast and a sign that the rows changed; without script, the queue
+    with a message.
+    """
     if request.headers.get("HX-Request"):
-        response = HttpResponse(panel_html(request, row, bound=bound, conflict=conflict), status=status)
+        response = HttpResponse(
+            panel_html(request, row, bound=bound, conflict=conflict), status=status
+        )
         events: dict[str, Any] = {"rows-changed": True}
         if text and status == 200:
             toast: dict[str, str] = {"text": text}
@@ -298,16 +346,22 @@ def _answer(
             [
                 said,
                 *(
-                    f"{bound.fields[n].label}: {' '.join(map(str, e))}" if n in bound.fields else " ".join(map(str, e))
+                    (
+                        f"{bound.fields[n].label}: {' '.join(map(str, e))}"
+                        if n in bound.fields
+                        else " ".join(map(str, e))
+                    )
                     for n, e in bound.errors.items()
                 ),
             ]
         )
-    messages.add_message(request, messages.SUCCESS if status == 200 else messages.ERROR, said.strip())
+    messages.add_message(
+        request, messages.SUCCESS if status == 200 else messages.ERROR, said.strip()
+    )
     return redirect(_at(row))
 
 
-# --- undo ------------------------------------------------------------------------------------------------------------
+# --- undo -----------------------------------------------------------------------------------------
 
 
 def _undo_token(row: WorkItem, before: dict[str, Any]) -> str:
@@ -318,7 +372,9 @@ def _undo_token(row: WorkItem, before: dict[str, Any]) -> str:
 @require_POST
 @may("work.view")
 def undo(request: HttpRequest) -> HttpResponseBase:
-    """Put back what was just done, while nobody else has touched it. The token is signed and lives for seconds."""
+    """Put back what was just done, while nobody else has touched it. The token is signed and lives
+    for seconds.
+    """
     actor = _actor(request)
     try:
         body = signing.loads(request.GET.get("token", ""), salt=UNDO_SALT, max_age=UNDO_SECONDS)
@@ -337,7 +393,7 @@ def undo(request: HttpRequest) -> HttpResponseBase:
     return HttpResponse(status=204)
 
 
-# --- the bulk bar ----------------------------------------------------------------------------------------------------
+# --- the bulk bar ---------------------------------------------------------------------------------
 
 
 def _picked(request: HttpRequest) -> tuple[list[WorkItem], dict[int, int]]:
@@ -357,7 +413,9 @@ def _picked(request: HttpRequest) -> tuple[list[WorkItem], dict[int, int]]:
     allowed = [
         r
         for r in rows
-        if (q := registry.get(r.queue)) is not None and actor.can(q.permission) and actor.can(q.work_permission)
+        if (q := registry.get(r.queue)) is not None
+        and actor.can(q.permission)
+        and actor.can(q.work_permission)
     ]
     return allowed, versions
 
@@ -371,7 +429,9 @@ def _bulk(
     act: Callable[[dict[str, Any], WorkItem, int | None], Any],
     initial: dict[str, Any] | None = None,
 ) -> HttpResponseBase:
-    """Ask once for all picked items, then do each with its own version check and name those that failed."""
+    """Ask once for all picked items, then do each with its own version check and name those that
+    failed.
+    """
     rows, versions = _picked(request)
     back = reverse("worklist:queue", args=[rows[0].queue]) if rows else reverse("worklist:overview")
     if not rows:
@@ -380,7 +440,9 @@ def _bulk(
     form = form_class(request.POST) if "confirmed" in request.POST else form_class(initial=initial)
     if "confirmed" in request.POST and form.is_valid():
         values = {k: v for k, v in form.cleaned_data.items() if k != "version"}
-        result = services.bulk(items=rows, versions=versions, act=partial(act, values), actor=_actor(request))
+        result = services.bulk(
+            items=rows, versions=versions, act=partial(act, values), actor=_actor(request)
+        )
         missing = len(versions) - len(rows)
         if result.done:
             messages.success(request, f"{verb}: {result.done} of {len(versions)} items.")
@@ -415,7 +477,9 @@ def bulk_act(request: HttpRequest) -> HttpResponseBase:
         title="Set the next action",
         verb="Next action set",
         form_class=forms.ActForm,
-        act=lambda values, row, version: services.item_act(item=row, actor=actor, version=version, **values),
+        act=lambda values, row, version: services.item_act(
+            item=row, actor=actor, version=version, **values
+        ),
         initial={"next_action_on": business_day(timezone.localdate(), 5)},
     )
 
@@ -429,7 +493,9 @@ def bulk_pend(request: HttpRequest) -> HttpResponseBase:
         title="Let items wait",
         verb="Waiting",
         form_class=forms.PendForm,
-        act=lambda values, row, version: services.item_pend(item=row, actor=actor, version=version, **values),
+        act=lambda values, row, version: services.item_pend(
+            item=row, actor=actor, version=version, **values
+        ),
     )
 
 
@@ -442,5 +508,7 @@ def bulk_assign(request: HttpRequest) -> HttpResponseBase:
         title="Assign items",
         verb="Assigned",
         form_class=partial(forms.AssignForm, actor=actor),
-        act=lambda values, row, version: services.item_assign(item=row, to=values["to"], actor=actor, version=version),
+        act=lambda values, row, version: services.item_assign(
+            item=row, to=values["to"], actor=actor, version=version
+        ),
     )

@@ -1,8 +1,9 @@
 """X12 5010 for an imaging billing office: read, write, balance, check against the guide.
 
-Everything the rest of the product uses is importable from here; the vocabulary is ``rcm.x12.model``. Sources are bytes, a
-path or an open binary file. Readers are generators and raise only ``NotX12`` (or its kind ``WrongSet``), each with a
-sentence; whatever else is wrong with a file is a ``Finding`` on what they return.
+Everything the rest of the product uses is importable from here; the vocabulary is
+``rcm.x12.model``. Sources are bytes, a path or an open binary file. Readers are generators and
+raise only ``NotX12`` (or its kind ``WrongSet``), each with a sentence; whatever else is wrong with
+a file is a ``Finding`` on what they return.
 """
 
 from __future__ import annotations

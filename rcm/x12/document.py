@@ -1,8 +1,10 @@
-"""Bytes to transaction sets, streaming: the tokeniser and the envelope (ISA, GS, ST) with its counts and numbers.
+"""Bytes to transaction sets, streaming: the tokeniser and the envelope (ISA, GS, ST) with its
+counts and numbers.
 
-Memory does not grow with the file. What real files force (odd terminators, byte-order marks, indentation, several
-interchanges with different delimiters, missing trailers) is read; what is wrong with the envelope is kept as a sentence
-and never stops the reading. Only bytes that are no X12 at all raise, and then only ``NotX12``.
+Memory does not grow with the file. What real files force (odd terminators, byte-order marks,
+indentation, several interchanges with different delimiters, missing trailers) is read; what is
+wrong with the envelope is kept as a sentence and never stops the reading. Only bytes that are no
+X12 at all raise, and then only ``NotX12``.
 """
 
 from __future__ import annotations
@@ -25,14 +27,25 @@ LONGEST_SEGMENT = 1 << 20
 MOST_NOTES = 1000
 
 GROUP_OF_SET = {
-    "270": "HS", "271": "HB", "276": "HR", "277": "HN", "278": "HI", "820": "RA", "834": "BE",
-    "835": "HP", "837": "HC", "997": "FA", "999": "FA",
-}  # fmt: skip
+    "270": "HS",
+    "271": "HB",
+    "276": "HR",
+    "277": "HN",
+    "278": "HI",
+    "820": "RA",
+    "834": "BE",
+    "835": "HP",
+    "837": "HC",
+    "997": "FA",
+    "999": "FA",
+}
 _CONTROL = frozenset(("SE", "ST", "GE", "GS", "IEA", "ISA"))
 
 
 def _keep_stray_bytes(error: UnicodeError) -> tuple[str, int]:
-    """Bytes that are no UTF-8 are read as Latin-1, so that no name is lost and no file is refused for one letter."""
+    """Bytes that are no UTF-8 are read as Latin-1, so that no name is lost and no file is refused
+    for one letter.
+    """
     if isinstance(error, UnicodeDecodeError):
         return error.object[error.start : error.end].decode("latin-1"), error.end
     raise error
@@ -42,7 +55,9 @@ codecs.register_error("x12-latin-1", _keep_stray_bytes)
 
 
 def open_source(source: Source) -> tuple[IO[bytes], bool]:
-    """A binary stream over ``source`` (bytes, a path or an open binary file) and whether it is ours to close."""
+    """A binary stream over ``source`` (bytes, a path or an open binary file) and whether it is ours
+    to close.
+    """
     if isinstance(source, (bytes, bytearray, memoryview)):
         return io.BytesIO(source), True
     if isinstance(source, (str, os.PathLike)):
@@ -84,11 +99,26 @@ class Interchange:
 
 
 class TransactionSet:
-    """One ST to SE. Iterate it once for its segments (lists of elements, ``segment[0]`` the id, ST and SE left out)."""
+    """One ST to SE. Iterate it once for its segments (lists of elements, ``segment[0]`` the id, ST
+    and SE left out).
+    """
 
-    __slots__ = ("_document", "_done", "complete", "delimiters", "faults", "first", "gs08", "origin", "st03", "start")
+    __slots__ = (
+        "_document",
+        "_done",
+        "complete",
+        "delimiters",
+        "faults",
+        "first",
+        "gs08",
+        "origin",
+        "st03",
+        "start",
+    )
 
-    def __init__(self, document: Document, origin: Origin, delimiters: Delimiters, start: int) -> None:
+    def __init__(
+        self, document: Document, origin: Origin, delimiters: Delimiters, start: int
+    ) -> None:
         self._document = document
         self._done = False
         self.origin = origin
@@ -156,7 +186,9 @@ class TransactionSet:
         st02 = self.origin.st02
         if segment is None or segment[0] != "SE":
             self.faults.append("missing-se")
-            document.note(2, "missing-se", f"missing SE for ST02 {st02}", "Ask the sender for the whole file.")
+            document.note(
+                2, "missing-se", f"missing SE for ST02 {st02}", "Ask the sender for the whole file."
+            )
             if segment is not None:
                 document.pending.append(segment)
             return
@@ -172,7 +204,9 @@ class TransactionSet:
 
 
 class Document:
-    """A file as a stream of transaction sets. Read ``sets()`` to the end, then ask for what the envelope said."""
+    """A file as a stream of transaction sets. Read ``sets()`` to the end, then ask for what the
+    envelope said.
+    """
 
     def __init__(self, source: Source, chunk_size: int = CHUNK) -> None:
         self._stream, self._owned = open_source(source)
@@ -196,7 +230,7 @@ class Document:
         self._crlf = False
         self.flow = self._segments()
 
-    # -- what the reader of a set may ask ------------------------------------------------------------------------
+    # -- what the reader of a set may ask ----------------------------------------------------------
 
     @property
     def envelope_errors(self) -> list[str]:
@@ -215,10 +249,12 @@ class Document:
     def take(self) -> Segment | None:
         return self.pending.pop() if self.pending else next(self.flow, None)
 
-    # -- sets ------------------------------------------------------------------------------------------------------
+    # -- sets --------------------------------------------------------------------------------------
 
     def sets(self) -> Iterator[TransactionSet]:
-        """Each transaction set in turn; what the caller does not read of one is passed over before the next."""
+        """Each transaction set in turn; what the caller does not read of one is passed over before
+        the next.
+        """
         try:
             while (segment := self.take()) is not None:
                 tag = segment[0]
@@ -284,7 +320,13 @@ class Document:
             position=start,
         )
         if origin.refusal:
-            self.find("version-refused", "error", f"ST {st02}", origin.refusal, "Ask the sender for version 005010.")
+            self.find(
+                "version-refused",
+                "error",
+                f"ST {st02}",
+                origin.refusal,
+                "Ask the sender for version 005010.",
+            )
         elif not version.startswith("005010") and version != "5010":
             self.find(
                 "version-unknown",
@@ -298,7 +340,8 @@ class Document:
                 "set-unknown",
                 "error",
                 f"ST {st02}",
-                f"Transaction set {st01 or '(none)'} is not one this product reads; it was passed over.",
+                f"Transaction set {st01 or '(none)'} is not one this product reads; it was passed"
+                " over.",
                 "Move it to the system it belongs to.",
             )
         elif group and group["gs01"] != fits:
@@ -337,7 +380,10 @@ class Document:
                 interchange.crlf = self._crlf
                 self.interchanges.append(interchange)
                 self.find(
-                    "no-isa", "warning", "envelope", "The file has no ISA header; sender and delimiters are assumed."
+                    "no-isa",
+                    "warning",
+                    "envelope",
+                    "The file has no ISA header; sender and delimiters are assumed.",
                 )
             return
         if not self._closed:
@@ -378,7 +424,12 @@ class Document:
     def _close_interchange(self, segment: Segment) -> None:
         interchange = self._interchange
         if self._closed and self.n_interchanges:
-            self.find("stray-segment", "warning", "envelope", "An IEA stands where no interchange is open.")
+            self.find(
+                "stray-segment",
+                "warning",
+                "envelope",
+                "An IEA stands where no interchange is open.",
+            )
             return
         stated = _at(segment, 1)
         if _count(stated) != interchange.n_groups:
@@ -390,7 +441,7 @@ class Document:
         self._closed = True
         self._group = None
 
-    # -- tokeniser -------------------------------------------------------------------------------------------------
+    # -- tokeniser ---------------------------------------------------------------------------------
 
     def _read(self) -> str:
         """The next text of the file, ``""`` at its end."""
@@ -420,7 +471,12 @@ class Document:
             except NotX12 as damage:
                 if not self.n_interchanges:
                     raise
-                self.find("isa-damaged", "error", "envelope", f"{damage} The delimiters before it are kept.")
+                self.find(
+                    "isa-damaged",
+                    "error",
+                    "envelope",
+                    f"{damage} The delimiters before it are kept.",
+                )
             element, terminator = self._marks.element, self._marks.terminator
             next_isa = _next_isa(element, terminator)
             newline = terminator == "\n"
@@ -484,7 +540,10 @@ class Document:
         junk = _ANY_ISA.search(text)
         if junk is not None:
             self.find(
-                "junk-before-isa", "warning", "envelope", "Text stands before the ISA header; it was passed over."
+                "junk-before-isa",
+                "warning",
+                "envelope",
+                "Text stands before the ISA header; it was passed over.",
             )
             return text[junk.start() :]
         raise NotX12(what_it_is(text))
@@ -497,15 +556,20 @@ _ANY_ISA = re.compile(rf"ISA({_MARK})[^\r\n]{{0,4}}?\1[^\r\n]{{0,14}}?\1[^\r\n]{
 
 
 def _next_isa(element: str, terminator: str) -> re.Pattern[str]:
-    """Ends where the next interchange begins: after a terminator, or right after an IEA that lacks one."""
+    """Ends where the next interchange begins: after a terminator, or right after an IEA that lacks
+    one.
+    """
     e, t = re.escape(element), re.escape(terminator)
-    return re.compile(rf"(?:\A|{t})\s*(?=ISA{_MARK})|IEA{e}[0-9 ]{{0,10}}{e}[0-9 ]{{0,12}}\s*(?=ISA{_MARK})")
+    return re.compile(
+        rf"(?:\A|{t})\s*(?=ISA{_MARK})|IEA{e}[0-9 ]{{0,10}}{e}[0-9 ]{{0,12}}\s*(?=ISA{_MARK})"
+    )
 
 
 def detect_delimiters(text: str) -> tuple[Delimiters, bool]:
     """The delimiters of the interchange ``text`` begins with, and whether the terminator is CR LF.
 
-    Found by counting the sixteen elements of ISA, not by offset: padded, trimmed and tabulated headers all occur.
+    Found by counting the sixteen elements of ISA, not by offset: padded, trimmed and tabulated
+    headers all occur.
     """
     if not text.startswith("ISA"):
         return _guess_delimiters(text)
@@ -514,7 +578,9 @@ def detect_delimiters(text: str) -> tuple[Delimiters, bool]:
     for _ in range(16):
         at = text.find(element, at + 1)
         if at < 0 or at > 2000:
-            raise NotX12("The ISA header is cut off or damaged: it has fewer than sixteen elements.")
+            raise NotX12(
+                "The ISA header is cut off or damaged: it has fewer than sixteen elements."
+            )
     fields = text[:at].split(element)
     isa11 = fields[11].strip()
     # Before 00402 the eleventh element named a standards body ("U"), not the repetition separator.
@@ -526,7 +592,8 @@ def detect_delimiters(text: str) -> tuple[Delimiters, bool]:
         return Delimiters(element, ":", repetition, "\n"), component == "\r"
     trimmed = after.lstrip(" \t")
     if component.isalnum() or trimmed[:1].isalnum() or trimmed[:1] == element:
-        # Fewer than sixteen elements before the next segment began: its id shows where the header ended.
+        # Fewer than sixteen elements before the next segment began: its id shows where the header
+        # ended.
         found = re.search(rf"(.?)({_MARK})\s*(?:GS|TA1|ST){re.escape(element)}", text[:600])
         if found is None:
             raise NotX12("The ISA header is damaged: no segment terminator can be found.")
@@ -546,12 +613,16 @@ def detect_delimiters(text: str) -> tuple[Delimiters, bool]:
 
 
 def _guess_delimiters(text: str) -> tuple[Delimiters, bool]:
-    """For a file that starts at GS or ST: the terminator is what stands before the second segment id."""
+    """For a file that starts at GS or ST: the terminator is what stands before the second segment
+    id.
+    """
     element = text[2]
     e = re.escape(element)
     second = re.search(rf"([^0-9A-Za-z \t{e}])\s*[A-Z][A-Z0-9]{{1,2}}{e}", text[3:1000])
     terminator = second.group(1) if second else "~"
-    composite = re.search(rf"(?:SVC|SV1){e}(?:HC|AD|ER|N4|NU)({_MARK})|HI{e}A?B[KF]({_MARK})", text[:20000])
+    composite = re.search(
+        rf"(?:SVC|SV1){e}(?:HC|AD|ER|N4|NU)({_MARK})|HI{e}A?B[KF]({_MARK})", text[:20000]
+    )
     component = (composite.group(1) or composite.group(2)) if composite else ":"
     if terminator in "\r\n":
         return Delimiters(element, component, "", "\n"), terminator == "\r"
@@ -578,16 +649,26 @@ def what_it_is(text: str) -> str:
     if head.lstrip().startswith(("{", "[")):
         return "This is JSON, not X12."
     if head.startswith("ISA"):
-        return "The file begins with ISA but not with an interchange header: no delimiter follows it."
+        return (
+            "The file begins with ISA but not with an interchange header: no delimiter follows it."
+        )
     shown = "".join(c if c.isprintable() else "." for c in head[:20])
     return f"This is no X12 interchange: it begins with “{shown}”, not with ISA, GS or ST."
 
 
 def kind_of(st01: str, version: str, gs08: str = "", bht01: str = "") -> str:
-    """The set by its own name: 837P and 837I, 277 and 277CA apart, by ST03, else GS08, else BHT01."""
+    """The set by its own name: 837P and 837I, 277 and 277CA apart, by ST03, else GS08, else
+    BHT01.
+    """
     if st01 == "837":
-        for guide, kind in (("X222", "837P"), ("X098", "837P"), ("X223", "837I"), ("X096", "837I"), ("X224", "837D"),
-                            ("X097", "837D")):  # fmt: skip
+        for guide, kind in (
+            ("X222", "837P"),
+            ("X098", "837P"),
+            ("X223", "837I"),
+            ("X096", "837I"),
+            ("X224", "837D"),
+            ("X097", "837D"),
+        ):
             if guide in version or (not version and guide in gs08):
                 return kind
         return "837P"
@@ -599,11 +680,13 @@ def kind_of(st01: str, version: str, gs08: str = "", bht01: str = "") -> str:
 
 
 def refusal_of(st01: str, version: str) -> str:
-    """Why a set of this version must not be worked on, or ``""`` (X12.md: 4010 is recognised and refused)."""
+    """Why a set of this version must not be worked on, or ``""`` (X12.md: 4010 is recognised and
+    refused).
+    """
     if version[:3] in ("002", "003", "004") and version[:6].isdigit():
         return (
-            f"This {st01} is version {version[:6]}, which ended in 2012; it is shown for information and is refused "
-            f"for work: nothing of it is posted or answered."
+            f"This {st01} is version {version[:6]}, which ended in 2012; it is shown for"
+            " information and is refused for work: nothing of it is posted or answered."
         )
     return ""
 
@@ -618,7 +701,9 @@ def _count(text: str) -> int:
 
 
 def raw_segments(source: Source, first: int, last: int | None = None) -> list[str]:
-    """The segments numbered ``first`` to ``last`` as they stood in the file, for a screen that shows its source."""
+    """The segments numbered ``first`` to ``last`` as they stood in the file, for a screen that
+    shows its source.
+    """
     last = first if last is None else last
     document = Document(source)
     shown: list[str] = []

@@ -1,7 +1,8 @@
 """Writing segments: the envelope, the counts, and data that can never break the syntax.
 
-A delimiter, a line break or a letter outside printable ASCII inside data would corrupt the interchange; each is replaced
-(letters by their plain form, the rest by a blank) and reported as a finding, never sent and never silently lost.
+A delimiter, a line break or a letter outside printable ASCII inside data would corrupt the
+interchange; each is replaced (letters by their plain form, the rest by a blank) and reported as a
+finding, never sent and never silently lost.
 """
 
 from __future__ import annotations
@@ -12,15 +13,45 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from rcm.x12 import values
-from rcm.x12.model import Contact, Delimiters, Envelope, Finding, Party, Procedure, Reference, Written, WrittenSet
+from rcm.x12.model import (
+    Contact,
+    Delimiters,
+    Envelope,
+    Finding,
+    Party,
+    Procedure,
+    Reference,
+    Written,
+    WrittenSet,
+)
 
-# Composites are joined by this while a segment is checked, so that a component separator in data still shows.
+# Composites are joined by this while a segment is checked, so that a component separator in data
+# still shows.
 JOIN = "\x1f"
 # Likewise the repetition separator.
 AGAIN = "\x1e"
 
-_ASCII_TWINS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "ß": "ss", "Ø": "O", "ø": "o",
-                              "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ł": "L", "ł": "l", "Đ": "D", "đ": "d"})  # fmt: skip
+_ASCII_TWINS = str.maketrans(
+    {
+        "’": "'",
+        "‘": "'",
+        "“": '"',
+        "”": '"',
+        "–": "-",
+        "—": "-",
+        "ß": "ss",
+        "Ø": "O",
+        "ø": "o",
+        "Æ": "AE",
+        "æ": "ae",
+        "Œ": "OE",
+        "œ": "oe",
+        "Ł": "L",
+        "ł": "l",
+        "Đ": "D",
+        "đ": "d",
+    }
+)
 
 
 @lru_cache(maxsize=16)
@@ -31,12 +62,25 @@ def _unsafe(marks: Delimiters) -> re.Pattern[str]:
 
 
 class Emitter:
-    """Collects the segments of one interchange. ``begin`` and ``end`` frame a set; ``written`` is the result."""
+    """Collects the segments of one interchange. ``begin`` and ``end`` frame a set; ``written`` is
+    the result.
+    """
 
     __slots__ = (
-        "_component", "_element", "_envelope", "_findings", "_group_open", "_guide", "_ids", "_n_sets", "_out", "_sets",
-        "_start", "_unsafe", "context",
-    )  # fmt: skip
+        "_component",
+        "_element",
+        "_envelope",
+        "_findings",
+        "_group_open",
+        "_guide",
+        "_ids",
+        "_n_sets",
+        "_out",
+        "_sets",
+        "_start",
+        "_unsafe",
+        "context",
+    )
 
     def __init__(self, envelope: Envelope, group_code: str, guide: str) -> None:
         self._envelope = envelope
@@ -57,21 +101,40 @@ class Emitter:
         if group_code:
             e = envelope
             self.put(
-                "GS", group_code, e.group_sender or e.sender, e.group_receiver or e.receiver, values.day_text(e.date),
-                e.time, str(e.group_control or e.control), "X", guide,
-            )  # fmt: skip
+                "GS",
+                group_code,
+                e.group_sender or e.sender,
+                e.group_receiver or e.receiver,
+                values.day_text(e.date),
+                e.time,
+                str(e.group_control or e.control),
+                "X",
+                guide,
+            )
 
     def _isa(self) -> None:
         e = self._envelope
         marks = e.delimiters
         clean = self._clean
         fields = (
-            "ISA", "00", " " * 10, "00", " " * 10,
-            clean(e.sender_qualifier)[:2].ljust(2), clean(e.sender)[:15].ljust(15),
-            clean(e.receiver_qualifier)[:2].ljust(2), clean(e.receiver)[:15].ljust(15),
-            values.day_text(e.date)[2:], (e.time + "0000")[:4], marks.repetition, "00501", f"{e.control % 10**9:09d}",
-            "1" if e.acknowledgement_requested else "0", clean(e.usage)[:1] or "P", marks.component,
-        )  # fmt: skip
+            "ISA",
+            "00",
+            " " * 10,
+            "00",
+            " " * 10,
+            clean(e.sender_qualifier)[:2].ljust(2),
+            clean(e.sender)[:15].ljust(15),
+            clean(e.receiver_qualifier)[:2].ljust(2),
+            clean(e.receiver)[:15].ljust(15),
+            values.day_text(e.date)[2:],
+            (e.time + "0000")[:4],
+            marks.repetition,
+            "00501",
+            f"{e.control % 10**9:09d}",
+            "1" if e.acknowledgement_requested else "0",
+            clean(e.usage)[:1] or "P",
+            marks.component,
+        )
         self._out.append(marks.element.join(fields))
 
     def begin(self, st01: str, with_guide: bool = True) -> str:
@@ -106,13 +169,16 @@ class Emitter:
             elements = tuple([self._clean(text) for text in elements])
             line = element.join(elements)
         if JOIN in line or AGAIN in line:
-            # Only composites made here may bring these two along; in data they are strays like any other.
+            # Only composites made here may bring these two along; in data they are strays like any
+            # other.
             marks = line.count(JOIN) + line.count(AGAIN)
             for text in elements:
                 if type(text) is Composite:
                     marks -= text.count(JOIN) + text.count(AGAIN)
             if marks:
-                line = element.join([text if type(text) is Composite else _without_marks(text) for text in elements])
+                line = element.join(
+                    [text if type(text) is Composite else _without_marks(text) for text in elements]
+                )
             line = line.replace(JOIN, self._component)
             if AGAIN in line:
                 line = line.replace(AGAIN, self._envelope.delimiters.repetition)
@@ -148,7 +214,8 @@ class Emitter:
                     "character-replaced",
                     "warning",
                     self.context,
-                    f"“{shown[:60]}” holds a character that X12 cannot carry; it was sent as “{clean[:60]}”.",
+                    f"“{shown[:60]}” holds a character that X12 cannot carry; it was sent as"
+                    f" “{clean[:60]}”.",
                     len(self._out) + 1,
                     "Correct the text in the record it comes from.",
                 )
@@ -162,12 +229,16 @@ class Emitter:
         self.context = "envelope"
         if self._group_open:
             self.put("GE", str(self._n_sets), str(e.group_control or e.control))
-        self._out.append(marks.element.join(("IEA", "1" if self._group_open else "0", f"{e.control % 10**9:09d}")))
+        self._out.append(
+            marks.element.join(
+                ("IEA", "1" if self._group_open else "0", f"{e.control % 10**9:09d}")
+            )
+        )
         end = marks.terminator + ("\n" if e.line_breaks else "")
         data = (end.join(self._out) + end).encode("ascii", "replace")
         return Written(data, tuple(self._sets), tuple(self._findings))
 
-    # -- segments that several sets share --------------------------------------------------------------------------
+    # -- segments that several sets share ----------------------------------------------------------
 
     def nm1(self, party: Party, entity: str = "") -> None:
         """NM1 alone: name and identification."""
@@ -251,7 +322,9 @@ def repeated(parts: Iterable[str]) -> str:
 
 
 def procedure_text(procedure: Procedure) -> str:
-    """The composite medical procedure: qualifier, code, up to four modifiers, description in the seventh place."""
+    """The composite medical procedure: qualifier, code, up to four modifiers, description in the
+    seventh place.
+    """
     if not procedure.qualifier:
         return procedure.code
     modifiers = procedure.modifiers

@@ -1,7 +1,8 @@
-"""The facts of a file as plain JSON values: counts, totals, balance, verdicts. Used by ``manage.py x12`` and by tests.
+"""The facts of a file as plain JSON values: counts, totals, balance, verdicts. Used by ``manage.py
+x12`` and by tests.
 
-Memory stays flat: of long sets the sums are of everything, while listings (claims, imbalances, findings) are cut at a
-length that is stated beside them.
+Memory stays flat: of long sets the sums are of everything, while listings (claims, imbalances,
+findings) are cut at a length that is stated beside them.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def watched(current: TransactionSet, see: Callable[[Segment], None]) -> Transact
 
 
 def describe(source: Source, name: str = "") -> Facts:
-    """Everything ``manage.py x12 --json`` prints about one file. Never raises on what is in the file.
+    """Everything ``manage.py x12 --json`` prints about one file. Never raises on what is in the
+    file.
 
     A file that is no X12 has ``kind`` None and one finding that says what it is instead.
     """
@@ -84,11 +86,20 @@ def describe(source: Source, name: str = "") -> Facts:
         ack = acknowledgement.interchange_acknowledgement(segment, position)
         if ack.code not in ("A", "E"):
             found.append(
-                Finding("interchange-rejected", "warning", f"interchange {ack.control}",
-                        f"The receiver rejected interchange {ack.control} (note {ack.note}).", position)
-            )  # fmt: skip
+                Finding(
+                    "interchange-rejected",
+                    "warning",
+                    f"interchange {ack.control}",
+                    f"The receiver rejected interchange {ack.control} (note {ack.note}).",
+                    position,
+                )
+            )
     if not document.n_transactions and not document.ta1:
-        found.append(Finding("no-transactions", "error", "file", "The file is X12 but holds no transaction set."))
+        found.append(
+            Finding(
+                "no-transactions", "error", "file", "The file is X12 but holds no transaction set."
+            )
+        )
     facts["kind"] = "+".join(kinds) or "X12"
     facts["n_interchanges"] = max(document.n_interchanges, len(document.interchanges))
     facts["n_segments"] = document.position
@@ -101,7 +112,12 @@ def describe(source: Source, name: str = "") -> Facts:
 
 
 def _finding(item: Finding) -> Facts:
-    facts: Facts = {"code": item.code, "level": item.level, "where": item.where, "message": item.message}
+    facts: Facts = {
+        "code": item.code,
+        "level": item.level,
+        "where": item.where,
+        "message": item.message,
+    }
     if item.position:
         facts["segment"] = item.position
     if item.todo:
@@ -110,7 +126,9 @@ def _finding(item: Finding) -> Facts:
 
 
 def _describe_set(current: TransactionSet, found: list[Finding]) -> tuple[Facts, str]:
-    """The facts of one set, and its kind (an 837 shows only in its lines whether it is institutional)."""
+    """The facts of one set, and its kind (an 837 shows only in its lines whether it is
+    institutional).
+    """
     origin = current.origin
     kind = origin.kind or "unknown"
     describe_kind = _BY_KIND.get(origin.st01)
@@ -138,7 +156,7 @@ def _keep(found: list[Finding], items: tuple[Finding, ...]) -> None:
         found.extend(items)
 
 
-# --- 835 -------------------------------------------------------------------------------------------------------------
+# --- 835 ------------------------------------------------------------------------------------------
 
 
 def _835(current: TransactionSet, found: list[Finding]) -> Facts:
@@ -174,11 +192,19 @@ def _835(current: TransactionSet, found: list[Finding]) -> Facts:
         _keep(found, part.findings)
         if isinstance(part, RemittanceHeader):
             facts.update(
-                bpr01=part.handling, bpr02=cents(values.number(at(bpr, 2)) or ZERO), bpr03=at(bpr, 3), bpr04=part.method, bpr16=at(bpr, 16),
-                trn02=part.trace, trn03=part.trace_payer, production_date=produced[0] if produced else "",
-                payer_name=part.payer.name, payee_name=part.payee.name, payee_id_qual=part.payee.id_qualifier,
+                bpr01=part.handling,
+                bpr02=cents(values.number(at(bpr, 2)) or ZERO),
+                bpr03=at(bpr, 3),
+                bpr04=part.method,
+                bpr16=at(bpr, 16),
+                trn02=part.trace,
+                trn03=part.trace_payer,
+                production_date=produced[0] if produced else "",
+                payer_name=part.payer.name,
+                payee_name=part.payee.name,
+                payee_id_qual=part.payee.id_qualifier,
                 payee_id=part.payee.id,
-            )  # fmt: skip
+            )
         elif isinstance(part, ClaimPayment):
             statuses[part.status] += 1
             n_zero += not part.paid
@@ -201,22 +227,36 @@ def _835(current: TransactionSet, found: list[Finding]) -> Facts:
                         patient += adjustment.amount
                 if line.delta and len(line_imbalances) < MOST_LISTED:
                     line_imbalances.append(
-                        {"claim": part.index, "line": number, "clp01": part.claim_id,
-                         "proc": own[number] if number < len(own) else line.procedure.code,
-                         "delta": cents(line.delta)}
-                    )  # fmt: skip
+                        {
+                            "claim": part.index,
+                            "line": number,
+                            "clp01": part.claim_id,
+                            "proc": own[number] if number < len(own) else line.procedure.code,
+                            "delta": cents(line.delta),
+                        }
+                    )
             if part.delta and len(claim_imbalances) < MOST_LISTED:
-                claim_imbalances.append({"claim": part.index, "clp01": part.claim_id, "delta": cents(part.delta)})
+                claim_imbalances.append(
+                    {"claim": part.index, "clp01": part.claim_id, "delta": cents(part.delta)}
+                )
             if patient != part.patient_responsibility and len(patient_differs) < MOST_LISTED:
                 patient_differs.append(
-                    {"claim": part.index, "clp01": part.claim_id, "clp05": cents(part.patient_responsibility),
-                     "sum_pr": cents(patient)}
-                )  # fmt: skip
+                    {
+                        "claim": part.index,
+                        "clp01": part.claim_id,
+                        "clp05": cents(part.patient_responsibility),
+                        "sum_pr": cents(patient),
+                    }
+                )
             if part.services and charges != part.charge and len(charge_differs) < MOST_LISTED:
                 charge_differs.append(
-                    {"claim": part.index, "clp01": part.claim_id, "clp03": cents(part.charge),
-                     "sum_svc02": cents(charges)}
-                )  # fmt: skip
+                    {
+                        "claim": part.index,
+                        "clp01": part.claim_id,
+                        "clp03": cents(part.charge),
+                        "sum_svc02": cents(charges),
+                    }
+                )
             if part.index < MOST_CLAIMS:
                 claims.append(_claim_payment(part, own))
         else:
@@ -225,8 +265,12 @@ def _835(current: TransactionSet, found: list[Finding]) -> Facts:
         claim_status=dict(statuses),
         n_zero_paid_claims=n_zero,
         n_cas_reasons=n_reasons,
-        cas_claim_level_by_group={group: cents(total) for group, total in sorted(claim_groups.items())},
-        cas_line_level_by_group={group: cents(total) for group, total in sorted(line_groups.items())},
+        cas_claim_level_by_group={
+            group: cents(total) for group, total in sorted(claim_groups.items())
+        },
+        cas_line_level_by_group={
+            group: cents(total) for group, total in sorted(line_groups.items())
+        },
         cas_by_reason={reason: cents(total) for reason, total in sorted(reasons.items())},
         line_imbalances=line_imbalances,
         claim_imbalances=claim_imbalances,
@@ -255,14 +299,22 @@ def _claim_payment(part: ClaimPayment, codes: list[str]) -> Facts:
         "n_svc": len(part.services),
         "claim_cas": _cas(part.adjustments),
         "lines": [
-            {"proc": code, "charge": cents(line.charge), "paid": cents(line.paid), "cas": _cas(line.adjustments)}
+            {
+                "proc": code,
+                "charge": cents(line.charge),
+                "paid": cents(line.paid),
+                "cas": _cas(line.adjustments),
+            }
             for line, code in zip(part.services, codes, strict=False)
         ],
     }
 
 
 def _cas(adjustments: Any) -> list[list[str]]:
-    return [[item.group, item.reason, cents(item.amount), values.money_text(item.quantity)] for item in adjustments]
+    return [
+        [item.group, item.reason, cents(item.amount), values.money_text(item.quantity)]
+        for item in adjustments
+    ]
 
 
 def _trailer_facts(facts: Facts, part: RemittanceTrailer) -> None:
@@ -276,8 +328,13 @@ def _trailer_facts(facts: Facts, part: RemittanceTrailer) -> None:
         sum_svc02=cents(part.sum_service_charge),
         sum_svc03=cents(part.sum_service_paid),
         plb=[
-            {"provider": item.provider_id, "fy": values.day_text(item.fiscal_date), "reason": item.reason,
-             "ref": item.reference, "amount": cents(item.amount)}
+            {
+                "provider": item.provider_id,
+                "fy": values.day_text(item.fiscal_date),
+                "reason": item.reason,
+                "ref": item.reference,
+                "amount": cents(item.amount),
+            }
             for item in part.provider_adjustments[:MOST_LISTED]
         ],
         sum_plb=cents(part.sum_provider_adjustments),
@@ -287,10 +344,10 @@ def _trailer_facts(facts: Facts, part: RemittanceTrailer) -> None:
         balanced_transaction=part.balanced_transaction,
         balanced=part.balanced_lines and part.balanced_claims and part.balanced_transaction,
         readable=part.readable,
-    )  # fmt: skip
+    )
 
 
-# --- 837 -------------------------------------------------------------------------------------------------------------
+# --- 837 ------------------------------------------------------------------------------------------
 
 
 class _ClaimTap:
@@ -333,8 +390,11 @@ class _ClaimTap:
         elif tag in ("SV1", "SV2", "SV3"):
             self.institutional |= tag == "SV2"
             if self.claim is not None:
-                code, charge = (at(segment, 1), at(segment, 2)) if tag != "SV2" else (
-                    at(segment, 2) or at(segment, 1), at(segment, 3))  # fmt: skip
+                code, charge = (
+                    (at(segment, 1), at(segment, 2))
+                    if tag != "SV2"
+                    else (at(segment, 2) or at(segment, 1), at(segment, 3))
+                )
                 self.claim["lines"].append([code, cents(values.money(charge) or ZERO)])
         elif tag == "SBR":
             if self.n_claims and not self.in_lines and not self.other_seen and self.open:
@@ -398,7 +458,9 @@ def _837(current: TransactionSet, found: list[Finding]) -> Facts:
         if lines != item.charge:
             n_differ += 1
             if len(differ) < MOST_LISTED:
-                differ.append({"clm01": item.claim_id, "clm02": cents(item.charge), "sum_lines": cents(lines)})
+                differ.append(
+                    {"clm01": item.claim_id, "clm02": cents(item.charge), "sum_lines": cents(lines)}
+                )
     facts: Facts = {
         "bht02": at(tap.bht, 2),
         "bht03": at(tap.bht, 3),
@@ -420,11 +482,13 @@ def _837(current: TransactionSet, found: list[Finding]) -> Facts:
     if tap.institutional:
         facts["_kind"] = "837I"
     if not n_claims:
-        found.append(Finding("no-claims", "warning", f"ST {current.origin.st02}", "The set holds no claim."))
+        found.append(
+            Finding("no-claims", "warning", f"ST {current.origin.st02}", "The set holds no claim.")
+        )
     return facts
 
 
-# --- the others: what stood on the wire, beside what the reader made of it ---------------------------------------------
+# --- the others: what stood on the wire, beside what the reader made of it ------------------------
 
 
 class _Wire:
@@ -507,16 +571,26 @@ def _277(current: TransactionSet, found: list[Finding]) -> Facts:
             with_line = True
         elif tag == "STC" and now is not None and not with_line:
             now["stc"].append(
-                {"code": at(segment, 1).split(component), "date": at(segment, 2), "action": at(segment, 3),
-                 "charge": at(segment, 4), "paid": at(segment, 5)}
-            )  # fmt: skip
+                {
+                    "code": at(segment, 1).split(component),
+                    "date": at(segment, 2),
+                    "action": at(segment, 3),
+                    "charge": at(segment, 4),
+                    "paid": at(segment, 5),
+                }
+            )
 
     categories: list[list[Any]] = []
     for item in status.read_277_set(watched(current, see)):
         _keep(found, item.findings)
         if item.level == "claim" and len(categories) < MOST_LISTED:
             categories.append([item.trace, sorted(set(item.categories))])
-    facts = {**wire.facts(current), "traces": traces, "qty": wire.rows["QTY"], "amt": wire.rows["AMT"]}
+    facts = {
+        **wire.facts(current),
+        "traces": traces,
+        "qty": wire.rows["QTY"],
+        "amt": wire.rows["AMT"],
+    }
     if current.origin.kind == "277CA":
         facts["claim_level_categories"] = categories
     return facts
@@ -568,5 +642,13 @@ def _999(current: TransactionSet, found: list[Finding]) -> Facts:
 
 
 _BY_KIND: dict[str, Callable[[TransactionSet, list[Finding]], Facts]] = {
-    "270": _270, "271": _271, "276": _276, "277": _277, "278": _278, "835": _835, "837": _837, "997": _999, "999": _999,
-}  # fmt: skip
+    "270": _270,
+    "271": _271,
+    "276": _276,
+    "277": _277,
+    "278": _278,
+    "835": _835,
+    "837": _837,
+    "997": _999,
+    "999": _999,
+}

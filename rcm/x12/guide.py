@@ -1,8 +1,9 @@
-"""The guide check of what leaves: pyx12 behind one door (segments, order, required elements, code sets: SNIP 1 and 2).
+"""The guide check of what leaves: pyx12 behind one door (segments, order, required elements, code
+sets: SNIP 1 and 2).
 
-Only outbound claims are checked (its maps for 837P X222A1 and 837I X223A2 are sound; its code lists are too old to judge
-what comes in). Its maps are read once per process. What it cannot see (totals, pointers, NPI digits, dates in the future)
-is for the claim edits.
+Only outbound claims are checked (its maps for 837P X222A1 and 837I X223A2 are sound; its code lists
+are too old to judge what comes in). Its maps are read once per process. What it cannot see (totals,
+pointers, NPI digits, dates in the future) is for the claim edits.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ _log.setLevel(logging.CRITICAL + 1)
 
 @dataclass(frozen=True, slots=True)
 class GuideFinding:
-    """One thing the guide forbids. ``segment_position`` counts segments of the interchange from ISA = 1.
+    """One thing the guide forbids. ``segment_position`` counts segments of the interchange from ISA
+    = 1.
 
-    ``element`` and ``component`` are 0 when the segment as a whole is at fault; ``claim_id`` is "" above the claims.
+    ``element`` and ``component`` are 0 when the segment as a whole is at fault; ``claim_id`` is ""
+    above the claims.
     """
 
     code: str
@@ -54,7 +57,8 @@ class GuideResult:
     findings: tuple[GuideFinding, ...] = ()
 
 
-# The validator reads its maps (megabytes of XML) anew at each call; they do not change within a process.
+# The validator reads its maps (megabytes of XML) anew at each call; they do not change within a
+# process.
 _lock = threading.Lock()
 _read_map = pyx12.map_if.load_map_file
 _read_index = pyx12.map_index.map_index
@@ -97,7 +101,9 @@ def warm() -> None:
 
 
 def check(data: bytes) -> GuideResult:
-    """Whether ``data`` (a whole interchange of 837P or 837I) keeps the guide, and where it does not. Never raises."""
+    """Whether ``data`` (a whole interchange of 837P or 837I) keeps the guide, and where it does
+    not. Never raises.
+    """
     try:
         text = data.decode("ascii")
     except UnicodeDecodeError as error:
@@ -109,11 +115,20 @@ def check(data: bytes) -> GuideResult:
             _params(), io.StringIO(text), None, None, fd_json=answer, callback=claims.see
         )
     except EngineError as error:
-        return _failed("guide-not-available", f"There is no guide for this set and version: {str(error)[:200]}")
+        return _failed(
+            "guide-not-available", f"There is no guide for this set and version: {str(error)[:200]}"
+        )
     except X12Error as error:
-        return _failed("not-x12", f"The validator could not read the interchange: {str(error)[:200]}")
-    except Exception as error:  # the validator raises whatever its walk runs into; a claim must not stop the batch
-        return _failed("guide-check-failed", f"The validator stopped with {type(error).__name__}: {str(error)[:200]}")
+        return _failed(
+            "not-x12", f"The validator could not read the interchange: {str(error)[:200]}"
+        )
+    except (
+        Exception
+    ) as error:  # the validator raises whatever its walk runs into; a claim must not stop the batch
+        return _failed(
+            "guide-check-failed",
+            f"The validator stopped with {type(error).__name__}: {str(error)[:200]}",
+        )
     findings = tuple(_findings(answer.getvalue(), claims))
     if not valid and not findings:
         return _failed("guide-refused", "The validator refuses the interchange without saying why.")
@@ -160,7 +175,10 @@ def _findings(text: str, claims: _ClaimTrail) -> list[GuideFinding]:
     found: list[GuideFinding] = []
 
     def add(
-        item: dict[str, Any], error: dict[str, Any], segment: str = "", element: dict[str, Any] | None = None
+        item: dict[str, Any],
+        error: dict[str, Any],
+        segment: str = "",
+        element: dict[str, Any] | None = None,
     ) -> None:
         line = int(item.get("cur_line") or 0)
         found.append(

@@ -1,9 +1,10 @@
 """The vocabulary of the X12 room: what a transaction set says, as plain frozen facts.
 
-Money is Decimal dollars, dates are ``datetime.date``, codes are the text that was on the wire, an absent value is
-``""``, ``None`` or ``()``. Nothing here knows the database, the wire format or the clock. Readers return these objects
-and writers take them, so that ``read(write(x)) == x``; ``position`` (ordinal number of the segment in its file, from 1)
-and ``findings`` tell where a thing stood and what was wrong with it, and do not take part in comparison.
+Money is Decimal dollars, dates are ``datetime.date``, codes are the text that was on the wire, an
+absent value is ``""``, ``None`` or ``()``. Nothing here knows the database, the wire format or the
+clock. Readers return these objects and writers take them, so that ``read(write(x)) == x``;
+``position`` (ordinal number of the segment in its file, from 1) and ``findings`` tell where a thing
+stood and what was wrong with it, and do not take part in comparison.
 
 Element numbers in the field comments (``CLP07``) name the X12 element the field comes from.
 """
@@ -19,7 +20,9 @@ ONE = Decimal("1")
 
 
 class NotX12(ValueError):
-    """The bytes are no X12 interchange; the message says in a sentence what they look like instead."""
+    """The bytes are no X12 interchange; the message says in a sentence what they look like
+    instead.
+    """
 
 
 class WrongSet(NotX12):
@@ -28,7 +31,9 @@ class WrongSet(NotX12):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something a person should know about a file: ``level`` is ``error``, ``warning`` or ``info``."""
+    """Something a person should know about a file: ``level`` is ``error``, ``warning`` or
+    ``info``.
+    """
 
     code: str
     level: str
@@ -38,7 +43,7 @@ class Finding:
     todo: str = ""
 
 
-# --- parts shared by several sets ------------------------------------------------------------------------------------
+# --- parts shared by several sets -----------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,9 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """PER: a name and its numbers as pairs (TE telephone, FX fax, EM mail, UR web, EX extension)."""
+    """PER: a name and its numbers as pairs (TE telephone, FX fax, EM mail, UR web, EX
+    extension).
+    """
 
     name: str = ""
     numbers: tuple[tuple[str, str], ...] = ()
@@ -71,7 +78,9 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class DatePeriod:
-    """DTP or DTM: ``end`` equals ``start`` for a single day; both None when the text was no date."""
+    """DTP or DTM: ``end`` equals ``start`` for a single day; both None when the text was no
+    date.
+    """
 
     qualifier: str
     start: date | None = None
@@ -118,9 +127,9 @@ class Adjustment:
 class Party:
     """A person or organization of an NM1 or N1 loop with the segments that describe it.
 
-    ``entity`` is the role on the wire (85 billing provider, IL subscriber, PR payer, QC patient …). A party is a person
-    when ``first`` or ``person`` is given; ``name`` is then the last name. ``taxonomy`` is PRV03, and
-    ``provider_role`` PRV01.
+    ``entity`` is the role on the wire (85 billing provider, IL subscriber, PR payer, QC patient …).
+    A party is a person when ``first`` or ``person`` is given; ``name`` is then the last name.
+    ``taxonomy`` is PRV03, and ``provider_role`` PRV01.
     """
 
     entity: str = ""
@@ -164,7 +173,7 @@ def first_ref(refs: tuple[Reference, ...], *qualifiers: str) -> str:
     return ""
 
 
-# --- envelope --------------------------------------------------------------------------------------------------------
+# --- envelope -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +204,19 @@ class Origin:
     isa_time: str = ""
     usage: str = ""  # ISA15: P production, T test
     purpose: str = ""  # BHT02: 13 request, 11 response, 00 original …
-    refusal: str = ""  # a sentence when the version is one that must not be worked on (4010 and older)
+    refusal: str = (
+        ""  # a sentence when the version is one that must not be worked on (4010 and older)
+    )
     position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What the writer puts around its sets (ISA, GS). Control numbers are the caller's: they must not repeat.
+    """What the writer puts around its sets (ISA, GS). Control numbers are the caller's: they must
+    not repeat.
 
-    ``date`` and ``time`` (``HHMM``) are arguments, never the clock. ``group_control`` defaults to the interchange's.
+    ``date`` and ``time`` (``HHMM``) are arguments, never the clock. ``group_control`` defaults to
+    the interchange's.
     """
 
     sender: str
@@ -225,7 +238,9 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class WrittenSet:
-    """One ST of what was written and the ids (CLM01, TRN02) it carries, to match 999 and 277CA to claims."""
+    """One ST of what was written and the ids (CLM01, TRN02) it carries, to match 999 and 277CA to
+    claims.
+    """
 
     st02: str
     ids: tuple[str, ...]
@@ -233,19 +248,23 @@ class WrittenSet:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Result of a writer: the bytes to send, what stands in which set, and what had to be changed in the data."""
+    """Result of a writer: the bytes to send, what stands in which set, and what had to be changed
+    in the data.
+    """
 
     data: bytes
     sets: tuple[WrittenSet, ...]
     findings: tuple[Finding, ...] = ()
 
 
-# --- 835 remittance (DOMAIN F) ---------------------------------------------------------------------------------------
+# --- 835 remittance (DOMAIN F) --------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class RemittanceHeader:
-    """Everything of an 835 before its first claim. ``amount`` is BPR02 with its sign (BPR03 D makes it negative)."""
+    """Everything of an 835 before its first claim. ``amount`` is BPR02 with its sign (BPR03 D makes
+    it negative).
+    """
 
     amount: Decimal = ZERO  # BPR02, BPR03
     handling: str = "I"  # BPR01
@@ -274,7 +293,9 @@ class RemittanceHeader:
 
 @dataclass(frozen=True, slots=True)
 class ServicePayment:
-    """One SVC loop. ``delta`` = charge − Σ adjustments − paid: zero when the line balances (DOMAIN F1)."""
+    """One SVC loop. ``delta`` = charge − Σ adjustments − paid: zero when the line balances (DOMAIN
+    F1).
+    """
 
     procedure: Procedure
     charge: Decimal  # SVC02
@@ -305,7 +326,9 @@ class ServicePayment:
 
 @dataclass(frozen=True, slots=True)
 class ClaimPayment:
-    """One CLP loop. ``index`` counts claims of the set from 0; ``delta`` = charge − Σ all adjustments − paid."""
+    """One CLP loop. ``index`` counts claims of the set from 0; ``delta`` = charge − Σ all
+    adjustments − paid.
+    """
 
     claim_id: str  # CLP01
     status: str  # CLP02
@@ -378,7 +401,8 @@ class ProviderAdjustment:
 class RemittanceTrailer:
     """Everything of an 835 after its last claim, with the balance of the whole set.
 
-    ``delta`` = Σ CLP04 − Σ PLB − BPR02. A set that is not ``balanced`` is quarantined with these figures, never posted.
+    ``delta`` = Σ CLP04 − Σ PLB − BPR02. A set that is not ``balanced`` is quarantined with these
+    figures, never posted.
     """
 
     provider_adjustments: tuple[ProviderAdjustment, ...] = ()
@@ -395,12 +419,19 @@ class RemittanceTrailer:
     balanced_lines: bool = field(default=True, compare=False)
     balanced_claims: bool = field(default=True, compare=False)
     balanced_transaction: bool = field(default=True, compare=False)
-    readable: bool = field(default=True, compare=False)  # no amount of the set was unreadable, no segment cut off
+    readable: bool = field(
+        default=True, compare=False
+    )  # no amount of the set was unreadable, no segment cut off
     findings: tuple[Finding, ...] = field(default=(), compare=False)
 
     @property
     def balanced(self) -> bool:
-        return self.readable and self.balanced_lines and self.balanced_claims and self.balanced_transaction
+        return (
+            self.readable
+            and self.balanced_lines
+            and self.balanced_claims
+            and self.balanced_transaction
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,7 +460,7 @@ class Remittance:
         return tuple(found)
 
 
-# --- 837 claim (DOMAIN E1) -------------------------------------------------------------------------------------------
+# --- 837 claim (DOMAIN E1) ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,7 +471,9 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """PWK: ``report_type`` (OZ, RB, B4 …), ``transmission`` (BM, FX, EL …) and our attachment control number."""
+    """PWK: ``report_type`` (OZ, RB, B4 …), ``transmission`` (BM, FX, EL …) and our attachment
+    control number.
+    """
 
     report_type: str
     transmission: str
@@ -488,7 +521,9 @@ class LineAdjudication:
 
 @dataclass(frozen=True, slots=True)
 class OtherPayer:
-    """A coverage other than the one billed (2320, 2330). ``payer`` carries its id; REF*F8 is in ``payer_control``."""
+    """A coverage other than the one billed (2320, 2330). ``payer`` carries its id; REF*F8 is in
+    ``payer_control``.
+    """
 
     sequence: str  # SBR01: P, S, T
     payer: Party
@@ -514,7 +549,9 @@ class OtherPayer:
 
 @dataclass(frozen=True, slots=True)
 class ServiceLine:
-    """One LX loop. ``number`` 0 lets the writer count. ``line_control`` (REF*6R) comes back in the 835."""
+    """One LX loop. ``number`` 0 lets the writer count. ``line_control`` (REF*6R) comes back in the
+    835.
+    """
 
     procedure: Procedure
     charge: Decimal
@@ -554,8 +591,8 @@ class ServiceLine:
 class Claim:
     """One CLM loop with the parties above it.
 
-    ``billing`` is the NM1*85 party (taxonomy in ``taxonomy``, tax id as REF*EI or REF*SY). ``patient`` is None when the
-    subscriber is the patient (then ``relationship`` is 18).
+    ``billing`` is the NM1*85 party (taxonomy in ``taxonomy``, tax id as REF*EI or REF*SY).
+    ``patient`` is None when the subscriber is the patient (then ``relationship`` is 18).
     """
 
     claim_id: str  # CLM01
@@ -586,7 +623,9 @@ class Claim:
     accident_state: str = ""  # CLM11-4
     delay_reason: str = ""  # CLM20
     accident_date: date | None = None  # DTP*439
-    dates: tuple[DatePeriod, ...] = ()  # other DTP of the claim (431 onset, 435 admission, 434 statement …)
+    dates: tuple[
+        DatePeriod, ...
+    ] = ()  # other DTP of the claim (431 onset, 435 admission, 434 statement …)
     authorization: str = ""  # REF*G1
     referral: str = ""  # REF*9F
     payer_control: str = ""  # REF*F8
@@ -603,7 +642,9 @@ class Claim:
     attending: Party | None = None  # 837I NM1*71
     operating: Party | None = None  # 837I NM1*72
     admission: tuple[str, str, str] = ("", "", "")  # 837I CL1: type, source, patient status
-    hi_codes: tuple[tuple[str, ...], ...] = ()  # other HI composites (value, condition, occurrence, procedure codes)
+    hi_codes: tuple[
+        tuple[str, ...], ...
+    ] = ()  # other HI composites (value, condition, occurrence, procedure codes)
     other_payers: tuple[OtherPayer, ...] = ()
     institutional: bool = False
     origin: Origin = field(default=Origin(), compare=False)
@@ -622,7 +663,7 @@ class Claim:
         return sum((line.charge for line in self.lines), ZERO)
 
 
-# --- 270 and 271 eligibility -----------------------------------------------------------------------------------------
+# --- 270 and 271 eligibility ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -648,7 +689,9 @@ class EligibilityRequest:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """AAA: why the payer did not answer. ``level``: source, receiver, subscriber, dependent, benefit, event, service."""
+    """AAA: why the payer did not answer. ``level``: source, receiver, subscriber, dependent,
+    benefit, event, service.
+    """
 
     valid: bool  # AAA01 Y
     reason: str  # AAA03
@@ -669,9 +712,13 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Benefit:
-    """One EB loop. ``percent`` is a fraction (0.2 = 20 %). ``authorization`` and ``in_network``: Y, N, U, W or ""."""
+    """One EB loop. ``percent`` is a fraction (0.2 = 20 %). ``authorization`` and ``in_network``: Y,
+    N, U, W or "".
+    """
 
-    code: str  # EB01: 1 active, 6 inactive, A coinsurance, B copay, C deductible, G out of pocket, …
+    code: (
+        str  # EB01: 1 active, 6 inactive, A coinsurance, B copay, C deductible, G out of pocket, …
+    )
     coverage_level: str = ""  # EB02
     service_types: tuple[str, ...] = ()  # EB03
     insurance_type: str = ""  # EB04
@@ -695,7 +742,9 @@ class Benefit:
 
 @dataclass(frozen=True, slots=True)
 class EligibilityResponse:
-    """One person's answer of a 271; when the payer refused earlier, ``subscriber`` is None and ``rejections`` say why."""
+    """One person's answer of a 271; when the payer refused earlier, ``subscriber`` is None and
+    ``rejections`` say why.
+    """
 
     payer: Party | None = None
     provider: Party | None = None
@@ -703,7 +752,9 @@ class EligibilityResponse:
     dependent: Party | None = None
     relationship: str = ""  # INS02 of the dependent
     traces: tuple[Trace, ...] = ()
-    dates: tuple[DatePeriod, ...] = ()  # DTP of the person (346 plan begin, 291 plan, 307 eligibility …)
+    dates: tuple[
+        DatePeriod, ...
+    ] = ()  # DTP of the person (346 plan begin, 291 plan, 307 eligibility …)
     benefits: tuple[Benefit, ...] = ()
     rejections: tuple[Rejection, ...] = ()
     reference: str = ""  # BHT03
@@ -722,7 +773,7 @@ class EligibilityResponse:
         return not self.active and any(benefit.code in ("6", "7", "8") for benefit in self.benefits)
 
 
-# --- 276, 277 and 277CA claim status ---------------------------------------------------------------------------------
+# --- 276, 277 and 277CA claim status --------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -749,7 +800,9 @@ class StatusRequest:
 
 @dataclass(frozen=True, slots=True)
 class StatusCode:
-    """One composite of STC01, 10 or 11: ``category`` A1, F2, P1 …, ``status`` the claim status code, ``entity``."""
+    """One composite of STC01, 10 or 11: ``category`` A1, F2, P1 …, ``status`` the claim status
+    code, ``entity``.
+    """
 
     category: str
     status: str = ""
@@ -790,8 +843,8 @@ class LineStatus:
 class ClaimStatus:
     """One TRN of a 277 or 277CA with what stands under it.
 
-    ``level``: source (payer or clearinghouse), receiver (the whole batch), provider, claim. At claim level ``trace`` is
-    our own number back (in a 277CA our CLM01), ``payer_control`` REF*1K.
+    ``level``: source (payer or clearinghouse), receiver (the whole batch), provider, claim. At
+    claim level ``trace`` is our own number back (in a 277CA our CLM01), ``payer_control`` REF*1K.
     """
 
     level: str
@@ -830,10 +883,12 @@ class ClaimStatus:
     @property
     def accepted(self) -> bool:
         """Received or accepted (A0, A1, A2, A5) and nowhere rejected."""
-        return not self.rejected and any(category in ("A0", "A1", "A2", "A5") for category in self.categories)
+        return not self.rejected and any(
+            category in ("A0", "A1", "A2", "A5") for category in self.categories
+        )
 
 
-# --- 999 and TA1 -----------------------------------------------------------------------------------------------------
+# --- 999 and TA1 ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -884,7 +939,9 @@ class SetAcknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """One 999: the functional group it answers (GS01, GS06, GS08), each set, and the group's result (AK9)."""
+    """One 999: the functional group it answers (GS01, GS06, GS08), each set, and the group's result
+    (AK9).
+    """
 
     group_code: str  # AK101
     group_control: str  # AK102
@@ -921,13 +978,15 @@ class InterchangeAcknowledgement:
         return self.code in ("A", "E")
 
 
-# --- 278 authorization -----------------------------------------------------------------------------------------------
+# --- 278 authorization ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """HCR: ``action`` A1 certified, A2 partial, A3 not certified, A4 pended, A6 modified, C cancelled, CT contact payer,
-    NA not required; ``number`` the authorization; ``reasons`` the reason codes; ``second_opinion`` HCR04."""
+    """HCR: ``action`` A1 certified, A2 partial, A3 not certified, A4 pended, A6 modified, C
+    cancelled, CT contact payer, NA not required; ``number`` the authorization; ``reasons`` the
+    reason codes; ``second_opinion`` HCR04.
+    """
 
     action: str
     number: str = ""
@@ -937,7 +996,9 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationService:
-    """One service of a 278 (HL*SS): procedure and units asked for or granted, with its own decision when answered."""
+    """One service of a 278 (HL*SS): procedure and units asked for or granted, with its own decision
+    when answered.
+    """
 
     procedure: Procedure
     units: Decimal = ONE
@@ -999,7 +1060,9 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationResponse:
-    """One 278 answer. Without a ``decision`` the ``rejections`` say why the payer did not look at the request."""
+    """One 278 answer. Without a ``decision`` the ``rejections`` say why the payer did not look at
+    the request.
+    """
 
     payer: Party | None = None
     provider: Party | None = None

@@ -1,4 +1,6 @@
-"""Texts on the wire as Decimal and date, and back. Unreadable text is None, never an exception and never a guess."""
+"""Texts on the wire as Decimal and date, and back. Unreadable text is None, never an exception and
+never a guess.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,12 @@ from decimal import Decimal
 
 from rcm.x12.model import ZERO
 
-# Decimal() itself takes NaN, 1E5, 1_000 and full-width digits: none of them is an amount on the wire.
+# Decimal() itself takes NaN, 1E5, 1_000 and full-width digits: none of them is an amount on the
+# wire.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,6})?|\.[0-9]{1,6})")
 
-# Amounts and dates repeat within a file, so each text is read once; bounded, because a file may be of any size.
+# Amounts and dates repeat within a file, so each text is read once; bounded, because a file may be
+# of any size.
 _CACHE_LIMIT = 20_000
 _numbers: dict[str, Decimal | None] = {"": None}
 _moneys: dict[str, Decimal | None] = {"": ZERO}
@@ -89,7 +93,9 @@ def whole(text: str) -> int:
 
 
 def money_text(value: Decimal | None) -> str:
-    """Dollars as X12 writes them: no plus, no trailing zeros, no exponent (``1500``, ``88.9``, ``-1.25``)."""
+    """Dollars as X12 writes them: no plus, no trailing zeros, no exponent (``1500``, ``88.9``,
+    ``-1.25``).
+    """
     if value is None:
         return ""
     try:

@@ -1,4 +1,6 @@
-"""Codes of the wire in short words of our own, for screens and messages. An unknown code is shown as itself."""
+"""Codes of the wire in short words of our own, for screens and messages. An unknown code is shown
+as itself.
+"""
 
 from __future__ import annotations
 
@@ -173,11 +175,26 @@ BENEFIT = {
 }
 
 TIME_PERIOD = {
-    "6": "per hour", "7": "per day", "13": "per 24 hours", "21": "years of service", "22": "per benefit year",
-    "23": "per calendar year", "24": "year to date", "25": "per contract", "26": "per episode", "27": "per visit",
-    "28": "outlier", "29": "remaining", "30": "exceeded", "31": "not exceeded", "32": "lifetime",
-    "33": "lifetime remaining", "34": "per month", "35": "per week", "36": "per admission",
-}  # fmt: skip
+    "6": "per hour",
+    "7": "per day",
+    "13": "per 24 hours",
+    "21": "years of service",
+    "22": "per benefit year",
+    "23": "per calendar year",
+    "24": "year to date",
+    "25": "per contract",
+    "26": "per episode",
+    "27": "per visit",
+    "28": "outlier",
+    "29": "remaining",
+    "30": "exceeded",
+    "31": "not exceeded",
+    "32": "lifetime",
+    "33": "lifetime remaining",
+    "34": "per month",
+    "35": "per week",
+    "36": "per admission",
+}
 
 # Why a payer did not answer (AAA03) in 271 and 278.
 REJECTION = {
@@ -379,12 +396,29 @@ INTERCHANGE_NOTE = {
 }
 
 ENTITY = {
-    "85": "billing provider", "82": "rendering provider", "DN": "referring provider", "DK": "ordering provider",
-    "77": "service facility", "DQ": "supervising provider", "IL": "subscriber", "QC": "patient", "03": "dependent",
-    "PR": "payer", "1P": "provider", "41": "submitter", "40": "receiver", "87": "pay-to address", "QB": "purchased from",
-    "X3": "review organization", "TT": "next payer", "74": "corrected patient", "FA": "facility", "SJ": "service provider",
-    "71": "attending provider", "72": "operating provider",
-}  # fmt: skip
+    "85": "billing provider",
+    "82": "rendering provider",
+    "DN": "referring provider",
+    "DK": "ordering provider",
+    "77": "service facility",
+    "DQ": "supervising provider",
+    "IL": "subscriber",
+    "QC": "patient",
+    "03": "dependent",
+    "PR": "payer",
+    "1P": "provider",
+    "41": "submitter",
+    "40": "receiver",
+    "87": "pay-to address",
+    "QB": "purchased from",
+    "X3": "review organization",
+    "TT": "next payer",
+    "74": "corrected patient",
+    "FA": "facility",
+    "SJ": "service provider",
+    "71": "attending provider",
+    "72": "operating provider",
+}
 
 
 def words(table: dict[str, str], code: str) -> str:

@@ -1,4 +1,5 @@
-"""The verbs of the remittance phase. Keyword-only, set-based, each one transaction, with an actor and a business time `at` (default now).
+"""The verbs of the remittance phase. Keyword-only, set-based, each one transaction, with an actor
+and a business time `at` (default now).
 
 What arrives
     receive_835(interchange, actor, at) -> dict                 processor of "835": one Remittance per ST, READY, or QUARANTINED with its figures
@@ -17,19 +18,21 @@ Posting
 Denials
     denial_correct(denial, changes, reason, submit=True, actor, at) -> Correction   claims.claim_correct, scrub, submit in one flow
     denial_appeal(denial, letter=None, sent_on=None, actor, at) -> Appeal           letter and packet PDF kept as sent
-    appeal_draft(denial, at) -> str · appeal_outcome(appeal, outcome, recovered, on, actor, at) -> Appeal
-    denial_park(denial, reason, review_on=None, actor, at) · denial_reopen(denial, reason, actor, at)
+    appeal_draft(denial, at) -> str · appeal_outcome(appeal, outcome, recovered, on, actor, at) ->
+    Appeal denial_park(denial, reason, review_on=None, actor, at) · denial_reopen(denial, reason,
+    actor, at)
     denials_written_off(denial_ids, actor, at) -> int           told by A/R when a write-off was approved
     denials_group(denial_ids, act, …) -> BulkResult             payer × reason as one work
 
-Underpayments and the bank
-    variance_dispute(variance, note, actor, at) · variance_accept(variance, note, actor, at) · variance_recovered(variance, amount, note, actor, at)
+Underpayments and the bank variance_dispute(variance, note, actor, at) · variance_accept(variance,
+    note, actor, at) · variance_recovered(variance, amount, note, actor, at)
     deposits_import(organization_id, content, actor, at) -> DepositResult
     responsibility_release(claim_ids, actor, at) -> int         next payer or patient, once every line is final (FEATURES G9)
     upkeep(organization_id, actor, at) · underpayments_refresh(organization_id, actor, at)   parked denials back, clocks and scores fresh
 
-Records are in `remittance.records`. Domain events published (ids only): "remittance.ready" {"remittance_id"}, "remittance.posted"
-{"remittance_id"}, "patient.responsible" {"claim_id", "patient_id"}, "denial.opened" {"denial_id", "claim_id"}.
+Records are in `remittance.records`. Domain events published (ids only): "remittance.ready"
+{"remittance_id"}, "remittance.posted" {"remittance_id"}, "patient.responsible" {"claim_id",
+"patient_id"}, "denial.opened" {"denial_id", "claim_id"}.
 """
 
 from __future__ import annotations

@@ -28,19 +28,30 @@ HEADS = {
 
 
 @transaction.atomic
-def deposits_import(*, organization_id: int, content: bytes, actor: Actor, at: datetime | None = None) -> DepositResult:
-    """Read a CSV with date, amount, reference and optionally description. A line that is there already is counted, not repeated."""
+def deposits_import(
+    *, organization_id: int, content: bytes, actor: Actor, at: datetime | None = None
+) -> DepositResult:
+    """Read a CSV with date, amount, reference and optionally description. A line that is there
+    already is counted, not repeated.
+    """
     actor.require("remittance.post")
     at = at or timezone.now()
     if len(content) > MOST_BYTES:
         raise Refused(
-            "A bank file may have 10 MB.", field="file", code="too_large", fix="Export a shorter period.", status=413
+            "A bank file may have 10 MB.",
+            field="file",
+            code="too_large",
+            fix="Export a shorter period.",
+            status=413,
         )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise Refused(
-            "This file is no UTF-8 text.", field="file", code="not_text", fix="Save it as CSV UTF-8."
+            "This file is no UTF-8 text.",
+            field="file",
+            code="not_text",
+            fix="Save it as CSV UTF-8.",
         ) from problem
     rows = csv.DictReader(io.StringIO(text))
     heads = {
@@ -71,16 +82,25 @@ def deposits_import(*, organization_id: int, content: bytes, actor: Actor, at: d
             amount = read_money(str(row.get(heads["amount"] or "") or ""))
             reference = str(row.get(heads["reference"] or "") or "").strip()[:50]
             if day is None or amount is None or not amount:
-                result.bad.append((number, "The date cannot be read." if day is None else "The amount cannot be read."))
+                result.bad.append(
+                    (
+                        number,
+                        "The date cannot be read." if day is None else "The amount cannot be read.",
+                    )
+                )
                 continue
             key = (day, reference, amount)
             seen[key] += 1
             fresh.append(
                 Deposit(
-                    organization_id=organization_id, deposited_on=day, reference=reference, amount=amount, occurrence=seen[key],
+                    organization_id=organization_id,
+                    deposited_on=day,
+                    reference=reference,
+                    amount=amount,
+                    occurrence=seen[key],
                     description=str(row.get(heads["description"] or "") or "").strip()[:120],
                 )
-            )  # fmt: skip
+            )
     except csv.Error as problem:
         raise Refused("This file is no CSV.", field="file", code="not_csv") from problem
     before = Deposit.objects.filter(organization_id=organization_id).count()
@@ -93,7 +113,9 @@ def deposits_import(*, organization_id: int, content: bytes, actor: Actor, at: d
 
 @transaction.atomic
 def deposits_match(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
-    """Join open deposits to remittances whose trace stands in the reference and whose amount is the same. Each is joined once."""
+    """Join open deposits to remittances whose trace stands in the reference and whose amount is the
+    same. Each is joined once.
+    """
     waiting = list(
         Deposit.objects.select_for_update()
         .filter(organization_id=organization_id, remittance__isnull=True)
@@ -103,7 +125,9 @@ def deposits_match(*, organization_id: int, actor: Actor, at: datetime | None = 
         return 0
     rows = (
         Remittance.objects.filter(
-            organization_id=organization_id, deposited_on__isnull=True, amount__in={d.amount for d in waiting}
+            organization_id=organization_id,
+            deposited_on__isnull=True,
+            amount__in={d.amount for d in waiting},
         )
         .exclude(status__in=[RemittanceStatus.QUARANTINED, RemittanceStatus.REVERSED])
         .order_by("paid_on", "id")

@@ -1,4 +1,6 @@
-"""What time does: parked denials come back, clocks and scores move, underpayments gather into cases."""
+"""What time does: parked denials come back, clocks and scores move, underpayments gather into
+cases.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +46,12 @@ def upkeep(*, organization_id: int, actor: Actor, at: datetime | None = None) ->
         subject_type="denial", subject_id__in=[d.pk for d in back], status=ItemStatus.PENDED
     )
     pended.update(status=ItemStatus.OPEN, pend_until=None)
-    live = Denial.objects.filter(organization_id=organization_id, status__in=[DenialStatus.OPEN, DenialStatus.UPHELD])
-    rows = list(live.select_related("claim__patient", "claim__site", "line", "payer").order_by("id"))
+    live = Denial.objects.filter(
+        organization_id=organization_id, status__in=[DenialStatus.OPEN, DenialStatus.UPHELD]
+    )
+    rows = list(
+        live.select_related("claim__patient", "claim__site", "line", "payer").order_by("id")
+    )
     for start in range(0, len(rows), CHUNK):
         items_of(rows[start : start + CHUNK], actor=actor, at=at)
     return {
@@ -57,42 +63,68 @@ def upkeep(*, organization_id: int, actor: Actor, at: datetime | None = None) ->
 
 @transaction.atomic
 def underpayments_refresh(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
-    """An item for every open underpayment; items of those that are gone close. Returns the number of open cases."""
+    """An item for every open underpayment; items of those that are gone close. Returns the number
+    of open cases.
+    """
     at = at or timezone.now()
     rows = list(
         Variance.objects.filter(
-            organization_id=organization_id, status__in=[VarianceStatus.OPEN, VarianceStatus.DISPUTED], difference__lt=0
+            organization_id=organization_id,
+            status__in=[VarianceStatus.OPEN, VarianceStatus.DISPUTED],
+            difference__lt=0,
         )
         .select_related("claim__patient", "payer", "service__payment")
         .order_by("id")
     )
     groups = {
         (r["payer"], r["code"], r["cause"]): -r["total"]
-        for r in Variance.objects.filter(pk__in=[v.pk for v in rows])
-        .values("payer", "code", "cause")
-        .annotate(total=Sum("difference"))
-        .order_by()
+        for r in (
+            Variance.objects.filter(pk__in=[v.pk for v in rows])
+            .values("payer", "code", "cause")
+            .annotate(total=Sum("difference"))
+            .order_by()
+        )
     }
     open_items(
         [
             ItemSpec(
-                organization_id, "underpayments", "variance", v.pk, v.cause or "unknown",
-                f"{v.payer.name} allowed ${v.allowed:,.2f} for {v.code}, ${v.expected:,.2f} was expected.", at + timedelta(days=7),
-                fix="Compare with the contract; dispute it together with the others of its kind.", dollars=-v.difference, site_id=v.claim.site_id,
-                patient_id=v.claim.patient_id, patient_name=v.claim.patient.name, claim_id=v.claim_id, payer_id=v.payer_id, payer_name=v.payer.name,
+                organization_id,
+                "underpayments",
+                "variance",
+                v.pk,
+                v.cause or "unknown",
+                f"{v.payer.name} allowed ${v.allowed:,.2f} for {v.code}, ${v.expected:,.2f} was"
+                " expected.",
+                at + timedelta(days=7),
+                fix="Compare with the contract; dispute it together with the others of its kind.",
+                dollars=-v.difference,
+                site_id=v.claim.site_id,
+                patient_id=v.claim.patient_id,
+                patient_name=v.claim.patient.name,
+                claim_id=v.claim_id,
+                payer_id=v.payer_id,
+                payer_name=v.payer.name,
                 tags=(v.cause,) if v.cause else (),
                 facts={
-                    "claim": v.claim.number, "code": v.code, "cause": CAUSES.get(v.cause, v.cause), "expected": str(v.expected), "allowed": str(v.allowed),
-                    "group": str(groups.get((v.payer_id, v.code, v.cause), Decimal(0))), "status": v.get_status_display(),
+                    "claim": v.claim.number,
+                    "code": v.code,
+                    "cause": CAUSES.get(v.cause, v.cause),
+                    "expected": str(v.expected),
+                    "allowed": str(v.allowed),
+                    "group": str(groups.get((v.payer_id, v.code, v.cause), Decimal(0))),
+                    "status": v.get_status_display(),
                 },
             )
             for v in rows
         ],
-        actor=actor, at=at,
-    )  # fmt: skip
+        actor=actor,
+        at=at,
+    )
     gone = (
         WorkItem.objects.filter(
-            organization_id=organization_id, queue="underpayments", status__in=[ItemStatus.OPEN, ItemStatus.PENDED]
+            organization_id=organization_id,
+            queue="underpayments",
+            status__in=[ItemStatus.OPEN, ItemStatus.PENDED],
         )
         .exclude(subject_id__in=[v.pk for v in rows])
         .values_list("subject_id", flat=True)

@@ -1,4 +1,6 @@
-"""Denials worked: correct and resubmit, appeal with a packet, park, group work, outcomes (FEATURES H)."""
+"""Denials worked: correct and resubmit, appeal with a packet, park, group work, outcomes (FEATURES
+H).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,15 @@ from rcm.audit.services import Step, record_steps
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import BulkResult, close_items, item_finish, item_pend
 from remittance import deadlines, tables
-from remittance.models import DENIAL_MOVES, VARIANCE_MOVES, Appeal, Denial, DenialStatus, Variance, VarianceStatus
+from remittance.models import (
+    DENIAL_MOVES,
+    VARIANCE_MOVES,
+    Appeal,
+    Denial,
+    DenialStatus,
+    Variance,
+    VarianceStatus,
+)
 from remittance.services.effects import UNPROCESSABLE, clock_of, items_of
 from remittance.services.posting import responsibility_release
 from remittance.services.reference import policy
@@ -45,35 +55,53 @@ def _locked(denial: Denial, version: int | None = None) -> Denial:
     )
     if version is not None and version != row.version:
         raise Conflict(
-            "Somebody else has worked on this denial in the meantime. Here is the fresh one; look, then try again."
+            "Somebody else has worked on this denial in the meantime. Here is the fresh one; look,"
+            " then try again."
         )
     return row
 
 
 def move(
-    row: Denial, to: str, *, sentence: str, actor: Actor, at: datetime, reason: str = "", **changes: Any
+    row: Denial,
+    to: str,
+    *,
+    sentence: str,
+    actor: Actor,
+    at: datetime,
+    reason: str = "",
+    **changes: Any,
 ) -> Denial:
     """Change the status by the table of allowed moves, with the step on the timeline."""
     if to not in DENIAL_MOVES[row.status]:
         raise Refused(
-            f"A denial that is “{row.get_status_display().lower()}” cannot become “{DenialStatus(to).label.lower()}”.",
+            f"A denial that is “{row.get_status_display().lower()}” cannot become"
+            f" “{DenialStatus(to).label.lower()}”.",
             code="not_allowed",
             status=409,
         )
     old = row.status
-    if not Denial.objects.filter(pk=row.pk, version=row.version).update(status=to, version=F("version") + 1, **changes):
+    if not Denial.objects.filter(pk=row.pk, version=row.version).update(
+        status=to, version=F("version") + 1, **changes
+    ):
         raise Conflict(
-            "Somebody else has worked on this denial in the meantime. Here is the fresh one; look, then try again."
+            "Somebody else has worked on this denial in the meantime. Here is the fresh one; look,"
+            " then try again."
         )
     record_steps(
         [
             Step(
-                row.organization_id, f"denial.{to}", sentence, {"denial_id": row.pk, "claim_id": row.claim_id, "patient_id": row.claim.patient_id}, old=old,
-                new=to, reason=reason,
+                row.organization_id,
+                f"denial.{to}",
+                sentence,
+                {"denial_id": row.pk, "claim_id": row.claim_id, "patient_id": row.claim.patient_id},
+                old=old,
+                new=to,
+                reason=reason,
             )
         ],
-        actor=actor, at=at,
-    )  # fmt: skip
+        actor=actor,
+        at=at,
+    )
     row.refresh_from_db(fields=["status", "version", *changes])
     return row
 
@@ -89,10 +117,12 @@ def denial_correct(
     version: int | None = None,
     at: datetime | None = None,
 ) -> Correction:
-    """Correct the claim, scrub it and send it, in one flow (FEATURES H4). Every open denial of the claim goes with it.
+    """Correct the claim, scrub it and send it, in one flow (FEATURES H4). Every open denial of the
+    claim goes with it.
 
-    What an edit blocks stays with the claim's own items; the denial waits as corrected. MA130 sends a new claim; a payer that takes no
-    replacement is reopened by telephone, and nothing is sent from here.
+    What an edit blocks stays with the claim's own items; the denial waits as corrected. MA130 sends
+    a new claim; a payer that takes no replacement is reopened by telephone, and nothing is sent
+    from here.
     """
     actor.require("denial.work")
     at = at or timezone.now()
@@ -113,7 +143,10 @@ def denial_correct(
     )
     together = list(
         Denial.objects.select_for_update(of=("self",))
-        .filter(claim_id=row.claim_id, status__in=[DenialStatus.OPEN, DenialStatus.PARKED, DenialStatus.UPHELD])
+        .filter(
+            claim_id=row.claim_id,
+            status__in=[DenialStatus.OPEN, DenialStatus.PARKED, DenialStatus.UPHELD],
+        )
         .select_related("claim__patient")
     )
     for d in together:
@@ -128,8 +161,19 @@ def denial_correct(
             park_reason="",
             review_on=None,
         )
-    close_items("denial", [d.pk for d in together], actor=actor, at=at, outcome="Corrected", queues=["denials"])
-    if correction.claim_id is not None and correction.route in (Route.REPLACEMENT, Route.NEW_CLAIM, Route.EDITED):
+    close_items(
+        "denial",
+        [d.pk for d in together],
+        actor=actor,
+        at=at,
+        outcome="Corrected",
+        queues=["denials"],
+    )
+    if correction.claim_id is not None and correction.route in (
+        Route.REPLACEMENT,
+        Route.NEW_CLAIM,
+        Route.EDITED,
+    ):
         scrubbed = claims.claims_scrub(claim_ids=[correction.claim_id], actor=actor, at=at)
         if submit and scrubbed.ready and actor.can("claim.submit"):
             claims.claims_submit(claim_ids=[correction.claim_id], actor=actor, at=at)
@@ -147,7 +191,9 @@ def denial_park(
     version: int | None = None,
     at: datetime | None = None,
 ) -> Denial:
-    """Not workable now: parked with a reason and looked at again on a day (FEATURES H6). Its item pends until then."""
+    """Not workable now: parked with a reason and looked at again on a day (FEATURES H6). Its item
+    pends until then.
+    """
     actor.require("denial.work")
     at = at or timezone.now()
     if not reason.strip():
@@ -180,7 +226,9 @@ def denial_park(
 
 
 @transaction.atomic
-def denial_reopen(*, denial: Denial, reason: str, actor: Actor, at: datetime | None = None) -> Denial:
+def denial_reopen(
+    *, denial: Denial, reason: str, actor: Actor, at: datetime | None = None
+) -> Denial:
     """Back to work: parked, upheld, or resolved by mistake."""
     actor.require("denial.work")
     at = at or timezone.now()
@@ -198,20 +246,32 @@ def denial_reopen(*, denial: Denial, reason: str, actor: Actor, at: datetime | N
         review_on=None,
         resolved_on=None,
     )
-    close_items("denial", [row.pk], actor=Actor.system("denials", [row.organization_id]), at=at, outcome="Opened again")
+    close_items(
+        "denial",
+        [row.pk],
+        actor=Actor.system("denials", [row.organization_id]),
+        at=at,
+        outcome="Opened again",
+    )
     items_of([_locked(row)], actor=actor, at=at)
     denial.refresh_from_db()
     return row
 
 
 @transaction.atomic
-def denials_written_off(*, denial_ids: Iterable[int], actor: Actor, at: datetime | None = None) -> int:
-    """Told by A/R when a write-off was approved: the denials end, and what waited for them moves on. Returns how many ended."""
+def denials_written_off(
+    *, denial_ids: Iterable[int], actor: Actor, at: datetime | None = None
+) -> int:
+    """Told by A/R when a write-off was approved: the denials end, and what waited for them moves
+    on. Returns how many ended.
+    """
     at = at or timezone.now()
     rows = list(
         Denial.objects.select_for_update(of=("self",))
         .filter(pk__in=list(denial_ids))
-        .exclude(status__in=[DenialStatus.WRITTEN_OFF, DenialStatus.WITHDRAWN, DenialStatus.OVERTURNED])
+        .exclude(
+            status__in=[DenialStatus.WRITTEN_OFF, DenialStatus.WITHDRAWN, DenialStatus.OVERTURNED]
+        )
         .select_related("claim__patient")
     )
     for row in rows:
@@ -228,11 +288,17 @@ def denials_written_off(*, denial_ids: Iterable[int], actor: Actor, at: datetime
     return len(rows)
 
 
-def denials_group(*, denial_ids: Iterable[int], act: Callable[[Denial], object], actor: Actor) -> BulkResult:
-    """One verb for a group of payer × reason; each is done or named with its reason, none stops the others."""
+def denials_group(
+    *, denial_ids: Iterable[int], act: Callable[[Denial], object], actor: Actor
+) -> BulkResult:
+    """One verb for a group of payer × reason; each is done or named with its reason, none stops the
+    others.
+    """
     actor.require("denial.work")
     done, refused = 0, []
-    for row in Denial.objects.visible_to(actor).filter(pk__in=list(denial_ids)).select_related("claim"):
+    for row in (
+        Denial.objects.visible_to(actor).filter(pk__in=list(denial_ids)).select_related("claim")
+    ):
         try:
             with transaction.atomic():
                 act(row)
@@ -242,18 +308,25 @@ def denials_group(*, denial_ids: Iterable[int], act: Callable[[Denial], object],
     return BulkResult(done, refused)
 
 
-# --- appeals ---------------------------------------------------------------------------------------------------------------
+# --- appeals --------------------------------------------------------------------------------------
 
 
 def next_level(denial: Denial) -> int:
     """The level of the next appeal: one above the highest sent."""
-    last = Appeal.objects.filter(denial=denial).order_by("-level").values_list("level", flat=True).first()
+    last = (
+        Appeal.objects.filter(denial=denial)
+        .order_by("-level")
+        .values_list("level", flat=True)
+        .first()
+    )
     return (last or 0) + 1
 
 
 def appeal_due(denial: Denial, level: int, decided_on: date) -> date | None:
     """Until when a level can be asked, from the decision before."""
-    return deadlines.appeal_due(clock_of(denial.payer), decided_on, level=level, amount=denial.amount)
+    return deadlines.appeal_due(
+        clock_of(denial.payer), decided_on, level=level, amount=denial.amount
+    )
 
 
 def appeal_draft(*, denial: Denial, at: datetime | None = None) -> str:
@@ -274,7 +347,9 @@ def denial_appeal(
     version: int | None = None,
     at: datetime | None = None,
 ) -> Appeal:
-    """File the next level of appeal: letter and packet PDF are kept as sent. Refused past the deadline or the last level."""
+    """File the next level of appeal: letter and packet PDF are kept as sent. Refused past the
+    deadline or the last level.
+    """
     from remittance.services.packets import packet_pdf
 
     actor.require("denial.work")
@@ -292,22 +367,39 @@ def denial_appeal(
     previous = Appeal.objects.filter(denial=row, level=level - 1).first()
     if previous is not None and not previous.outcome:
         raise Refused(
-            f"Level {previous.level} has no outcome yet.", code="waiting", fix="Record its outcome first.", status=409
+            f"Level {previous.level} has no outcome yet.",
+            code="waiting",
+            fix="Record its outcome first.",
+            status=409,
         )
     decided = previous.outcome_on if previous and previous.outcome_on else row.denied_on
     due = appeal_due(row, level, decided)
     if due is None:
-        raise Refused(f"{row.payer.name} has no level {level} for this amount.", code="no_level", status=409)
+        raise Refused(
+            f"{row.payer.name} has no level {level} for this amount.", code="no_level", status=409
+        )
     if day > due:
-        raise Refused(f"The last day to appeal was {due:%b %-d, %Y}.", code="too_late", field="sent_on", status=409)
+        raise Refused(
+            f"The last day to appeal was {due:%b %-d, %Y}.",
+            code="too_late",
+            field="sent_on",
+            status=409,
+        )
     text = (letter if letter is not None else appeal_draft(denial=row, at=at)).strip()
     if not text:
         raise Refused("Write the letter.", field="letter", code="missing")
     packet = packet_pdf(row, letter=text, level=level, at=at)
     appeal = Appeal.objects.create(
-        organization_id=row.organization_id, denial=row, level=level, letter=text, packet=packet, packet_sha256=hashlib.sha256(packet).hexdigest(), sent_on=day,
-        due_on=due, actor_name=actor.name,
-    )  # fmt: skip
+        organization_id=row.organization_id,
+        denial=row,
+        level=level,
+        letter=text,
+        packet=packet,
+        packet_sha256=hashlib.sha256(packet).hexdigest(),
+        sent_on=day,
+        due_on=due,
+        actor_name=actor.name,
+    )
     if row.status != DenialStatus.APPEALED:
         move(
             row,
@@ -325,7 +417,13 @@ def denial_appeal(
     answer = day + timedelta(days=asked.decision_days if asked else 0)
     if item is not None:
         if answer > timezone.localdate(at):
-            item_pend(item=item, actor=actor, until=answer, reason=f"Appeal level {level} sent {day:%b %-d}", at=at)
+            item_pend(
+                item=item,
+                actor=actor,
+                until=answer,
+                reason=f"Appeal level {level} sent {day:%b %-d}",
+                at=at,
+            )
         else:
             item_finish(item=item, actor=actor, outcome=f"Appeal level {level} sent", at=at)
     denial.refresh_from_db()
@@ -342,13 +440,19 @@ def appeal_outcome(
     on: date | None = None,
     at: datetime | None = None,
 ) -> Appeal:
-    """What the payer decided: overturned, partial or upheld. The money itself comes by a remittance; `recovered` is what it promised."""
+    """What the payer decided: overturned, partial or upheld. The money itself comes by a
+    remittance; `recovered` is what it promised.
+    """
     actor.require("denial.work")
     at = at or timezone.now()
     if outcome not in (DenialStatus.OVERTURNED, DenialStatus.PARTIAL, DenialStatus.UPHELD):
-        raise Refused("Choose overturned, partly overturned or upheld.", field="outcome", code="unknown")
+        raise Refused(
+            "Choose overturned, partly overturned or upheld.", field="outcome", code="unknown"
+        )
     if recovered < 0:
-        raise Refused("The recovered amount cannot be negative.", field="recovered", code="negative")
+        raise Refused(
+            "The recovered amount cannot be negative.", field="recovered", code="negative"
+        )
     row = Appeal.objects.select_for_update().get(pk=appeal.pk)
     if row.outcome:
         raise Refused("This level has its outcome already.", code="decided", status=409)
@@ -371,33 +475,51 @@ def appeal_outcome(
         record_steps(
             [
                 Step(
-                    denial.organization_id, "denial.decided", f"Level {row.level} {DenialStatus(outcome).label.lower()}: ${recovered:,.2f} promised",
-                    {"denial_id": denial.pk, "claim_id": denial.claim_id, "patient_id": denial.claim.patient_id},
+                    denial.organization_id,
+                    "denial.decided",
+                    f"Level {row.level} {DenialStatus(outcome).label.lower()}: ${recovered:,.2f}"
+                    " promised",
+                    {
+                        "denial_id": denial.pk,
+                        "claim_id": denial.claim_id,
+                        "patient_id": denial.claim.patient_id,
+                    },
                 )
             ],
-            actor=actor, at=at,
-        )  # fmt: skip
+            actor=actor,
+            at=at,
+        )
     return row
 
 
-# --- underpayments -------------------------------------------------------------------------------------------------------------
+# --- underpayments --------------------------------------------------------------------------------
 
 
 def _variance(
-    variance: Variance, to: str, *, sentence: str, note: str, actor: Actor, at: datetime, **changes: Any
+    variance: Variance,
+    to: str,
+    *,
+    sentence: str,
+    note: str,
+    actor: Actor,
+    at: datetime,
+    **changes: Any,
 ) -> Variance:
     actor.require("denial.work")
     row = Variance.objects.select_for_update().get(pk=variance.pk)
     if to not in VARIANCE_MOVES[row.status]:
         raise Refused(
-            f"A case that is “{row.get_status_display().lower()}” cannot become “{VarianceStatus(to).label.lower()}”.",
+            f"A case that is “{row.get_status_display().lower()}” cannot become"
+            f" “{VarianceStatus(to).label.lower()}”.",
             code="not_allowed",
             status=409,
         )
     if not note.strip():
         raise Refused("Say why, in a few words.", field="note", code="missing")
     old = row.status
-    Variance.objects.filter(pk=row.pk).update(status=to, note=note[:300], version=F("version") + 1, **changes)
+    Variance.objects.filter(pk=row.pk).update(
+        status=to, note=note[:300], version=F("version") + 1, **changes
+    )
     record_steps(
         [
             Step(
@@ -420,7 +542,9 @@ def _variance(
 
 
 @transaction.atomic
-def variance_dispute(*, variance: Variance, note: str, actor: Actor, at: datetime | None = None) -> Variance:
+def variance_dispute(
+    *, variance: Variance, note: str, actor: Actor, at: datetime | None = None
+) -> Variance:
     """Tell the payer that it paid below the contract."""
     return _variance(
         variance,
@@ -433,7 +557,9 @@ def variance_dispute(*, variance: Variance, note: str, actor: Actor, at: datetim
 
 
 @transaction.atomic
-def variance_accept(*, variance: Variance, note: str, actor: Actor, at: datetime | None = None) -> Variance:
+def variance_accept(
+    *, variance: Variance, note: str, actor: Actor, at: datetime | None = None
+) -> Variance:
     """The payer was right: the reason is kept."""
     at = at or timezone.now()
     return _variance(

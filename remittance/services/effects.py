@@ -1,4 +1,6 @@
-"""What follows from posting: states, denials and their clocks, variances, unapplied cash, claims, patients, next payers. Set-based per chunk."""
+"""What follows from posting: states, denials and their clocks, variances, unapplied cash, claims,
+patients, next payers. Set-based per chunk.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,14 @@ OWN_HISTORY = 30
 """Outcomes after which a center's own overturn rate replaces the seed (DOMAIN G2)."""
 
 
-def follow(remittance: Remittance, planned: Sequence[Planned], posted: Posted, *, actor: Actor, at: datetime) -> None:
+def follow(
+    remittance: Remittance,
+    planned: Sequence[Planned],
+    posted: Posted,
+    *,
+    actor: Actor,
+    at: datetime,
+) -> None:
     """Everything after the ledger, in the same transaction."""
     _states(remittance, planned, posted, actor=actor, at=at)
     applied = [p for p in planned if not p.plan.exception]
@@ -59,10 +68,16 @@ def follow(remittance: Remittance, planned: Sequence[Planned], posted: Posted, *
     _taken_back(planned, actor=actor, at=at)
     posted.denials += denials_open(remittance, applied, charges, actor=actor, at=at)
     posted.variances += _variances(remittance, applied, charges)
-    patients = [{"claim_id": p.fact.claim_id, "patient_id": p.fact.patient_id} for p in applied if p.plan.patient > 0]
+    patients = [
+        {"claim_id": p.fact.claim_id, "patient_id": p.fact.patient_id}
+        for p in applied
+        if p.plan.patient > 0
+    ]
     posted.patients += len(patients)
     organization_id = remittance.organization_id
-    publish_many("patient.responsible", organization_id=organization_id, payloads=patients, due_at=at)
+    publish_many(
+        "patient.responsible", organization_id=organization_id, payloads=patients, due_at=at
+    )
     publish_many(
         "remittance.next_payer",
         organization_id=organization_id,
@@ -79,7 +94,14 @@ def follow(remittance: Remittance, planned: Sequence[Planned], posted: Posted, *
     )
 
 
-def _states(remittance: Remittance, planned: Sequence[Planned], posted: Posted, *, actor: Actor, at: datetime) -> None:
+def _states(
+    remittance: Remittance,
+    planned: Sequence[Planned],
+    posted: Posted,
+    *,
+    actor: Actor,
+    at: datetime,
+) -> None:
     rows: list[dict[str, Any]] = []
     for p in planned:
         if p.plan.exception:
@@ -123,11 +145,15 @@ def _states(remittance: Remittance, planned: Sequence[Planned], posted: Posted, 
 
 
 def _taken_back(planned: Sequence[Planned], *, actor: Actor, at: datetime) -> None:
-    """Denials whose answer the payer took back without a new one. What was corrected or appealed still waits for its answer: the payer takes
-    its old one back first, in the same file or in an earlier one."""
+    """Denials whose answer the payer took back without a new one. What was corrected or appealed
+    still waits for its answer: the payer takes its old one back first, in the same file or in an
+    earlier one.
+    """
     originals = [p.original.pk for p in planned if p.original is not None]
     if originals:
-        rows = Denial.objects.filter(payment_id__in=originals, status__in=[DenialStatus.OPEN, DenialStatus.PARKED])
+        rows = Denial.objects.filter(
+            payment_id__in=originals, status__in=[DenialStatus.OPEN, DenialStatus.PARKED]
+        )
         _withdraw(rows, "The payer took its answer back", actor=actor, at=at)
 
 
@@ -140,7 +166,8 @@ def _stuck_item(remittance: Remittance, p: Planned, at: datetime) -> ItemSpec:
         "claim_payment",
         row.pk,
         p.plan.exception,
-        (f"${row.paid:,.2f} of {remittance.trace} is on no claim. " if cash else "") + p.plan.sentence,
+        (f"${row.paid:,.2f} of {remittance.trace} is on no claim. " if cash else "")
+        + p.plan.sentence,
         at + timedelta(days=2),
         fix="Find the claim and apply it, or return it to the payer.",
         dollars=abs(row.paid),
@@ -157,14 +184,19 @@ def _stuck_item(remittance: Remittance, p: Planned, at: datetime) -> ItemSpec:
     )
 
 
-def _adjudicate(remittance: Remittance, planned: Sequence[Planned], *, actor: Actor, at: datetime) -> None:
+def _adjudicate(
+    remittance: Remittance, planned: Sequence[Planned], *, actor: Actor, at: datetime
+) -> None:
     items = []
     for p in planned:
         if not p.fact.claim_id or not p.plan.outcome:
             continue
-        words = {"paid": "paid", "partial": "partly paid", "denied": "denied", "reversed": "payment taken back"}[
-            p.plan.outcome
-        ]
+        words = {
+            "paid": "paid",
+            "partial": "partly paid",
+            "denied": "denied",
+            "reversed": "payment taken back",
+        }[p.plan.outcome]
         extra = f", ${p.plan.denied:,.2f} denied" if p.plan.denials else ""
         items.append(
             Adjudicated(
@@ -176,14 +208,17 @@ def _adjudicate(remittance: Remittance, planned: Sequence[Planned], *, actor: Ac
                 payer_control_number=p.row.payer_control_number,
                 remittance_id=remittance.pk,
                 interchange_id=remittance.interchange_id,
-                sentence=f"{remittance.payer_name} {remittance.trace}: {words}, ${p.row.paid:,.2f}{extra}",
+                sentence=(
+                    f"{remittance.payer_name} {remittance.trace}: {words},"
+                    f" ${p.row.paid:,.2f}{extra}"
+                ),
             )
         )
     if items:
         claims.claims_adjudicated(items=items, actor=actor, at=at)
 
 
-# --- denials ---------------------------------------------------------------------------------------------------------------
+# --- denials --------------------------------------------------------------------------------------
 
 
 def _charges(planned: Sequence[Planned]) -> dict[int, Mapping[str, Any]]:
@@ -206,7 +241,12 @@ def denials_open(
     at: datetime,
 ) -> int:
     """A denial for each denied line: normalized, dated, attributed, in the queue."""
-    found = [(p, d, _charge_of(p, d.service_id, d.line_id)) for p in planned for d in p.plan.denials if p.fact.claim_id]
+    found = [
+        (p, d, _charge_of(p, d.service_id, d.line_id))
+        for p in planned
+        for d in p.plan.denials
+        if p.fact.claim_id
+    ]
     if not found:
         return 0
     organization_id = remittance.organization_id
@@ -239,9 +279,11 @@ def denials_open(
                 "expected": d.expected,
                 "status": DenialStatus.OPEN,
                 "denied_on": remittance.paid_on,
-                "appeal_by": None
-                if unprocessable
-                else deadlines.appeal_due(clock, remittance.paid_on, amount=d.amount),
+                "appeal_by": (
+                    None
+                    if unprocessable
+                    else deadlines.appeal_due(clock, remittance.paid_on, amount=d.amount)
+                ),
                 "correct_by": deadlines.correct_due(
                     clock,
                     remittance.paid_on,
@@ -267,14 +309,23 @@ def denials_open(
     record_steps(
         (
             Step(
-                organization_id, "denial.opened", f"{d.group}-{d.reason} {d.category.replace('_', ' ')}, ${d.amount:,.2f} denied",
-                {"denial_id": d.pk, "claim_id": d.claim_id, "patient_id": d.claim.patient_id, "remittance_id": remittance.pk}, new=DenialStatus.OPEN,
+                organization_id,
+                "denial.opened",
+                f"{d.group}-{d.reason} {d.category.replace('_', ' ')}, ${d.amount:,.2f} denied",
+                {
+                    "denial_id": d.pk,
+                    "claim_id": d.claim_id,
+                    "patient_id": d.claim.patient_id,
+                    "remittance_id": remittance.pk,
+                },
+                new=DenialStatus.OPEN,
                 data={"category": d.category, "repeat": d.repeat},
             )
             for d in fresh
         ),
-        actor=actor, at=at,
-    )  # fmt: skip
+        actor=actor,
+        at=at,
+    )
     publish_many(
         "denial.opened",
         organization_id=organization_id,
@@ -285,7 +336,10 @@ def denials_open(
     repeats = [d.pk for d in fresh if d.repeat]
     if repeats:
         WorkItem.objects.filter(
-            subject_type="denial", subject_id__in=repeats, status=ItemStatus.OPEN, escalated_at__isnull=True
+            subject_type="denial",
+            subject_id__in=repeats,
+            status=ItemStatus.OPEN,
+            escalated_at__isnull=True,
         ).update(escalated_at=at, version=F("version") + 1)
     return len(fresh)
 
@@ -294,16 +348,23 @@ def clock_of(payer: Any) -> deadlines.PayerClock:
     """A payer's windows as the rules read them."""
     if payer is None:
         return deadlines.PayerClock("")
-    return deadlines.PayerClock(payer.kind, payer.appeal_days, payer.corrected_days, payer.accepts_replacement)
+    return deadlines.PayerClock(
+        payer.kind, payer.appeal_days, payer.corrected_days, payer.accepts_replacement
+    )
 
 
 def _charge_of(p: Planned, service_id: int | None, line_id: int | None) -> int | None:
-    return next((x.charge_id for x in p.fact.lines if (x.service_id, x.line_id) == (service_id, line_id)), None)
+    return next(
+        (x.charge_id for x in p.fact.lines if (x.service_id, x.line_id) == (service_id, line_id)),
+        None,
+    )
 
 
 def _before(charge_ids: Iterable[int]) -> dict[int, set[str]]:
     found: dict[int, set[str]] = defaultdict(set)
-    rows = Denial.objects.filter(line__charge_id__in=set(charge_ids)).exclude(status=DenialStatus.WITHDRAWN)
+    rows = Denial.objects.filter(line__charge_id__in=set(charge_ids)).exclude(
+        status=DenialStatus.WITHDRAWN
+    )
     for charge_id, category in rows.values_list("line__charge_id", "category"):
         found[charge_id].add(category)
     return found
@@ -315,7 +376,9 @@ def _traces(
     charges: Mapping[int, Mapping[str, Any]],
     at: datetime,
 ) -> dict[tuple[int, int | None, int | None], tuple[int, str, str]]:
-    """The step that let each denial through: the last event of the most telling kind before the exam was billed (FEATURES H3). One query."""
+    """The step that let each denial through: the last event of the most telling kind before the
+    exam was billed (FEATURES H3). One query.
+    """
     book_ = tables.upstream()
     verbs = {u.verb for rows in book_.values() for u in rows}
     known = [charges[c] for _, _, c in found if c is not None and c in charges]
@@ -330,23 +393,34 @@ def _traces(
     by_key: dict[tuple[str, str, int], tuple[int, datetime, str]] = {}
     for pk, verb, moment, actor_name, claim_id, exam_id, ordered_id, patient_id in rows.order_by(
         "at", "id"
-    ).values_list("id", "verb", "at", "actor_name", "claim_id", "exam_id", "ordered_exam_id", "patient_id"):
-        for name, key in (("claim", claim_id), ("exam", exam_id), ("ordered", ordered_id), ("patient", patient_id)):
+    ).values_list(
+        "id", "verb", "at", "actor_name", "claim_id", "exam_id", "ordered_exam_id", "patient_id"
+    ):
+        for name, key in (
+            ("claim", claim_id),
+            ("exam", exam_id),
+            ("ordered", ordered_id),
+            ("patient", patient_id),
+        ):
             if key is not None:
                 by_key[(verb, name, key)] = (pk, moment, actor_name)
     out: dict[tuple[int, int | None, int | None], tuple[int, str, str]] = {}
     for p, d, charge_id in found:
         charge = charges.get(charge_id or 0, {})
         keys = (
-            ("claim", p.fact.claim_id), ("exam", charge.get("exam_id")), ("ordered", charge.get("exam__ordered_exam_id")),
+            ("claim", p.fact.claim_id),
+            ("exam", charge.get("exam_id")),
+            ("ordered", charge.get("exam__ordered_exam_id")),
             ("patient", p.fact.patient_id),
-        )  # fmt: skip
+        )
         for up in book_.get(d.category, ()):
             hit = next(
                 (
                     by_key[(up.verb, name, key)]
                     for name, key in keys
-                    if key and (up.verb, name, key) in by_key and (name != "patient" or up.verb == "gate.overridden")
+                    if key
+                    and (up.verb, name, key) in by_key
+                    and (name != "patient" or up.verb == "gate.overridden")
                 ),
                 None,
             )
@@ -362,21 +436,30 @@ def _traces(
 
 
 def own_odds(organization_id: int) -> dict[str, Decimal]:
-    """The organization's own overturn rate by category where it has enough outcomes (DOMAIN G2). One query."""
+    """The organization's own overturn rate by category where it has enough outcomes (DOMAIN G2).
+    One query.
+    """
     won = (DenialStatus.OVERTURNED, DenialStatus.PARTIAL)
     rows = (
         Denial.objects.filter(
-            organization_id=organization_id, status__in=[*won, DenialStatus.UPHELD, DenialStatus.WRITTEN_OFF]
+            organization_id=organization_id,
+            status__in=[*won, DenialStatus.UPHELD, DenialStatus.WRITTEN_OFF],
         )
         .values("category")
         .annotate(all=Count("id"), won=Count("id", filter=Q(status__in=won)))
         .order_by()
     )
-    return {r["category"]: (Decimal(r["won"]) / r["all"]).quantize(ENOUGH) for r in rows if r["all"] >= OWN_HISTORY}
+    return {
+        r["category"]: (Decimal(r["won"]) / r["all"]).quantize(ENOUGH)
+        for r in rows
+        if r["all"] >= OWN_HISTORY
+    }
 
 
 def items_of(denials: Sequence[Denial], *, actor: Actor, at: datetime) -> int:
-    """Open or refresh the work items of open denials, with score and clocks as of now. Expects claim, line and payer to be joined."""
+    """Open or refresh the work items of open denials, with score and clocks as of now. Expects
+    claim, line and payer to be joined.
+    """
     if not denials:
         return 0
     today = timezone.localdate(at)
@@ -395,7 +478,9 @@ def items_of(denials: Sequence[Denial], *, actor: Actor, at: datetime) -> int:
         limits = [x for x in (d.appeal_by, d.correct_by) if x is not None and x >= today]
         nearest = min(limits) if limits else d.appeal_by or d.correct_by
         risk = d.expected if d.expected is not None else d.amount
-        total, parts = deadlines.score(risk, chance, seed.effort, (nearest - today).days if nearest else None)
+        total, parts = deadlines.score(
+            risk, chance, seed.effort, (nearest - today).days if nearest else None
+        )
         reason = reasons.get(d.reason)
         words = reason.words if reason else "Reason code not loaded"
         code = f"{d.line.code} {' '.join(d.line.modifiers)}".strip() if d.line else ""
@@ -409,7 +494,9 @@ def items_of(denials: Sequence[Denial], *, actor: Actor, at: datetime) -> int:
                 "denial",
                 d.pk,
                 f"{d.group}-{d.reason}",
-                f"{d.payer.name} denied {code or 'the claim'}: {words[:1].lower()}{words[1:]}"[:200],
+                f"{d.payer.name} denied {code or 'the claim'}: {words[:1].lower()}{words[1:]}"[
+                    :200
+                ],
                 due,
                 fix=_first_action(d, reason),
                 dollars=risk,
@@ -422,7 +509,11 @@ def items_of(denials: Sequence[Denial], *, actor: Actor, at: datetime) -> int:
                 payer_id=d.payer_id,
                 payer_name=d.payer.name,
                 score=total,
-                tags=(d.category, *(("repeat",) if d.repeat else ()), *(d.line.modifiers if d.line else ())),
+                tags=(
+                    d.category,
+                    *(("repeat",) if d.repeat else ()),
+                    *(d.line.modifiers if d.line else ()),
+                ),
                 facts={
                     "claim": d.claim.number,
                     "dos": d.claim.service_date.isoformat(),
@@ -447,8 +538,14 @@ def items_of(denials: Sequence[Denial], *, actor: Actor, at: datetime) -> int:
 
 def _first_action(d: Denial, reason: AdjustmentReason | None) -> str:
     if UNPROCESSABLE in d.remarks:
-        return "Send a new claim: the payer could not process this one and no appeal is open (MA130)."
-    return reason.first_action if reason and reason.first_action else "Read the remark codes, then correct or appeal."
+        return (
+            "Send a new claim: the payer could not process this one and no appeal is open (MA130)."
+        )
+    return (
+        reason.first_action
+        if reason and reason.first_action
+        else "Read the remark codes, then correct or appeal."
+    )
 
 
 def _withdraw(rows: Any, outcome: str, *, actor: Actor, at: datetime) -> int:
@@ -484,9 +581,16 @@ def _withdraw(rows: Any, outcome: str, *, actor: Actor, at: datetime) -> int:
 
 
 def _recover(
-    remittance: Remittance, planned: Sequence[Planned], charges: Mapping[int, Any], *, actor: Actor, at: datetime
+    remittance: Remittance,
+    planned: Sequence[Planned],
+    charges: Mapping[int, Any],
+    *,
+    actor: Actor,
+    at: datetime,
 ) -> None:
-    """Earlier denials of lines that are answered now: overturned with the dollars that came, or upheld; their items close by themselves."""
+    """Earlier denials of lines that are answered now: overturned with the dollars that came, or
+    upheld; their items close by themselves.
+    """
     codes = book()
     won: dict[int, tuple[Planned, Decimal, bool]] = {}
     lost: dict[int, Planned] = {}
@@ -511,7 +615,11 @@ def _recover(
             got = line.paid + share
             if got > 0:
                 whole = line.expected is None or got >= line.expected * ENOUGH
-                won[line.charge_id] = (p, won[line.charge_id][1] + got if line.charge_id in won else got, whole)
+                won[line.charge_id] = (
+                    p,
+                    won[line.charge_id][1] + got if line.charge_id in won else got,
+                    whole,
+                )
     if not won and not lost:
         return
     live = [*UNSETTLED, DenialStatus.UPHELD, DenialStatus.PARTIAL, DenialStatus.WRITTEN_OFF]
@@ -551,19 +659,28 @@ def _recover(
         )
         steps.append(
             Step(
-                d.organization_id, f"denial.{status}", sentence, {"denial_id": d.pk, "claim_id": d.claim_id, "remittance_id": remittance.pk},
-                old=d.status, new=status, data={"recovered": str(got)},
+                d.organization_id,
+                f"denial.{status}",
+                sentence,
+                {"denial_id": d.pk, "claim_id": d.claim_id, "remittance_id": remittance.pk},
+                old=d.status,
+                new=status,
+                data={"recovered": str(got)},
             )
-        )  # fmt: skip
+        )
         closed.append(d.pk)
         outcomes[status].append(d.pk)
         claims_.add(d.claim_id)
     bulk.update(Denial, updates)
     record_steps(steps, actor=actor, at=at)
     for result, pks in outcomes.items():
-        Appeal.objects.filter(denial_id__in=pks, outcome="").update(outcome=result, outcome_on=remittance.paid_on)
+        Appeal.objects.filter(denial_id__in=pks, outcome="").update(
+            outcome=result, outcome_on=remittance.paid_on
+        )
         # it closes by itself, whoever posted
-        close_items("denial", pks, actor=_machine(remittance), at=at, outcome=DenialStatus(result).label)
+        close_items(
+            "denial", pks, actor=_machine(remittance), at=at, outcome=DenialStatus(result).label
+        )
     if claims_:
         responsibility_release(claim_ids=claims_, actor=actor, at=at)
 
@@ -572,16 +689,22 @@ def _machine(remittance: Remittance) -> Actor:
     return Actor.system("posting", [remittance.organization_id])
 
 
-# --- variances ----------------------------------------------------------------------------------------------------------------
+# --- variances ------------------------------------------------------------------------------------
 
 
-def _variances(remittance: Remittance, planned: Sequence[Planned], charges: Mapping[int, Mapping[str, Any]]) -> int:
+def _variances(
+    remittance: Remittance, planned: Sequence[Planned], charges: Mapping[int, Mapping[str, Any]]
+) -> int:
     """Allowed against expected of primary lines that were paid (DOMAIN A8)."""
     codes = book()
     rules = policy(remittance.organization_id, remittance.paid_on)
     rows: list[Variance] = []
     for p in planned:
-        if p.claim.get("rank") != 1 or p.plan.outcome not in ("paid", "partial") or p.fact.billed < 0:
+        if (
+            p.claim.get("rank") != 1
+            or p.plan.outcome not in ("paid", "partial")
+            or p.fact.billed < 0
+        ):
             continue
         for line in p.fact.lines:
             if line.service_id is None or line.expected is None or line.charge_id is None:
@@ -601,26 +724,39 @@ def _variances(remittance: Remittance, planned: Sequence[Planned], charges: Mapp
             if found is not None and p.fact.payer_id is not None and p.fact.claim_id is not None:
                 rows.append(
                     Variance(
-                        organization_id=remittance.organization_id, service_id=line.service_id, claim_id=p.fact.claim_id, payer_id=p.fact.payer_id,
-                        code=str(charge.get("code", ""))[:5], expected=line.expected, allowed=allowed, difference=found.difference, cause=found.cause,
+                        organization_id=remittance.organization_id,
+                        service_id=line.service_id,
+                        claim_id=p.fact.claim_id,
+                        payer_id=p.fact.payer_id,
+                        code=str(charge.get("code", ""))[:5],
+                        expected=line.expected,
+                        allowed=allowed,
+                        difference=found.difference,
+                        cause=found.cause,
                         found_on=remittance.paid_on,
                     )
-                )  # fmt: skip
+                )
     Variance.objects.bulk_create(rows, batch_size=1000, ignore_conflicts=True)
     _recovered_variances(planned)
     return len(rows)
 
 
 def _recovered_variances(planned: Sequence[Planned]) -> None:
-    """An underpayment whose payment was taken back is no case any more: the new answer is judged afresh."""
+    """An underpayment whose payment was taken back is no case any more: the new answer is judged
+    afresh.
+    """
     originals = [p.original.pk for p in planned if p.original is not None]
     if originals:
         Variance.objects.filter(service__payment_id__in=originals, status="open").delete()
 
 
 def our_reduction(derivation: Sequence[Mapping[str, str]]) -> Decimal | None:
-    """The multiple-procedure reduction in our own derivation of a line; zero when it has none, None when the line was not priced."""
-    amounts = [(row.get("rule", ""), Decimal(row["amount"])) for row in derivation if row.get("amount")]
+    """The multiple-procedure reduction in our own derivation of a line; zero when it has none, None
+    when the line was not priced.
+    """
+    amounts = [
+        (row.get("rule", ""), Decimal(row["amount"])) for row in derivation if row.get("amount")
+    ]
     if not amounts:
         return None
     reduced = [n for n, (rule, _) in enumerate(amounts) if rule == "A9"]
@@ -630,38 +766,69 @@ def our_reduction(derivation: Sequence[Mapping[str, str]]) -> Decimal | None:
     return max(ZERO, whole - amounts[reduced[-1]][1])
 
 
-# --- the end of a posting, and its undoing -----------------------------------------------------------------------------------------
+# --- the end of a posting, and its undoing --------------------------------------------------------
 
 
-def finished(remittance: Remittance, takebacks: Sequence[ProviderAdjustment], *, actor: Actor, at: datetime) -> None:
+def finished(
+    remittance: Remittance, takebacks: Sequence[ProviderAdjustment], *, actor: Actor, at: datetime
+) -> None:
     """After the last claim: items for exceptions without money and for takebacks from claims."""
     rows = ClaimPayment.objects.filter(remittance=remittance, state=PaymentState.EXCEPTION)
     specs = [
         ItemSpec(
-            remittance.organization_id, "remittance_exceptions", "claim_payment", row.pk, row.exception, f"Claim {row.claim_number}: {row.sentence}"[:200],
-            at + timedelta(days=2), fix="Find the claim it answers.", dollars=abs(row.billed), patient_name=row.patient_name, payer_id=remittance.payer_id,
+            remittance.organization_id,
+            "remittance_exceptions",
+            "claim_payment",
+            row.pk,
+            row.exception,
+            f"Claim {row.claim_number}: {row.sentence}"[:200],
+            at + timedelta(days=2),
+            fix="Find the claim it answers.",
+            dollars=abs(row.billed),
+            patient_name=row.patient_name,
+            payer_id=remittance.payer_id,
             payer_name=remittance.payer_name,
-            facts={"trace": remittance.trace, "claim": row.claim_number, "icn": row.payer_control_number, "received": remittance.paid_on.isoformat()},
+            facts={
+                "trace": remittance.trace,
+                "claim": row.claim_number,
+                "icn": row.payer_control_number,
+                "received": remittance.paid_on.isoformat(),
+            },
         )
         for row in rows
-    ]  # fmt: skip
-    claims_ = Claim.objects.select_related("patient").in_bulk([row.claim_id for row in takebacks if row.claim_id])
+    ]
+    claims_ = Claim.objects.select_related("patient").in_bulk(
+        [row.claim_id for row in takebacks if row.claim_id]
+    )
     for row in takebacks:
         claim = claims_[row.claim_id or 0]
         specs.append(
             ItemSpec(
-                remittance.organization_id, "remittance_exceptions", "provider_adjustment", row.pk, "takeback",
-                f"{remittance.payer_name} took ${row.amount:,.2f} back for claim {claim.number}.", at + timedelta(days=3),
-                fix="Check whether the takeback is right and in time; dispute it if not.", dollars=row.amount, site_id=claim.site_id,
-                patient_id=claim.patient_id, patient_name=claim.patient.name, claim_id=claim.pk, payer_id=remittance.payer_id,
-                payer_name=remittance.payer_name, facts={"trace": remittance.trace, "claim": claim.number, "icn": row.reference},
+                remittance.organization_id,
+                "remittance_exceptions",
+                "provider_adjustment",
+                row.pk,
+                "takeback",
+                f"{remittance.payer_name} took ${row.amount:,.2f} back for claim {claim.number}.",
+                at + timedelta(days=3),
+                fix="Check whether the takeback is right and in time; dispute it if not.",
+                dollars=row.amount,
+                site_id=claim.site_id,
+                patient_id=claim.patient_id,
+                patient_name=claim.patient.name,
+                claim_id=claim.pk,
+                payer_id=remittance.payer_id,
+                payer_name=remittance.payer_name,
+                facts={"trace": remittance.trace, "claim": claim.number, "icn": row.reference},
             )
-        )  # fmt: skip
+        )
     open_items(specs, actor=actor, at=at)
 
 
 def undone(remittance: Remittance, reason: str, *, actor: Actor, at: datetime) -> None:
-    """After a reversal of the whole: payments, denials, variances, unapplied cash and claims go back."""
+    """After a reversal of the whole: payments, denials, variances, unapplied cash and claims go
+    back.
+    """
     rows = list(ClaimPayment.objects.filter(remittance=remittance))
     pks = [r.pk for r in rows]
     ClaimPayment.objects.filter(reversals__in=pks).update(state=PaymentState.POSTED)
@@ -679,14 +846,22 @@ def undone(remittance: Remittance, reason: str, *, actor: Actor, at: datetime) -
         .select_related("claim__patient", "line", "payer")
     )
     Denial.objects.filter(pk__in=[d.pk for d in again]).update(
-        status=DenialStatus.OPEN, recovered=ZERO, resolved_on=None, resolved_by=None, version=F("version") + 1
+        status=DenialStatus.OPEN,
+        recovered=ZERO,
+        resolved_on=None,
+        resolved_by=None,
+        version=F("version") + 1,
     )
     items_of(again, actor=actor, at=at)
     Variance.objects.filter(service__payment_id__in=pks).delete()
-    UnappliedCash.objects.filter(remittance=remittance, resolved_at__isnull=True).update(resolved_at=at)
+    UnappliedCash.objects.filter(remittance=remittance, resolved_at__isnull=True).update(
+        resolved_at=at
+    )
     close_items("claim_payment", pks, actor=actor, at=at, outcome="Its remittance was reversed")
     plb = ProviderAdjustment.objects.filter(remittance=remittance).values_list("id", flat=True)
-    close_items("provider_adjustment", plb, actor=actor, at=at, outcome="Its remittance was reversed")
+    close_items(
+        "provider_adjustment", plb, actor=actor, at=at, outcome="Its remittance was reversed"
+    )
     items = [
         Adjudicated(
             claim_id=r.claim_id,

@@ -23,39 +23,80 @@ class Match:
 
 
 _FIELDS = (
-    "id", "number", "patient_id", "payer_id", "rank", "total", "service_date", "payer_control_number",
-    "coverage__member_id", "patient__last_name", "patient__first_name",
-)  # fmt: skip
+    "id",
+    "number",
+    "patient_id",
+    "payer_id",
+    "rank",
+    "total",
+    "service_date",
+    "payer_control_number",
+    "coverage__member_id",
+    "patient__last_name",
+    "patient__first_name",
+)
 
 
 def claims_where(where: Q, *, organization_id: int, limit: int | None = None) -> list[m.Claim]:
     """Claims as matching sees them, with their lines: two queries."""
-    rows = ClaimRow.objects.filter(where, organization_id=organization_id).order_by("id").values_list(*_FIELDS)
+    rows = (
+        ClaimRow.objects.filter(where, organization_id=organization_id)
+        .order_by("id")
+        .values_list(*_FIELDS)
+    )
     found = list(rows[:limit] if limit else rows)
     lines: dict[int, list[m.ClaimLine]] = defaultdict(list)
     for claim_id, pk, charge_id, control, code, modifiers, amount, expected in (
         LineRow.objects.filter(claim_id__in=[r[0] for r in found])
         .order_by("claim_id", "number")
-        .values_list("claim_id", "id", "charge_id", "control", "code", "modifiers", "amount", "expected")
+        .values_list(
+            "claim_id", "id", "charge_id", "control", "code", "modifiers", "amount", "expected"
+        )
     ):
-        lines[claim_id].append(m.ClaimLine(pk, charge_id, control, code, modifiers, amount, expected))
+        lines[claim_id].append(
+            m.ClaimLine(pk, charge_id, control, code, modifiers, amount, expected)
+        )
     return [
-        m.Claim(pk, number, patient, payer, rank, total, day, member or "", last, first, icn, lines.get(pk, ()))
+        m.Claim(
+            pk,
+            number,
+            patient,
+            payer,
+            rank,
+            total,
+            day,
+            member or "",
+            last,
+            first,
+            icn,
+            lines.get(pk, ()),
+        )
         for pk, number, patient, payer, rank, total, day, icn, member, last, first in found
     ]
 
 
-def match(paid: Sequence[tuple[m.Paid, Sequence[m.PaidLine]]], *, organization_id: int) -> list[Match]:
+def match(
+    paid: Sequence[tuple[m.Paid, Sequence[m.PaidLine]]], *, organization_id: int
+) -> list[Match]:
     """The claim and lines of each payment; candidates for those without."""
     numbers = {p.number for p, _ in paid if p.number}
-    by_number = {c.number: c for c in claims_where(Q(number__in=numbers), organization_id=organization_id)}
+    by_number = {
+        c.number: c for c in claims_where(Q(number__in=numbers), organization_id=organization_id)
+    }
     found: list[m.Claim | None] = [by_number.get(p.number) for p, _ in paid]
     left = [i for i, c in enumerate(found) if c is None]
     if left:
-        controls = {n for i in left for n in (paid[i][0].payer_control_number, paid[i][0].original_control) if n}
+        controls = {
+            n
+            for i in left
+            for n in (paid[i][0].payer_control_number, paid[i][0].original_control)
+            if n
+        }
         by_control: dict[str, list[m.Claim]] = defaultdict(list)
         for known in (
-            claims_where(Q(payer_control_number__in=controls), organization_id=organization_id) if controls else ()
+            claims_where(Q(payer_control_number__in=controls), organization_id=organization_id)
+            if controls
+            else ()
         ):
             by_control[known.payer_control_number].append(known)
         for i in left:
@@ -95,11 +136,15 @@ def _pool(paid: Iterable[m.Paid], *, organization_id: int) -> list[m.Claim]:
 def earlier_payments(
     rows: Iterable[tuple[int, str, str, Any]], *, organization_id: int
 ) -> dict[tuple[int, str, str, Any], int]:
-    """Posted payments with the same (claim, payer's number, status, paid): the key of a repeated one → its id."""
+    """Posted payments with the same (claim, payer's number, status, paid): the key of a repeated
+    one → its id.
+    """
     wanted = set(rows)
     if not wanted:
         return {}
     found = ClaimPayment.objects.filter(
-        organization_id=organization_id, claim_id__in={k[0] for k in wanted}, state=PaymentState.POSTED
+        organization_id=organization_id,
+        claim_id__in={k[0] for k in wanted},
+        state=PaymentState.POSTED,
     ).values_list("claim_id", "payer_control_number", "status_code", "paid", "id")
     return {key: pk for *parts, pk in found if (key := tuple(parts)) in wanted}

@@ -1,4 +1,6 @@
-"""Facts for appeal letters and packets, from the thread: order, authorization, report, remittance, proof of filing."""
+"""Facts for appeal letters and packets, from the thread: order, authorization, report, remittance,
+proof of filing.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,11 @@ def _exam(denial: Denial) -> Exam | None:
 
 
 def _report(exam: Exam | None) -> Report | None:
-    return Report.objects.filter(exam=exam, status__in=RELEASED).order_by("-version").first() if exam else None
+    return (
+        Report.objects.filter(exam=exam, status__in=RELEASED).order_by("-version").first()
+        if exam
+        else None
+    )
 
 
 def _authorization(denial: Denial, exam: Exam | None) -> Authorization | None:
@@ -43,7 +49,9 @@ def _authorization(denial: Denial, exam: Exam | None) -> Authorization | None:
     number = denial.claim.authorization_number
     return (
         Authorization.objects.filter(
-            organization_id=denial.organization_id, patient_id=denial.claim.patient_id, number=number
+            organization_id=denial.organization_id,
+            patient_id=denial.claim.patient_id,
+            number=number,
         ).first()
         if number
         else None
@@ -66,7 +74,8 @@ def letter_facts(denial: Denial, *, level: int, at: datetime) -> LetterFacts:
     auth = ""
     if authorization is not None and authorization.number:
         span = (
-            f", valid {authorization.effective_from:%m/%d/%Y} to {authorization.effective_to:%m/%d/%Y}"
+            f", valid {authorization.effective_from:%m/%d/%Y} to"
+            f" {authorization.effective_to:%m/%d/%Y}"
             if authorization.effective_from and authorization.effective_to
             else ""
         )
@@ -74,10 +83,15 @@ def letter_facts(denial: Denial, *, level: int, at: datetime) -> LetterFacts:
     return LetterFacts(
         today=timezone.localdate(at),
         organization=organization.name,
-        address=(organization.address, f"{organization.city}, {organization.state} {organization.zip[:5]}"),
+        address=(
+            organization.address,
+            f"{organization.city}, {organization.state} {organization.zip[:5]}",
+        ),
         payer=payer.name,
         payer_address=tuple(
-            x for x in (payer.address, f"{payer.city}, {payer.state} {payer.zip[:5]}".strip(", ")) if x
+            x
+            for x in (payer.address, f"{payer.city}, {payer.state} {payer.zip[:5]}".strip(", "))
+            if x
         ),
         level=level,
         level_name=row.name if row else f"Appeal level {level}",
@@ -96,16 +110,20 @@ def letter_facts(denial: Denial, *, level: int, at: datetime) -> LetterFacts:
         remarks=denial.remarks,
         category=denial.category,
         authorization=auth,
-        report=f"The report was signed on {report.signed_at:%m/%d/%Y} by {report.reader_name}."
-        if report and report.signed_at
-        else "",
+        report=(
+            f"The report was signed on {report.signed_at:%m/%d/%Y} by {report.reader_name}."
+            if report and report.signed_at
+            else ""
+        ),
         contact=organization.contact,
         enclosures=tuple(p.title for p in evidence(denial)),
     )
 
 
 def evidence(denial: Denial) -> list[EvidencePart]:
-    """The enclosures that exist: order, authorization, signed report, remittance, proof of filing."""
+    """The enclosures that exist: order, authorization, signed report, remittance, proof of
+    filing.
+    """
     exam = _exam(denial)
     parts: list[EvidencePart] = []
     if exam is not None and exam.ordered_exam is not None:
@@ -116,8 +134,18 @@ def evidence(denial: Denial) -> list[EvidencePart]:
                 [order.indication] if order.indication else [],
                 (
                     ("Ordered", f"{order.ordered_at:%m/%d/%Y}"),
-                    ("By", f"{order.ordering} (NPI {order.ordering.npi})" if order.ordering else "not on file"),
-                    ("Examination", f"{exam.ordered_exam.code} {exam.ordered_exam.description}".strip()),
+                    (
+                        "By",
+                        (
+                            f"{order.ordering} (NPI {order.ordering.npi})"
+                            if order.ordering
+                            else "not on file"
+                        ),
+                    ),
+                    (
+                        "Examination",
+                        f"{exam.ordered_exam.code} {exam.ordered_exam.description}".strip(),
+                    ),
                     ("Diagnoses", ", ".join(order.diagnoses) or "none on the order"),
                     ("Signed", "yes" if order.signed else "no"),
                 ),
@@ -134,7 +162,13 @@ def evidence(denial: Denial) -> list[EvidencePart]:
                     ("Number", authorization.number or "none"),
                     ("Status", authorization.get_status_display()),
                     ("Services", services),
-                    ("Valid", f"{_day(authorization.effective_from)} to {_day(authorization.effective_to)}"),
+                    (
+                        "Valid",
+                        (
+                            f"{_day(authorization.effective_from)} to"
+                            f" {_day(authorization.effective_to)}"
+                        ),
+                    ),
                     ("Requested", _day(authorization.requested_at)),
                     ("Decided", _day(authorization.decided_at)),
                     ("Reference", authorization.reference or "none"),
@@ -175,8 +209,13 @@ def _remittance(denial: Denial) -> EvidencePart:
         )
         for a in service.adjustments.all():
             reason = adjustment_reason(a.reason)
-            lines.append(f"      {a.group}-{a.reason}   ${a.amount:,.2f}   {reason.words if reason else ''}")
-        lines += [f"      {code}   {known[code].words if code in known else ''}" for code in service.remarks]
+            lines.append(
+                f"      {a.group}-{a.reason}   ${a.amount:,.2f}   {reason.words if reason else ''}"
+            )
+        lines += [
+            f"      {code}   {known[code].words if code in known else ''}"
+            for code in service.remarks
+        ]
     return EvidencePart(
         "Remittance",
         lines,
@@ -219,5 +258,6 @@ def packet_pdf(denial: Denial, *, letter: str, level: int, at: datetime) -> byte
     footer = f"Claim {denial.claim.number}, appeal level {level}, {timezone.localdate(at):%m/%d/%Y}"
     title = f"Appeal of claim {denial.claim.number}"
     return merge(
-        [text_pdf(title, letter, footer=footer), parts_pdf(title, evidence(denial), footer=footer)], title=title
+        [text_pdf(title, letter, footer=footer), parts_pdf(title, evidence(denial), footer=footer)],
+        title=title,
     )

@@ -1,4 +1,6 @@
-"""A paper EOB keyed by a person: written as an 835 of our own and sent through the same gate as a received one (FEATURES G5)."""
+"""A paper EOB keyed by a person: written as an 835 of our own and sent through the same gate as a
+received one (FEATURES G5).
+"""
 
 from __future__ import annotations
 
@@ -24,25 +26,35 @@ ZERO = Decimal("0.00")
 
 
 def balance(eob: KeyedEob) -> list[str]:
-    """What does not add up yet, in words; empty when the EOB balances at line, claim and check level (DOMAIN F1)."""
+    """What does not add up yet, in words; empty when the EOB balances at line, claim and check
+    level (DOMAIN F1).
+    """
     found: list[str] = []
     for claim in eob.claims:
         for line in claim.lines:
             left = line.billed - sum((a.amount for a in line.adjustments), ZERO) - line.paid
             if left:
-                found.append(f"Claim {claim.claim_number}, {line.code}: ${left:,.2f} of the charge is not explained.")
+                found.append(
+                    f"Claim {claim.claim_number}, {line.code}: ${left:,.2f} of the charge is not"
+                    " explained."
+                )
     paid = sum((line.paid for claim in eob.claims for line in claim.lines), ZERO)
     withheld = sum((amount for _, _, amount in eob.withheld), ZERO)
     if paid - withheld != eob.amount:
         found.append(
-            f"The claims pay ${paid:,.2f}, ${withheld:,.2f} is withheld, the check is ${eob.amount:,.2f}: they differ by ${paid - withheld - eob.amount:,.2f}."
+            f"The claims pay ${paid:,.2f}, ${withheld:,.2f} is withheld, the check is"
+            f" ${eob.amount:,.2f}: they differ by ${paid - withheld - eob.amount:,.2f}."
         )
     return found
 
 
 @transaction.atomic
-def eob_key(*, organization_id: int, eob: KeyedEob, actor: Actor, at: datetime | None = None) -> Remittance:
-    """Keep a keyed EOB as a remittance that is ready to post. Refused while it does not balance, or when its check stands already."""
+def eob_key(
+    *, organization_id: int, eob: KeyedEob, actor: Actor, at: datetime | None = None
+) -> Remittance:
+    """Keep a keyed EOB as a remittance that is ready to post. Refused while it does not balance, or
+    when its check stands already.
+    """
     actor.require("remittance.post")
     at = at or timezone.now()
     if not eob.check_number.strip():
@@ -50,13 +62,23 @@ def eob_key(*, organization_id: int, eob: KeyedEob, actor: Actor, at: datetime |
     if not eob.claims or any(not claim.lines for claim in eob.claims):
         raise Refused("Enter at least one claim with one line.", field="claims", code="missing")
     if wrong := balance(eob):
-        raise Refused(wrong[0], field="amount", code="unbalanced", fix="Nothing is kept until the EOB balances.")
+        raise Refused(
+            wrong[0],
+            field="amount",
+            code="unbalanced",
+            fix="Nothing is kept until the EOB balances.",
+        )
     payer = Payer.objects.get(pk=eob.payer_id)
     organization = Organization.objects.get(pk=organization_id)
     trace, ref = eob.check_number.strip()[:50], f"P{payer.edi_id}"[:30]
-    if Remittance.objects.filter(organization_id=organization_id, trace=trace, payer_ref=ref).exists():
+    if Remittance.objects.filter(
+        organization_id=organization_id, trace=trace, payer_ref=ref
+    ).exists():
         raise Refused(
-            f"Check {trace} of {payer.name} is entered already.", field="check_number", code="duplicate", status=409
+            f"Check {trace} of {payer.name} is entered already.",
+            field="check_number",
+            code="duplicate",
+            status=409,
         )
     content = write_835(
         x12.Envelope(
@@ -79,13 +101,19 @@ def eob_key(*, organization_id: int, eob: KeyedEob, actor: Actor, at: datetime |
     if fresh:
         result = receive_835(interchange, actor=actor, at=at, source="paper")
         mark(interchange, status=InterchangeStatus.PROCESSED, summary=result, actor=actor, at=at)
-    return Remittance.objects.get(organization_id=organization_id, trace=trace, payer_ref=ref, occurrence=1)
+    return Remittance.objects.get(
+        organization_id=organization_id, trace=trace, payer_ref=ref, occurrence=1
+    )
 
 
-def _document(eob: KeyedEob, payer: Payer, organization: Organization, trace: str, ref: str) -> x12.Remittance:
+def _document(
+    eob: KeyedEob, payer: Payer, organization: Organization, trace: str, ref: str
+) -> x12.Remittance:
     claims = tuple(_claim(claim) for claim in eob.claims)
     provider_adjustments = tuple(
-        x12.ProviderAdjustment(organization.npi, eob.paid_on.replace(month=12, day=31), reason, number, amount)
+        x12.ProviderAdjustment(
+            organization.npi, eob.paid_on.replace(month=12, day=31), reason, number, amount
+        )
         for reason, number, amount in eob.withheld
     )
     header = x12.RemittanceHeader(
@@ -98,7 +126,9 @@ def _document(eob: KeyedEob, payer: Payer, organization: Organization, trace: st
         payer=x12.Party("PR", payer.name, id_qualifier="XV", id=payer.edi_id),
         payee=x12.Party("PE", organization.name, id_qualifier="XX", id=organization.npi),
     )
-    return x12.Remittance(header, claims, x12.RemittanceTrailer(provider_adjustments=provider_adjustments))
+    return x12.Remittance(
+        header, claims, x12.RemittanceTrailer(provider_adjustments=provider_adjustments)
+    )
 
 
 def _claim(claim: KeyedClaim) -> x12.ClaimPayment:
@@ -111,7 +141,11 @@ def _claim(claim: KeyedClaim) -> x12.ClaimPayment:
         sum((line.paid for line in claim.lines), ZERO),
         sum((a.amount for line in claim.lines for a in line.adjustments if a.group == "PR"), ZERO),
         payer_control=claim.payer_control_number,
-        patient=x12.Party("QC", last.strip(), first.strip(), person=True) if claim.patient_name.strip() else None,
+        patient=(
+            x12.Party("QC", last.strip(), first.strip(), person=True)
+            if claim.patient_name.strip()
+            else None
+        ),
         services=services,
     )
 

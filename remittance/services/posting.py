@@ -1,7 +1,9 @@
-"""Remittances to the ledger: one effect per CLP by its effect key, the three-way tie, reversals by counter-entry (DOMAIN F4, invariants 3 and 4).
+"""Remittances to the ledger: one effect per CLP by its effect key, the three-way tie, reversals by
+counter-entry (DOMAIN F4, invariants 3 and 4).
 
-`remittance_post` does it in one transaction. `posting_start` leaves it to the posting workers in chunks, each a transaction that ends with the
-states of its payments, so that a worker killed in the middle has done whole claims only and the next one goes on behind them.
+`remittance_post` does it in one transaction. `posting_start` leaves it to the posting workers in
+chunks, each a transaction that ends with the states of its payments, so that a worker killed in the
+middle has done whole claims only and the next one goes on behind them.
 """
 
 from __future__ import annotations
@@ -63,14 +65,18 @@ from remittance.services.finding import earlier_payments
 from remittance.services.reference import book
 
 CHUNK = int(os.environ.get("POSTING_CHUNK", "1000"))
-"""Claims posted in one transaction by the workers: a worker killed in the middle repeats at most so many."""
+"""Claims posted in one transaction by the workers: a worker killed in the middle repeats at most so
+many.
+"""
 ZERO = Decimal("0.00")
 UNSETTLED = (DenialStatus.OPEN, DenialStatus.CORRECTED, DenialStatus.APPEALED, DenialStatus.PARKED)
 
 
 @dataclass(slots=True)
 class Planned:
-    """A payment, its facts and what posting it does. `original` is the payment that a reversal takes back."""
+    """A payment, its facts and what posting it does. `original` is the payment that a reversal
+    takes back.
+    """
 
     row: ClaimPayment
     fact: Payment
@@ -98,16 +104,20 @@ def claims_by_control(numbers: Iterable[str], *, organization_id: int) -> dict[s
         .values_list("payer_control_number", "id")
     )
     paid = ClaimPayment.objects.filter(
-        organization_id=organization_id, payer_control_number__in=wanted - set(found), claim__isnull=False
+        organization_id=organization_id,
+        payer_control_number__in=wanted - set(found),
+        claim__isnull=False,
     )
     return found | dict(paid.order_by("id").values_list("payer_control_number", "claim_id"))
 
 
-# --- facts ---------------------------------------------------------------------------------------------------------------
+# --- facts ----------------------------------------------------------------------------------------
 
 
 class Facts:
-    """What planning needs, carried over the chunks of one remittance: open balances move as claims are planned."""
+    """What planning needs, carried over the chunks of one remittance: open balances move as claims
+    are planned.
+    """
 
     def __init__(self, remittance: Remittance, codes: Book, *, lock: bool) -> None:
         self.remittance = remittance
@@ -117,7 +127,9 @@ class Facts:
         self.reversed: set[int] = set()
         self.legs: dict[int, list[PlanLeg]] = {}
 
-    def plan(self, rows: Sequence[ClaimPayment], *, source: str = CASH, force: bool = False) -> list[Planned]:
+    def plan(
+        self, rows: Sequence[ClaimPayment], *, source: str = CASH, force: bool = False
+    ) -> list[Planned]:
         """Plan payments in their order. A constant number of queries."""
         remittance = self.remittance
         pks = [r.pk for r in rows]
@@ -127,7 +139,15 @@ class Facts:
             ServicePayment.objects.filter(payment_id__in=pks)
             .order_by("payment_id", "position")
             .values_list(
-                "payment_id", "id", "billed", "paid", "modifiers", "remarks", "line_id", "line__charge_id", "expected"
+                "payment_id",
+                "id",
+                "billed",
+                "paid",
+                "modifiers",
+                "remarks",
+                "line_id",
+                "line__charge_id",
+                "expected",
             )
         ):
             services[s[0]].append(s)
@@ -169,7 +189,9 @@ class Facts:
         ).values_list("line__charge_id", "payment_id"):
             waiting[charge_id].add(payment_id)
         answered = set(
-            ServicePayment.objects.filter(line__charge_id__in=charges, payment__state=PaymentState.POSTED)
+            ServicePayment.objects.filter(
+                line__charge_id__in=charges, payment__state=PaymentState.POSTED
+            )
             .values_list("line__charge_id", flat=True)
             .distinct()
         )
@@ -178,20 +200,33 @@ class Facts:
         keys = {
             r.pk: (r.claim_id, r.payer_control_number, r.status_code, r.paid)
             for r in rows
-            if r.claim_id and r.paid > 0 and r.state == PaymentState.MATCHED and r.status_code != REVERSAL
+            if r.claim_id
+            and r.paid > 0
+            and r.state == PaymentState.MATCHED
+            and r.status_code != REVERSAL
         }
-        repeated = earlier_payments(keys.values(), organization_id=remittance.organization_id) if not force else {}
+        repeated = (
+            earlier_payments(keys.values(), organization_id=remittance.organization_id)
+            if not force
+            else {}
+        )
         out: list[Planned] = []
         for row in rows:
             facts_of_claim: Mapping[str, Any] = claims.get(row.claim_id or 0, {})
             own = lines.get(row.claim_id or 0, [])
-            fact = self._fact(row, facts_of_claim, own, services[row.pk], cas, behind, waiting, answered)
+            fact = self._fact(
+                row, facts_of_claim, own, services[row.pk], cas, behind, waiting, answered
+            )
             if not force and row.pk in keys and keys[row.pk] in repeated:
                 fact = _but(fact, "duplicate")
             if row.status_code == REVERSAL:
                 planned = self._reversal(row, fact, originals, source=source, force=force)
             else:
-                planned = Planned(row, fact, plan_payment(fact, self.opened, self.codes, source=source, force=force))
+                planned = Planned(
+                    row,
+                    fact,
+                    plan_payment(fact, self.opened, self.codes, source=source, force=force),
+                )
             planned.claim = facts_of_claim
             for charge_id, amount in planned.plan.reductions.items():
                 self.opened[charge_id] = self.opened.get(charge_id, ZERO) - amount
@@ -219,8 +254,20 @@ class Facts:
     ) -> Payment:
         if services:
             lines = [
-                Line(pk, billed, paid, cas.get((row.pk, pk), ()), charge_id, line_id, modifiers, remarks, expected)
-                for _, pk, billed, paid, modifiers, remarks, line_id, charge_id, expected in services
+                Line(
+                    pk,
+                    billed,
+                    paid,
+                    cas.get((row.pk, pk), ()),
+                    charge_id,
+                    line_id,
+                    modifiers,
+                    remarks,
+                    expected,
+                )
+                for _, pk, billed, paid, modifiers, remarks, line_id, charge_id, expected in (
+                    services
+                )
             ]
         else:
             # a payer that answers the claim as a whole: its amounts are spread over our lines
@@ -241,7 +288,9 @@ class Facts:
         answered = {line.charge_id for line in lines}
         unsettled = any(
             charge not in answered
-            and (waiting.get(charge) or (charge not in before and self.opened.get(charge, ZERO) > 0))
+            and (
+                waiting.get(charge) or (charge not in before and self.opened.get(charge, ZERO) > 0)
+            )
             for _, charge, _, _ in own
         )
         return Payment(
@@ -264,23 +313,37 @@ class Facts:
     def _originals(self, rows: Sequence[ClaimPayment]) -> list[ClaimPayment]:
         if not rows:
             return []
-        controls = {n for r in rows for n in (r.payer_control_number, r.references.get("F8", "")) if n}
+        controls = {
+            n for r in rows for n in (r.payer_control_number, r.references.get("F8", "")) if n
+        }
         found = ClaimPayment.objects.filter(
             organization_id=self.remittance.organization_id, state=PaymentState.POSTED
         ).exclude(status_code=REVERSAL)
         return list(
             found.filter(
-                Q(claim_number__in={r.claim_number for r in rows}) | Q(payer_control_number__in=controls)
+                Q(claim_number__in={r.claim_number for r in rows})
+                | Q(payer_control_number__in=controls)
             ).order_by("-id")
         )
 
     def _reversal(
-        self, row: ClaimPayment, fact: Payment, originals: Sequence[ClaimPayment], *, source: str, force: bool
+        self,
+        row: ClaimPayment,
+        fact: Payment,
+        originals: Sequence[ClaimPayment],
+        *,
+        source: str,
+        force: bool,
     ) -> Planned:
         """The mirror of an earlier posting, leg by leg, in this remittance's name."""
 
         def fits(p: ClaimPayment) -> bool:
-            return p.pk not in self.reversed and p.pk != row.pk and p.paid == -row.paid and p.billed == -row.billed
+            return (
+                p.pk not in self.reversed
+                and p.pk != row.pk
+                and p.paid == -row.paid
+                and p.billed == -row.billed
+            )
 
         own = [
             p
@@ -289,12 +352,18 @@ class Facts:
             and p.payer_control_number
             and p.payer_control_number in (row.payer_control_number, row.references.get("F8"))
         ]
-        own += [p for p in originals if fits(p) and p not in own and p.claim_number == row.claim_number]
+        own += [
+            p for p in originals if fits(p) and p not in own and p.claim_number == row.claim_number
+        ]
         original = own[0] if own else None
         if original is None:
             if force:
                 return Planned(
-                    row, fact, plan_payment(_but(fact, ""), self.opened, self.codes, source=source, force=True)
+                    row,
+                    fact,
+                    plan_payment(
+                        _but(fact, ""), self.opened, self.codes, source=source, force=True
+                    ),
                 )
             return Planned(row, fact, unapplied(fact, "reversal_without_original"))
         plan = Plan(
@@ -313,7 +382,9 @@ class Facts:
         ).order_by("id"):
             account = source if e.account == CASH and source != CASH else e.account
             by_transaction[e.transaction_id].append(
-                PlanLeg(account, -e.amount, e.charge_id, e.reason, e.claim_id, e.patient_id, e.payer_id)
+                PlanLeg(
+                    account, -e.amount, e.charge_id, e.reason, e.claim_id, e.patient_id, e.payer_id
+                )
             )
             if e.account == "ar_insurance" and e.charge_id:
                 plan.reductions[e.charge_id] = plan.reductions.get(e.charge_id, ZERO) + e.amount
@@ -328,16 +399,30 @@ class Facts:
 
 def _but(fact: Payment, exception: str) -> Payment:
     return Payment(
-        fact.payment_id, fact.status, fact.billed, fact.paid, fact.lines, fact.adjustments, fact.remarks, fact.claim_id, fact.patient_id, fact.payer_id,
-        fact.next_payer, fact.unsettled, exception, EXCEPTIONS.get(exception, ""),
-    )  # fmt: skip
+        fact.payment_id,
+        fact.status,
+        fact.billed,
+        fact.paid,
+        fact.lines,
+        fact.adjustments,
+        fact.remarks,
+        fact.claim_id,
+        fact.patient_id,
+        fact.payer_id,
+        fact.next_payer,
+        fact.unsettled,
+        exception,
+        EXCEPTIONS.get(exception, ""),
+    )
 
 
 def _with_next_payer(claims: Iterable[Mapping[str, Any]]) -> set[int]:
     """Claims behind which a further coverage stood on the day of service."""
     rows = list(claims)
     behind: dict[int, list[tuple[int, date | None, date | None]]] = defaultdict(list)
-    coverages = Coverage.objects.filter(patient_id__in={c["patient_id"] for c in rows}, active=True, rank__gte=2)
+    coverages = Coverage.objects.filter(
+        patient_id__in={c["patient_id"] for c in rows}, active=True, rank__gte=2
+    )
     for patient_id, rank, first, last in (
         coverages.exclude(payer__kind=PayerKind.SELF_PAY)
         .exclude(status=CoverageStatus.INACTIVE)
@@ -354,7 +439,7 @@ def _with_next_payer(claims: Iterable[Mapping[str, Any]]) -> set[int]:
     }
 
 
-# --- preview ---------------------------------------------------------------------------------------------------------------
+# --- preview --------------------------------------------------------------------------------------
 
 
 def why_not(remittance: Remittance) -> str:
@@ -369,13 +454,18 @@ def why_not(remittance: Remittance) -> str:
         return "It was reversed."
     if remittance.claims_total - remittance.plb_total != remittance.amount:
         return (
-            f"835 and check differ by ${abs(remittance.claims_total - remittance.plb_total - remittance.amount):,.2f}."
+            "835 and check differ by"
+            f" ${abs(remittance.claims_total - remittance.plb_total - remittance.amount):,.2f}."
         )
     return ""
 
 
-def remittance_preview(*, remittance: Remittance, positions: Iterable[int] | None = None) -> Preview:
-    """The exact postings, nothing written. `positions` limits the claims listed; sums and groups are always of all."""
+def remittance_preview(
+    *, remittance: Remittance, positions: Iterable[int] | None = None
+) -> Preview:
+    """The exact postings, nothing written. `positions` limits the claims listed; sums and groups
+    are always of all.
+    """
     wanted = None if positions is None else set(positions)
     preview = Preview(remittance.amount, blocked=why_not(remittance))
     facts = Facts(remittance, book(), lock=False)
@@ -393,11 +483,20 @@ def remittance_preview(*, remittance: Remittance, positions: Iterable[int] | Non
             if wanted is None or row.position in wanted:
                 preview.claims.append(
                     PreviewClaim(
-                        row.pk, row.position, plan.group, plan.sentence or _words(plan), row.paid,
-                        tuple(PostingLine(x.account, x.amount, x.reason, x.charge_id) for x in plan.legs), plan.denied,
-                        plan.patient + plan.patient_later, plan.exception,
+                        row.pk,
+                        row.position,
+                        plan.group,
+                        plan.sentence or _words(plan),
+                        row.paid,
+                        tuple(
+                            PostingLine(x.account, x.amount, x.reason, x.charge_id)
+                            for x in plan.legs
+                        ),
+                        plan.denied,
+                        plan.patient + plan.patient_later,
+                        plan.exception,
                     )
-                )  # fmt: skip
+                )
     for adjustment, legs, more in _withheld(remittance):
         counts["plb"] += 1
         dollars["plb"] += adjustment.amount
@@ -406,7 +505,9 @@ def remittance_preview(*, remittance: Remittance, positions: Iterable[int] | Non
             preview.provider.append(PostingLine(leg.account, leg.amount, leg.reason, leg.charge_id))
     preview.counts, preview.dollars, preview.accounts = dict(counts), dict(dollars), dict(accounts)
     if not preview.blocked and preview.posted != remittance.amount:
-        preview.blocked = f"The postings come to ${preview.posted:,.2f}, the check to ${remittance.amount:,.2f}."
+        preview.blocked = (
+            f"The postings come to ${preview.posted:,.2f}, the check to ${remittance.amount:,.2f}."
+        )
     return preview
 
 
@@ -417,18 +518,22 @@ def _words(plan: Plan) -> str:
     if plan.patient:
         parts.append(f"${plan.patient:,.2f} to the patient")
     if plan.patient_later:
-        parts.append(f"${plan.patient_later:,.2f} patient share waits for the next payer or the other lines")
+        parts.append(
+            f"${plan.patient_later:,.2f} patient share waits for the next payer or the other lines"
+        )
     if plan.denials:
         reasons = ", ".join(dict.fromkeys(f"{d.group}-{d.reason}" for d in plan.denials))
         parts.append(f"${plan.denied:,.2f} denied ({reasons})")
     return ", ".join(parts) or "Paid as billed"
 
 
-# --- posting ---------------------------------------------------------------------------------------------------------------
+# --- posting --------------------------------------------------------------------------------------
 
 
 def _waiting(remittance: Remittance) -> Any:
-    """Payments whose effect has not happened: matched ones, and exceptions whose money must go somewhere."""
+    """Payments whose effect has not happened: matched ones, and exceptions whose money must go
+    somewhere.
+    """
     return (
         ClaimPayment.objects.filter(remittance=remittance)
         .filter(Q(state=PaymentState.MATCHED) | Q(state=PaymentState.EXCEPTION) & ~Q(paid=0))
@@ -440,20 +545,25 @@ def move(remittance: Remittance, to: str, **changes: Any) -> None:
     """Change the status by the table of allowed moves, as a compare-and-set."""
     if to not in REMITTANCE_MOVES[remittance.status]:
         raise Refused(
-            f"A remittance that is “{remittance.get_status_display().lower()}” cannot become “{RemittanceStatus(to).label.lower()}”.",
+            f"A remittance that is “{remittance.get_status_display().lower()}” cannot become"
+            f" “{RemittanceStatus(to).label.lower()}”.",
             code="not_allowed",
             status=409,
         )
     if not Remittance.objects.filter(pk=remittance.pk, status=remittance.status).update(
         status=to, version=F("version") + 1, **changes
     ):
-        raise Refused("This remittance has moved on in the meantime. Look again.", code="conflict", status=409)
+        raise Refused(
+            "This remittance has moved on in the meantime. Look again.", code="conflict", status=409
+        )
     remittance.refresh_from_db()
 
 
 @transaction.atomic
 def remittance_post(*, remittance: Remittance, actor: Actor, at: datetime | None = None) -> Posted:
-    """Post the whole remittance in one transaction. The second of two callers finds it posted and writes nothing. Refused when it does not tie."""
+    """Post the whole remittance in one transaction. The second of two callers finds it posted and
+    writes nothing. Refused when it does not tie.
+    """
     actor.require("remittance.post")
     at = at or timezone.now()
     row = Remittance.objects.select_for_update().get(pk=remittance.pk)
@@ -470,7 +580,9 @@ def remittance_post(*, remittance: Remittance, actor: Actor, at: datetime | None
     return posted
 
 
-def post_chunk(remittance: Remittance, posted: Posted, facts: Facts, *, actor: Actor, at: datetime) -> int:
+def post_chunk(
+    remittance: Remittance, posted: Posted, facts: Facts, *, actor: Actor, at: datetime
+) -> int:
     """Post the next claims; returns how many. In the caller's transaction."""
     rows = list(_waiting(remittance)[:CHUNK])
     if rows:
@@ -480,27 +592,41 @@ def post_chunk(remittance: Remittance, posted: Posted, facts: Facts, *, actor: A
 
 
 def write(
-    remittance: Remittance, planned: Sequence[Planned], posted: Posted, *, actor: Actor, at: datetime, suffix: str = ""
+    remittance: Remittance,
+    planned: Sequence[Planned],
+    posted: Posted,
+    *,
+    actor: Actor,
+    at: datetime,
+    suffix: str = "",
 ) -> None:
-    """Everything that follows from the plans: ledger, states, denials, variances, claims, items, next payer."""
+    """Everything that follows from the plans: ledger, states, denials, variances, claims, items,
+    next payer.
+    """
     from remittance.services import effects
 
     postings: list[Posting] = []
     for p in planned:
         key = effect_key(remittance, f"{p.row.position}{suffix}")
-        groups: list[tuple[int | None, Sequence[PlanLeg]]] = list(p.mirrors) if p.mirrors else [(None, p.plan.legs)]
+        groups: list[tuple[int | None, Sequence[PlanLeg]]] = (
+            list(p.mirrors) if p.mirrors else [(None, p.plan.legs)]
+        )
         for n, (original, legs) in enumerate(groups):
             postings.append(
                 Posting(
                     organization_id=remittance.organization_id,
-                    kind="remittance.reversal"
-                    if original
-                    else "remittance.unapplied"
-                    if p.plan.exception
-                    else "remittance.payment",
+                    kind=(
+                        "remittance.reversal"
+                        if original
+                        else "remittance.unapplied"
+                        if p.plan.exception
+                        else "remittance.payment"
+                    ),
                     effect_key=key if not n else f"{key}:{n}",
                     effective_on=remittance.paid_on,
-                    description=f"{remittance.payer_name} {remittance.trace}, claim {p.row.claim_number}",
+                    description=(
+                        f"{remittance.payer_name} {remittance.trace}, claim {p.row.claim_number}"
+                    ),
                     legs=_legs(remittance, p, legs),
                     source_type="claim_payment",
                     source_id=p.row.pk,
@@ -530,21 +656,31 @@ def _legs(remittance: Remittance, p: Planned, legs: Sequence[PlanLeg]) -> list[L
     ]
 
 
-def _withheld(remittance: Remittance) -> list[tuple[ProviderAdjustment, list[PlanLeg], list[PlanLeg]]]:
-    rows = list(ProviderAdjustment.objects.filter(remittance=remittance).select_related("claim").order_by("position"))
+def _withheld(
+    remittance: Remittance,
+) -> list[tuple[ProviderAdjustment, list[PlanLeg], list[PlanLeg]]]:
+    rows = list(
+        ProviderAdjustment.objects.filter(remittance=remittance)
+        .select_related("claim")
+        .order_by("position")
+    )
     claim_ids = {r.claim_id for r in rows if r.claim_id}
     owed: dict[int, Decimal] = {}
     charge: dict[int, int] = {}
     if claim_ids:
         entries = LedgerEntry.objects.filter(
-            organization_id=remittance.organization_id, claim_id__in=claim_ids, account="provider_level"
+            organization_id=remittance.organization_id,
+            claim_id__in=claim_ids,
+            account="provider_level",
         )
         owed = {
             int(r["claim_id"] or 0): -r["total"]
-            for r in entries.exclude(remittance_id=remittance.pk)
-            .values("claim_id")
-            .annotate(total=Sum("amount"))
-            .order_by()
+            for r in (
+                entries.exclude(remittance_id=remittance.pk)
+                .values("claim_id")
+                .annotate(total=Sum("amount"))
+                .order_by()
+            )
         }
         for claim_id, charge_id in (
             ClaimLine.objects.filter(claim_id__in=claim_ids)
@@ -572,13 +708,18 @@ def _withheld(remittance: Remittance) -> list[tuple[ProviderAdjustment, list[Pla
 
 
 def finish(remittance: Remittance, posted: Posted, *, actor: Actor, at: datetime) -> None:
-    """Provider-level amounts, the tie, the status. Raises Refused when the ledger does not come to the check."""
+    """Provider-level amounts, the tie, the status. Raises Refused when the ledger does not come to
+    the check.
+    """
     from remittance.services import effects
 
     postings: list[Posting] = []
     takebacks: list[ProviderAdjustment] = []
     for row, legs, more in _withheld(remittance):
-        for kind, suffix, part in (("remittance.provider", "", legs), ("remittance.takeback", ":claim", more)):
+        for kind, suffix, part in (
+            ("remittance.provider", "", legs),
+            ("remittance.takeback", ":claim", more),
+        ):
             if part:
                 postings.append(
                     Posting(
@@ -586,7 +727,10 @@ def finish(remittance: Remittance, posted: Posted, *, actor: Actor, at: datetime
                         kind=kind,
                         effect_key=effect_key(remittance, f"plb:{row.position}{suffix}"),
                         effective_on=remittance.paid_on,
-                        description=f"{remittance.payer_name} {remittance.trace}, {row.reason} {row.reference}".strip(),
+                        description=(
+                            f"{remittance.payer_name} {remittance.trace}, {row.reason}"
+                            f" {row.reference}".strip()
+                        ),
                         legs=[
                             Leg(
                                 x.account,
@@ -615,7 +759,8 @@ def finish(remittance: Remittance, posted: Posted, *, actor: Actor, at: datetime
     )
     if cash != remittance.amount:
         raise Refused(
-            f"The postings come to ${cash:,.2f}, the check to ${remittance.amount:,.2f}: nothing is posted.",
+            f"The postings come to ${cash:,.2f}, the check to ${remittance.amount:,.2f}: nothing is"
+            " posted.",
             code="does_not_tie",
             status=409,
         )
@@ -626,7 +771,8 @@ def finish(remittance: Remittance, posted: Posted, *, actor: Actor, at: datetime
             Step(
                 remittance.organization_id,
                 "remittance.posted",
-                f"{remittance.payer_name} {remittance.trace} posted: ${remittance.amount:,.2f}, {plural(remittance.claim_count, 'claim')}",
+                f"{remittance.payer_name} {remittance.trace} posted: ${remittance.amount:,.2f},"
+                f" {plural(remittance.claim_count, 'claim')}",
                 {"remittance_id": remittance.pk, "interchange_id": remittance.interchange_id},
                 new=RemittanceStatus.POSTED,
             )
@@ -643,12 +789,15 @@ def finish(remittance: Remittance, posted: Posted, *, actor: Actor, at: datetime
     )
 
 
-# --- reversal of the whole ---------------------------------------------------------------------------------------------------
+# --- reversal of the whole ------------------------------------------------------------------------
 
 
 @transaction.atomic
-def remittance_reverse(*, remittance: Remittance, reason: str, actor: Actor, at: datetime | None = None) -> int:
-    """Counter-entries for everything the remittance posted; returns their number. Its denials are withdrawn, what it resolved is open again.
+def remittance_reverse(
+    *, remittance: Remittance, reason: str, actor: Actor, at: datetime | None = None
+) -> int:
+    """Counter-entries for everything the remittance posted; returns their number. Its denials are
+    withdrawn, what it resolved is open again.
 
     Refused while a later remittance has taken back one of its payments: that one goes first.
     """
@@ -688,17 +837,23 @@ def remittance_reverse(*, remittance: Remittance, reason: str, actor: Actor, at:
     record_steps(
         [
             Step(
-                row.organization_id, "remittance.reversed", f"{row.payer_name} {row.trace} reversed: ${row.amount:,.2f}",
-                {"remittance_id": row.pk, "interchange_id": row.interchange_id}, old=RemittanceStatus.POSTED, new=RemittanceStatus.REVERSED, reason=reason,
+                row.organization_id,
+                "remittance.reversed",
+                f"{row.payer_name} {row.trace} reversed: ${row.amount:,.2f}",
+                {"remittance_id": row.pk, "interchange_id": row.interchange_id},
+                old=RemittanceStatus.POSTED,
+                new=RemittanceStatus.REVERSED,
+                reason=reason,
             )
         ],
-        actor=actor, at=at,
-    )  # fmt: skip
+        actor=actor,
+        at=at,
+    )
     remittance.refresh_from_db()
     return len(counters)
 
 
-# --- unapplied cash and exceptions, by a person ---------------------------------------------------------------------------------
+# --- unapplied cash and exceptions, by a person ---------------------------------------------------
 
 
 @transaction.atomic
@@ -711,10 +866,11 @@ def payment_apply(
     lines: Mapping[int, int] | None = None,
     at: datetime | None = None,
 ) -> ClaimPayment:
-    """A person says which claim a payment is for. `lines` maps its service rows to claim lines where codes differ.
+    """A person says which claim a payment is for. `lines` maps its service rows to claim lines
+    where codes differ.
 
-    Before posting it becomes a matched payment; afterwards its money moves from unapplied cash to the claim, once. A credit that this leaves
-    on a line is wanted and goes to the credit balances.
+    Before posting it becomes a matched payment; afterwards its money moves from unapplied cash to
+    the claim, once. A credit that this leaves on a line is wanted and goes to the credit balances.
     """
     from remittance import matching as m
     from remittance.services.finding import claims_where
@@ -736,7 +892,8 @@ def payment_apply(
     chosen = dict(lines or {})
     by_line = {line.line_id: line for line in found[0].lines}
     matched = m.match_lines(
-        [m.PaidLine(s.control, s.code, s.modifiers, s.billed, s.original_code) for s in services], found[0].lines
+        [m.PaidLine(s.control, s.code, s.modifiers, s.billed, s.original_code) for s in services],
+        found[0].lines,
     )
     for s, line in zip(services, matched, strict=True):
         line = by_line.get(chosen[s.pk]) if s.pk in chosen else line
@@ -750,26 +907,47 @@ def payment_apply(
             )
         s.line_id = line.line_id if line else None
         s.expected = line.expected if line else None
-    bulk.update(ServicePayment, [{"id": s.pk, "line_id": s.line_id, "expected": s.expected} for s in services])
+    bulk.update(
+        ServicePayment,
+        [{"id": s.pk, "line_id": s.line_id, "expected": s.expected} for s in services],
+    )
     before = row.exception
     row.claim_id, row.exception, row.sentence, row.state = claim.pk, "", "", PaymentState.MATCHED
     row.save(update_fields=["claim_id", "exception", "sentence", "state"])
     record_steps(
         [
             Step(
-                row.organization_id, "payment.applied", f"${row.paid:,.2f} of {remittance.trace} put on claim {found[0].number}",
-                {"remittance_id": remittance.pk, "claim_id": claim.pk, "patient_id": found[0].patient_id}, old=before, new=row.state, reason=reason,
+                row.organization_id,
+                "payment.applied",
+                f"${row.paid:,.2f} of {remittance.trace} put on claim {found[0].number}",
+                {
+                    "remittance_id": remittance.pk,
+                    "claim_id": claim.pk,
+                    "patient_id": found[0].patient_id,
+                },
+                old=before,
+                new=row.state,
+                reason=reason,
             )
         ],
-        actor=actor, at=at,
-    )  # fmt: skip
+        actor=actor,
+        at=at,
+    )
     if remittance.status == RemittanceStatus.POSTED:
         facts = Facts(remittance, book(), lock=True)
         planned = facts.plan([row], source="unapplied", force=True)
         write(remittance, planned, Posted(remittance.pk), actor=actor, at=at, suffix=":applied")
         row.refresh_from_db()
-        close_items("claim_payment", [row.pk], actor=actor, at=at, outcome=f"Applied to claim {found[0].number}")
-    elif not ClaimPayment.objects.filter(remittance=remittance, state=PaymentState.EXCEPTION).exists():
+        close_items(
+            "claim_payment",
+            [row.pk],
+            actor=actor,
+            at=at,
+            outcome=f"Applied to claim {found[0].number}",
+        )
+    elif not ClaimPayment.objects.filter(
+        remittance=remittance, state=PaymentState.EXCEPTION
+    ).exists():
         close_items(
             "remittance",
             [remittance.pk],
@@ -781,13 +959,17 @@ def payment_apply(
     return row
 
 
-# --- next responsibility -------------------------------------------------------------------------------------------------------
+# --- next responsibility --------------------------------------------------------------------------
 
 
 @transaction.atomic
-def responsibility_release(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None = None) -> int:
-    """Move what waited for the other lines: the patient's share, once no line of the claim is denied or unanswered any more, to the patient,
-    or the claim to the next payer (FEATURES G9). Returns the number of payments moved. Never more than is still open on a charge."""
+def responsibility_release(
+    *, claim_ids: Iterable[int], actor: Actor, at: datetime | None = None
+) -> int:
+    """Move what waited for the other lines: the patient's share, once no line of the claim is
+    denied or unanswered any more, to the patient, or the claim to the next payer (FEATURES G9).
+    Returns the number of payments moved. Never more than is still open on a charge.
+    """
     at = at or timezone.now()
     rows = list(
         ClaimPayment.objects.filter(claim_id__in=list(claim_ids), state=PaymentState.POSTED)
@@ -835,26 +1017,49 @@ def responsibility_release(*, claim_ids: Iterable[int], actor: Actor, at: dateti
                     "patient_id": p.fact.patient_id,
                     "payer_id": p.fact.payer_id,
                 }
-                legs += [Leg("ar_patient", amount, remittance_id=remittance.pk, reason=reason, **common), Leg("ar_insurance", -amount, remittance_id=remittance.pk, reason=reason, **common)]  # fmt: skip
+                legs += [
+                    Leg("ar_patient", amount, remittance_id=remittance.pk, reason=reason, **common),
+                    Leg(
+                        "ar_insurance",
+                        -amount,
+                        remittance_id=remittance.pk,
+                        reason=reason,
+                        **common,
+                    ),
+                ]
             postings.append(
                 Posting(
-                    organization_id, "remittance.patient", f"{effect_key(remittance, p.row.position)}:patient", timezone.localdate(at),
-                    f"Patient share of claim {p.row.claim_number}", legs, "claim_payment", p.row.pk,
+                    organization_id,
+                    "remittance.patient",
+                    f"{effect_key(remittance, p.row.position)}:patient",
+                    timezone.localdate(at),
+                    f"Patient share of claim {p.row.claim_number}",
+                    legs,
+                    "claim_payment",
+                    p.row.pk,
                 )
-            )  # fmt: skip
+            )
             if p.fact.claim_id and p.fact.patient_id:
                 patients.append({"claim_id": p.fact.claim_id, "patient_id": p.fact.patient_id})
     if postings:
         done = len(post(postings, actor=actor))
     if organization_id:
-        publish_many("patient.responsible", organization_id=organization_id, payloads=patients, due_at=at)
-        publish_many("remittance.next_payer", organization_id=organization_id, payloads=nexts, due_at=at)
+        publish_many(
+            "patient.responsible", organization_id=organization_id, payloads=patients, due_at=at
+        )
+        publish_many(
+            "remittance.next_payer", organization_id=organization_id, payloads=nexts, due_at=at
+        )
     return done + len(nexts)
 
 
 def _settled(rows: Sequence[ClaimPayment]) -> set[int]:
     """Payments none of whose denials still waits."""
-    waiting = set(Denial.objects.filter(payment__in=rows, status__in=UNSETTLED).values_list("payment_id", flat=True))
+    waiting = set(
+        Denial.objects.filter(payment__in=rows, status__in=UNSETTLED).values_list(
+            "payment_id", flat=True
+        )
+    )
     return {r.pk for r in rows} - waiting
 
 
@@ -863,9 +1068,9 @@ def _shares(p: Planned, facts: Facts, codes: Book) -> list[tuple[int, Decimal, s
     from remittance.plan import Treatment, treat, whole_lines
 
     current = dict(
-        Balance.objects.filter(charge_id__in=[x.charge_id for x in p.fact.lines if x.charge_id]).values_list(
-            "charge_id", "insurance"
-        )
+        Balance.objects.filter(
+            charge_id__in=[x.charge_id for x in p.fact.lines if x.charge_id]
+        ).values_list("charge_id", "insurance")
     )
     out: list[tuple[int, Decimal, str]] = []
     for line in whole_lines(p.fact):

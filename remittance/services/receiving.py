@@ -1,7 +1,9 @@
-"""An 835 file becomes remittances: read once, claim by claim, matched and written in chunks; what does not balance leaves only its figures.
+"""An 835 file becomes remittances: read once, claim by claim, matched and written in chunks; what
+does not balance leaves only its figures.
 
-The whole file is one transaction. A set that fails at its trailer is rolled back to where it began and kept as QUARANTINED with the figures of
-each level; the bytes stay in the interchange. A payment that came before, by trace, payer and occurrence, is refused however its file differs.
+The whole file is one transaction. A set that fails at its trailer is rolled back to where it began
+and kept as QUARANTINED with the figures of each level; the bytes stay in the interchange. A payment
+that came before, by trace, payer and occurrence, is refused however its file differs.
 """
 
 from __future__ import annotations
@@ -84,11 +86,21 @@ class _Set:
 
 
 @transaction.atomic
-def receive_835(interchange: Interchange, *, actor: Actor, at: datetime, source: str = "835") -> dict[str, Any]:
-    """Read one stored 835. Returns counts and totals for the interchange browser. Raises ParseProblem when it is no 835."""
+def receive_835(
+    interchange: Interchange, *, actor: Actor, at: datetime, source: str = "835"
+) -> dict[str, Any]:
+    """Read one stored 835. Returns counts and totals for the interchange browser. Raises
+    ParseProblem when it is no 835.
+    """
     organization_id = interchange.organization_id
     seen: Counter[tuple[str, str]] = Counter()
-    result: dict[str, Any] = {"remittances": 0, "quarantined": 0, "duplicates": 0, "claims": 0, "amount": "0.00"}
+    result: dict[str, Any] = {
+        "remittances": 0,
+        "quarantined": 0,
+        "duplicates": 0,
+        "claims": 0,
+        "amount": "0.00",
+    }
     ready: list[int] = []
     current: _Set | None = None
     codes = book()
@@ -110,17 +122,32 @@ def receive_835(interchange: Interchange, *, actor: Actor, at: datetime, source:
                     if len(current.buffer) >= CHUNK:
                         _write(current, codes, organization_id=organization_id)
             else:
-                _end(current, part, interchange, codes, result, ready, actor=actor, at=at, source=source)
+                _end(
+                    current,
+                    part,
+                    interchange,
+                    codes,
+                    result,
+                    ready,
+                    actor=actor,
+                    at=at,
+                    source=source,
+                )
                 current = None
     except x12.NotX12 as problem:
         raise ParseProblem(str(problem)) from problem
     publish_many(
-        "remittance.ready", organization_id=organization_id, payloads=[{"remittance_id": pk} for pk in ready], due_at=at
+        "remittance.ready",
+        organization_id=organization_id,
+        payloads=[{"remittance_id": pk} for pk in ready],
+        due_at=at,
     )
     return result
 
 
-def _begin(header: x12.RemittanceHeader, seen: Counter[tuple[str, str]], *, organization_id: int) -> _Set:
+def _begin(
+    header: x12.RemittanceHeader, seen: Counter[tuple[str, str]], *, organization_id: int
+) -> _Set:
     trace, ref = header.trace[:50], header.trace_payer[:30]
     seen[(trace, ref)] += 1
     occurrence = seen[(trace, ref)]
@@ -129,17 +156,21 @@ def _begin(header: x12.RemittanceHeader, seen: Counter[tuple[str, str]], *, orga
         # the same payment by two doors at once: the second waits here and finds the first
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 71))", [f"835:{organization_id}:{trace}:{ref}"]
+                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 71))",
+                [f"835:{organization_id}:{trace}:{ref}"],
             )
         known = (
             Remittance.objects.select_for_update()
-            .filter(organization_id=organization_id, trace=trace, payer_ref=ref, occurrence=occurrence)
+            .filter(
+                organization_id=organization_id, trace=trace, payer_ref=ref, occurrence=occurrence
+            )
             .first()
         )
     payer = _payer(header)
     pk = known.pk if known else bulk.ids(Remittance, 1)[0]
     found = _Set(header, occurrence, pk, known, transaction.savepoint(), payer)
-    # a payment that was posted or waits is not written again; only a quarantined one may be replaced by a file that balances
+    # a payment that was posted or waits is not written again; only a quarantined one may be
+    # replaced by a file that balances
     found.written = known is None or known.status == RemittanceStatus.QUARANTINED
     return found
 
@@ -161,7 +192,10 @@ def _payer(header: x12.RemittanceHeader) -> Payer | None:
 def _write(current: _Set, codes: Book, *, organization_id: int) -> None:
     """Match and write the buffered claims."""
     claims, current.buffer = current.buffer, []
-    matches = match([(_paid(c), [_paid_line(s) for s in c.services]) for c in claims], organization_id=organization_id)
+    matches = match(
+        [(_paid(c), [_paid_line(s) for s in c.services]) for c in claims],
+        organization_id=organization_id,
+    )
     repeated = earlier_payments(
         (
             (mt.claim.claim_id, c.payer_control[:50], c.status, c.paid)
@@ -178,8 +212,14 @@ def _write(current: _Set, codes: Book, *, organization_id: int) -> None:
     services: list[dict[str, Any]] = []
     adjustments: list[dict[str, Any]] = []
     for claim, found, payment_id in zip(claims, matches, payment_ids, strict=True):
-        key = (found.claim.claim_id, claim.payer_control[:50], claim.status, claim.paid) if found.claim else None
-        exception = _exception(claim, found, key is not None and claim.paid > 0 and (key in repeated or key in twins))
+        key = (
+            (found.claim.claim_id, claim.payer_control[:50], claim.status, claim.paid)
+            if found.claim
+            else None
+        )
+        exception = _exception(
+            claim, found, key is not None and claim.paid > 0 and (key in repeated or key in twins)
+        )
         if key is not None:
             twins.add(key)
             assert found.claim is not None
@@ -188,11 +228,15 @@ def _write(current: _Set, codes: Book, *, organization_id: int) -> None:
             current.exceptions += 1
             current.stuck += abs(claim.paid)
         common = {"organization_id": organization_id, "created_at": stamp}
-        payments.append(_payment_row(claim, found, payment_id, current.remittance_id, exception) | common)
+        payments.append(
+            _payment_row(claim, found, payment_id, current.remittance_id, exception) | common
+        )
         _adjust(adjustments, claim.adjustments, payment_id, None, codes, common)
         for number, (service, line) in enumerate(zip(claim.services, found.lines, strict=True), 1):
             pk = next(service_ids)
-            services.append(_service_row(service, line, pk, payment_id, number, claim, codes) | common)
+            services.append(
+                _service_row(service, line, pk, payment_id, number, claim, codes) | common
+            )
             _adjust(adjustments, service.adjustments, payment_id, pk, codes, common)
     bulk.insert(ClaimPayment, payments)
     bulk.insert(ServicePayment, services)
@@ -213,7 +257,10 @@ def _paid(c: x12.ClaimPayment) -> m.Paid:
         frozenset(
             code
             for s in c.services
-            for code in (s.procedure.code, s.original_procedure.code if s.original_procedure else "")
+            for code in (
+                s.procedure.code,
+                s.original_procedure.code if s.original_procedure else "",
+            )
             if code
         ),
     )
@@ -251,7 +298,9 @@ def _exception(claim: x12.ClaimPayment, found: Match, repeated: bool) -> str:
     return ""
 
 
-def _payment_row(claim: x12.ClaimPayment, found: Match, pk: int, remittance_id: int, exception: str) -> dict[str, Any]:
+def _payment_row(
+    claim: x12.ClaimPayment, found: Match, pk: int, remittance_id: int, exception: str
+) -> dict[str, Any]:
     who = claim.patient or claim.insured
     references: dict[str, str] = {}
     for r in claim.refs:
@@ -280,7 +329,8 @@ def _payment_row(claim: x12.ClaimPayment, found: Match, pk: int, remittance_id: 
         "exception": exception,
         "sentence": EXCEPTIONS.get(exception, ""),
         "candidates": [
-            {"claim_id": c.claim_id, "number": c.number, "points": c.points, "why": c.why} for c in found.candidates
+            {"claim_id": c.claim_id, "number": c.number, "points": c.points, "why": c.why}
+            for c in found.candidates
         ],
         "segment_start": claim.position,
         "segment_end": claim.end_position,
@@ -398,7 +448,9 @@ def _end(
     values: dict[str, Any] = {
         "interchange": interchange,
         "payer_id": payer_id,
-        "payer_name": (header.payer.name or (current.payer.name if current.payer else "Payer not named"))[:80],
+        "payer_name": (
+            header.payer.name or (current.payer.name if current.payer else "Payer not named")
+        )[:80],
         "method": header.method[:3],
         "paid_on": header.payment_date or header.production_date or timezone.localdate(at),
         "amount": header.amount,
@@ -446,7 +498,9 @@ def _withheld(remittance: Remittance, trailer: x12.RemittanceTrailer) -> None:
         return
     from remittance.services.posting import claims_by_control
 
-    claims = claims_by_control({r.reference for r in rows if r.reference}, organization_id=remittance.organization_id)
+    claims = claims_by_control(
+        {r.reference for r in rows if r.reference}, organization_id=remittance.organization_id
+    )
     ProviderAdjustment.objects.bulk_create(
         [
             ProviderAdjustment(
@@ -473,7 +527,9 @@ def _repeated(
     actor: Actor,
     at: datetime,
 ) -> None:
-    """The same payment again: nothing is written; it is told on the first one's timeline, and asked about when its figures differ."""
+    """The same payment again: nothing is written; it is told on the first one's timeline, and asked
+    about when its figures differ.
+    """
     if known.interchange_id == interchange.pk:
         result["remittances"] += 1
         return
@@ -484,7 +540,8 @@ def _repeated(
         or current.count != known.claim_count
     )
     sentence = f"The same payment {known.trace} came again and was refused" + (
-        f": now ${current.header.amount:,.2f} for {current.count} claims, before ${known.amount:,.2f} for {known.claim_count}"
+        f": now ${current.header.amount:,.2f} for {current.count} claims, before"
+        f" ${known.amount:,.2f} for {known.claim_count}"
         if differs
         else ""
     )
@@ -511,7 +568,9 @@ def _repeated(
                     "same_trace_other_figures",
                     f"{sentence}.",
                     at + timedelta(days=1),
-                    fix="Ask the payer which of the two is right. Nothing of the second was posted.",
+                    fix=(
+                        "Ask the payer which of the two is right. Nothing of the second was posted."
+                    ),
                     dollars=abs(current.header.amount),
                     payer_id=known.payer_id,
                     payer_name=known.payer_name,
@@ -524,12 +583,21 @@ def _repeated(
 
 
 def _tell(remittance: Remittance, current: _Set, good: bool, *, actor: Actor, at: datetime) -> None:
-    keys: dict[str, int | None] = {"remittance_id": remittance.pk, "interchange_id": remittance.interchange_id}
+    keys: dict[str, int | None] = {
+        "remittance_id": remittance.pk,
+        "interchange_id": remittance.interchange_id,
+    }
     if good:
-        sentence = f"{remittance.payer_name} {remittance.trace}: ${remittance.amount:,.2f} for {plural(current.count, 'claim')}, balanced"
+        sentence = (
+            f"{remittance.payer_name} {remittance.trace}: ${remittance.amount:,.2f} for"
+            f" {plural(current.count, 'claim')}, balanced"
+        )
     else:
         errors = [f["message"] for f in remittance.findings if f["level"] == "error"]
-        sentence = f"{remittance.payer_name} {remittance.trace} does not balance and was not posted. {errors[0] if errors else ''}".strip()
+        sentence = (
+            f"{remittance.payer_name} {remittance.trace} does not balance and was not posted."
+            f" {errors[0] if errors else ''}".strip()
+        )
     record_steps(
         [
             Step(
@@ -548,13 +616,26 @@ def _tell(remittance: Remittance, current: _Set, good: bool, *, actor: Actor, at
         open_items(
             [
                 ItemSpec(
-                    remittance.organization_id, "quarantined_files", "remittance", remittance.pk, "unbalanced", sentence[:200], at + timedelta(days=1),
-                    fix="Ask the payer for a corrected file; when it comes, it takes this one's place.", dollars=abs(remittance.amount),
-                    payer_id=remittance.payer_id, payer_name=remittance.payer_name, facts=facts,
+                    remittance.organization_id,
+                    "quarantined_files",
+                    "remittance",
+                    remittance.pk,
+                    "unbalanced",
+                    sentence[:200],
+                    at + timedelta(days=1),
+                    fix=(
+                        "Ask the payer for a corrected file; when it comes, it takes this one's"
+                        " place."
+                    ),
+                    dollars=abs(remittance.amount),
+                    payer_id=remittance.payer_id,
+                    payer_name=remittance.payer_name,
+                    facts=facts,
                 )
             ],
-            actor=actor, at=at,
-        )  # fmt: skip
+            actor=actor,
+            at=at,
+        )
         return
     if current.known is not None:
         close_items(
@@ -569,23 +650,40 @@ def _tell(remittance: Remittance, current: _Set, good: bool, *, actor: Actor, at
         open_items(
             [
                 ItemSpec(
-                    remittance.organization_id, "remittance_exceptions", "remittance", remittance.pk, "review",
-                    f"{current.exceptions} of {current.count} claims of {remittance.trace} need a person before posting.", at + timedelta(days=1),
-                    fix="Resolve them, or post: their money goes to unapplied cash.", dollars=current.stuck, payer_id=remittance.payer_id,
-                    payer_name=remittance.payer_name, facts=facts | {"exceptions": current.exceptions},
+                    remittance.organization_id,
+                    "remittance_exceptions",
+                    "remittance",
+                    remittance.pk,
+                    "review",
+                    f"{current.exceptions} of {current.count} claims of {remittance.trace} need a"
+                    " person before posting.",
+                    at + timedelta(days=1),
+                    fix="Resolve them, or post: their money goes to unapplied cash.",
+                    dollars=current.stuck,
+                    payer_id=remittance.payer_id,
+                    payer_name=remittance.payer_name,
+                    facts=facts | {"exceptions": current.exceptions},
                 )
             ],
-            actor=actor, at=at,
-        )  # fmt: skip
+            actor=actor,
+            at=at,
+        )
 
 
-# --- other doors ---------------------------------------------------------------------------------------------------------
+# --- other doors ----------------------------------------------------------------------------------
 
 
 def advice_upload(
-    *, organization_id: int, content: bytes, file_name: str, actor: Actor, at: datetime | None = None
+    *,
+    organization_id: int,
+    content: bytes,
+    file_name: str,
+    actor: Actor,
+    at: datetime | None = None,
 ) -> tuple[Interchange, bool]:
-    """Store an 835 file; the posting workers read it, or the caller with `process`. Refused when its bytes are no 835."""
+    """Store an 835 file; the posting workers read it, or the caller with `process`. Refused when
+    its bytes are no 835.
+    """
     from rcm.exchange.detect import detect
 
     actor.require("remittance.post")
@@ -599,17 +697,27 @@ def advice_upload(
             fix="Choose the payer's 835 file.",
         )
     return store_inbound(
-        organization_id=organization_id, kind="835", content=content, file_name=file_name, media_type="application/edi-x12",
-        control_number=found.control_number, at=at, actor=actor,
-    )  # fmt: skip
+        organization_id=organization_id,
+        kind="835",
+        content=content,
+        file_name=file_name,
+        media_type="application/edi-x12",
+        control_number=found.control_number,
+        at=at,
+        actor=actor,
+    )
 
 
 READ_AT_ONCE = 2 * 1024 * 1024
 
 
 @transaction.atomic
-def receive_now(interchange: Interchange, *, actor: Actor, at: datetime | None = None) -> Interchange:
-    """Read a stored file in the caller's transaction, so that the caller can answer with what is in it. A large one is left to the workers."""
+def receive_now(
+    interchange: Interchange, *, actor: Actor, at: datetime | None = None
+) -> Interchange:
+    """Read a stored file in the caller's transaction, so that the caller can answer with what is in
+    it. A large one is left to the workers.
+    """
     if interchange.status != InterchangeStatus.STORED or interchange.size > READ_AT_ONCE:
         return interchange
     at = at or timezone.now()
@@ -617,13 +725,17 @@ def receive_now(interchange: Interchange, *, actor: Actor, at: datetime | None =
         with transaction.atomic():
             result = receive_835(interchange, actor=actor, at=at)
     except ParseProblem as problem:
-        return mark(interchange, status=InterchangeStatus.FAILED, error=str(problem), actor=actor, at=at)
+        return mark(
+            interchange, status=InterchangeStatus.FAILED, error=str(problem), actor=actor, at=at
+        )
     return mark(interchange, status=InterchangeStatus.PROCESSED, summary=result, actor=actor, at=at)
 
 
 @transaction.atomic
 def remittance_match(*, remittance: Remittance, actor: Actor, at: datetime | None = None) -> int:
-    """Look again for the claims of payments that were not found, before posting. Returns how many were found now."""
+    """Look again for the claims of payments that were not found, before posting. Returns how many
+    were found now.
+    """
     rows = list(
         ClaimPayment.objects.select_for_update()
         .filter(
@@ -640,17 +752,31 @@ def remittance_match(*, remittance: Remittance, actor: Actor, at: datetime | Non
         facts.append(
             (
                 m.Paid(
-                    p.claim_number.strip(), p.payer_control_number, p.references.get("F8", ""), p.billed, p.member_id, last, first, p.service_date,
+                    p.claim_number.strip(),
+                    p.payer_control_number,
+                    p.references.get("F8", ""),
+                    p.billed,
+                    p.member_id,
+                    last,
+                    first,
+                    p.service_date,
                     frozenset(c for s in lines for c in (s.code, s.original_code) if c),
                 ),
-                [m.PaidLine(s.control, s.code, s.modifiers, s.billed, s.original_code) for s in lines],
+                [
+                    m.PaidLine(s.control, s.code, s.modifiers, s.billed, s.original_code)
+                    for s in lines
+                ],
             )
-        )  # fmt: skip
+        )
     found = 0
     payments: list[dict[str, Any]] = []
     services: list[dict[str, Any]] = []
-    for p, result in zip(rows, match(facts, organization_id=remittance.organization_id), strict=True):
-        if result.claim is None or (any(line is None for line in result.lines) and p.status_code != REVERSAL):
+    for p, result in zip(
+        rows, match(facts, organization_id=remittance.organization_id), strict=True
+    ):
+        if result.claim is None or (
+            any(line is None for line in result.lines) and p.status_code != REVERSAL
+        ):
             continue
         found += 1
         payments.append(
@@ -663,12 +789,19 @@ def remittance_match(*, remittance: Remittance, actor: Actor, at: datetime | Non
                 "candidates": [],
             }
         )
-        for s, line in zip(sorted(p.services.all(), key=lambda s: s.position), result.lines, strict=True):
+        for s, line in zip(
+            sorted(p.services.all(), key=lambda s: s.position), result.lines, strict=True
+        ):
             if line is not None:
                 services.append({"id": s.pk, "line_id": line.line_id, "expected": line.expected})
     bulk.update(ClaimPayment, payments)
     bulk.update(ServicePayment, services)
-    if rows and not ClaimPayment.objects.filter(remittance=remittance, state=PaymentState.EXCEPTION).exists():
+    if (
+        rows
+        and not ClaimPayment.objects.filter(
+            remittance=remittance, state=PaymentState.EXCEPTION
+        ).exists()
+    ):
         close_items(
             "remittance",
             [remittance.pk],

@@ -18,7 +18,9 @@ def book() -> Book:
     def build() -> Book:
         return Book(
             {
-                code: Reason(code, row.klass, row.category, row.owner_stage, row.preventable, row.words)
+                code: Reason(
+                    code, row.klass, row.category, row.owner_stage, row.preventable, row.words
+                )
                 for code, row in facts.adjustment_reasons().items()
             },
             {code: row.category for code, row in facts.remarks().items()},

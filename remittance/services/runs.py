@@ -1,7 +1,8 @@
 """Posting in chunks on the posting workers (RELIABILITY R1, M4): resumable, fenced, with progress.
 
-A run is held by an advisory lock, which dies with its process, and fenced by the token of its job: whoever gets the lock knows that the
-holder before is dead or cut off, and the token refuses a holder that wakes late. The resumer looks for runs that nobody holds.
+A run is held by an advisory lock, which dies with its process, and fenced by the token of its job:
+whoever gets the lock knows that the holder before is dead or cut off, and the token refuses a
+holder that wakes late. The resumer looks for runs that nobody holds.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ _OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 @transaction.atomic
 def posting_start(*, remittance: Remittance, actor: Actor, at: datetime | None = None) -> JobRun:
-    """Leave the posting to the workers; the run shows its progress. A second call gives the run that is under way."""
+    """Leave the posting to the workers; the run shows its progress. A second call gives the run
+    that is under way.
+    """
     actor.require("remittance.post")
     at = at or timezone.now()
     row = Remittance.objects.select_for_update().get(pk=remittance.pk)
@@ -44,7 +47,12 @@ def posting_start(*, remittance: Remittance, actor: Actor, at: datetime | None =
         organization_id=row.organization_id,
         kind=KIND,
         title=f"Post {row.payer_name} {row.trace}"[:160],
-        params={"remittance_id": row.pk, "at": at.isoformat(), "user_id": actor.user_id, "actor": actor.name},
+        params={
+            "remittance_id": row.pk,
+            "at": at.isoformat(),
+            "user_id": actor.user_id,
+            "actor": actor.name,
+        },
         total=row.claim_count,
         actor=actor,
     )
@@ -61,11 +69,16 @@ def _wake(organization_id: int, run_id: int) -> None:
         post_run.apply_async((organization_id, run_id), retry=False)
     except Exception as error:
         # the broker is only a wake-up call: the resumer finds the run in the table
-        log.warning("broker does not answer (%s); run %s waits for the resumer", type(error).__name__, run_id)
+        log.warning(
+            "broker does not answer (%s); run %s waits for the resumer",
+            type(error).__name__,
+            run_id,
+        )
 
 
 def posting_run(run_id: int, *, organization_id: int, pause: float = 0.0) -> Posted | None:
-    """Do a run, or what is left of it. None when it is done or in other hands. Call outside a transaction: each chunk commits.
+    """Do a run, or what is left of it. None when it is done or in other hands. Call outside a
+    transaction: each chunk commits.
 
     `pause` waits between chunks (fault tests).
     """
@@ -77,8 +90,12 @@ def posting_run(run_id: int, *, organization_id: int, pause: float = 0.0) -> Pos
             run = JobRun.objects.filter(pk=run_id, kind=KIND, status__in=_OPEN).first()
             if run is None:
                 return None
-            # the lock is ours, so the holder before is gone: take the run although its lease may still run
-            run = run_claim(run_id, at=timezone.now() + (LEASE if run.status == JobStatus.RUNNING else LEASE * 0))
+            # the lock is ours, so the holder before is gone: take the run although its lease may
+            # still run
+            run = run_claim(
+                run_id,
+                at=timezone.now() + (LEASE if run.status == JobStatus.RUNNING else LEASE * 0),
+            )
             if run is None:
                 return None
             remittance = Remittance.objects.get(pk=run.params["remittance_id"])
@@ -91,7 +108,9 @@ def posting_run(run_id: int, *, organization_id: int, pause: float = 0.0) -> Pos
                     row = Remittance.objects.select_for_update().get(pk=remittance.pk)
                     if row.status != RemittanceStatus.POSTING:
                         break
-                    if not post_chunk(row, posted, Facts(row, book(), lock=True), actor=actor, at=at):
+                    if not post_chunk(
+                        row, posted, Facts(row, book(), lock=True), actor=actor, at=at
+                    ):
                         finish(row, posted, actor=actor, at=at)
                         run_finish(
                             run,
@@ -102,7 +121,9 @@ def posting_run(run_id: int, *, organization_id: int, pause: float = 0.0) -> Pos
                             },
                         )
                         break
-                    left = ClaimPayment.objects.filter(remittance=row, state=PaymentState.MATCHED).count()
+                    left = ClaimPayment.objects.filter(
+                        remittance=row, state=PaymentState.MATCHED
+                    ).count()
                     # in the chunk's own transaction: a holder that was fenced off writes nothing
                     run_progress(run, done=max(0, row.claim_count - left))
                 if pause:
@@ -117,11 +138,13 @@ def posting_run(run_id: int, *, organization_id: int, pause: float = 0.0) -> Pos
 
 
 def posting_resume(*, actor: Actor) -> int:
-    """Wake the workers for runs that wait or whose worker died. Returns the number of runs called. In the organizations' scope."""
+    """Wake the workers for runs that wait or whose worker died. Returns the number of runs called.
+    In the organizations' scope.
+    """
     runs = list(
-        JobRun.objects.filter(organization_id__in=actor.organizations, kind=KIND, status__in=_OPEN).values_list(
-            "organization_id", "id"
-        )
+        JobRun.objects.filter(
+            organization_id__in=actor.organizations, kind=KIND, status__in=_OPEN
+        ).values_list("organization_id", "id")
     )
     for organization_id, run_id in runs:
         _wake(organization_id, run_id)

@@ -33,7 +33,13 @@ class Caller:
         )
 
     def post(
-        self, path: str, body: Any = None, /, key: str = "", content_type: str = "application/json", **headers: str
+        self,
+        path: str,
+        body: Any = None,
+        /,
+        key: str = "",
+        content_type: str = "application/json",
+        **headers: str,
     ) -> Any:
         sent = self.headers | ({"Idempotency-Key": key} if key else {}) | headers
         data = body if isinstance(body, (bytes, str)) else json.dumps({} if body is None else body)
@@ -60,12 +66,22 @@ def ris(cast) -> Caller:
 
 @pytest.fixture
 def credentials(ris) -> dict[str, str]:
-    return {"grant_type": "client_credentials", "client_id": ris.partner.application.client_id, "client_secret": SECRET}
+    return {
+        "grant_type": "client_credentials",
+        "client_id": ris.partner.application.client_id,
+        "client_secret": SECRET,
+    }
 
 
 ORDER = {
     "placer_number": "P-1001",
-    "patient": {"mrn": "M-77", "last_name": "Canary", "first_name": "Cora", "born_on": "1962-03-14", "sex": "F"},
+    "patient": {
+        "mrn": "M-77",
+        "last_name": "Canary",
+        "first_name": "Cora",
+        "born_on": "1962-03-14",
+        "sex": "F",
+    },
     "coverages": [{"payer": "PHP", "member_id": "PRA123456789"}],
     "exams": [{"code": "70551"}],
     "ordering_npi": "1932102084",

@@ -31,7 +31,9 @@ def test_the_description_is_openapi_3_1_and_valid(described) -> None:
 
 
 def test_every_operation_names_its_one_scope(described) -> None:
-    known = described["components"]["securitySchemes"]["partner"]["flows"]["clientCredentials"]["scopes"]
+    known = described["components"]["securitySchemes"]["partner"]["flows"]["clientCredentials"][
+        "scopes"
+    ]
     for path, method, operation in operations(described):
         assert "security" in operation, (method, path)
         (need,) = operation["security"]

@@ -1,4 +1,6 @@
-"""One error shape for the whole API: problem details, without a word of whose row it was (RELIABILITY P5, S21)."""
+"""One error shape for the whole API: problem details, without a word of whose row it was
+(RELIABILITY P5, S21).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,11 @@ def test_every_refusal_has_the_same_shape(cast, ris, settings) -> None:
     is_problem(ris.post("/orders", b"<order/>", content_type="application/xml"), 415)
     is_problem(ris.post("/orders", b"{not json"), 400)
     invalid = is_problem(ris.post("/orders", {"placer_number": "x"}), 400)
-    assert {"field": "patient", "code": "required", "message": "This field is required."} in invalid["errors"]
+    assert {
+        "field": "patient",
+        "code": "required",
+        "message": "This field is required.",
+    } in invalid["errors"]
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
     is_problem(ris.post("/orders", {"x": "y" * 2000}), 413)
 
@@ -74,7 +80,9 @@ def test_a_fault_gives_a_reference_and_logs_no_value(ris, monkeypatch, caplog) -
     assert any(said["reference"] in r.getMessage() for r in caplog.records)
 
 
-def test_a_database_that_is_away_is_503_and_the_same_request_may_come_again(cast, ris, monkeypatch) -> None:
+def test_a_database_that_is_away_is_503_and_the_same_request_may_come_again(
+    cast, ris, monkeypatch
+) -> None:
     def away(*_, **__):
         raise OperationalError("server closed the connection, Key (mrn)=(CANA-1)")
 
@@ -88,6 +96,8 @@ def test_a_database_that_is_away_is_503_and_the_same_request_may_come_again(cast
 
 def test_the_session_of_a_person_opens_nothing_here(cast) -> None:
     browser = Client()
-    browser.force_login(cast.user("mia"), backend="allauth.account.auth_backends.AuthenticationBackend")
+    browser.force_login(
+        cast.user("mia"), backend="allauth.account.auth_backends.AuthenticationBackend"
+    )
     is_problem(browser.get("/api/v1/orders"), 401)
     is_problem(browser.post("/api/v1/orders", "{}", content_type="application/json"), 401)

@@ -94,9 +94,15 @@ def test_a_key_lives_seven_days_and_no_longer(cast, ris) -> None:
 def test_a_holder_that_died_frees_the_key_after_a_minute(cast, ris) -> None:
     first = ris.post("/orders", ORDER, key="k1")
     with scope(cast.system):
-        IdempotencyKey.objects.update(status=None, body=None, locked_at=timezone.now() - timedelta(seconds=50))
+        IdempotencyKey.objects.update(
+            status=None, body=None, locked_at=timezone.now() - timedelta(seconds=50)
+        )
     busy = ris.post("/orders", ORDER, key="k1")
-    assert (busy.status_code, busy.json()["code"], busy.headers["Retry-After"]) == (409, "in_progress", "2")
+    assert (busy.status_code, busy.json()["code"], busy.headers["Retry-After"]) == (
+        409,
+        "in_progress",
+        "2",
+    )
     with scope(cast.system):
         IdempotencyKey.objects.update(locked_at=timezone.now() - timedelta(seconds=61))
     taken = ris.post("/orders", ORDER, key="k1")
@@ -104,7 +110,9 @@ def test_a_holder_that_died_frees_the_key_after_a_minute(cast, ris) -> None:
 
 
 @pytest.mark.django_db
-def test_a_holder_that_slept_finds_its_key_taken_and_undoes_its_work(cast, ris, monkeypatch) -> None:
+def test_a_holder_that_slept_finds_its_key_taken_and_undoes_its_work(
+    cast, ris, monkeypatch
+) -> None:
     from intake import services
 
     place = services.order_place

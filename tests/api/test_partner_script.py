@@ -30,7 +30,16 @@ def test_the_partner_script_works_as_printed(cast_committed, live_server) -> Non
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert [line[:2] for line in lines if line[0].isdigit()] == ["1.", "2.", "3.", "4.", "5.", "6.", "7.", "8."]
+    assert [line[:2] for line in lines if line[0].isdigit()] == [
+        "1.",
+        "2.",
+        "3.",
+        "4.",
+        "5.",
+        "6.",
+        "7.",
+        "8.",
+    ]
     assert "sent twice, placed once" in done.stdout
     assert "of 80.00 is ready" in done.stdout
 
@@ -38,9 +47,10 @@ def test_the_partner_script_works_as_printed(cast_committed, live_server) -> Non
 def test_the_page_prints_the_scripts_own_call() -> None:
     page = SCRIPT.with_name("api.md").read_text(encoding="utf-8")
     assert (
-        "python docs/partner_quickstart.py http://127.0.0.1:8000 demo-partner demo-partner-secret-for-play-only" in page
+        "python docs/partner_quickstart.py http://127.0.0.1:8000 demo-partner"
+        " demo-partner-secret-for-play-only" in page
     )
     assert (
-        "python docs/partner_quickstart.py http://127.0.0.1:8000 demo-partner demo-partner-secret-for-play-only"
-        in SCRIPT.read_text(encoding="utf-8")
+        "python docs/partner_quickstart.py http://127.0.0.1:8000 demo-partner"
+        " demo-partner-secret-for-play-only" in SCRIPT.read_text(encoding="utf-8")
     )

@@ -45,7 +45,15 @@ def test_pages_are_whole_and_stay_still_while_rows_arrive(ris) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "cursor", ["x", "cj0xJnA9MQ==' OR 1=1", "bz0xMDAwMDAwMDAwMDAwMA==", "%00", "cD1hYmM=", "cj0xJnA9MSUwMA=="]
+    "cursor",
+    [
+        "x",
+        "cj0xJnA9MQ==' OR 1=1",
+        "bz0xMDAwMDAwMDAwMDAwMA==",
+        "%00",
+        "cD1hYmM=",
+        "cj0xJnA9MSUwMA==",
+    ],
 )
 def test_a_cursor_that_nobody_gave_out_is_refused(ris, cursor) -> None:
     assert ris.get("/orders", cursor=cursor).status_code == 400
@@ -55,7 +63,14 @@ def test_a_cursor_that_nobody_gave_out_is_refused(ris, cursor) -> None:
 def test_only_named_filters_filter(ris) -> None:
     place(ris, "P-1", "P-2")
     assert len(ris.get("/orders", placer_number="P-2").json()["results"]) == 1
-    for name in ("organization", "organization_id", "patient__last_name__startswith", "id__gt", "ordering", "pk"):
+    for name in (
+        "organization",
+        "organization_id",
+        "patient__last_name__startswith",
+        "id__gt",
+        "ordering",
+        "pk",
+    ):
         assert len(ris.get("/orders", **{name: "1"}).json()["results"]) == 2, name
     bad = ris.get("/orders", status="'; DROP TABLE intake_order; --")
     assert (bad.status_code, bad.json()["errors"][0]["field"]) == (400, "status")
@@ -69,21 +84,32 @@ def test_each_read_of_a_chart_is_logged_with_the_partners_name(cast, ris) -> Non
     ris.get("/patients")
     with scope(cast.system):
         patient = Patient.objects.get()
-        seen = list(Access.objects.order_by("id").values_list("patient_id", "actor_kind", "actor_name", "purpose"))
-    assert seen == [(patient.pk, "partner", "RIS", "api orders"), (patient.pk, "partner", "RIS", "api patients")]
+        seen = list(
+            Access.objects.order_by("id").values_list(
+                "patient_id", "actor_kind", "actor_name", "purpose"
+            )
+        )
+    assert seen == [
+        (patient.pk, "partner", "RIS", "api orders"),
+        (patient.pk, "partner", "RIS", "api patients"),
+    ]
 
 
 @pytest.mark.django_db
 def test_a_change_made_on_an_old_reading_is_refused(cast, ris) -> None:
     exams = [e["id"] for e in ris.get(f"/orders/{place(ris, 'P-1')[0]}").json()["exams"]]
-    booked = ris.post("/appointments", {"site": "CANA-NORTH", "starts_at": "2027-03-02T15:00:00Z", "exams": exams})
+    booked = ris.post(
+        "/appointments", {"site": "CANA-NORTH", "starts_at": "2027-03-02T15:00:00Z", "exams": exams}
+    )
     if booked.status_code == 409:
         pytest.fail(f"booking stops at a gate in this example: {booked.json()}")
     url = f"/appointments/{booked.json()['id']}"
     read = ris.get(url)
     tag = read.headers["ETag"]
     assert ris.post(f"{url}/cancel", {"reason": "moved"}).status_code == 428
-    assert ris.post(f"{url}/cancel", {"reason": "moved"}, **{"If-Match": '"999"'}).status_code == 412
+    assert (
+        ris.post(f"{url}/cancel", {"reason": "moved"}, **{"If-Match": '"999"'}).status_code == 412
+    )
     assert ris.post(f"{url}/cancel", {"reason": "moved"}, **{"If-Match": tag}).status_code == 200
 
 
@@ -104,12 +130,16 @@ def test_what_is_read_only_is_never_stored(cast, ris) -> None:
     assert str(row.public_id) != sent["id"]
 
 
-# --- the event feed --------------------------------------------------------------------------------------------------
+# --- the event feed -------------------------------------------------------------------------------
 
 
 def tell(cast, *sentences: str) -> None:
     with scope(cast.system):
-        record_steps([Step(cast.a.pk, "test.told", s) for s in sentences], actor=cast.system, at=timezone.now())
+        record_steps(
+            [Step(cast.a.pk, "test.told", s) for s in sentences],
+            actor=cast.system,
+            at=timezone.now(),
+        )
 
 
 @pytest.mark.django_db(transaction=True)
@@ -119,8 +149,14 @@ def test_the_feed_is_read_on_from_the_last_event_and_again_from_the_start(cast_c
     first = ris.get("/events", verb="test.").json()["results"]
     assert [e["sentence"] for e in first] == ["one", "two"]
     tell(cast_committed, "three")
-    assert [e["sentence"] for e in ris.get("/events", after=first[-1]["public_id"]).json()["results"]] == ["three"]
-    assert [e["sentence"] for e in ris.get("/events", verb="test.").json()["results"]] == ["one", "two", "three"]
+    assert [
+        e["sentence"] for e in ris.get("/events", after=first[-1]["public_id"]).json()["results"]
+    ] == ["three"]
+    assert [e["sentence"] for e in ris.get("/events", verb="test.").json()["results"]] == [
+        "one",
+        "two",
+        "three",
+    ]
     assert datetime.fromisoformat(first[0]["at"])
     assert other.get("/events").json()["results"] == []
 
@@ -132,7 +168,9 @@ def test_an_event_of_a_slow_transaction_is_not_overtaken(cast_committed) -> None
 
     def slow() -> None:
         with scope(cast_committed.system), transaction.atomic():
-            record_steps([Step(cast_committed.a.pk, "test.told", "slow")], actor=cast_committed.system)
+            record_steps(
+                [Step(cast_committed.a.pk, "test.told", "slow")], actor=cast_committed.system
+            )
             begun.set()
             go_on.wait(20)
         connection.close()

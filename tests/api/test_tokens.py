@@ -32,14 +32,18 @@ def test_client_credentials_give_a_token_that_opens_what_the_partner_may(credent
     assert Client().get("/api/v1/exams", headers=header).status_code == 403
 
 
-def test_a_scope_beyond_the_partners_own_is_refused_by_the_token_endpoint(cast, credentials, ris) -> None:
+def test_a_scope_beyond_the_partners_own_is_refused_by_the_token_endpoint(
+    cast, credentials, ris
+) -> None:
     ris.partner.scopes = ["orders:read"]
     ris.partner.save()
     assert ask(**credentials, scope="claims:write").json()["error"] == "invalid_scope"
     assert ask(**credentials).json()["scope"] == "orders:read"
 
 
-@pytest.mark.parametrize("grant", ["password", "authorization_code", "refresh_token", "implicit", ""])
+@pytest.mark.parametrize(
+    "grant", ["password", "authorization_code", "refresh_token", "implicit", ""]
+)
 def test_no_other_grant_gives_a_token(credentials, grant) -> None:
     answer = ask(
         **(credentials | {"grant_type": grant}),
@@ -56,14 +60,17 @@ def test_tokens_and_secrets_are_kept_as_hashes_only(credentials) -> None:
     token = ask(**credentials).json()["access_token"]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT token FROM oauth2_provider_accesstoken UNION ALL SELECT client_secret FROM oauth2_provider_application"
+            "SELECT token FROM oauth2_provider_accesstoken UNION ALL SELECT client_secret FROM"
+            " oauth2_provider_application"
         )
         kept = [value for (value,) in cursor.fetchall()]
     assert token not in kept
     assert credentials["client_secret"] not in kept
 
 
-def test_a_revoked_token_a_late_one_and_a_disabled_partner_are_out_at_once(cast, credentials, ris) -> None:
+def test_a_revoked_token_a_late_one_and_a_disabled_partner_are_out_at_once(
+    cast, credentials, ris
+) -> None:
     token = ask(**credentials).json()["access_token"]
     header = {"Authorization": f"Bearer {token}"}
     assert Client().get("/api/v1/orders", headers=header).status_code == 200
@@ -92,7 +99,9 @@ def test_a_client_of_one_organization_never_finds_a_row_of_another(cast) -> None
 
 
 def test_who_guesses_secrets_is_not_listened_to_for_a_minute(credentials) -> None:
-    answers = [ask(**(credentials | {"client_secret": f"guess-{n}"})).status_code for n in range(25)]
+    answers = [
+        ask(**(credentials | {"client_secret": f"guess-{n}"})).status_code for n in range(25)
+    ]
     assert answers[:20] == [401] * 20
     assert set(answers[20:]) == {429}
     late = ask(**credentials)

@@ -1,4 +1,6 @@
-"""One imaging bill in one line: `bill(cast, payer="MCR", charged=300, paid=80, contractual=200, copay=20)` and its open balance."""
+"""One imaging bill in one line: `bill(cast, payer="MCR", charged=300, paid=80, contractual=200,
+copay=20)` and its open balance.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def _clean_cache():
 def enter():
     def signed_in(cast, name: str) -> Client:
         client = Client()
-        client.force_login(cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend")
+        client.force_login(
+            cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend"
+        )
         return client
 
     return signed_in
@@ -92,7 +96,9 @@ def bill(
     organization: Any = None,
     system: Any = None,
 ) -> Bill:
-    """An exam `days_ago`, its charge posted to the ledger, its claim sent two days later and, when something was paid, its remittance's effect."""
+    """An exam `days_ago`, its charge posted to the ledger, its claim sent two days later and, when
+    something was paid, its remittance's effect.
+    """
     n = next(NUMBERS)
     org = organization or cast.a
     system = system or cast.system
@@ -113,7 +119,9 @@ def bill(
             zip="61602",
             search=f"{n}",
         )
-        coverage = Coverage.objects.filter(patient=patient, payer=who).first() or Coverage.objects.create(
+        coverage = Coverage.objects.filter(
+            patient=patient, payer=who
+        ).first() or Coverage.objects.create(
             organization=org, patient=patient, payer=who, rank=1, member_id=f"X{n}"
         )
         exam = Exam.objects.create(
@@ -177,7 +185,12 @@ def bill(
             amount=d(charged),
             service_date=day,
         )
-        keys = {"charge_id": charge.pk, "claim_id": claim.pk, "patient_id": patient.pk, "payer_id": who.pk}
+        keys = {
+            "charge_id": charge.pk,
+            "claim_id": claim.pk,
+            "patient_id": patient.pk,
+            "payer_id": who.pk,
+        }
         postings = [
             Posting(
                 org.pk,
@@ -185,13 +198,23 @@ def bill(
                 f"charge:{charge.pk}",
                 day,
                 "Charge",
-                (Leg(Account.AR_INSURANCE, d(charged), **keys), Leg(Account.REVENUE, -d(charged), **keys)),
+                (
+                    Leg(Account.AR_INSURANCE, d(charged), **keys),
+                    Leg(Account.REVENUE, -d(charged), **keys),
+                ),
             )
         ]
         if d(paid) or d(contractual) or d(copay):
             answered = min(day + timedelta(days=20), timezone.localdate())
             keys["remittance_id"] = advice(
-                cast, claim, line, paid=paid, contractual=contractual, copay=copay, on=answered, org=org
+                cast,
+                claim,
+                line,
+                paid=paid,
+                contractual=contractual,
+                copay=copay,
+                on=answered,
+                org=org,
             ).remittance_id
             legs = [
                 Leg(Account.CASH, d(paid), **keys),
@@ -199,13 +222,23 @@ def bill(
                 Leg(Account.AR_PATIENT, d(copay), **keys),
                 Leg(Account.AR_INSURANCE, -(d(paid) + d(contractual) + d(copay)), **keys),
             ]
-            postings.append(Posting(org.pk, "remittance", f"835:{claim.pk}", answered, "Remittance", legs))
+            postings.append(
+                Posting(org.pk, "remittance", f"835:{claim.pk}", answered, "Remittance", legs)
+            )
         post(postings, actor=system)
     return Bill(patient, coverage, exam, charge, claim, line)
 
 
 def advice(
-    cast: Any, claim: Claim, line: ClaimLine, *, paid: Any, contractual: Any, copay: Any, on: date, org: Any
+    cast: Any,
+    claim: Claim,
+    line: ClaimLine,
+    *,
+    paid: Any,
+    contractual: Any,
+    copay: Any,
+    on: date,
+    org: Any,
 ) -> ClaimPayment:
     """The rows of a posted 835 that say the same."""
     remittance = Remittance.objects.create(
@@ -233,12 +266,26 @@ def advice(
         state="posted",
     )
     service = ServicePayment.objects.create(
-        organization=org, payment=payment, line=line, position=1, code=line.code, billed=line.amount, paid=d(paid)
+        organization=org,
+        payment=payment,
+        line=line,
+        position=1,
+        code=line.code,
+        billed=line.amount,
+        paid=d(paid),
     )
     rows = [("CO", "45", contractual, "contractual"), ("PR", "3", copay, "patient_resp")]
     Adjustment.objects.bulk_create(
         [
-            Adjustment(organization=org, payment=payment, service=service, group=g, reason=r, amount=d(a), klass=k)
+            Adjustment(
+                organization=org,
+                payment=payment,
+                service=service,
+                group=g,
+                reason=r,
+                amount=d(a),
+                klass=k,
+            )
             for g, r, a, k in rows
             if d(a)
         ]
@@ -260,7 +307,14 @@ def deny(
     today = timezone.localdate()
     with scope(cast.system):
         payment = b.claim.payments.first() or advice(
-            cast, b.claim, b.line, paid=0, contractual=0, copay=0, on=today - timedelta(days=days_ago), org=cast.a
+            cast,
+            b.claim,
+            b.line,
+            paid=0,
+            contractual=0,
+            copay=0,
+            on=today - timedelta(days=days_ago),
+            org=cast.a,
         )
         Claim.objects.filter(pk=b.claim.pk).update(status="denied")
         b.claim.refresh_from_db()

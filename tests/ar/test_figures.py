@@ -1,4 +1,6 @@
-"""Aging is the ledger's at any day; a key figure is the sum of exactly the rows it drills to; last month never changes."""
+"""Aging is the ledger's at any day; a key figure is the sum of exactly the rows it drills to; last
+month never changes.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,18 @@ D = Decimal
 
 def ledger_total(on) -> Decimal:
     return sum(
-        LedgerEntry.objects.filter(account__in=RECEIVABLE, effective_on__lte=on).values_list("amount", flat=True), D(0)
+        LedgerEntry.objects.filter(account__in=RECEIVABLE, effective_on__lte=on).values_list(
+            "amount", flat=True
+        ),
+        D(0),
     )
 
 
 @pytest.fixture
 def center(cast):
-    """A small center's half year: young, old, paid, credit, unbilled, patient balances, two sites, two payers."""
+    """A small center's half year: young, old, paid, credit, unbilled, patient balances, two sites,
+    two payers.
+    """
     rows = [
         bill(cast, days_ago=10),
         bill(cast, days_ago=45, site=cast.south),
@@ -52,7 +59,9 @@ def test_aging_equals_the_ledger_on_every_past_day(cast, center) -> None:
         for back in (0, 5, 17, 30, 44, 60, 90, 139, 400):
             on = today - timedelta(days=back)
             for basis, _ in aging.BASES:
-                assert aging.total(aging.aging(organizations=[cast.a.pk], on=on, basis=basis)) == ledger_total(on), (
+                assert aging.total(
+                    aging.aging(organizations=[cast.a.pk], on=on, basis=basis)
+                ) == ledger_total(on), (
                     back,
                     basis,
                 )
@@ -84,13 +93,19 @@ def test_the_lines_add_up_to_their_cell(cast, center) -> None:
     with scope(cast.system):
         for cell in aging.aging(organizations=[cast.a.pk], on=today):
             rows = aging.lines(
-                organizations=[cast.a.pk], on=today, bucket=cell.bucket, payers=[cell.payer_id], sites=[cell.site_id]
+                organizations=[cast.a.pk],
+                on=today,
+                bucket=cell.bucket,
+                payers=[cell.payer_id],
+                sites=[cell.site_id],
             )
             assert sum((r.insurance + r.patient for r in rows), D(0)) == cell.total
             assert len(rows) == cell.lines
         first = aging.lines(organizations=[cast.a.pk], on=today, limit=3)
         rest = aging.lines(
-            organizations=[cast.a.pk], on=today, after=(first[-1].insurance + first[-1].patient, first[-1].charge_id)
+            organizations=[cast.a.pk],
+            on=today,
+            after=(first[-1].insurance + first[-1].patient, first[-1].charge_id),
         )
         assert len({r.charge_id for r in [*first, *rest]}) == len(first) + len(rest) == 7
 
@@ -134,13 +149,22 @@ def test_the_drill_down_is_exactly_what_was_counted(cast, center) -> None:
 def test_worked_figures_a_manager_can_check_by_hand(cast, center) -> None:
     today = timezone.localdate()
     with scope(cast.system):
-        value = lambda code, **more: engine.compute(BY_CODE[code], organizations=[cast.a.pk], day=today, **more)  # noqa: E731
-        over = value("over_90")  # 60 of the 1260 open dollars (credits aside) are older than 90 days
+
+        def value(code, **more):
+            return engine.compute(BY_CODE[code], organizations=[cast.a.pk], day=today, **more)
+
+        over = value(
+            "over_90"
+        )  # 60 of the 1260 open dollars (credits aside) are older than 90 days
         assert (over.numerator, over.denominator) == (D("60.00"), D("1260.00"))
         assert value("credits").value == D("10.00")
         assert value("unbilled").value == D("300.00")
-        assert value("clean_claim").value == 1  # one claim was first sent in the last 30 days, and it was clean
-        assert value("denial_rate").value == D("1") / 3  # three claims answered in the last 30 days, one denied
+        assert (
+            value("clean_claim").value == 1
+        )  # one claim was first sent in the last 30 days, and it was clean
+        assert (
+            value("denial_rate").value == D("1") / 3
+        )  # three claims answered in the last 30 days, one denied
         assert value("denial_rate", sites=[cast.south.pk]).value == 1
         assert value("report_lag").value == 5  # every report was signed five hours after the exam
         assert value("charge_lag").value == 1
@@ -154,7 +178,9 @@ def test_worked_figures_a_manager_can_check_by_hand(cast, center) -> None:
 def test_net_days_count_what_is_expected_not_what_was_billed(cast) -> None:
     bill(cast, days_ago=10, charged=900, expected=90)
     with scope(cast.system):
-        value = engine.compute(BY_CODE["ar_days"], organizations=[cast.a.pk], day=timezone.localdate())
+        value = engine.compute(
+            BY_CODE["ar_days"], organizations=[cast.a.pk], day=timezone.localdate()
+        )
         gross = engine.compute(BY_CODE["dro"], organizations=[cast.a.pk], day=timezone.localdate())
     assert value.value == 90  # $90 open at $1 a day
     assert gross.value == 90
@@ -164,7 +190,9 @@ def test_net_days_count_what_is_expected_not_what_was_billed(cast) -> None:
 
 def test_nothing_to_divide_by_claims_nothing(cast) -> None:
     with scope(cast.system):
-        value = engine.compute(BY_CODE["denial_rate"], organizations=[cast.a.pk], day=timezone.localdate())
+        value = engine.compute(
+            BY_CODE["denial_rate"], organizations=[cast.a.pk], day=timezone.localdate()
+        )
     assert value.value is None
     assert value.met is None
     assert engine.words(BY_CODE["denial_rate"], value.value) == "no data"
@@ -178,7 +206,8 @@ def test_a_kept_day_never_changes_and_today_does(cast, center) -> None:
         services.aging_snapshot(organization_id=cast.a.pk, day=past, actor=cast.system)
         services.kpi_snapshot(organization_id=cast.a.pk, day=today, actor=cast.system)
         before = {
-            k: (v.numerator, v.denominator) for k, v in engine.values(organizations=[cast.a.pk], day=past).items()
+            k: (v.numerator, v.denominator)
+            for k, v in engine.values(organizations=[cast.a.pk], day=past).items()
         }
         aged = sorted(AgingSnapshot.objects.filter(day=past).values_list("bucket", "insurance"))
     bill(cast, days_ago=32, charged=1000)  # a late entry of an earlier date
@@ -186,14 +215,20 @@ def test_a_kept_day_never_changes_and_today_does(cast, center) -> None:
         assert services.kpi_snapshot(organization_id=cast.a.pk, day=past, actor=cast.system) == 0
         assert services.aging_snapshot(organization_id=cast.a.pk, day=past, actor=cast.system) == 0
         assert {
-            k: (v.numerator, v.denominator) for k, v in engine.values(organizations=[cast.a.pk], day=past).items()
+            k: (v.numerator, v.denominator)
+            for k, v in engine.values(organizations=[cast.a.pk], day=past).items()
         } == before
-        assert sorted(AgingSnapshot.objects.filter(day=past).values_list("bucket", "insurance")) == aged
+        assert (
+            sorted(AgingSnapshot.objects.filter(day=past).values_list("bucket", "insurance"))
+            == aged
+        )
         old = engine.values(organizations=[cast.a.pk], day=today)["dro"].numerator
         services.kpi_snapshot(organization_id=cast.a.pk, day=today, actor=cast.system)
         assert engine.values(organizations=[cast.a.pk], day=today)["dro"].numerator == old + 1000
         with pytest.raises(Refused):
-            services.kpi_snapshot(organization_id=cast.a.pk, day=today + timedelta(days=1), actor=cast.system)
+            services.kpi_snapshot(
+                organization_id=cast.a.pk, day=today + timedelta(days=1), actor=cast.system
+            )
 
 
 def test_snapshots_and_rows_say_the_same_on_the_day(cast, center) -> None:
@@ -204,7 +239,9 @@ def test_snapshots_and_rows_say_the_same_on_the_day(cast, center) -> None:
         kept = engine.values(organizations=[cast.a.pk], day=today)
         assert KpiSnapshot.objects.exists()
     for code, value in live.items():
-        assert kept[code].numerator == pytest.approx(value.numerator.quantize(D("0.01")), abs=D("0.05")), code
+        assert kept[code].numerator == pytest.approx(
+            value.numerator.quantize(D("0.01")), abs=D("0.05")
+        ), code
 
 
 def test_the_sentence_names_what_moved_and_what_is_furthest(cast, center) -> None:

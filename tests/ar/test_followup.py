@@ -24,7 +24,10 @@ def refresh(cast, **more) -> tuple[int, int]:
 
 def items(cast) -> dict[int, WorkItem]:
     with scope(cast.system):
-        return {i.claim_id: i for i in WorkItem.objects.filter(queue="followup", status__in=["open", "pended"])}
+        return {
+            i.claim_id: i
+            for i in WorkItem.objects.filter(queue="followup", status__in=["open", "pended"])
+        }
 
 
 def test_a_silent_payer_gets_an_item_with_owner_action_and_date(cast) -> None:
@@ -87,7 +90,11 @@ def test_it_closes_by_itself_when_the_dollars_are_gone(cast) -> None:
     refresh(cast)
     with scope(cast.actor("ari")):
         row = services.write_off_request(
-            charge=b.charge, reason="denial", amount=Decimal("300.00"), note="Upheld twice", actor=cast.actor("ari")
+            charge=b.charge,
+            reason="denial",
+            amount=Decimal("300.00"),
+            note="Upheld twice",
+            actor=cast.actor("ari"),
         )
     with scope(cast.actor("mia")):
         services.write_off_decide(request=row, approve=True, actor=cast.actor("mia"))
@@ -116,24 +123,34 @@ def test_patients_accounts_that_statements_cannot_settle_come_to_a_person(cast) 
             )
         services.statement_hold(patient=held.patient, reason="returned mail", actor=cast.system)
         assert (
-            services.patient_balance_refresh(organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=121))
+            services.patient_balance_refresh(
+                organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=121)
+            )
             == 2
         )
-        causes = dict(WorkItem.objects.filter(queue="patient_balance").values_list("patient_id", "cause"))
+        causes = dict(
+            WorkItem.objects.filter(queue="patient_balance").values_list("patient_id", "cause")
+        )
     assert causes == {held.patient.pk: "held", last.patient.pk: "final_notice"}
 
 
 def test_money_paid_ahead_that_nobody_bills_comes_to_a_person(cast) -> None:
     b = bill(cast)
     with scope(cast.system):
-        services.payment_take(patient=b.patient, amount=Decimal("40.00"), method="card", actor=cast.system)
+        services.payment_take(
+            patient=b.patient, amount=Decimal("40.00"), method="card", actor=cast.system
+        )
         now = timezone.now()
         assert (
-            services.patient_balance_refresh(organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=59))
+            services.patient_balance_refresh(
+                organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=59)
+            )
             == 0
         )
         assert (
-            services.patient_balance_refresh(organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=61))
+            services.patient_balance_refresh(
+                organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=61)
+            )
             == 1
         )
         assert WorkItem.objects.get(queue="patient_balance").cause == "money_on_account"

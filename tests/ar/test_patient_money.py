@@ -1,4 +1,6 @@
-"""The patient's side: payments, prepayments, voids, transfers with their guard, statements, plans, credits and refunds."""
+"""The patient's side: payments, prepayments, voids, transfers with their guard, statements, plans,
+credits and refunds.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ D = Decimal
 
 def pay(cast, patient, amount, who="ana", **more):
     with scope(cast.actor(who)):
-        return services.payment_take(patient=patient, amount=D(amount), method="card", actor=cast.actor(who), **more)
+        return services.payment_take(
+            patient=patient, amount=D(amount), method="card", actor=cast.actor(who), **more
+        )
 
 
 def on_account(cast, patient) -> Decimal:
@@ -75,7 +79,11 @@ def test_a_void_takes_everything_back_and_happens_once(cast) -> None:
         services.payment_void(payment=row, reason="Card was charged back", actor=cast.system)
         with pytest.raises(Conflict):
             services.payment_void(payment=row, reason="again", actor=cast.system)
-    assert (balance(cast, b)[1], balance(cast, later)[1], on_account(cast, b.patient)) == (D("20.00"), D("25.00"), D(0))
+    assert (balance(cast, b)[1], balance(cast, later)[1], on_account(cast, b.patient)) == (
+        D("20.00"),
+        D("25.00"),
+        D(0),
+    )
 
 
 @pytest.mark.parametrize("amount", ["0", "-1"])
@@ -114,7 +122,16 @@ def test_an_authorization_or_filing_denial_never_becomes_the_patients_bill(cast,
 def test_only_what_the_payer_called_the_patients_moves(cast) -> None:
     b = bill(cast)
     with scope(cast.system):
-        advice(cast, b.claim, b.line, paid=0, contractual=0, copay=40, on=timezone.localdate(), org=cast.a)
+        advice(
+            cast,
+            b.claim,
+            b.line,
+            paid=0,
+            contractual=0,
+            copay=40,
+            on=timezone.localdate(),
+            org=cast.a,
+        )
     with pytest.raises(Refused, match=r"called \$40.00"):
         move(cast, b, "40.01")
     move(cast, b, "40.00")
@@ -123,7 +140,10 @@ def test_only_what_the_payer_called_the_patients_moves(cast) -> None:
         move(cast, b, "1.00")
     with scope(cast.actor("ari")):
         services.transfer_to_insurance(
-            charge=b.charge, amount=D("40.00"), reason="Second coverage found", actor=cast.actor("ari")
+            charge=b.charge,
+            amount=D("40.00"),
+            reason="Second coverage found",
+            actor=cast.actor("ari"),
         )
     assert balance(cast, b) == (D("300.00"), D(0))
 
@@ -207,7 +227,9 @@ def test_a_name_full_of_markup_stays_text_on_paper(cast) -> None:
     assert "<b>&lt;O'Brien</b>" in text
 
 
-def test_the_number_of_queries_of_a_run_does_not_grow_with_patients(cast, django_assert_max_num_queries) -> None:
+def test_the_number_of_queries_of_a_run_does_not_grow_with_patients(
+    cast, django_assert_max_num_queries
+) -> None:
     for _ in range(12):
         bill(cast, paid=80, contractual=200, copay=20)
     with django_assert_max_num_queries(32):
@@ -225,7 +247,12 @@ def test_the_number_of_queries_of_a_run_does_not_grow_with_patients(cast, django
 def test_a_schedule_always_adds_up(total, instalment, paid) -> None:
     today = timezone.localdate()
     rows = rules.schedule(
-        total=total, instalment=min(instalment, total), starts_on=today, grace_days=10, paid=paid, today=today
+        total=total,
+        instalment=min(instalment, total),
+        starts_on=today,
+        grace_days=10,
+        paid=paid,
+        today=today,
     )
     assert sum(r.amount for r in rows) == total
     assert sum(r.paid for r in rows) == min(paid, total)
@@ -237,20 +264,40 @@ def test_a_plan_is_kept_broken_after_two_misses_or_done(cast) -> None:
     now = timezone.now()
     with scope(cast.system):
         plan = services.plan_make(
-            patient=b.patient, total=D("60"), instalment=D("20"), starts_on=timezone.localdate(), actor=cast.system
+            patient=b.patient,
+            total=D("60"),
+            instalment=D("20"),
+            starts_on=timezone.localdate(),
+            actor=cast.system,
         )
         with pytest.raises(Conflict):
             services.plan_make(
-                patient=b.patient, total=D("60"), instalment=D("20"), starts_on=timezone.localdate(), actor=cast.system
+                patient=b.patient,
+                total=D("60"),
+                instalment=D("20"),
+                starts_on=timezone.localdate(),
+                actor=cast.system,
             )
         assert (
-            services.plans_review(organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=15)) == 0
+            services.plans_review(
+                organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=15)
+            )
+            == 0
         )  # one miss is allowed
-        assert services.plans_review(organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=50)) == 1
+        assert (
+            services.plans_review(
+                organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=50)
+            )
+            == 1
+        )
         plan.refresh_from_db()
         assert plan.status == "default"
         other = services.plan_make(
-            patient=b.patient, total=D("60"), instalment=D("60"), starts_on=timezone.localdate(), actor=cast.system
+            patient=b.patient,
+            total=D("60"),
+            instalment=D("60"),
+            starts_on=timezone.localdate(),
+            actor=cast.system,
         )
     pay(cast, b.patient, "60")
     with scope(cast.system):
@@ -296,7 +343,12 @@ def test_a_patients_credit_is_asked_for_by_one_approved_by_another_and_paid_once
                     "Paid twice",
                     (
                         Leg(Account.CASH, D(20)),
-                        Leg(Account.AR_PATIENT, D(-20), charge_id=b.charge.pk, patient_id=b.patient.pk),
+                        Leg(
+                            Account.AR_PATIENT,
+                            D(-20),
+                            charge_id=b.charge.pk,
+                            patient_id=b.patient.pk,
+                        ),
                     ),
                 )
             ],
@@ -307,10 +359,18 @@ def test_a_patients_credit_is_asked_for_by_one_approved_by_another_and_paid_once
     with scope(cast.actor("ari")):
         with pytest.raises(Refused, match=r"is \$20.00"):
             services.refund_request(
-                charge=b.charge, to="patient", amount=D("20.01"), cause="duplicate_payment", actor=cast.actor("ari")
+                charge=b.charge,
+                to="patient",
+                amount=D("20.01"),
+                cause="duplicate_payment",
+                actor=cast.actor("ari"),
             )
         row = services.refund_request(
-            charge=b.charge, to="patient", amount=D("20.00"), cause="duplicate_payment", actor=cast.actor("ari")
+            charge=b.charge,
+            to="patient",
+            amount=D("20.00"),
+            cause="duplicate_payment",
+            actor=cast.actor("ari"),
         )
         with pytest.raises(PermissionRefused):
             services.refund_decide(refund=row, approve=True, actor=cast.actor("ari"))
@@ -325,5 +385,12 @@ def test_a_patients_credit_is_asked_for_by_one_approved_by_another_and_paid_once
         services.refund_issue(refund=row, reference="CK 1001", actor=cast.system)
         with pytest.raises(Conflict):
             services.refund_issue(refund=row, reference="CK 1002", actor=cast.system)
-        assert sum(LedgerEntry.objects.filter(account=Account.REFUND_PAYABLE).values_list("amount", flat=True)) == 0
+        assert (
+            sum(
+                LedgerEntry.objects.filter(account=Account.REFUND_PAYABLE).values_list(
+                    "amount", flat=True
+                )
+            )
+            == 0
+        )
         assert Refund.objects.get().issue_reference == "CK 1001"

@@ -70,7 +70,9 @@ def test_the_dashboard_shows_target_trend_definition_and_its_sentence(cast, ente
     today = timezone.localdate()
     with scope(cast.system):
         for back in (7, 14, 21):
-            services.kpi_snapshot(organization_id=cast.a.pk, day=today - timedelta(days=back), actor=cast.system)
+            services.kpi_snapshot(
+                organization_id=cast.a.pk, day=today - timedelta(days=back), actor=cast.system
+            )
     html = text(enter(cast, "mia").get("/performance/"))
     assert html.count('class="stat"') == len(KPIS)
     assert "Target at least 98.0%" in html
@@ -87,7 +89,9 @@ def test_sites_and_payers_in_the_url_narrow_every_figure(cast, enter) -> None:
     client = enter(cast, "mia")
     assert "$1,300.00 open" in text(client.get("/aging/"))
     assert "$1,000.00 open" in text(client.get(f"/aging/?site={cast.south.pk}"))
-    assert "$1,300.00 open" in text(client.get(f"/aging/?site={cast.b_site.pk}"))  # a stranger's site is no filter
+    assert "$1,300.00 open" in text(
+        client.get(f"/aging/?site={cast.b_site.pk}")
+    )  # a stranger's site is no filter
     assert "$0.00 open" in text(client.get("/aging/?day=01/01/2020"))
 
 
@@ -105,7 +109,13 @@ def test_odd_days_sites_and_cursors_never_break_a_page(cast, enter) -> None:
         "bucket=%27",
         "basis=x",
     ):
-        for path in ("/performance/", "/performance/over_90/", "/aging/", "/aging/lines/", "/performance/lag/"):
+        for path in (
+            "/performance/",
+            "/performance/over_90/",
+            "/aging/",
+            "/aging/lines/",
+            "/performance/lag/",
+        ):
             assert client.get(f"{path}?{query}").status_code == 200, (path, query)
 
 
@@ -115,13 +125,17 @@ def test_a_patients_account_adds_up_and_is_logged_as_a_read(cast, enter) -> None
     assert "$20.00 owed" in html
     assert "Notice 1 for $20.00" in html
     with scope(cast.system):
-        assert Access.objects.filter(patient_id=b.patient.pk, purpose="patient account").count() == 1
+        assert (
+            Access.objects.filter(patient_id=b.patient.pk, purpose="patient account").count() == 1
+        )
 
 
 def test_another_organization_finds_nothing(cast, enter) -> None:
     b = bill(cast, paid=80, contractual=200, copay=20)
     with scope(cast.actor("ana")):
-        payment = services.payment_take(patient=b.patient, amount=Decimal(5), method="cash", actor=cast.actor("ana"))
+        payment = services.payment_take(
+            patient=b.patient, amount=Decimal(5), method="cash", actor=cast.actor("ana")
+        )
     with scope(cast.system):
         (statement,) = services.statements_send(organization_id=cast.a.pk, actor=cast.system)
     client = enter(cast, "olga")
@@ -162,7 +176,12 @@ def test_the_desk_takes_a_payment_and_voids_it(cast, enter) -> None:
     assert balance(cast, b)[1] == 0
     with scope(cast.system):
         row = PatientPayment.objects.get()
-    assert client.post(reverse("ar:payment_void", args=[row.public_id]), {"reason": "Charged back"}).status_code == 302
+    assert (
+        client.post(
+            reverse("ar:payment_void", args=[row.public_id]), {"reason": "Charged back"}
+        ).status_code
+        == 302
+    )
     assert balance(cast, b)[1] == Decimal("20.00")
 
 
@@ -262,7 +281,12 @@ def test_the_number_of_queries_does_not_grow(cast, enter, count) -> None:
 
 def test_accounts_are_exported_with_a_log_of_each_patient(cast, enter) -> None:
     b = bill(cast, paid=80, contractual=200, copay=20)
-    body = b"".join(enter(cast, "ari").get("/patient-accounts/?export=csv").streaming_content).decode()
+    body = b"".join(
+        enter(cast, "ari").get("/patient-accounts/?export=csv").streaming_content
+    ).decode()
     assert b.patient.mrn in body
     with scope(cast.system):
-        assert Access.objects.filter(patient_id=b.patient.pk, purpose__startswith="export").count() == 1
+        assert (
+            Access.objects.filter(patient_id=b.patient.pk, purpose__startswith="export").count()
+            == 1
+        )

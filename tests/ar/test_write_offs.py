@@ -1,4 +1,6 @@
-"""No silent write-off: the ways in which it is refused, and the one in which it is done (invariant 9, DOMAIN G4)."""
+"""No silent write-off: the ways in which it is refused, and the one in which it is done (invariant
+9, DOMAIN G4).
+"""
 
 from __future__ import annotations
 
@@ -36,12 +38,16 @@ def ask(cast, b, who="ari", **changes):
 
 def decide(cast, row, who="mia", approve=True, note="ok"):
     with scope(cast.actor(who)):
-        return services.write_off_decide(request=row, approve=approve, note=note, actor=cast.actor(who))
+        return services.write_off_decide(
+            request=row, approve=approve, note=note, actor=cast.actor(who)
+        )
 
 
 @pytest.fixture
 def lost(cast):
-    """A charge of $300 whose denial was upheld and whose payer was called: it may be written off."""
+    """A charge of $300 whose denial was upheld and whose payer was called: it may be written
+    off.
+    """
     b = bill(cast)
     deny(cast, b, category="medical_necessity", status="upheld")
     call(cast, b)
@@ -59,8 +65,13 @@ def test_above_the_limit_a_second_person_approves_and_the_ledger_says_so(cast, l
     assert (done.status, done.decided_by_id) == ("approved", cast.user("mia").pk)
     assert balance(cast, lost) == (Decimal(0), Decimal(0))
     with scope(cast.system):
-        legs = {e.account: e.amount for e in LedgerEntry.objects.filter(transaction=done.transaction)}
-        assert legs == {Account.DENIAL_WRITEOFF: Decimal("300.00"), Account.AR_INSURANCE: Decimal("-300.00")}
+        legs = {
+            e.account: e.amount for e in LedgerEntry.objects.filter(transaction=done.transaction)
+        }
+        assert legs == {
+            Account.DENIAL_WRITEOFF: Decimal("300.00"),
+            Account.AR_INSURANCE: Decimal("-300.00"),
+        }
         assert WorkItem.objects.get(pk=item.pk).status in ("done", "closed")
 
 
@@ -72,7 +83,9 @@ def test_within_the_limit_it_posts_at_once(cast, lost) -> None:
 
 def test_1_the_requester_never_approves(cast, lost) -> None:
     row = ask(cast, lost)
-    cast.users["ari"].memberships.create(organization=cast.a, role="manager")  # even with both roles
+    cast.users["ari"].memberships.create(
+        organization=cast.a, role="manager"
+    )  # even with both roles
     with pytest.raises(Refused, match="does not approve"):
         decide(cast, row, who="ari")
 
@@ -144,7 +157,12 @@ def test_9_a_federal_copay_is_not_waived_as_a_courtesy(cast) -> None:
         ask(cast, b, reason="courtesy", amount=Decimal("20.00"), account=Account.AR_PATIENT)
     assert (
         ask(
-            cast, b, reason="charity", amount=Decimal("20.00"), account=Account.AR_PATIENT, note="Hardship form on file"
+            cast,
+            b,
+            reason="charity",
+            amount=Decimal("20.00"),
+            account=Account.AR_PATIENT,
+            note="Hardship form on file",
         ).status
         == "approved"
     )
@@ -153,7 +171,10 @@ def test_9_a_federal_copay_is_not_waived_as_a_courtesy(cast) -> None:
 def test_10_bad_debt_waits_for_the_statement_cycle_and_the_collection_day(cast) -> None:
     b = bill(cast, paid=80, contractual=200, copay=20, days_ago=200)
     call(cast, b, patient=True)
-    ask_it = lambda: ask(cast, b, reason="bad_debt", amount=Decimal("20.00"), account=Account.AR_PATIENT)  # noqa: E731
+
+    def ask_it():
+        return ask(cast, b, reason="bad_debt", amount=Decimal("20.00"), account=Account.AR_PATIENT)
+
     with pytest.raises(Refused, match="cycle has not ended"):
         ask_it()
     today = timezone.localdate()
@@ -189,7 +210,9 @@ def test_12_another_organization_does_not_exist(cast, lost) -> None:
             reason="denial",
             amount=Decimal(1),
             note="x",
-            actor=__import__("dataclasses").replace(cast.actor("ari"), organizations=frozenset({cast.b.pk})),
+            actor=__import__("dataclasses").replace(
+                cast.actor("ari"), organizations=frozenset({cast.b.pk})
+            ),
         )
 
 
@@ -230,7 +253,9 @@ def test_what_was_paid_meanwhile_is_not_written_off(cast, lost) -> None:
 def test_the_database_itself_refuses_a_maker_who_checks(cast, lost) -> None:
     row = ask(cast, lost)
     with scope(cast.system), pytest.raises(IntegrityError), transaction.atomic():
-        WriteOffRequest.objects.filter(pk=row.pk).update(status="approved", decided_by=cast.user("ari"))
+        WriteOffRequest.objects.filter(pk=row.pk).update(
+            status="approved", decided_by=cast.user("ari")
+        )
 
 
 def test_small_balances_go_by_rule_after_the_cycle_and_credits_never(cast) -> None:

@@ -1,4 +1,6 @@
-"""For compliance: whose chart was read by whom, what changed, and that looking at it is logged too."""
+"""For compliance: whose chart was read by whom, what changed, and that looking at it is logged
+too.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ pytestmark = pytest.mark.django_db
 def enter(cast):
     def signed_in(name: str) -> Client:
         client = Client()
-        client.force_login(cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend")
+        client.force_login(
+            cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend"
+        )
         return client
 
     return signed_in
@@ -47,7 +51,8 @@ def patient(cast) -> Patient:
             request_id="r-1",
         )
         record_steps(
-            [Step(cast.a.pk, "patient.registered", "Registered", {"patient_id": row.pk})], actor=cast.actor("ana")
+            [Step(cast.a.pk, "patient.registered", "Registered", {"patient_id": row.pk})],
+            actor=cast.actor("ana"),
         )
     return row
 
@@ -61,7 +66,14 @@ def test_only_compliance_reads_the_log(cast, enter, patient, path) -> None:
 
 def test_reads_are_found_by_patient_reader_and_day(cast, enter, patient) -> None:
     client = enter("cleo")
-    for query in ("q=M880412", f"q={patient.public_id}", "q=ibarra", "who=ari", "purpose=account", "since=01/01/2020"):
+    for query in (
+        "q=M880412",
+        f"q={patient.public_id}",
+        "q=ibarra",
+        "who=ari",
+        "purpose=account",
+        "since=01/01/2020",
+    ):
         html = client.get(f"/audit/reads/?{query}").content.decode()
         assert "Ari Receivable" in html, query
         assert "IBARRA, Marisol" in html
@@ -89,7 +101,9 @@ def test_a_change_is_shown_before_and_after_with_its_author(cast, enter, patient
     assert "Created" in html  # the whole history of the row stands beside it
     with scope(cast.system):
         assert Access.objects.filter(patient_id=patient.pk, purpose="audit change").exists()
-    assert "Phone" in enter("cleo").get("/audit/changes/?patient=M880412").content.decode().replace("phone", "Phone")
+    assert "Phone" in enter("cleo").get("/audit/changes/?patient=M880412").content.decode().replace(
+        "phone", "Phone"
+    )
 
 
 def test_another_organization_sees_none_of_it(cast, enter, patient) -> None:
@@ -120,11 +134,16 @@ def test_odd_filters_never_break_the_log(cast, enter, patient) -> None:
 
 
 @pytest.mark.parametrize("count", [3, 40])
-def test_the_number_of_queries_does_not_grow(cast, enter, patient, count, django_assert_max_num_queries) -> None:
+def test_the_number_of_queries_does_not_grow(
+    cast, enter, patient, count, django_assert_max_num_queries
+) -> None:
     with scope(cast.system):
         for n in range(count):
             record_access(
-                organization_id=cast.a.pk, patient_ids=[patient.pk], actor=cast.actor("ari"), purpose=f"page {n}"
+                organization_id=cast.a.pk,
+                patient_ids=[patient.pk],
+                actor=cast.actor("ari"),
+                purpose=f"page {n}",
             )
     client = enter("cleo")
     client.get("/audit/reads/")

@@ -1,4 +1,6 @@
-"""Required or not, asked by 278, decided, and what that does at the front door (FEATURES B1 to B13)."""
+"""Required or not, asked by 278, decided, and what that does at the front door (FEATURES B1 to
+B13).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,13 @@ from authorizations.loading import ExamAsk, match_exams
 from authorizations.models import Authorization, AuthorizedService, AuthRequest, AuthStatus
 from authorizations.services import Use
 from intake.models import Appointment, GateDecision
-from intake.services import appointment_book, appointment_check_in, appointment_confirm, coverage_add, gate_override
+from intake.services import (
+    appointment_book,
+    appointment_check_in,
+    appointment_confirm,
+    coverage_add,
+    gate_override,
+)
 from rcm.accounts.actor import PermissionRefused
 from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.scope import scope
@@ -23,8 +31,27 @@ from rcm.audit.models import Event
 from rcm.exchange.models import Interchange
 from rcm.worklist.models import WorkItem
 from rcm.x12 import read_278_requests, write_278_response
-from rcm.x12.model import AuthorizationResponse, AuthorizationService, Decision, Procedure, Rejection, Trace
-from tests.intake.house import NOW, active, exams_of, insured, moment, order, partner, patient, payer, run_all, site
+from rcm.x12.model import (
+    AuthorizationResponse,
+    AuthorizationService,
+    Decision,
+    Procedure,
+    Rejection,
+    Trace,
+)
+from tests.intake.house import (
+    NOW,
+    active,
+    exams_of,
+    insured,
+    moment,
+    order,
+    partner,
+    patient,
+    payer,
+    run_all,
+    site,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EXAM = moment("2026-03-12 10:00")  # a Thursday, eight business days ahead
@@ -35,7 +62,13 @@ def visit(cast, *codes: str, code: str = "PHP", starts=EXAM, at=NOW, **values) -
     insured(cast, who, code)
     with_order = order(cast, who, *codes)
     return appointment_book(
-        patient=who, site=site(cast), starts_at=starts, exams=exams_of(with_order), actor=cast.system, at=at, **values
+        patient=who,
+        site=site(cast),
+        starts_at=starts,
+        exams=exams_of(with_order),
+        actor=cast.system,
+        at=at,
+        **values,
     )
 
 
@@ -65,7 +98,9 @@ def answer(
         for request in read_278_requests(body):
             lines = tuple(
                 AuthorizationService(
-                    Procedure(code or s.procedure.code), Decimal(units), decision=Decision(action, number)
+                    Procedure(code or s.procedure.code),
+                    Decimal(units),
+                    decision=Decision(action, number),
                 )
                 for s in request.services
             )
@@ -92,7 +127,9 @@ def answer(
 
 def ask(cast, row: Authorization, at=NOW, **values) -> AuthRequest:
     with scope(cast.system):
-        return services.authorization_request(authorization=row, actor=cast.actor("ada"), at=at, **values)
+        return services.authorization_request(
+            authorization=row, actor=cast.actor("ada"), at=at, **values
+        )
 
 
 def test_an_mri_for_a_commercial_payer_is_to_be_authorized_and_the_rule_is_cited(cast_committed):
@@ -151,7 +188,13 @@ def test_another_primary_coverage_asks_the_question_again(cast_committed):
         booked = visit(cast, "70551", code="MCR")
     run_all(cast)
     with scope(cast.system):
-        coverage_add(patient=booked.patient, payer=payer("PHP"), member_id="PRA123456789", actor=cast.system, at=NOW)
+        coverage_add(
+            patient=booked.patient,
+            payer=payer("PHP"),
+            member_id="PRA123456789",
+            actor=cast.system,
+            at=NOW,
+        )
     run_all(cast)
     with scope(cast.system):
         assert record(booked).payer.code == "PHP"
@@ -184,7 +227,11 @@ def test_a_278_goes_out_and_the_approval_opens_the_door(cast_committed, settings
         assert {p.entity for p in sent.providers} == {"SJ", "DK"}
         with scope(cast.system):
             row.refresh_from_db()
-            assert (row.status, row.number, row.effective_to) == (AuthStatus.APPROVED, "A-44", date(2026, 4, 15))
+            assert (row.status, row.number, row.effective_to) == (
+                AuthStatus.APPROVED,
+                "A-44",
+                date(2026, 4, 15),
+            )
             assert row.services.get().status == "approved"
             assert gate(booked) == "ready"
             assert booked.gates["authorization"]["sentence"] == "Authorization A-44 until Apr 15."
@@ -234,12 +281,16 @@ def test_every_answer_of_the_payer_lands(cast_committed, settings, action, statu
             assert row.status == status
             assert gate(booked) == state
             open_queues = list(
-                WorkItem.objects.filter(subject_type="authorization", status="open").values_list("queue", flat=True)
+                WorkItem.objects.filter(subject_type="authorization", status="open").values_list(
+                    "queue", flat=True
+                )
             )
             assert open_queues == ([queue] if queue else [])
 
 
-def test_a_request_the_payer_does_not_take_is_a_draft_again_with_the_reason(cast_committed, settings):
+def test_a_request_the_payer_does_not_take_is_a_draft_again_with_the_reason(
+    cast_committed, settings
+):
     cast = cast_committed
     with partner(settings, cast) as payers:
         payers.eligibility(active)
@@ -259,7 +310,9 @@ def test_a_request_the_payer_does_not_take_is_a_draft_again_with_the_reason(cast
             assert "the member ID is wrong" in item.title
 
 
-def test_a_phone_request_keeps_reference_and_promise_and_a_decision_by_hand_needs_its_number(cast_committed):
+def test_a_phone_request_keeps_reference_and_promise_and_a_decision_by_hand_needs_its_number(
+    cast_committed,
+):
     cast = cast_committed
     ada = cast.actor("ada")
     with scope(cast.system):
@@ -287,7 +340,9 @@ def test_a_phone_request_keeps_reference_and_promise_and_a_decision_by_hand_need
             {"number": "A1", "effective_from": date(2026, 3, 5), "effective_to": date(2026, 3, 1)},
         ):
             with pytest.raises(Refused):
-                services.authorization_decide(authorization=row, status="approved", actor=ada, at=NOW, **wrong)
+                services.authorization_decide(
+                    authorization=row, status="approved", actor=ada, at=NOW, **wrong
+                )
         services.authorization_decide(
             authorization=row,
             status="approved",
@@ -299,7 +354,9 @@ def test_a_phone_request_keeps_reference_and_promise_and_a_decision_by_hand_need
         )
         assert gate(booked) == "ready"
         with pytest.raises(PermissionRefused):
-            services.authorization_decide(authorization=row, status="cancelled", actor=cast.actor("ana"), at=NOW)
+            services.authorization_decide(
+                authorization=row, status="cancelled", actor=cast.actor("ana"), at=NOW
+            )
 
 
 def test_two_people_decide_at_once_and_the_second_sees_a_conflict(cast_committed):
@@ -340,13 +397,18 @@ def test_two_people_decide_at_once_and_the_second_sees_a_conflict(cast_committed
     assert sorted(outcomes) == ["conflict", "done"]
 
 
-def test_an_override_needs_the_role_and_a_reason_shows_the_dollars_and_ends_when_things_change(cast_committed):
+def test_an_override_needs_the_role_and_a_reason_shows_the_dollars_and_ends_when_things_change(
+    cast_committed,
+):
     from rcm.pricing.models import ListPrice
 
     cast = cast_committed
     with scope(cast.system):
         ListPrice.objects.create(
-            organization=cast.a, code="70551", amount=Decimal("1284.00"), effective_from=date(2026, 1, 1)
+            organization=cast.a,
+            code="70551",
+            amount=Decimal("1284.00"),
+            effective_from=date(2026, 1, 1),
         )
         booked = visit(cast, "70551")
     run_all(cast)
@@ -354,10 +416,20 @@ def test_an_override_needs_the_role_and_a_reason_shows_the_dollars_and_ends_when
         row = record(booked)
         with pytest.raises(PermissionRefused):
             gate_override(
-                appointment=booked, gate="authorization", reason="Physician insists", actor=cast.actor("ana"), at=NOW
+                appointment=booked,
+                gate="authorization",
+                reason="Physician insists",
+                actor=cast.actor("ana"),
+                at=NOW,
             )
         with pytest.raises(Refused, match="Say why"):
-            gate_override(appointment=booked, gate="authorization", reason=" ", actor=cast.actor("ada"), at=NOW)
+            gate_override(
+                appointment=booked,
+                gate="authorization",
+                reason=" ",
+                actor=cast.actor("ada"),
+                at=NOW,
+            )
         kept = gate_override(
             appointment=booked,
             gate="authorization",
@@ -398,7 +470,12 @@ def test_booking_outside_the_authorization_stops_and_an_override_at_booking_is_k
         from intake.services import appointment_move
 
         with pytest.raises(Refused, match="The authorization ended 2026-03-31"):
-            appointment_move(appointment=booked, starts_at=moment("2026-04-02 10:00"), actor=cast.actor("ana"), at=NOW)
+            appointment_move(
+                appointment=booked,
+                starts_at=moment("2026-04-02 10:00"),
+                actor=cast.actor("ana"),
+                at=NOW,
+            )
         moved = appointment_move(
             appointment=booked,
             starts_at=moment("2026-04-02 10:00"),
@@ -433,7 +510,9 @@ def test_another_site_than_authorized_is_a_stop(cast_committed):
             appointment_move(appointment=booked, site=cast.south, actor=cast.actor("ana"), at=NOW)
 
 
-def test_the_flag_of_the_271_asks_for_an_authorization_that_no_rule_asks_for(cast_committed, settings):
+def test_the_flag_of_the_271_asks_for_an_authorization_that_no_rule_asks_for(
+    cast_committed, settings
+):
     cast = cast_committed
     with partner(settings, cast) as payers:
         payers.eligibility(lambda r: active(r, authorization="Y"))
@@ -476,7 +555,10 @@ def test_units_are_taken_once_by_an_exam_and_never_beyond_what_was_granted(cast_
             at=NOW,
         )
         line = AuthorizedService.objects.get()
-        assert services.authorization_use(uses=[Use(line.pk, 71), Use(line.pk, 71)], actor=cast.system) == 1
+        assert (
+            services.authorization_use(uses=[Use(line.pk, 71), Use(line.pk, 71)], actor=cast.system)
+            == 1
+        )
         assert services.authorization_use(uses=[Use(line.pk, 71)], actor=cast.system) == 0
         with pytest.raises(Refused, match="0 of 1 units left"):
             services.authorization_use(uses=[Use(line.pk, 72)], actor=cast.system)
@@ -502,8 +584,24 @@ def test_what_was_performed_is_matched_for_the_charge_phase(cast_committed):
         )
         exam = booked.ordered_exams.get()
         asks = [
-            ExamAsk("as", exam, exam.patient_id, site(cast), EXAM.date(), performed_code="70551", exam_id=1),
-            ExamAsk("more", exam, exam.patient_id, site(cast), EXAM.date(), performed_code="70553", exam_id=2),
+            ExamAsk(
+                "as",
+                exam,
+                exam.patient_id,
+                site(cast),
+                EXAM.date(),
+                performed_code="70551",
+                exam_id=1,
+            ),
+            ExamAsk(
+                "more",
+                exam,
+                exam.patient_id,
+                site(cast),
+                EXAM.date(),
+                performed_code="70553",
+                exam_id=2,
+            ),
         ]
         found = match_exams(asks, as_of=EXAM.date())
         assert found["as"].result.passes
@@ -511,7 +609,10 @@ def test_what_was_performed_is_matched_for_the_charge_phase(cast_committed):
         assert services.update_needed(matched={2: found["more"]}, actor=cast.system, at=EXAM) == 1
         item = WorkItem.objects.get(queue="auth_update")
         assert (item.exam_id, item.subject_type) == (2, "exam_authorization")
-        assert services.update_needed(matched={2: replace(found["as"])}, actor=cast.system, at=EXAM) == 0
+        assert (
+            services.update_needed(matched={2: replace(found["as"])}, actor=cast.system, at=EXAM)
+            == 0
+        )
         item.refresh_from_db()
         assert item.status == "closed"
 
@@ -532,7 +633,9 @@ def test_a_record_that_ends_expires_and_a_silent_payer_is_named(cast_committed):
             at=NOW,
         )
         services.reminders(actor=cast.system, at=NOW + timedelta(days=2))
-        assert WorkItem.objects.get(subject_type="authorization", status="open").cause == "AUTH_SILENT"
+        assert (
+            WorkItem.objects.get(subject_type="authorization", status="open").cause == "AUTH_SILENT"
+        )
         services.authorization_decide(
             authorization=row,
             status="approved",

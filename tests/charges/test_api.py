@@ -1,4 +1,6 @@
-"""Exams and reports over REST: they need an order, land once, and show their thread to their own organization only."""
+"""Exams and reports over REST: they need an order, land once, and show their thread to their own
+organization only.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ def connect(organization, *scopes: str) -> Client:
     granted = scopes or SCOPES
     return Client(
         headers={
-            "Authorization": f"Bearer {token_of(partner(organization, f'RIS {organization.pk} {len(granted)}', granted), granted)}"
+            "Authorization": (
+                "Bearer"
+                f" {token_of(partner(organization, f'RIS {organization.pk} {len(granted)}', granted), granted)}"
+            )
         }
     )
 
@@ -73,7 +78,9 @@ def test_an_exam_and_its_report_land_once_and_show_their_thread(house, client):
 
 def test_no_order_no_exam(house, client):
     patient = house.patient()
-    answer = post(client, "exams", {"accession": "NONE", "mrn": patient.mrn, "performed_at": DONE.isoformat()})
+    answer = post(
+        client, "exams", {"accession": "NONE", "mrn": patient.mrn, "performed_at": DONE.isoformat()}
+    )
     assert answer.status_code == 422
     assert answer.json()["code"] == "no_order"
 
@@ -81,18 +88,30 @@ def test_no_order_no_exam(house, client):
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"status": "done"}, "status"), ({"performed_at": "yesterday"}, "performed_at"), ({"code": "70-51"}, "code"), ({"mrn": ""}, "mrn"),
-        ({"accession": ""}, "accession"), ({"contrast": {"route": "nose"}}, "contrast.route"),
+        ({"status": "done"}, "status"),
+        ({"performed_at": "yesterday"}, "performed_at"),
+        ({"code": "70-51"}, "code"),
+        ({"mrn": ""}, "mrn"),
+        ({"accession": ""}, "accession"),
+        ({"contrast": {"route": "nose"}}, "contrast.route"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_names_its_field(house, client, change, field):
-    answer = post(client, "exams", {"accession": "A1", "mrn": "M1", "performed_at": DONE.isoformat()} | change)
+    answer = post(
+        client, "exams", {"accession": "A1", "mrn": "M1", "performed_at": DONE.isoformat()} | change
+    )
     assert answer.status_code == 400
     assert field in [e["field"] for e in answer.json()["errors"]]
 
 
 def test_a_final_report_names_its_signer(house, client):
-    body = {"accession": "A1", "mrn": "M1", "status": "F", "reported_at": READ.isoformat(), "text": "FINDINGS: none"}
+    body = {
+        "accession": "A1",
+        "mrn": "M1",
+        "status": "F",
+        "reported_at": READ.isoformat(),
+        "text": "FINDINGS: none",
+    }
     assert "reader_npi" in [e["field"] for e in post(client, "reports", body).json()["errors"]]
 
 
@@ -100,7 +119,9 @@ def test_another_organization_finds_nothing_and_scopes_bind(house, client):
     patient = house.patient()
     (ordered,) = house.order(patient, "70551")
     made = post(
-        client, "exams", {"accession": ordered.accession, "mrn": patient.mrn, "performed_at": DONE.isoformat()}
+        client,
+        "exams",
+        {"accession": ordered.accession, "mrn": patient.mrn, "performed_at": DONE.isoformat()},
     ).json()
     stranger = connect(house.cast.b)
     assert stranger.get(f"/api/v1/exams/{made['id']}").status_code == 404

@@ -1,4 +1,6 @@
-"""The mid-cycle in a real Chromium: every page accessible, and a charge accepted with keys alone."""
+"""The mid-cycle in a real Chromium: every page accessible, and a charge accepted with keys
+alone.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from tests.charges.house import BRAIN, DONE, GADOBUTROL, PLAIN_BRAIN, READ, fres
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium is not installed (apt-get install chromium)"),
+    pytest.mark.skipif(
+        not CHROMIUM.exists(),
+        reason="Debian's chromium is not installed (apt-get install chromium)",
+    ),
 ]
 
 
@@ -34,9 +39,15 @@ def thread(house) -> tuple[Exam, Exam, Exam]:
             patient = house.patient(f"B{n}", payer="LBI")
             (ordered,) = house.order(patient, "70551")
             house.authorize(patient, ordered, number=f"AUTH{n}")
-            ids.append(exam_record(record=house.done(ordered, code=code, **more), actor=house.actor, at=DONE).exam_id)
+            ids.append(
+                exam_record(
+                    record=house.done(ordered, code=code, **more), actor=house.actor, at=DONE
+                ).exam_id
+            )
             if sections:
-                report_receive(report=house.report(ordered, sections, code=code), actor=house.actor, at=READ)
+                report_receive(
+                    report=house.report(ordered, sections, code=code), actor=house.actor, at=READ
+                )
         exams_evaluate(exam_ids=ids, actor=house.actor, at=READ)
         return tuple(Exam.objects.filter(pk__in=ids).order_by("pk"))
 

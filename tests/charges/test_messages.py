@@ -1,4 +1,6 @@
-"""J7: one exam by the messages of its information system, first with our own bytes, then with the shared samples."""
+"""J7: one exam by the messages of its information system, first with our own bytes, then with the
+shared samples.
+"""
 
 from __future__ import annotations
 
@@ -33,21 +35,40 @@ FINAL = (
     "OBX|6|TX|SIG^Signature^L||Electronically signed by Ivan Reader MD 2026-09-08 14:29||||||F\r"
 )
 ADDENDUM = (
-    "OBX|1|TX|ADD^Addendum^L||CORRECTION: contrast was not given; examination was without contrast.||||||C\r"
-    "OBX|2|TX|SIG^Signature^L||Electronically signed by Ivan Reader MD 2026-09-10 08:58||||||C\r"
+    "OBX|1|TX|ADD^Addendum^L||CORRECTION: contrast was not given; examination was without"
+    " contrast.||||||C\rOBX|2|TX|SIG^Signature^L||Electronically signed by Ivan Reader MD"
+    " 2026-09-10 08:58||||||C\r"
 )
 
 
-def oru(status="F", code="70553", obx=FINAL, *, mrn="M1", accession="AM11", at="20260908143000", control="C1") -> bytes:
+def oru(
+    status="F",
+    code="70553",
+    obx=FINAL,
+    *,
+    mrn="M1",
+    accession="AM11",
+    at="20260908143000",
+    control="C1",
+) -> bytes:
     return ORU.format(
-        kind="ORU^R01^ORU_R01", status=status, code=code, obx=obx, mrn=mrn, accession=accession, at=at, control=control
+        kind="ORU^R01^ORU_R01",
+        status=status,
+        code=code,
+        obx=obx,
+        mrn=mrn,
+        accession=accession,
+        at=at,
+        control=control,
     ).encode()
 
 
 def receive(house, content: bytes, at: dt.datetime) -> Interchange:
     """Store and process bytes, then let the batch workers evaluate."""
     kind = re.search(rb"\|([A-Z]{3})\^", content)[1].decode()
-    row, _ = store_inbound(organization_id=house.cast.a.pk, kind=kind, content=content, at=at, actor=house.actor)
+    row, _ = store_inbound(
+        organization_id=house.cast.a.pk, kind=kind, content=content, at=at, actor=house.actor
+    )
     process([row.pk], actor=house.actor, at=at)
     deliver_due(house.cast.a.pk, at=at)
     row.refresh_from_db()
@@ -63,9 +84,17 @@ def ordered(house):
     return exam
 
 
-def test_preliminary_waits_final_releases_correction_takes_the_contrast_back(house, ordered, monkeypatch):
+def test_preliminary_waits_final_releases_correction_takes_the_contrast_back(
+    house, ordered, monkeypatch
+):
     receive(
-        house, oru("P", obx="OBX|1|TX|GDT^Report^L||PRELIMINARY - not for billing||||||P\r", at="20260908104000"), DONE
+        house,
+        oru(
+            "P",
+            obx="OBX|1|TX|GDT^Report^L||PRELIMINARY - not for billing||||||P\r",
+            at="20260908104000",
+        ),
+        DONE,
     )
     exam = Exam.objects.get(accession="AM11")
     assert (exam.status, holds_of(exam)) == ("preliminary", ["NO_FINAL_REPORT"])
@@ -78,13 +107,21 @@ def test_preliminary_waits_final_releases_correction_takes_the_contrast_back(hou
     assert exam.reports.get(version=2).signed_at == dt.datetime(2026, 9, 8, 19, 29, tzinfo=dt.UTC)
 
     told: list = []
-    heard = Subscription("charges.changed", "test.changed", lambda events, *, actor, at: told.extend(events), "batch")
+    heard = Subscription(
+        "charges.changed", "test.changed", lambda events, *, actor, at: told.extend(events), "batch"
+    )
     monkeypatch.setitem(outbox._SUBSCRIPTIONS, heard.name, heard)
     corrected = DONE + dt.timedelta(days=2)
     receive(house, oru("C", "70551", ADDENDUM, at="20260910090000", control="C3"), corrected)
     exam = fresh(exam.pk)
-    assert (exam.status, holds_of(exam)) == ("released", ["ORDER_CHANGE"])  # less than ordered: somebody must say why
-    assert WorkItem.objects.get(subject_type="exam", subject_id=exam.pk, status="open").queue == "late_charges"
+    assert (exam.status, holds_of(exam)) == (
+        "released",
+        ["ORDER_CHANGE"],
+    )  # less than ordered: somebody must say why
+    assert (
+        WorkItem.objects.get(subject_type="exam", subject_id=exam.pk, status="open").queue
+        == "late_charges"
+    )
     order_change_document(
         exam=exam,
         evidence={"obvious_error": True, "documented": True},
@@ -94,15 +131,22 @@ def test_preliminary_waits_final_releases_correction_takes_the_contrast_back(hou
     )
     deliver_due(house.cast.a.pk, at=corrected)
     exam = fresh(exam.pk)
-    assert not WorkItem.objects.filter(subject_type="exam", subject_id=exam.pk, status="open").exists()
+    assert not WorkItem.objects.filter(
+        subject_type="exam", subject_id=exam.pk, status="open"
+    ).exists()
     assert codes_of(exam) == [("70551", (), 1, "released")]
-    assert sorted(exam.charges.filter(status="void").values_list("code", flat=True)) == ["70553", "A9585"]
+    assert sorted(exam.charges.filter(status="void").values_list("code", flat=True)) == [
+        "70553",
+        "A9585",
+    ]
     assert told[0].payload["reason"] == "corrected_report"
     assert (len(told[0].payload["old"]), len(told[0].payload["new"])) == (2, 1)
     open_ar = sum(e.amount for e in LedgerEntry.objects.filter(account="ar_insurance"))
     assert open_ar == exam.charges.exclude(status="void").get().amount
     last = exam.reports.order_by("-version").first()
-    assert last.sections["technique"].startswith("Multiplanar")  # an addendum does not lose the text it amends
+    assert last.sections["technique"].startswith(
+        "Multiplanar"
+    )  # an addendum does not lose the text it amends
     assert Report.objects.filter(exam=exam).count() == 3
 
 
@@ -154,7 +198,9 @@ def test_a_person_links_a_result_to_its_order(house):
     (exam,) = house.order(patient, "70553", accession="OTHER", placer="PX")
     OrderedExam.objects.filter(pk=exam.pk).update(filler_number="FX")
     receive(house, oru(), DONE)
-    row = unsolicited_link(unsolicited=Unsolicited.objects.get(), ordered_exam=exam, actor=house.actor, at=DONE)
+    row = unsolicited_link(
+        unsolicited=Unsolicited.objects.get(), ordered_exam=exam, actor=house.actor, at=DONE
+    )
     assert row.status == "linked"
     assert Exam.objects.get().ordered_exam == exam
 
@@ -164,7 +210,9 @@ def test_a_result_that_names_another_patient_than_its_accession_is_nobodys(house
     receive(house, oru(mrn="M2"), DONE)
     row = Unsolicited.objects.get()
     assert "another patient" in row.why
-    unsolicited_dismiss(unsolicited=row, reason="Sent for the wrong chart", actor=house.actor, at=DONE)
+    unsolicited_dismiss(
+        unsolicited=row, reason="Sent for the wrong chart", actor=house.actor, at=DONE
+    )
     assert not Exam.objects.exists()
 
 
@@ -179,7 +227,9 @@ def test_nothing_about_patients_is_in_an_event(house, ordered):
 
 
 def test_the_shared_samples_tell_j7(house, shared):
-    """Samples 01 to 08: order 70551 for a Medicare patient, 70553 performed, later corrected to 70551."""
+    """Samples 01 to 08: order 70551 for a Medicare patient, 70553 performed, later corrected to
+    70551.
+    """
     Site.objects.create(
         organization=house.cast.a,
         code="IMGCTR01-MAIN",
@@ -192,7 +242,10 @@ def test_the_shared_samples_tell_j7(house, shared):
     )
     site = Site.objects.get(code="IMGCTR01-MAIN")
     type(house.arrangement).objects.create(
-        organization=house.cast.a, site=site, reader_relation="employee", effective_from=dt.date(2026, 1, 1)
+        organization=house.cast.a,
+        site=site,
+        reader_relation="employee",
+        effective_from=dt.date(2026, 1, 1),
     )
     house.group.zip = "627010001"
     house.group.save(update_fields=["zip"])
@@ -207,7 +260,9 @@ def test_the_shared_samples_tell_j7(house, shared):
     receive(house, (made / "08_dft_p03.hl7").read_bytes(), DONE + dt.timedelta(hours=5))
     receive(house, (made / "06_oru_r01_final.hl7").read_bytes(), DONE + dt.timedelta(hours=5))
     exam = fresh(exam.pk)
-    assert holds_of(exam) == ["ORDER_CHANGE"]  # performed is more than ordered: the order must follow
+    assert holds_of(exam) == [
+        "ORDER_CHANGE"
+    ]  # performed is more than ordered: the order must follow
     assert codes_of(exam) == [("70553", (), 1, "held"), ("A9585", (), 80, "held")]
     order_change_document(
         exam=exam,

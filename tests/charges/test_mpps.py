@@ -1,4 +1,6 @@
-"""What the modality says: N-CREATE begins an exam, N-SET ends it, contrast and supplies included (DOMAIN D2)."""
+"""What the modality says: N-CREATE begins an exam, N-SET ends it, contrast and supplies included
+(DOMAIN D2).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ UID = "1.2.826.0.1.3680043.8.498.90001"
 
 def code(value: str, scheme: str = "C4", meaning: str = "") -> Dataset:
     found = Dataset()
-    found.CodeValue, found.CodingSchemeDesignator, found.CodeMeaning = value, scheme, meaning or value
+    found.CodeValue, found.CodingSchemeDesignator, found.CodeMeaning = (
+        value,
+        scheme,
+        meaning or value,
+    )
     return found
 
 
@@ -38,7 +44,10 @@ def step(
         planned.AccessionNumber, planned.StudyInstanceUID = accession, "1.2.3.4"
         ds.ScheduledStepAttributesSequence = Sequence([planned])
         ds.PatientID = mrn
-        ds.PerformedProcedureStepStartDate, ds.PerformedProcedureStepStartTime = "20260908", "094500"
+        ds.PerformedProcedureStepStartDate, ds.PerformedProcedureStepStartTime = (
+            "20260908",
+            "094500",
+        )
         ds.Modality, ds.PerformedStationAETitle = "MR", "MR1STATION"
         ds.ProcedureCodeSequence = Sequence([code("70551")])
     series = []
@@ -61,10 +70,17 @@ def step(
     return ds
 
 
-def receive(house, ds: Dataset, operation: str = "N-CREATE", *, uid: str = UID, at: dt.datetime = DONE):
+def receive(
+    house, ds: Dataset, operation: str = "N-CREATE", *, uid: str = UID, at: dt.datetime = DONE
+):
     content = from_dataset(ds, operation=operation, sop_instance_uid=uid, calling_ae="MR1STATION")
     row, _ = store_inbound(
-        organization_id=house.cast.a.pk, kind="MPPS", content=content, control_number=uid, at=at, actor=house.actor
+        organization_id=house.cast.a.pk,
+        kind="MPPS",
+        content=content,
+        control_number=uid,
+        at=at,
+        actor=house.actor,
     )
     process([row.pk], actor=house.actor, at=at)
     deliver_due(house.cast.a.pk, at=at)
@@ -89,7 +105,12 @@ def test_a_step_that_begins_and_ends_is_one_exam_with_its_contrast(house, ordere
     exam = fresh(exam.pk)
     assert exam.status == "performed"
     assert exam.code == "70553"
-    assert exam.performed["contrast"] == {"route": "iv", "agent": "gadobutrol", "pre": True, "post": True}
+    assert exam.performed["contrast"] == {
+        "route": "iv",
+        "agent": "gadobutrol",
+        "pre": True,
+        "post": True,
+    }
     assert [c.code for c in exam.charges.order_by("id")] == ["70553", "A9585"]
     assert "NO_FINAL_REPORT" in holds_of(exam)
 
@@ -113,7 +134,11 @@ def test_a_step_of_an_unknown_accession_waits_for_a_person(house, ordered):
 def test_a_discontinued_step_is_reviewed_never_billed_by_itself(house, ordered):
     receive(house, step(accession="AM11", status="IN PROGRESS"))
     reason = Sequence([code("110501", "DCM", "Equipment failure")])
-    receive(house, step(status="DISCONTINUED", PerformedProcedureStepDiscontinuationReasonCodeSequence=reason), "N-SET")
+    receive(
+        house,
+        step(status="DISCONTINUED", PerformedProcedureStepDiscontinuationReasonCodeSequence=reason),
+        "N-SET",
+    )
     exam = Exam.objects.get()
     assert exam.status == "discontinued"
     assert "DISCONTINUED_REVIEW" in holds_of(exam)

@@ -10,7 +10,13 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from charges.models import Charge, Exam, Report
-from charges.services import charges_release, exams_evaluate, exams_record, report_receive, reports_receive
+from charges.services import (
+    charges_release,
+    exams_evaluate,
+    exams_record,
+    report_receive,
+    reports_receive,
+)
 from rcm.accounts.scope import scope
 from rcm.ledger.models import LedgerTransaction
 from tests.charges.house import DONE, PLAIN_BRAIN, READ, House, fresh
@@ -26,11 +32,19 @@ def performed(house: House, count: int, *, start: int = 1, authorize: bool = Tru
             house.authorize(patient, ordered, number=f"AUTH{n}")
         records.append(house.done(ordered))
     done = exams_record(records=records, actor=house.actor, at=DONE)
-    return list(Exam.objects.filter(pk__in=[d.exam_id for d in done]).select_related("ordered_exam__patient"))
+    return list(
+        Exam.objects.filter(pk__in=[d.exam_id for d in done]).select_related(
+            "ordered_exam__patient"
+        )
+    )
 
 
 def read(house: House, exams) -> None:
-    reports_receive(reports=[house.report(e.ordered_exam, PLAIN_BRAIN) for e in exams], actor=house.actor, at=READ)
+    reports_receive(
+        reports=[house.report(e.ordered_exam, PLAIN_BRAIN) for e in exams],
+        actor=house.actor,
+        at=READ,
+    )
 
 
 @pytest.mark.parametrize("component", ["", "26"])
@@ -71,7 +85,9 @@ def test_reports_are_never_changed(house):
 def test_a_final_report_has_its_moment_of_signing(house):
     (exam,) = performed(house, 1)
     with pytest.raises(IntegrityError, match="final_is_signed"), transaction.atomic():
-        Report.objects.create(organization=house.cast.a, exam=exam, version=1, status="F", reported_at=READ)
+        Report.objects.create(
+            organization=house.cast.a, exam=exam, version=1, status="F", reported_at=READ
+        )
 
 
 def queries(house: House, exams) -> int:
@@ -87,12 +103,17 @@ def test_evaluation_and_release_cost_the_same_queries_for_one_and_for_many(house
     read(house, [*few, *many])
     queries(house, performed(house, 1, start=50))  # fills the kept reference tables
     two, twelve = queries(house, few), queries(house, many)
-    assert {e.status for e in Exam.objects.filter(pk__in=[e.pk for e in [*few, *many]])} == {"released"}
+    assert {e.status for e in Exam.objects.filter(pk__in=[e.pk for e in [*few, *many]])} == {
+        "released"
+    }
     assert twelve == two
 
 
 def test_held_exams_cost_the_same_queries_for_one_and_for_many(house):
-    few, many = performed(house, 2, authorize=False), performed(house, 12, start=10, authorize=False)
+    few, many = (
+        performed(house, 2, authorize=False),
+        performed(house, 12, start=10, authorize=False),
+    )
     read(house, [*few, *many])
     queries(house, performed(house, 1, start=50, authorize=False))
     two, twelve = queries(house, few), queries(house, many)
@@ -122,9 +143,14 @@ def test_two_who_release_at_once_post_once(house_committed):
         from charges.models import ReleasePolicy
 
         ReleasePolicy.objects.create(
-            organization=house.cast.a, warn_hours=24, escalate_hours=72, director_hours=168, tc_without_report=False, auto_release=False,
+            organization=house.cast.a,
+            warn_hours=24,
+            escalate_hours=72,
+            director_hours=168,
+            tc_without_report=False,
+            auto_release=False,
             effective_from=dt.date(2020, 1, 1),
-        )  # fmt: skip
+        )
         exams_evaluate(exam_ids=[exam.pk], actor=house.actor, at=READ)
         assert fresh(exam.pk).status == "coded"
     gate, released, errors = threading.Barrier(2), [], []

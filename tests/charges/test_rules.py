@@ -1,4 +1,6 @@
-"""Who bills what, which code, which modifiers, what it should pay, and what stops it: worked examples through the services."""
+"""Who bills what, which code, which modifiers, what it should pay, and what stops it: worked
+examples through the services.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,14 @@ from decimal import Decimal
 
 import pytest
 
-from charges.models import AccessionProof, BillingArrangement, ContrastStock, Exam, ReleasePolicy, Scanner
+from charges.models import (
+    AccessionProof,
+    BillingArrangement,
+    ContrastStock,
+    Exam,
+    ReleasePolicy,
+    Scanner,
+)
 from charges.records import ContrastGiven, SupplyGiven
 from charges.services import (
     accession_control,
@@ -32,12 +41,28 @@ from rcm.ledger.models import LedgerEntry
 from rcm.pricing.models import ListPrice
 from rcm.reference.models import Payer
 from rcm.worklist.models import WorkItem
-from tests.charges.house import BRAIN, DONE, DOS, GADOBUTROL, JAN, PLAIN_BRAIN, READ, codes_of, fresh, holds_of
+from tests.charges.house import (
+    BRAIN,
+    DONE,
+    DOS,
+    GADOBUTROL,
+    JAN,
+    PLAIN_BRAIN,
+    READ,
+    codes_of,
+    fresh,
+    holds_of,
+)
 
 CHEST = {
-    "title": "Chest X-ray, two views", "indication": "Cough for two weeks.", "technique": "PA and lateral views of the chest.", "comparison": "None.",
-    "findings": "Lungs are clear.", "impression": "No acute disease.", "signature": "Electronically signed by Ivan Reader MD 2026-09-08 14:29",
-}  # fmt: skip
+    "title": "Chest X-ray, two views",
+    "indication": "Cough for two weeks.",
+    "technique": "PA and lateral views of the chest.",
+    "comparison": "None.",
+    "findings": "Lungs are clear.",
+    "impression": "No acute disease.",
+    "signature": "Electronically signed by Ivan Reader MD 2026-09-08 14:29",
+}
 KNEE = {
     **CHEST,
     "title": "Left knee X-ray",
@@ -58,9 +83,15 @@ def run(house, patient, code, sections, *, at=READ, ordered=None, authorize=True
     ordered = ordered or house.order(patient, code)[0]
     if authorize:
         house.authorize(patient, ordered, number=f"AUTH{ordered.pk}")
-    done = exam_record(record=house.done(ordered, **({"code": code} | more)), actor=house.actor, at=DONE)
+    done = exam_record(
+        record=house.done(ordered, **({"code": code} | more)), actor=house.actor, at=DONE
+    )
     if sections:
-        report_receive(report=house.report(ordered, sections, code=more.get("code", code)), actor=house.actor, at=READ)
+        report_receive(
+            report=house.report(ordered, sections, code=more.get("code", code)),
+            actor=house.actor,
+            at=READ,
+        )
     exams_evaluate(exam_ids=[done.exam_id], actor=house.actor, at=at)
     return fresh(done.exam_id)
 
@@ -69,12 +100,14 @@ def arrange(house, **facts) -> None:
     BillingArrangement.objects.all().update(**facts)
 
 
-# --- who bills what ----------------------------------------------------------------------------------------------------------------
+# --- who bills what -------------------------------------------------------------------------------
 
 
 def test_independent_readers_leave_us_the_technical_part(house):
     arrange(house, reader_relation="independent")
-    ListPrice.objects.create(organization=house.cast.a, code="70551", mod="TC", amount=700, effective_from=JAN)
+    ListPrice.objects.create(
+        organization=house.cast.a, code="70551", mod="TC", amount=700, effective_from=JAN
+    )
     exam = run(house, house.patient(), "70551", PLAIN_BRAIN)
     assert codes_of(exam) == [("70551", ("TC",), 1, "released")]
     assert exam.form["others"] == [["26", "reading group"]]
@@ -82,7 +115,9 @@ def test_independent_readers_leave_us_the_technical_part(house):
 
 def test_a_technical_part_waits_for_the_report_unless_the_site_says_otherwise(house):
     arrange(house, reader_relation="independent")
-    ListPrice.objects.create(organization=house.cast.a, code="70551", mod="TC", amount=700, effective_from=JAN)
+    ListPrice.objects.create(
+        organization=house.cast.a, code="70551", mod="TC", amount=700, effective_from=JAN
+    )
     exam = run(house, house.patient(), "70551", None)
     assert holds_of(exam) == ["NO_FINAL_REPORT"]
     policy(house, tc_without_report=True)
@@ -111,10 +146,15 @@ def test_at_a_hospital_we_bill_the_reading_only(house):
 
 
 def test_when_the_hospital_bills_both_parts_the_exam_ends_reasoned(house):
-    arrange(house, equipment_owner="hospital", tech_employer="hospital", force="pc_bundled_to_hospital")
+    arrange(
+        house, equipment_owner="hospital", tech_employer="hospital", force="pc_bundled_to_hospital"
+    )
     type(house.site).objects.filter(pk=house.site.pk).update(pos="22")
     exam = run(house, house.patient(), "71046", CHEST, station="XR1")
-    assert (exam.status, exam.no_bill_reason) == ("no_bill", "The facility bills both parts and pays us by contract.")
+    assert (exam.status, exam.no_bill_reason) == (
+        "no_bill",
+        "The facility bills both parts and pays us by contract.",
+    )
     assert not exam.charges.exists()
 
 
@@ -122,7 +162,9 @@ def test_read_in_another_medicare_locality_it_is_split_with_its_own_place(house)
     house.group.zip = "627010001"  # Springfield: another locality than Chicago
     house.group.save(update_fields=["zip"])
     exam = run(house, house.patient(payer="MCR"), "71046", CHEST, station="XR1", authorize=False)
-    ListPrice.objects.create(organization=house.cast.a, code="71046", mod="TC", amount=60, effective_from=JAN)
+    ListPrice.objects.create(
+        organization=house.cast.a, code="71046", mod="TC", amount=60, effective_from=JAN
+    )
     exams_evaluate(exam_ids=[exam.pk], actor=house.actor, at=READ)
     exam = fresh(exam.pk)
     assert holds_of(exam) == []
@@ -145,11 +187,12 @@ def test_without_an_arrangement_or_a_price_nothing_leaves(house):
     assert WorkItem.objects.get(exam_id=exam.pk, status="open").cause == "LIST_PRICE_MISSING"
 
 
-# --- code and modifiers --------------------------------------------------------------------------------------------------------------
+# --- code and modifiers ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("film", "cr", "modifiers"), [(True, False, ("FX",)), (False, True, ("FY",)), (False, False, ())]
+    ("film", "cr", "modifiers"),
+    [(True, False, ("FX",)), (False, True, ("FY",)), (False, False, ())],
 )
 def test_the_machine_puts_its_modifier_on(house, film, cr, modifiers):
     Scanner.objects.filter(station="XR1").update(film=film, computed_radiography=cr)
@@ -198,7 +241,11 @@ def test_abdomen_and_pelvis_of_one_session_are_one_code(house):
     ids = []
     for ordered in (abdomen, pelvis):
         ids.append(
-            exam_record(record=house.done(ordered, station="CT1", contrast=given), actor=house.actor, at=DONE).exam_id
+            exam_record(
+                record=house.done(ordered, station="CT1", contrast=given),
+                actor=house.actor,
+                at=DONE,
+            ).exam_id
         )
         report_receive(report=house.report(ordered, text), actor=house.actor, at=READ)
     exams_evaluate(exam_ids=ids, actor=house.actor, at=READ)
@@ -211,7 +258,15 @@ def test_abdomen_and_pelvis_of_one_session_are_one_code(house):
 
 
 def test_tomosynthesis_rides_on_the_screening_mammogram(house):
-    exam = run(house, house.patient(), "77067", MAMMO, station="MG1", modality="MG", addons=(SupplyGiven("77063"),))
+    exam = run(
+        house,
+        house.patient(),
+        "77067",
+        MAMMO,
+        station="MG1",
+        modality="MG",
+        addons=(SupplyGiven("77063"),),
+    )
     assert [c[0] for c in codes_of(exam)] == ["77067", "77063"]
 
 
@@ -227,21 +282,37 @@ def test_contrast_of_single_dose_vials_says_what_was_wasted(house, single, waste
     ContrastStock.objects.update(single_dose=single)
     given = ContrastGiven("iv", "gadobutrol", Decimal(8), wasted, True, True)
     exam = run(house, house.patient(payer="MCR"), "70553", BRAIN, contrast=given, authorize=False)
-    assert [(code, mods, units) for code, mods, units, _ in codes_of(exam) if code == "A9585"] == lines
+    assert [
+        (code, mods, units) for code, mods, units, _ in codes_of(exam) if code == "A9585"
+    ] == lines
     assert holds_of(exam) == []
 
 
 def test_waste_that_the_charge_message_tells_is_taken_as_told(house):
     ContrastStock.objects.update(single_dose=None)
     told = (SupplyGiven("A9585", Decimal(80)), SupplyGiven("A9585", Decimal(15), ("JW",)))
-    exam = run(house, house.patient(payer="MCR"), "70553", BRAIN, source="dft", supplies=told, authorize=False)
-    assert [c[:3] for c in codes_of(exam)] == [("70553", (), 1), ("A9585", (), 80), ("A9585", ("JW",), 15)]
+    exam = run(
+        house,
+        house.patient(payer="MCR"),
+        "70553",
+        BRAIN,
+        source="dft",
+        supplies=told,
+        authorize=False,
+    )
+    assert [c[:3] for c in codes_of(exam)] == [
+        ("70553", (), 1),
+        ("A9585", (), 80),
+        ("A9585", ("JW",), 15),
+    ]
     assert holds_of(exam) == []
 
 
 def test_contrast_that_nobody_wrote_down_is_held_and_completed(house):
     text = {**BRAIN, "technique": "Multiplanar sequences before and after contrast."}
-    exam = run(house, house.patient(), "70553", text, contrast=ContrastGiven("iv", pre=True, post=True))
+    exam = run(
+        house, house.patient(), "70553", text, contrast=ContrastGiven("iv", pre=True, post=True)
+    )
     assert "CONTRAST_NOT_RECORDED" in holds_of(exam)
     exam_correct(
         exam=exam,
@@ -255,7 +326,7 @@ def test_contrast_that_nobody_wrote_down_is_held_and_completed(house):
     assert exam.performed["by"]["mpps"]["contrast"]["pre"] is True
 
 
-# --- money ---------------------------------------------------------------------------------------------------------------------------
+# --- money ----------------------------------------------------------------------------------------
 
 
 def test_two_exams_of_one_session_are_reduced_and_the_reduction_can_be_read(house):
@@ -270,7 +341,9 @@ def test_two_exams_of_one_session_are_reduced_and_the_reduction_can_be_read(hous
     words = " ".join(s["words"] for c in (first, second) for s in c.derivation)
     assert "50%" in words
     assert "95%" in words
-    assert fresh(ids[1]).expected < Decimal("197.08")  # the full price of 72148 in Chicago (DOMAIN J)
+    assert fresh(ids[1]).expected < Decimal(
+        "197.08"
+    )  # the full price of 72148 in Chicago (DOMAIN J)
 
 
 def test_a_payer_without_a_contract_is_unknown_not_zero(house):
@@ -286,7 +359,7 @@ def test_self_pay_goes_to_the_patient(house):
     assert {e.account for e in LedgerEntry.objects.all()} == {"ar_patient", "revenue"}
 
 
-# --- what stops ------------------------------------------------------------------------------------------------------------------------
+# --- what stops -----------------------------------------------------------------------------------
 
 
 def test_a_signer_without_credentials_does_not_release(house):
@@ -309,11 +382,24 @@ def test_unverified_or_inactive_coverage_holds(house):
 def test_no_authorization_holds_until_somebody_with_the_right_waives_it(house):
     exam = run(house, house.patient(), "70551", PLAIN_BRAIN, authorize=False)
     assert holds_of(exam) == ["AUTH_MISSING"]
-    assert WorkItem.objects.get(subject_type="exam_authorization", subject_id=exam.pk).queue == "auth_update"
+    assert (
+        WorkItem.objects.get(subject_type="exam_authorization", subject_id=exam.pk).queue
+        == "auth_update"
+    )
     with pytest.raises(PermissionRefused):
-        finding_waive(exam=exam, code="AUTH_MISSING", reason="Try anyway", actor=house.cast.actor("cody"), at=READ)
+        finding_waive(
+            exam=exam,
+            code="AUTH_MISSING",
+            reason="Try anyway",
+            actor=house.cast.actor("cody"),
+            at=READ,
+        )
     finding_waive(
-        exam=exam, code="AUTH_MISSING", reason="Payer system was down", actor=house.cast.actor("ada"), at=READ
+        exam=exam,
+        code="AUTH_MISSING",
+        reason="Payer system was down",
+        actor=house.cast.actor("ada"),
+        at=READ,
     )
     assert fresh(exam.pk).status == "released"
     assert not WorkItem.objects.filter(subject_type="exam_authorization", status="open").exists()
@@ -322,7 +408,9 @@ def test_no_authorization_holds_until_somebody_with_the_right_waives_it(house):
 def test_what_cannot_be_waived_stays(house):
     exam = run(house, house.patient(), "70551", None)
     with pytest.raises(Refused, match="cannot be waived"):
-        finding_waive(exam=exam, code="NO_FINAL_REPORT", reason="Please", actor=house.actor, at=READ)
+        finding_waive(
+            exam=exam, code="NO_FINAL_REPORT", reason="Please", actor=house.actor, at=READ
+        )
 
 
 def test_a_later_report_asks_again_what_was_waived(house):
@@ -330,35 +418,59 @@ def test_a_later_report_asks_again_what_was_waived(house):
     exam = run(house, house.patient(), "70551", text)
     assert holds_of(exam) == ["MISSING_COMPARISON"]
     finding_waive(
-        exam=exam, code="MISSING_COMPARISON", reason="First study ever", actor=house.cast.actor("cody"), at=READ
+        exam=exam,
+        code="MISSING_COMPARISON",
+        reason="First study ever",
+        actor=house.cast.actor("cody"),
+        at=READ,
     )
     assert fresh(exam.pk).status == "released"
     later = READ + dt.timedelta(days=1)
     report_receive(
-        report=house.report(exam.ordered_exam, {**text, "findings": "No infarct at all."}, "F", at=later),
+        report=house.report(
+            exam.ordered_exam, {**text, "findings": "No infarct at all."}, "F", at=later
+        ),
         actor=house.actor,
         at=later,
     )
     exams_evaluate(exam_ids=[exam.pk], actor=house.actor, at=later)
     exam = fresh(exam.pk)
     assert (exam.status, holds_of(exam)) == ("released", ["MISSING_COMPARISON"])
-    assert WorkItem.objects.get(subject_type="exam", subject_id=exam.pk, status="open").queue == "late_charges"
+    assert (
+        WorkItem.objects.get(subject_type="exam", subject_id=exam.pk, status="open").queue
+        == "late_charges"
+    )
 
 
 def test_the_coder_decides_and_may_take_it_back(house):
-    exam = run(house, house.patient(), "71046", {**CHEST, "title": "Chest X-ray", "technique": "Chest."}, station="XR1")
+    exam = run(
+        house,
+        house.patient(),
+        "71046",
+        {**CHEST, "title": "Chest X-ray", "technique": "Chest."},
+        station="XR1",
+    )
     assert "VIEWS_NOT_STATED" in holds_of(exam)
     coder = house.cast.actor("cody")
     with pytest.raises(Refused, match="not in the procedure catalog"):
         exam_code(exam=exam, code="00000", reason="Wrong one", actor=coder, at=READ)
     with pytest.raises(Refused, match="put theirs on"):
-        exam_code(exam=exam, code="71045", modifiers_=["26"], reason="Wrong one", actor=coder, at=READ)
+        exam_code(
+            exam=exam, code="71045", modifiers_=["26"], reason="Wrong one", actor=coder, at=READ
+        )
     exam_code(
-        exam=exam, code="71045", reason="One view as documented", actor=coder, version=fresh(exam.pk).version, at=READ
+        exam=exam,
+        code="71045",
+        reason="One view as documented",
+        actor=coder,
+        version=fresh(exam.pk).version,
+        at=READ,
     )
     assert fresh(exam.pk).code == "71045"
     with pytest.raises(Conflict):
-        exam_code(exam=exam, code="71046", reason="Stale page", actor=coder, version=exam.version, at=READ)
+        exam_code(
+            exam=exam, code="71046", reason="Stale page", actor=coder, version=exam.version, at=READ
+        )
     exam_code(exam=exam, code="", reason="", actor=coder, at=READ)
     assert fresh(exam.pk).decision == {}
     exam_accept(exam=fresh(exam.pk), actor=coder, at=READ)
@@ -369,12 +481,16 @@ def test_diagnoses_come_from_the_coder_or_the_order(house):
     exam = run(house, house.patient(), "70551", PLAIN_BRAIN)
     assert exam.charges.get().diagnoses == ["R519"]
     diagnoses_set(
-        exam=exam, codes=["I63.9", "R51.9"], reason="Infarct confirmed", actor=house.cast.actor("cody"), at=READ
+        exam=exam,
+        codes=["I63.9", "R51.9"],
+        reason="Infarct confirmed",
+        actor=house.cast.actor("cody"),
+        at=READ,
     )
     assert fresh(exam.pk).charges.get(status="released").diagnoses == ["I639", "R519"]
 
 
-# --- after release ---------------------------------------------------------------------------------------------------------------------
+# --- after release --------------------------------------------------------------------------------
 
 
 def test_contrast_that_is_charged_late_is_added_not_billed_apart(house):
@@ -385,10 +501,14 @@ def test_contrast_that_is_charged_late_is_added_not_billed_apart(house):
         {**BRAIN, "technique": "Before and after contrast."},
         contrast=ContrastGiven("iv", pre=True, post=True),
     )
-    finding_waive(exam=exam, code="CONTRAST_NOT_RECORDED", reason="Log not found", actor=house.actor, at=READ)
+    finding_waive(
+        exam=exam, code="CONTRAST_NOT_RECORDED", reason="Log not found", actor=house.actor, at=READ
+    )
     assert [c[0] for c in codes_of(fresh(exam.pk))] == ["70553"]
     exam_record(
-        record=house.done(exam.ordered_exam, source="dft", supplies=(SupplyGiven("A9585", Decimal(80)),)),
+        record=house.done(
+            exam.ordered_exam, source="dft", supplies=(SupplyGiven("A9585", Decimal(80)),)
+        ),
         actor=house.actor,
         at=READ,
     )
@@ -402,7 +522,9 @@ def test_a_report_withdrawn_after_release_takes_everything_back(house):
     exam = run(house, house.patient(), "70551", PLAIN_BRAIN)
     later = READ + dt.timedelta(days=1)
     report_receive(
-        report=house.report(exam.ordered_exam, {"findings": "Withdrawn"}, "X", at=later), actor=house.actor, at=later
+        report=house.report(exam.ordered_exam, {"findings": "Withdrawn"}, "X", at=later),
+        actor=house.actor,
+        at=later,
     )
     exams_evaluate(exam_ids=[exam.pk], actor=house.actor, at=later)
     exam = fresh(exam.pk)
@@ -440,7 +562,7 @@ def test_a_site_that_releases_by_hand_has_its_item(house):
     assert item.status in ("closed", "done")
 
 
-# --- clocks and control totals -----------------------------------------------------------------------------------------------------------
+# --- clocks and control totals --------------------------------------------------------------------
 
 
 def test_unsigned_reports_alarm_by_their_clocks(house):
@@ -448,7 +570,11 @@ def test_unsigned_reports_alarm_by_their_clocks(house):
     assert not WorkItem.objects.filter(subject_type="exam").exists()  # in time
     assert unsigned_refresh(actor=house.actor, at=DONE + dt.timedelta(hours=25)) == 1
     item = WorkItem.objects.get(subject_type="exam", subject_id=exam.pk)
-    assert (item.queue, item.escalated_at, item.deadline_on) == ("unsigned_reports", None, DOS + dt.timedelta(days=90))
+    assert (item.queue, item.escalated_at, item.deadline_on) == (
+        "unsigned_reports",
+        None,
+        DOS + dt.timedelta(days=90),
+    )
     unsigned_refresh(actor=house.actor, at=DONE + dt.timedelta(hours=73))
     item.refresh_from_db()
     assert item.escalated_at is not None
@@ -461,7 +587,9 @@ def test_unsigned_reports_alarm_by_their_clocks(house):
 def test_the_filing_limit_is_the_payers(house):
     Payer.objects.filter(code="PHP").update(filing_days=None)
     exam = run(house, house.patient(), "70551", None)
-    assert exam.filing_deadline == DOS + dt.timedelta(days=90)  # unknown counts as the shortest usual limit
+    assert exam.filing_deadline == DOS + dt.timedelta(
+        days=90
+    )  # unknown counts as the shortest usual limit
     Payer.objects.filter(code="PHP").update(filing_days=180)
     exams_evaluate(exam_ids=[exam.pk], actor=house.actor, at=READ)
     assert fresh(exam.pk).filing_deadline == DOS + dt.timedelta(days=180)
@@ -485,7 +613,9 @@ def test_every_completed_exam_is_explained_in_the_control_total(house):
         total.held,
         total.unexplained,
     ) == (5, 1, 1, 1, 1, 1, 0)
-    Exam.objects.filter(patient__mrn="C4").update(holds=[], status="final")  # what no rule of ours leaves behind
+    Exam.objects.filter(patient__mrn="C4").update(
+        holds=[], status="final"
+    )  # what no rule of ours leaves behind
     (total,) = accession_control(actor=house.actor, first=DOS, last=DOS)
     assert total.unexplained == 1
     (proof,) = accession_proof(day=DOS, actor=house.actor, at=READ)

@@ -1,4 +1,6 @@
-"""The screens of the mid-cycle: who sees them, what they show, and that a list costs the same for ten and for a hundred rows."""
+"""The screens of the mid-cycle: who sees them, what they show, and that a list costs the same for
+ten and for a hundred rows.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def held(house) -> Exam:
     patient = house.patient(payer="LBI")
     (ordered,) = house.order(patient, "70551")
     house.authorize(patient, ordered)
-    exam = exam_record(record=house.done(ordered, code="70553", contrast=GADOBUTROL), actor=house.actor, at=DONE)
+    exam = exam_record(
+        record=house.done(ordered, code="70553", contrast=GADOBUTROL), actor=house.actor, at=DONE
+    )
     report_receive(report=house.report(ordered, BRAIN, code="70553"), actor=house.actor, at=READ)
     exams_evaluate(exam_ids=[exam.exam_id], actor=house.actor, at=READ)
     return fresh(exam.exam_id)
@@ -53,20 +57,29 @@ def test_the_exam_page_tells_the_thread(client, house, held):
 
 
 def test_the_front_desk_sees_the_exam_but_no_report_and_no_charge(client, house, held):
-    text = visit(client, house, "ana", reverse("charges:exam", args=[held.public_id])).content.decode()
+    text = visit(
+        client, house, "ana", reverse("charges:exam", args=[held.public_id])
+    ).content.decode()
     assert "No acute infarct" not in text
     assert "How $" not in text
 
 
-@pytest.mark.parametrize("name", ["exams", "unsigned", "review", "unsolicited", "control", "arrangements"])
+@pytest.mark.parametrize(
+    "name", ["exams", "unsigned", "review", "unsolicited", "control", "arrangements"]
+)
 def test_strangers_see_nothing_of_it(client, house, held, name):
     page = visit(client, house, "olga", reverse(f"charges:{name}"), follow=True)
     assert page.status_code == 200
     assert "Canary" not in page.content.decode()
-    assert visit(client, house, "olga", reverse("charges:exam", args=[held.public_id])).status_code == 404
+    assert (
+        visit(client, house, "olga", reverse("charges:exam", args=[held.public_id])).status_code
+        == 404
+    )
 
 
-@pytest.mark.parametrize("kind", ["arrangements", "scanners", "groups", "readers", "stock", "policies"])
+@pytest.mark.parametrize(
+    "kind", ["arrangements", "scanners", "groups", "readers", "stock", "policies"]
+)
 def test_rules_are_listed_and_opened(client, house, kind):
     assert visit(client, house, "mia", reverse("charges:rules", args=[kind])).status_code == 200
     assert visit(client, house, "mia", reverse("charges:rule_new", args=[kind])).status_code == 200
@@ -78,9 +91,13 @@ def test_a_manager_changes_an_arrangement_and_a_scanner(client, house):
     row = BillingArrangement.objects.get()
     url = reverse("charges:rule", args=["arrangements", row.public_id])
     data = {
-        "site": house.site.pk, "modality": "MR", "equipment_owner": "ours", "tech_employer": "ours", "reader_relation": "independent",
+        "site": house.site.pk,
+        "modality": "MR",
+        "equipment_owner": "ours",
+        "tech_employer": "ours",
+        "reader_relation": "independent",
         "effective_from": "01/01/2026",
-    }  # fmt: skip
+    }
     page = client.post(url, data)
     assert page.status_code == 302, page.content.decode()
     row.refresh_from_db()
@@ -115,11 +132,14 @@ def test_the_coder_accepts_changes_waives_and_ends_without_a_bill(client, house,
     client.force_login(house.cast.user("cody"))
     assert client.get(reverse("charges:review")).status_code == 200
     page = client.get(
-        f"{reverse('charges:review')}?open={held.pk}", headers={"HX-Request": "true", "HX-Target": "panel"}
+        f"{reverse('charges:review')}?open={held.pk}",
+        headers={"HX-Request": "true", "HX-Target": "panel"},
     )
     assert page.status_code == 200
     for name in ("code", "diagnoses", "correct", "order_change", "no_bill"):
-        assert client.get(reverse(f"charges:{name}", args=[held.public_id])).status_code == 200, name
+        assert client.get(reverse(f"charges:{name}", args=[held.public_id])).status_code == 200, (
+            name
+        )
     page = client.post(
         reverse("charges:code", args=[held.public_id]),
         {"code": "70551", "modifiers": "", "reason": "Addendum pending", "version": held.version},
@@ -127,7 +147,8 @@ def test_the_coder_accepts_changes_waives_and_ends_without_a_bill(client, house,
     assert page.status_code == 302, page.content.decode()
     assert fresh(held.pk).decision["code"] == "70551"
     page = client.post(
-        reverse("charges:code", args=[held.public_id]), {"code": "70553", "reason": "No", "version": held.version}
+        reverse("charges:code", args=[held.public_id]),
+        {"code": "70553", "reason": "No", "version": held.version},
     )
     assert page.status_code == 409
     page = client.post(
@@ -164,7 +185,9 @@ def test_a_result_without_order_is_shown_and_dismissed(client, house):
     assert "X1" in client.get(reverse("charges:unsolicited")).content.decode()
     url = reverse("charges:unsolicited_row", args=[row.public_id])
     assert client.get(url).status_code == 200
-    page = client.post(url, {"do": "dismiss", "reason": "Belongs to the hospital next door", "version": 0})
+    page = client.post(
+        url, {"do": "dismiss", "reason": "Belongs to the hospital next door", "version": 0}
+    )
     assert page.status_code == 302, page.content.decode()
     row.refresh_from_db()
     assert row.status == "dismissed"
@@ -193,8 +216,14 @@ def test_a_list_costs_the_same_for_many_rows(client, house, name):
             records.append(house.done(ordered))
         done = exams_record(records=records, actor=house.actor, at=DONE)
         for ordered in orders if name == "review" else ():
-            report_receive(report=house.report(ordered, {**PLAIN_BRAIN, "technique": ""}), actor=house.actor, at=READ)
-        exams_evaluate(exam_ids=[d.exam_id for d in done], actor=house.actor, at=READ + dt.timedelta(days=2))
+            report_receive(
+                report=house.report(ordered, {**PLAIN_BRAIN, "technique": ""}),
+                actor=house.actor,
+                at=READ,
+            )
+        exams_evaluate(
+            exam_ids=[d.exam_id for d in done], actor=house.actor, at=READ + dt.timedelta(days=2)
+        )
 
     def cost() -> int:
         with CaptureQueriesContext(connection) as captured:

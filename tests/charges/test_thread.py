@@ -8,7 +8,16 @@ from decimal import Decimal
 from charges.models import Charge
 from charges.services import charges_release, exam_record, exams_evaluate, report_receive
 from rcm.ledger.services import balance_by_account
-from tests.charges.house import BRAIN, DONE, GADOBUTROL, PLAIN_BRAIN, READ, codes_of, fresh, holds_of
+from tests.charges.house import (
+    BRAIN,
+    DONE,
+    GADOBUTROL,
+    PLAIN_BRAIN,
+    READ,
+    codes_of,
+    fresh,
+    holds_of,
+)
 
 
 def evaluate(house, *exams, at=READ):
@@ -19,9 +28,15 @@ def test_a_preliminary_report_holds_and_a_final_one_releases(house):
     patient = house.patient()
     (ordered,) = house.order(patient, "70553")
     auth = house.authorize(patient, ordered)
-    exam = fresh(exam_record(record=house.done(ordered, contrast=GADOBUTROL), actor=house.actor, at=DONE).exam_id)
+    exam = fresh(
+        exam_record(
+            record=house.done(ordered, contrast=GADOBUTROL), actor=house.actor, at=DONE
+        ).exam_id
+    )
     report_receive(
-        report=house.report(ordered, {"findings": "PRELIMINARY"}, "P", at=DONE + dt.timedelta(hours=1)),
+        report=house.report(
+            ordered, {"findings": "PRELIMINARY"}, "P", at=DONE + dt.timedelta(hours=1)
+        ),
         actor=house.actor,
         at=DONE,
     )
@@ -41,7 +56,9 @@ def test_a_preliminary_report_holds_and_a_final_one_releases(house):
     assert exam.authorization == auth
     assert auth.services.get().used == 1
     balances = balance_by_account("charge_id", exam.charges.values_list("pk", flat=True))
-    assert sum(v for (_, account), v in balances.items() if account == "ar_insurance") == Decimal("1580.00")
+    assert sum(v for (_, account), v in balances.items() if account == "ar_insurance") == Decimal(
+        "1580.00"
+    )
     main = exam.charges.get(code="70553")
     assert main.expected == Decimal("390.72")  # 120 % of 325.60 at Chicago (DOMAIN J)
     assert main.derivation
@@ -68,7 +85,11 @@ def test_more_than_ordered_and_authorized_is_held_with_the_grid(house):
     (ordered,) = house.order(patient, "70551")
     house.authorize(patient, ordered)
     exam = fresh(
-        exam_record(record=house.done(ordered, code="70553", contrast=GADOBUTROL), actor=house.actor, at=DONE).exam_id
+        exam_record(
+            record=house.done(ordered, code="70553", contrast=GADOBUTROL),
+            actor=house.actor,
+            at=DONE,
+        ).exam_id
     )
     report_receive(report=house.report(ordered, BRAIN, code="70553"), actor=house.actor, at=READ)
     evaluate(house, exam)

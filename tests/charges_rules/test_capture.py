@@ -33,7 +33,8 @@ def xr(family: str, code: str, least: int, most: int | None, bilateral: str = "0
 def levels(family: str, modality: str, *codes: str) -> list[FamilyRow]:
     kinds = (Contrast.WITHOUT, Contrast.WITH, Contrast.BOTH)
     return [
-        FamilyRow(code, family, modality, contrast=kind, bilateral="0") for code, kind in zip(codes, kinds, strict=True)
+        FamilyRow(code, family, modality, contrast=kind, bilateral="0")
+        for code, kind in zip(codes, kinds, strict=True)
     ]
 
 
@@ -44,17 +45,25 @@ ROWS = [
     FamilyRow("70496", "CTA_HEAD", "CTA", contrast="with", bilateral="0"),
     FamilyRow("70498", "CTA_NECK", "CTA", contrast="with", bilateral="0"),
     FamilyRow("71555", "MRA_CHEST", "MRA", contrast="any", bilateral="0"),
-    xr("XR_KNEE", "73560", 1, 2, "3"), xr("XR_KNEE", "73562", 3, 3, "3"), xr("XR_KNEE", "73564", 4, None, "3"),
+    xr("XR_KNEE", "73560", 1, 2, "3"),
+    xr("XR_KNEE", "73562", 3, 3, "3"),
+    xr("XR_KNEE", "73564", 4, None, "3"),
     xr("XR_KNEES_STANDING", "73565", 1, None, "2"),
-    xr("XR_CHEST", "71045", 1, 1), xr("XR_CHEST", "71046", 2, 2), xr("XR_CHEST", "71047", 3, 3), xr("XR_CHEST", "71048", 4, None),
-    xr("XR_ANKLE", "73600", 2, 2, "3"), xr("XR_ANKLE", "73610", 3, None, "3"),
-    xr("XR_HIP_UNI", "73501", 1, 1), xr("XR_HIP_UNI", "73502", 2, 3), xr("XR_HIPS_BIL", "73521", 2, 2, "2"),
+    xr("XR_CHEST", "71045", 1, 1),
+    xr("XR_CHEST", "71046", 2, 2),
+    xr("XR_CHEST", "71047", 3, 3),
+    xr("XR_CHEST", "71048", 4, None),
+    xr("XR_ANKLE", "73600", 2, 2, "3"),
+    xr("XR_ANKLE", "73610", 3, None, "3"),
+    xr("XR_HIP_UNI", "73501", 1, 1),
+    xr("XR_HIP_UNI", "73502", 2, 3),
+    xr("XR_HIPS_BIL", "73521", 2, 2, "2"),
     FamilyRow("76700", "US_ABDOMEN", "US", extent="complete", bilateral="0"),
     FamilyRow("76705", "US_ABDOMEN", "US", extent="limited", bilateral="0"),
     FamilyRow("77046", "MR_BREAST", "MR", contrast="without", bilateral="0"),
     FamilyRow("77047", "MR_BREAST", "MR", contrast="without", bilateral="2"),
     FamilyRow("76641", "US_BREAST", "US", extent="complete", bilateral="1"),
-]  # fmt: skip
+]
 
 
 def performed(family: str, modality: str = "XR", **facts: Any) -> Performed:
@@ -92,7 +101,10 @@ def test_oral_contrast_alone_is_without_and_the_coder_is_told() -> None:
 
 @pytest.mark.parametrize("route", [Route.ARTICULAR, Route.INTRATHECAL, Route.ARTERIAL])
 def test_joint_spinal_and_arterial_contrast_count(route: Route) -> None:
-    assert contrast_level(performed("X", routes=frozenset({route}), pre_contrast=False)) is Contrast.WITH
+    assert (
+        contrast_level(performed("X", routes=frozenset({route}), pre_contrast=False))
+        is Contrast.WITH
+    )
 
 
 def test_unrecorded_contrast_is_held_except_where_one_code_covers_all() -> None:
@@ -101,7 +113,9 @@ def test_unrecorded_contrast_is_held_except_where_one_code_covers_all() -> None:
     assert code("MRA_CHEST", "MRA").code == "71555"
 
 
-@pytest.mark.parametrize(("views", "expected"), [(1, "73560"), (2, "73560"), (3, "73562"), (4, "73564"), (5, "73564")])
+@pytest.mark.parametrize(
+    ("views", "expected"), [(1, "73560"), (2, "73560"), (3, "73562"), (4, "73564"), (5, "73564")]
+)
 def test_knee_views(views: int, expected: str) -> None:
     found = code("XR_KNEE", views=views, side=Side.RIGHT)
     assert (found.code, found.modifiers) == (expected, ("RT",))
@@ -143,7 +157,14 @@ def test_both_hips_have_their_own_family() -> None:
 
 def ct(family: str, level: Contrast, **facts: Any) -> Performed:
     routes = frozenset({Route.NONE}) if level is Contrast.WITHOUT else IV
-    return performed(family, "CT", routes=routes, pre_contrast=level is Contrast.BOTH, post_contrast=True, **facts)
+    return performed(
+        family,
+        "CT",
+        routes=routes,
+        pre_contrast=level is Contrast.BOTH,
+        post_contrast=True,
+        **facts,
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,14 +177,17 @@ def ct(family: str, level: Contrast, **facts: Any) -> Performed:
         (Contrast.BOTH, Contrast.WITH, "74178"),
     ],
 )
-def test_abdomen_and_pelvis_of_one_session_are_one_code(abdomen: Contrast, pelvis: Contrast, expected: str) -> None:
+def test_abdomen_and_pelvis_of_one_session_are_one_code(
+    abdomen: Contrast, pelvis: Contrast, expected: str
+) -> None:
     [(exams, found)] = resolve_all([ct("CT_ABDOMEN", abdomen), ct("CT_PELVIS", pelvis)], ROWS)
     assert (exams, found.code) == ((0, 1), expected)
 
 
 def test_two_sessions_stay_two_codes() -> None:
     answers = resolve_all(
-        [ct("CT_ABDOMEN", Contrast.WITH, session="A"), ct("CT_PELVIS", Contrast.WITH, session="B")], ROWS
+        [ct("CT_ABDOMEN", Contrast.WITH, session="A"), ct("CT_PELVIS", Contrast.WITH, session="B")],
+        ROWS,
     )
     assert [found.code for _, found in answers] == ["74160", "72193"]
 
@@ -181,7 +205,11 @@ def test_head_and_neck_angiography_is_one_code_since_2026() -> None:
 def test_modality_and_report_that_disagree_are_held() -> None:
     machine = performed("MR_BRAIN", "MR", routes=IV, pre_contrast=True, views=3, side=Side.LEFT)
     text = performed("MR_BRAIN", "MR", routes=frozenset({Route.NONE}), views=2, side=Side.RIGHT)
-    assert [f.code for f in conflicts(machine, text)] == ["CONTRAST_CONFLICT", "VIEWS_CONFLICT", "LATERALITY_CONFLICT"]
+    assert [f.code for f in conflicts(machine, text)] == [
+        "CONTRAST_CONFLICT",
+        "VIEWS_CONFLICT",
+        "LATERALITY_CONFLICT",
+    ]
     assert conflicts(machine, machine) == []
     assert conflicts(machine, performed("MR_BRAIN", "MR")) == []
 

@@ -1,4 +1,6 @@
-"""Who bills what, what may not stand together, modifiers, contrast, mammography, PET (DOMAIN A1 to A7)."""
+"""Who bills what, what may not stand together, modifiers, contrast, mammography, PET (DOMAIN A1 to
+A7).
+"""
 
 from __future__ import annotations
 
@@ -43,21 +45,33 @@ from rcm.pricing.forms import (
 CHICAGO, REST = Locality("06102", "16"), Locality("06102", "99")
 DAY = dt.date(2026, 9, 8)
 OURS, HOSPITAL = Owner.OURS, Owner.HOSPITAL
-EMPLOYEE, INDEPENDENT, PURCHASED = ReaderRelation.EMPLOYEE, ReaderRelation.INDEPENDENT, ReaderRelation.PURCHASED
+EMPLOYEE, INDEPENDENT, PURCHASED = (
+    ReaderRelation.EMPLOYEE,
+    ReaderRelation.INDEPENDENT,
+    ReaderRelation.PURCHASED,
+)
 
 
 def exam(**facts: Any) -> ExamToBill:
     given: dict[str, Any] = {
-        "code": "70553", "pctc": "1", "pos": "11", "pos_setting": PosSetting.NON_FACILITY, "medicare": True,
-        "tc_locality": CHICAGO, "pc_locality": CHICAGO, "report_final": True,
-    }  # fmt: skip
+        "code": "70553",
+        "pctc": "1",
+        "pos": "11",
+        "pos_setting": PosSetting.NON_FACILITY,
+        "medicare": True,
+        "tc_locality": CHICAGO,
+        "pc_locality": CHICAGO,
+        "report_final": True,
+    }
     if facts.get("pos") in {"21", "22", "31"}:
         given["pos_setting"] = PosSetting.FACILITY
     return ExamToBill(**{**given, **facts})
 
 
 def row(machine: Owner = OURS, reader: ReaderRelation = EMPLOYEE, **facts: Any) -> Arrangement:
-    return Arrangement("NORTH", machine, facts.pop("tech_employer", machine), reader, dt.date(2026, 1, 1), **facts)
+    return Arrangement(
+        "NORTH", machine, facts.pop("tech_employer", machine), reader, dt.date(2026, 1, 1), **facts
+    )
 
 
 def parts(decision: Any) -> list[Component]:
@@ -70,12 +84,25 @@ def parts(decision: Any) -> list[Component]:
 @pytest.mark.parametrize(
     ("pctc", "modifier", "legal"),
     [
-        ("0", "", True), ("0", "26", False), ("0", "TC", False),
-        ("1", "", True), ("1", "26", True), ("1", "TC", True),
-        ("2", "26", False), ("3", "26", False), ("3", "TC", False), ("4", "TC", False), ("5", "26", False),
-        ("6", "26", True), ("6", "TC", False), ("7", "26", False), ("8", "TC", False), ("9", "", True), ("9", "26", False),
+        ("0", "", True),
+        ("0", "26", False),
+        ("0", "TC", False),
+        ("1", "", True),
+        ("1", "26", True),
+        ("1", "TC", True),
+        ("2", "26", False),
+        ("3", "26", False),
+        ("3", "TC", False),
+        ("4", "TC", False),
+        ("5", "26", False),
+        ("6", "26", True),
+        ("6", "TC", False),
+        ("7", "26", False),
+        ("8", "TC", False),
+        ("9", "", True),
+        ("9", "26", False),
     ],
-)  # fmt: skip
+)
 def test_legal_forms_by_indicator(pctc: str, modifier: str, legal: bool) -> None:
     finding = form_finding("70553", pctc, [modifier] if modifier else [])
     assert (finding is None) is legal
@@ -99,7 +126,9 @@ def test_26_and_tc_on_one_line_is_no_form() -> None:
 
 @pytest.mark.parametrize("pos", ["19", "21", "22", "23", "24", "31"])
 def test_a_facility_takes_the_reading_and_refuses_the_machine(pos: str) -> None:
-    forms = {part: place_finding("70553", "1", part, pos, PosSetting.FACILITY) for part in Component}
+    forms = {
+        part: place_finding("70553", "1", part, pos, PosSetting.FACILITY) for part in Component
+    }
     assert forms[Component.PROFESSIONAL] is None
     assert forms[Component.GLOBAL] is not None
     technical = forms[Component.TECHNICAL]
@@ -110,8 +139,13 @@ def test_a_facility_takes_the_reading_and_refuses_the_machine(pos: str) -> None:
 
 def test_the_scanner_record_decides_the_equipment_modifier() -> None:
     assert equipment_modifiers("71046", "XR", Equipment(film=True), dose_listed=False)[0] == ("FX",)
-    assert equipment_modifiers("71046", "XR", Equipment(False, True), dose_listed=False)[0] == ("FY",)
-    assert equipment_modifiers("71046", "XR", Equipment(False, False), dose_listed=False) == ((), ())
+    assert equipment_modifiers("71046", "XR", Equipment(False, True), dose_listed=False)[0] == (
+        "FY",
+    )
+    assert equipment_modifiers("71046", "XR", Equipment(False, False), dose_listed=False) == (
+        (),
+        (),
+    )
     assert equipment_modifiers("74177", "CT", Equipment(xr29=False), dose_listed=True)[0] == ("CT",)
     assert equipment_modifiers("74177", "CT", Equipment(xr29=True), dose_listed=True) == ((), ())
     assert equipment_modifiers("70553", "MR", Equipment(film=True), dose_listed=False) == ((), ())
@@ -124,7 +158,11 @@ def test_the_scanner_record_decides_the_equipment_modifier() -> None:
 
 def test_1_our_scanner_and_reader_in_one_locality_is_global() -> None:
     decision = decide(exam(), row())
-    assert (decision.form, decision.rule, parts(decision)) == (BillingForm.GLOBAL, "#1", [Component.GLOBAL])
+    assert (decision.form, decision.rule, parts(decision)) == (
+        BillingForm.GLOBAL,
+        "#1",
+        [Component.GLOBAL],
+    )
     assert decision.releasable
 
 
@@ -137,7 +175,10 @@ def test_2_a_reading_in_another_locality_splits_for_medicare_only() -> None:
         (Component.PROFESSIONAL, REST),
     ]
     assert decide(exam(medicare=False, **apart), row()).form is BillingForm.GLOBAL
-    assert decide(exam(medicare=False, split_on_locality=True, **apart), row()).form is BillingForm.SPLIT
+    assert (
+        decide(exam(medicare=False, split_on_locality=True, **apart), row()).form
+        is BillingForm.SPLIT
+    )
 
 
 def test_3_an_independent_group_leaves_us_the_technical_part() -> None:
@@ -150,7 +191,11 @@ def test_3_an_independent_group_leaves_us_the_technical_part() -> None:
 def test_4_another_partys_scanner_leaves_us_the_reading() -> None:
     assert decide(exam(pos="22"), row(HOSPITAL)).form is BillingForm.PROFESSIONAL
     elsewhere = decide(exam(), row(Owner.OTHER))
-    assert (elsewhere.form, elsewhere.rule, elsewhere.others) == (BillingForm.PROFESSIONAL, "#4", (("TC", "other"),))
+    assert (elsewhere.form, elsewhere.rule, elsewhere.others) == (
+        BillingForm.PROFESSIONAL,
+        "#4",
+        (("TC", "other"),),
+    )
 
 
 def test_5_a_purchased_reading_under_anti_markup_is_split_and_needs_its_price() -> None:
@@ -166,7 +211,11 @@ def test_5_a_purchased_reading_under_anti_markup_is_split_and_needs_its_price() 
 
 def test_6_under_arrangement_we_bill_the_reading_and_invoice_the_hospital() -> None:
     decision = decide(exam(pos="22"), row(under_arrangement=True))
-    assert (decision.form, decision.rule, decision.invoice) == (BillingForm.PROFESSIONAL, "#6", "hospital")
+    assert (decision.form, decision.rule, decision.invoice) == (
+        BillingForm.PROFESSIONAL,
+        "#6",
+        "hospital",
+    )
     without = decide(exam(pos="22"), row())
     assert without.findings[0].code == "FACILITY_WITHOUT_ARRANGEMENT"
 
@@ -220,11 +269,18 @@ def test_no_decision_ever_bills_the_machine_in_a_facility_or_someone_elses_part(
         (OURS, HOSPITAL), ReaderRelation, ("11", "22"), (True, False), "0123456789", (True, False)
     ):
         decision = decide(
-            exam(pos=pos, medicare=medicare, pctc=pctc, anti_markup=True, purchase_price=Decimal(1)),
+            exam(
+                pos=pos, medicare=medicare, pctc=pctc, anti_markup=True, purchase_price=Decimal(1)
+            ),
             row(machine, reader, under_arrangement=under),
         )
         for line in decision.lines:
-            assert form_finding("x", pctc, [line.component.value] if line.component != "global" else []) is None
+            assert (
+                form_finding(
+                    "x", pctc, [line.component.value] if line.component != "global" else []
+                )
+                is None
+            )
             technical = line.component is not Component.PROFESSIONAL and pctc in "13456"
             assert not (technical and (pos == "22" or machine is not OURS))
             assert not (reader is INDEPENDENT and line.component is Component.PROFESSIONAL)
@@ -238,8 +294,12 @@ def test_the_narrowest_arrangement_in_force_wins() -> None:
         row(reader=PURCHASED, payer="MEDICARE", effective_to=dt.date(2026, 3, 31), group="G1"),
     ]
 
-    def found(payer: str, modality: str = "CT", on: dt.date = DAY, site: str = "NORTH") -> Arrangement | None:
-        return resolve_arrangement(rows, site=site, modality=modality, group="G1", payer=payer, on=on)
+    def found(
+        payer: str, modality: str = "CT", on: dt.date = DAY, site: str = "NORTH"
+    ) -> Arrangement | None:
+        return resolve_arrangement(
+            rows, site=site, modality=modality, group="G1", payer=payer, on=on
+        )
 
     assert found("ACME") is rows[0]
     assert found("MEDICARE") is rows[1]
@@ -288,7 +348,9 @@ def test_d1_d2_d3_and_plain_duplicates() -> None:
     assert ids(service("1", "70553"), service("2", "70553", "26")) == ["D1"]
     assert ids(service("1", "70553"), service("2", "70553", "26", entity="1932102084")) == ["D1"]
     assert ids(service("1", "70553"), service("2", "70553", "TC")) == ["D2"]
-    assert ids(service("1", "70553", "26"), service("2", "70553", "26", entity="1932102084")) == ["D3"]
+    assert ids(service("1", "70553", "26"), service("2", "70553", "26", entity="1932102084")) == [
+        "D3"
+    ]
     assert ids(service("1", "70553", "26"), service("2", "70553", "26", "77")) == []
     assert ids(service("1", "70553", "TC"), service("2", "70553", "TC", "76")) == []
     assert ids(service("1", "70553", status="paid"), service("2", "70553", "59")) == []
@@ -389,23 +451,36 @@ def test_the_line_must_agree_with_the_scanner() -> None:
 
 @pytest.mark.parametrize(
     ("code", "ml", "units"),
-    [("A9585", "8", 80), ("A9575", "7.5", 75), ("Q9967", "100", 100), ("A9579", "14.5", 15), ("A9585", "8.05", 81), ("Q9967", "0", 0)],
-)  # fmt: skip
+    [
+        ("A9585", "8", 80),
+        ("A9575", "7.5", 75),
+        ("Q9967", "100", 100),
+        ("A9579", "14.5", 15),
+        ("A9585", "8.05", 81),
+        ("Q9967", "0", 0),
+    ],
+)
 def test_contrast_units_follow_the_descriptor(code: str, ml: str, units: int) -> None:
     assert contrast_units(code, Decimal(ml)) == units
 
 
 def test_an_agent_whose_unit_is_not_known_is_held() -> None:
     assert contrast_units("A9700", Decimal(3)) is None
-    lines, findings = contrast_lines("A9700", given=Decimal(3), discarded=None, single_dose=True, medicare=True)
+    lines, findings = contrast_lines(
+        "A9700", given=Decimal(3), discarded=None, single_dose=True, medicare=True
+    )
     assert lines == ()
     assert findings[0].code == "CONTRAST_UNIT_UNKNOWN"
 
 
 def test_single_dose_vials_say_what_was_wasted() -> None:
-    def told(discarded: str | None, single: bool | None = True, medicare: bool = True) -> tuple[SupplyLine, ...]:
+    def told(
+        discarded: str | None, single: bool | None = True, medicare: bool = True
+    ) -> tuple[SupplyLine, ...]:
         wasted = Decimal(discarded) if discarded is not None else None
-        return contrast_lines("A9585", given=Decimal(8), discarded=wasted, single_dose=single, medicare=medicare)[0]
+        return contrast_lines(
+            "A9585", given=Decimal(8), discarded=wasted, single_dose=single, medicare=medicare
+        )[0]
 
     assert told("0") == (SupplyLine("A9585", 80, ("JZ",)),)
     assert told("2") == (SupplyLine("A9585", 80), SupplyLine("A9585", 20, ("JW",)))
@@ -426,8 +501,11 @@ def test_j11_screening_and_diagnostic_mammograms_of_one_day() -> None:
     ]
     lines, findings = mammography(day, medicare=True)
     assert [(line.code, line.modifiers) for line in lines] == [
-        ("77067", ()), ("77063", ()), ("77065", ("LT", "GG")), ("G0279", ("GG",)),
-    ]  # fmt: skip
+        ("77067", ()),
+        ("77063", ()),
+        ("77065", ("LT", "GG")),
+        ("G0279", ("GG",)),
+    ]
     assert [f.code for f in findings] == ["TOMO_CODE_FOR_MEDICARE"]
     kept, _ = mammography(day, medicare=False)
     assert kept[3].code == "77061"
@@ -435,12 +513,18 @@ def test_j11_screening_and_diagnostic_mammograms_of_one_day() -> None:
 
 def test_tomosynthesis_is_never_billed_alone() -> None:
     for code in ("77063", "G0279"):
-        assert [f.code for f in mammography([SupplyLine(code, 1)], medicare=True)[1]] == ["ADD_ON_ALONE"]
+        assert [f.code for f in mammography([SupplyLine(code, 1)], medicare=True)[1]] == [
+            "ADD_ON_ALONE"
+        ]
 
 
 def test_oncologic_pet_says_which_strategy() -> None:
-    def told(strategy: str | None, prior: int | None = None, code: str = "78815") -> tuple[tuple[str, ...], list[str]]:
-        mods, findings = pet_modifiers(code, strategy=strategy, prior_subsequent=prior, oncologic=True)
+    def told(
+        strategy: str | None, prior: int | None = None, code: str = "78815"
+    ) -> tuple[tuple[str, ...], list[str]]:
+        mods, findings = pet_modifiers(
+            code, strategy=strategy, prior_subsequent=prior, oncologic=True
+        )
         return mods, [f.code for f in findings]
 
     assert told("initial") == (("PI",), [])

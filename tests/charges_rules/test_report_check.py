@@ -1,4 +1,6 @@
-"""Reports read against charges (DOMAIN D4, FEATURES C8): what is missing, what contradicts, and which words to highlight."""
+"""Reports read against charges (DOMAIN D4, FEATURES C8): what is missing, what contradicts, and
+which words to highlight.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def test_a_complete_report_that_agrees_has_no_findings() -> None:
     assert check_report(BRAIN, BRAIN_EXAM) == []
 
 
-@pytest.mark.parametrize("section", ["indication", "technique", "comparison", "findings", "impression", "signature"])
+@pytest.mark.parametrize(
+    "section", ["indication", "technique", "comparison", "findings", "impression", "signature"]
+)
 def test_each_missing_section_is_named(section: str) -> None:
     codes = found(report(**{section: ""}), BRAIN_EXAM)
     assert f"MISSING_{section.upper()}" in codes
@@ -59,7 +63,9 @@ def test_each_missing_section_is_named(section: str) -> None:
 def test_an_undated_or_missing_signature_blocks_unless_the_header_signed() -> None:
     unsigned = report(signature="Ivan Reader MD")
     assert found(unsigned, BRAIN_EXAM)["MISSING_SIGNATURE"].severity is Severity.BLOCK
-    signed = ReportedExam("70553", "MR", contrast="without_and_with", contrast_ml=Decimal(8), signed=True)
+    signed = ReportedExam(
+        "70553", "MR", contrast="without_and_with", contrast_ml=Decimal(8), signed=True
+    )
     assert found(unsigned, signed) == {}
 
 
@@ -73,7 +79,9 @@ def test_preliminary_text_blocks() -> None:
 @pytest.mark.parametrize("words", ["pain", "Eval.", "rule out", "N/A"])
 def test_a_vague_indication_is_asked_back(words: str) -> None:
     assert "INDICATION_VAGUE" in found(report(indication=words), BRAIN_EXAM)
-    assert "INDICATION_VAGUE" not in found(report(indication=f"{words} after fall, left wrist"), BRAIN_EXAM)
+    assert "INDICATION_VAGUE" not in found(
+        report(indication=f"{words} after fall, left wrist"), BRAIN_EXAM
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,12 +126,17 @@ def test_contrast_as_radiologists_write_it(technique: str, level: Contrast | Non
 
 
 def test_contrast_of_a_comparison_study_is_not_ours() -> None:
-    sections = {"technique": "CT without contrast.", "comparison": "CT with IV contrast 2025-01-04."}
+    sections = {
+        "technique": "CT without contrast.",
+        "comparison": "CT with IV contrast 2025-01-04.",
+    }
     assert read_report(sections).contrast is Contrast.WITHOUT
 
 
 def test_contrast_conflict_highlights_the_sentence() -> None:
-    sections = report(title="MRI brain", technique="Sagittal T1. Axial images without contrast. Diffusion.")
+    sections = report(
+        title="MRI brain", technique="Sagittal T1. Axial images without contrast. Diffusion."
+    )
     finding = found(sections, BRAIN_EXAM)["CONTRAST_CONFLICT"]
     assert finding.span is not None
     assert finding.span.quote == "Axial images without contrast."
@@ -131,11 +144,15 @@ def test_contrast_conflict_highlights_the_sentence() -> None:
 
 
 def test_unstated_contrast_is_asked_for() -> None:
-    assert "CONTRAST_NOT_STATED" in found(report(title="MRI brain", technique="Multiplanar imaging."), BRAIN_EXAM)
+    assert "CONTRAST_NOT_STATED" in found(
+        report(title="MRI brain", technique="Multiplanar imaging."), BRAIN_EXAM
+    )
 
 
 def test_j7_an_addendum_that_corrects_contrast_outranks_the_technique() -> None:
-    corrected = report(addendum="CORRECTION: contrast was not given; examination was without contrast.")
+    corrected = report(
+        addendum="CORRECTION: contrast was not given; examination was without contrast."
+    )
     finding = found(corrected, BRAIN_EXAM)["CONTRAST_CONFLICT"]
     assert finding.span is not None
     assert finding.span.section == "addendum"
@@ -152,8 +169,12 @@ def test_volume_must_agree_with_the_units_billed() -> None:
 
 
 def test_enhancement_in_a_plain_exam_is_questioned() -> None:
-    sections = report(technique="MRI without contrast.", findings="Enhancing mass in the left frontal lobe.")
-    assert "ENHANCEMENT_WITHOUT_CONTRAST" in found(sections, exam("70551", "MR", contrast="without"))
+    sections = report(
+        technique="MRI without contrast.", findings="Enhancing mass in the left frontal lobe."
+    )
+    assert "ENHANCEMENT_WITHOUT_CONTRAST" in found(
+        sections, exam("70551", "MR", contrast="without")
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,7 +208,9 @@ def test_fewer_views_than_billed_suggest_the_lower_code() -> None:
     assert finding.suggested_code == "73560"
     assert finding.span is not None
     assert finding.span.quote.startswith("Two views")
-    assert "VIEWS_NOT_STATED" in found({**KNEE, "technique": "Radiographs of the right knee."}, KNEE_EXAM)
+    assert "VIEWS_NOT_STATED" in found(
+        {**KNEE, "technique": "Radiographs of the right knee."}, KNEE_EXAM
+    )
 
 
 def test_more_named_views_than_counted_are_questioned() -> None:
@@ -203,7 +226,13 @@ def test_the_wrong_side_is_a_conflict_wherever_it_stands() -> None:
     slip = found({**KNEE, "impression": "Normal left knee."}, two_views)["LATERALITY_CONFLICT"]
     assert slip.span is not None
     assert slip.span.section == "impression"
-    nowhere = {**KNEE, "title": "Knee", "technique": "Two views.", "findings": "Normal.", "impression": "Normal."}
+    nowhere = {
+        **KNEE,
+        "title": "Knee",
+        "technique": "Two views.",
+        "findings": "Normal.",
+        "impression": "Normal.",
+    }
     assert "SIDE_NOT_STATED" in found(nowhere, two_views)
 
 
@@ -211,8 +240,8 @@ ABDOMEN = report(
     title="Ultrasound abdomen",
     technique="Grayscale ultrasound. Images were stored.",
     findings=(
-        "Liver normal. Gallbladder surgically absent. Common bile duct 4 mm. Pancreas obscured by bowel gas. "
-        "Spleen normal. Kidneys normal. Aorta normal in caliber. IVC patent."
+        "Liver normal. Gallbladder surgically absent. Common bile duct 4 mm. Pancreas obscured by"
+        " bowel gas. Spleen normal. Kidneys normal. Aorta normal in caliber. IVC patent."
     ),
 )
 ABDOMEN_EXAM = exam("76700", "US", complete="abdomen", lower_code="76705")
@@ -220,18 +249,28 @@ ABDOMEN_EXAM = exam("76700", "US", complete="abdomen", lower_code="76705")
 
 def test_complete_abdomen_needs_every_organ_or_why_not() -> None:
     assert found(ABDOMEN, ABDOMEN_EXAM) == {}
-    short = {**ABDOMEN, "findings": ABDOMEN["findings"].replace("Spleen normal. ", "").replace("IVC patent.", "")}
+    short = {
+        **ABDOMEN,
+        "findings": ABDOMEN["findings"].replace("Spleen normal. ", "").replace("IVC patent.", ""),
+    }
     finding = found(short, ABDOMEN_EXAM)["COMPLETE_NOT_DOCUMENTED"]
     assert "spleen, inferior vena cava" in finding.sentence
     assert finding.suggested_code == "76705"
-    unexplained = {**ABDOMEN, "findings": ABDOMEN["findings"].replace("obscured by bowel gas", "not visualized")}
+    unexplained = {
+        **ABDOMEN,
+        "findings": ABDOMEN["findings"].replace("obscured by bowel gas", "not visualized"),
+    }
     assert "NOT_SEEN_WITHOUT_REASON" in found(unexplained, ABDOMEN_EXAM)
 
 
 @pytest.mark.parametrize(
     ("region", "text", "complete"),
     [
-        ("retroperitoneum", "Kidneys normal. Aorta normal. Common iliac arteries normal. IVC patent.", True),
+        (
+            "retroperitoneum",
+            "Kidneys normal. Aorta normal. Common iliac arteries normal. IVC patent.",
+            True,
+        ),
         ("retroperitoneum", "Kidneys normal. Bladder distended.", True),
         ("retroperitoneum", "Kidneys normal.", False),
         ("pelvis", "Uterus anteverted. Endometrium 6 mm. Ovaries normal. Bladder normal.", True),
@@ -249,10 +288,26 @@ def test_other_complete_studies(region: str, text: str, complete: bool) -> None:
 @pytest.mark.parametrize(
     ("facts", "text", "code"),
     [
-        ({"doppler": True}, "Spectral waveforms and colour flow are normal.", "DOPPLER_NOT_DOCUMENTED"),
-        ({"angiographic": True}, "3D maximum intensity projections were made.", "POST_PROCESSING_NOT_STATED"),
-        ({"guidance": True}, "Under ultrasound guidance. Images were saved.", "GUIDANCE_NOT_REPORTED"),
-        ({"guidance": True}, "Ultrasound guidance was used; images were saved.", "GUIDANCE_IMAGE_NOT_KEPT"),
+        (
+            {"doppler": True},
+            "Spectral waveforms and colour flow are normal.",
+            "DOPPLER_NOT_DOCUMENTED",
+        ),
+        (
+            {"angiographic": True},
+            "3D maximum intensity projections were made.",
+            "POST_PROCESSING_NOT_STATED",
+        ),
+        (
+            {"guidance": True},
+            "Under ultrasound guidance. Images were saved.",
+            "GUIDANCE_NOT_REPORTED",
+        ),
+        (
+            {"guidance": True},
+            "Ultrasound guidance was used; images were saved.",
+            "GUIDANCE_IMAGE_NOT_KEPT",
+        ),
         (
             {"screening_ct": True},
             "Asymptomatic former smoker, 30 pack-years, shared decision-making visit on file.",
@@ -279,8 +334,9 @@ def test_demands_by_code() -> None:
 
 def test_a_plain_text_report_is_split_at_its_headings() -> None:
     text = (
-        "MRI BRAIN\nCLINICAL INDICATION: Headache.\nTechnique: Without contrast.\nCOMPARISON: None.\n"
-        "FINDINGS: Normal.\nMore findings.\nIMPRESSION: Normal.\nElectronically signed by: Ivan Reader MD 2026-09-08"
+        "MRI BRAIN\nCLINICAL INDICATION: Headache.\nTechnique: Without contrast.\nCOMPARISON:"
+        " None.\nFINDINGS: Normal.\nMore findings.\nIMPRESSION: Normal.\nElectronically signed by:"
+        " Ivan Reader MD 2026-09-08"
     )
     sections = sections_of(text)
     assert sections["title"] == "MRI BRAIN"
@@ -292,20 +348,32 @@ def test_a_decimal_point_does_not_end_a_sentence() -> None:
     assert [s for _, _, s in sentences("Gave 8.5 mL. Done.")] == ["Gave 8.5 mL.", "Done."]
 
 
-_texts = st.dictionaries(st.sampled_from(SECTIONS), st.text(max_size=120) | st.sampled_from(list(BRAIN.values())))
+_texts = st.dictionaries(
+    st.sampled_from(SECTIONS), st.text(max_size=120) | st.sampled_from(list(BRAIN.values()))
+)
 _exams = st.sampled_from(
-    [BRAIN_EXAM, KNEE_EXAM, ABDOMEN_EXAM, exam("71271", "CT", contrast="without", screening_ct=True)]
+    [
+        BRAIN_EXAM,
+        KNEE_EXAM,
+        ABDOMEN_EXAM,
+        exam("71271", "CT", contrast="without", screening_ct=True),
+    ]
 )
 
 
 @settings(max_examples=200, deadline=None)
 @given(_texts, _exams)
-def test_any_text_is_read_and_every_span_quotes_it(sections: dict[str, str], asked: ReportedExam) -> None:
+def test_any_text_is_read_and_every_span_quotes_it(
+    sections: dict[str, str], asked: ReportedExam
+) -> None:
     for finding in check_report(sections, asked):
         assert finding.sentence
         assert finding.fix
         if finding.span is not None:
-            assert sections[finding.span.section][finding.span.start : finding.span.end] == finding.span.quote
+            assert (
+                sections[finding.span.section][finding.span.start : finding.span.end]
+                == finding.span.quote
+            )
 
 
 @settings(max_examples=50, deadline=None)

@@ -25,7 +25,16 @@ from rcm.x12.model import (
     StatusCode,
     StatusInfo,
 )
-from tests.charges.house import DONE, GADOBUTROL, ORDERING_NPI, PLAIN_BRAIN, READ, READER_NPI, House, fresh
+from tests.charges.house import (
+    DONE,
+    GADOBUTROL,
+    ORDERING_NPI,
+    PLAIN_BRAIN,
+    READ,
+    READER_NPI,
+    House,
+    fresh,
+)
 
 READER = "1245319599"
 """A reader whose NPI has its check digit."""
@@ -56,22 +65,38 @@ def complete(house: House) -> None:
 
 
 def released(
-    house: House, code: str = "70551", *, mrn: str = "M1", payer: str = "PHP", contrast: bool = False, auth: bool = True
+    house: House,
+    code: str = "70551",
+    *,
+    mrn: str = "M1",
+    payer: str = "PHP",
+    contrast: bool = False,
+    auth: bool = True,
 ) -> Exam:
     """One exam all the way to released charges, by the services of the phases below."""
     patient = house.patient(mrn, payer)
     patient.address, patient.city, patient.state, patient.zip = "5 Elm St", "Chicago", "IL", "60601"
     patient.save()
-    Coverage.objects.filter(patient=patient, rank=1).update(member_id=MEMBER.get(payer, "ABC123456789"))
+    Coverage.objects.filter(patient=patient, rank=1).update(
+        member_id=MEMBER.get(payer, "ABC123456789")
+    )
     (ordered,) = house.order(patient, code)
     if auth:
         house.authorize(patient, ordered, number=f"AUTH{mrn}")
     more: dict = {"contrast": GADOBUTROL} if contrast else {}
     if code == "71046":
         more |= {"station": "XR1", "views": 2}
-    exam = fresh(exam_record(record=house.done(ordered, **more), actor=house.actor, at=DONE).exam_id)
-    sections = {**PLAIN_BRAIN, "technique": "PA and lateral, 2 views of the chest."} if code == "71046" else PLAIN_BRAIN
-    report_receive(report=house.report(ordered, *([] if contrast else [sections])), actor=house.actor, at=READ)
+    exam = fresh(
+        exam_record(record=house.done(ordered, **more), actor=house.actor, at=DONE).exam_id
+    )
+    sections = (
+        {**PLAIN_BRAIN, "technique": "PA and lateral, 2 views of the chest."}
+        if code == "71046"
+        else PLAIN_BRAIN
+    )
+    report_receive(
+        report=house.report(ordered, *([] if contrast else [sections])), actor=house.actor, at=READ
+    )
     exams_evaluate(exam_ids=[exam.pk], actor=house.actor, at=READ)
     exam = fresh(exam.pk)
     assert exam.status == "released", exam.holds
@@ -106,7 +131,9 @@ def blocks(claim: Claim) -> list[str]:
 
 
 def many(house: House, n: int, *, payer: str = "PHP") -> list[int]:
-    """n clean exams with released charges, written straight into the tables: for counting queries and filling files."""
+    """n clean exams with released charges, written straight into the tables: for counting queries
+    and filling files.
+    """
     first = released(house, mrn="M0", payer=payer)
     charge = first.charges.get()
     coverage = first.coverage
@@ -131,11 +158,23 @@ def many(house: House, n: int, *, payer: str = "PHP") -> list[int]:
         exam._state.adding = True
         exam.save()
         Report.objects.create(
-            organization=house.cast.a, exam=exam, version=1, status="F", sections=report.sections, reader_npi=report.reader_npi,
-            signed_at=report.signed_at, reported_at=report.reported_at,
-        )  # fmt: skip
+            organization=house.cast.a,
+            exam=exam,
+            version=1,
+            status="F",
+            sections=report.sections,
+            reader_npi=report.reader_npi,
+            signed_at=report.signed_at,
+            reported_at=report.reported_at,
+        )
         row = Charge.objects.get(pk=charge.pk)
-        row.pk, row.public_id, row.exam, row.patient, row.status = None, _uuid(), exam, patient, "released"
+        row.pk, row.public_id, row.exam, row.patient, row.status = (
+            None,
+            _uuid(),
+            exam,
+            patient,
+            "released",
+        )
         row._state.adding = True
         row.save()
         ids.append(exam.pk)
@@ -148,11 +187,13 @@ def _uuid():
     return uuid7()
 
 
-# --- answers ---------------------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------
 
 
 def inbound(house: House, kind: str, data: bytes, at: dt.datetime = NOW) -> Interchange:
-    row, _ = store_inbound(organization_id=house.cast.a.pk, kind=kind, content=data, at=at, actor=house.actor)
+    row, _ = store_inbound(
+        organization_id=house.cast.a.pk, kind=kind, content=data, at=at, actor=house.actor
+    )
     process([row.pk], actor=house.actor, at=at)
     row.refresh_from_db()
     return row
@@ -166,10 +207,23 @@ def answer_999(submission, *, code: str = "A", claim: str = "", control: int = 9
     """A 999 of one file: accepted, or refused for one element of one claim."""
     errors = ()
     if claim:
-        errors = (SegmentError("NM1", 20, "8", "2010BA", (f"CLM01:{claim}",), (ElementError(9, "1", reference="67"),)),)
-    one = SetAcknowledgement("837", "0001", "005010X222A1", code, ("5",) if code == "R" else (), errors)
+        errors = (
+            SegmentError(
+                "NM1",
+                20,
+                "8",
+                "2010BA",
+                (f"CLM01:{claim}",),
+                (ElementError(9, "1", reference="67"),),
+            ),
+        )
+    one = SetAcknowledgement(
+        "837", "0001", "005010X222A1", code, ("5",) if code == "R" else (), errors
+    )
     taken = 1 if code in ("A", "E") else 0
-    answer = Acknowledgement("HC", submission.group_control, "005010X222A1", (one,), code, 1, 1, taken)
+    answer = Acknowledgement(
+        "HC", submission.group_control, "005010X222A1", (one,), code, 1, 1, taken
+    )
     return write_999(envelope(control), [answer]).data
 
 
@@ -177,14 +231,25 @@ def answer_277ca(*verdicts: tuple[str, str, str], control: int = 901) -> bytes:
     """A 277CA: (claim number, "A2:20" or "A7:562:85", payer's number) for each claim."""
     statuses = []
     for number, code, icn in verdicts:
-        info = StatusInfo((StatusCode(*code.split(":")),), effective=NOW.date(), action="WQ", charge=Decimal("900.00"))
+        info = StatusInfo(
+            (StatusCode(*code.split(":")),),
+            effective=NOW.date(),
+            action="WQ",
+            charge=Decimal("900.00"),
+        )
         statuses.append(
             ClaimStatus(
-                level="claim", trace=number, statuses=(info,), claim_id=number, payer_control=icn,
-                payer=Party("PR", "PRAIRIE HEALTH PLAN", id_qualifier="PI", id="PRHP1"), receiver=Party("41", "CANA", id_qualifier="46", id="CANA"),
-                provider=Party("85", "CANA", id_qualifier="XX", id="1679576722"), subscriber=Party("QC", "CANARY", "CORA", person=True, id_qualifier="MI", id="1"),
+                level="claim",
+                trace=number,
+                statuses=(info,),
+                claim_id=number,
+                payer_control=icn,
+                payer=Party("PR", "PRAIRIE HEALTH PLAN", id_qualifier="PI", id="PRHP1"),
+                receiver=Party("41", "CANA", id_qualifier="46", id="CANA"),
+                provider=Party("85", "CANA", id_qualifier="XX", id="1679576722"),
+                subscriber=Party("QC", "CANARY", "CORA", person=True, id_qualifier="MI", id="1"),
             )
-        )  # fmt: skip
+        )
     return write_277ca(envelope(control), statuses).data
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import datetime as dt
 
 from claims.models import Acknowledgement, StatusInquiry, Submission, SubmissionClaim
-from claims.services import claims_scrub, claims_submit, claims_submit_ready, silent_refresh, status_ask
+from claims.services import (
+    claims_scrub,
+    claims_submit,
+    claims_submit_ready,
+    silent_refresh,
+    status_ask,
+)
 from rcm.audit.models import Event
 from rcm.exchange.models import Connection, Interchange
 from rcm.exchange.services import replay
@@ -35,7 +41,10 @@ def test_a_999_that_names_a_claim_rejects_it_with_the_element_to_fix(house):
     inbound(house, "999", answer_999(first, code="R", claim=claim.number))
     claim.refresh_from_db()
     other.refresh_from_db()
-    assert (claim.status, other.status) == ("rejected", "ready")  # the other goes again in the next file
+    assert (claim.status, other.status) == (
+        "rejected",
+        "ready",
+    )  # the other goes again in the next file
     assert claim.clean_first_pass is False
     item = WorkItem.objects.get(queue="rejections")
     assert item.facts["field"] == "NM109"
@@ -52,14 +61,21 @@ def test_a_file_refused_without_a_reason_is_one_item_and_does_not_leave_again_by
     assert claim.status == "rejected"
     item = WorkItem.objects.get(queue="rejections")
     assert item.subject_type == "submission"
-    assert claims_submit_ready(organization_id=house.cast.a.pk, actor=house.actor, at=NOW).claim_ids == []
+    assert (
+        claims_submit_ready(organization_id=house.cast.a.pk, actor=house.actor, at=NOW).claim_ids
+        == []
+    )
 
 
 def test_a_ta1_refuses_the_interchange(house):
     claim = sent(house)
     control = Submission.objects.get().interchange.control_number
     inbound(
-        house, "TA1", write_ta1(envelope(), [InterchangeAcknowledgement(control, "260909", "1500", "R", "025")]).data
+        house,
+        "TA1",
+        write_ta1(
+            envelope(), [InterchangeAcknowledgement(control, "260909", "1500", "R", "025")]
+        ).data,
     )
     claim.refresh_from_db()
     assert claim.status == "rejected"
@@ -104,7 +120,10 @@ def test_a_277ca_rejection_is_not_a_filed_claim(house):
     assert claim.status == "rejected"
     assert claim.filing_deadline == deadline
     item = WorkItem.objects.get(queue="rejections")
-    assert item.title == "Rejected: information invalid: billing provider: the NPI is wrong or not enrolled."
+    assert (
+        item.title
+        == "Rejected: information invalid: billing provider: the NPI is wrong or not enrolled."
+    )
     assert item.fix == "Compare with the enrollment."
     assert item.facts["field"] == "billing_npi"
     assert item.deadline_on == deadline
@@ -117,7 +136,9 @@ def test_a_277ca_rejection_is_not_a_filed_claim(house):
     assert result.claim_ids == [claim.pk]
     assert (claim.frequency, claim.status) == ("1", "submitted")
     assert claim.first_submitted_at == NOW
-    states = SubmissionClaim.objects.filter(claim=claim).order_by("id").values_list("state", flat=True)
+    states = (
+        SubmissionClaim.objects.filter(claim=claim).order_by("id").values_list("state", flat=True)
+    )
     assert list(states) == ["rejected", "waiting"]
 
 
@@ -168,7 +189,12 @@ def test_a_payer_that_does_not_answer_the_question_either_is_an_item(house):
     claim = sent(house)
     quiet = NOW + dt.timedelta(days=claim.payer.response_days, hours=1)
     silent_refresh(organization_id=house.cast.a.pk, actor=house.actor, at=quiet)
-    assert silent_refresh(organization_id=house.cast.a.pk, actor=house.actor, at=quiet + dt.timedelta(hours=25)) == 1
+    assert (
+        silent_refresh(
+            organization_id=house.cast.a.pk, actor=house.actor, at=quiet + dt.timedelta(hours=25)
+        )
+        == 1
+    )
     item = WorkItem.objects.get(queue="silent_payers")
     assert item.facts["days"] == claim.payer.response_days + 1
     inbound(house, "277CA", answer_277ca((claim.number, "A2:20:PR", "ICN1")))

@@ -30,7 +30,10 @@ def api(house_committed) -> Iterator[Client]:
 def post(api: Client, path: str, body: object = None, **headers):
     key = {"Idempotency-Key": uuid4().hex}
     return api.post(
-        f"/api/v1/{path}", json.dumps(body or {}), content_type="application/json", headers={**key, **headers}
+        f"/api/v1/{path}",
+        json.dumps(body or {}),
+        content_type="application/json",
+        headers={**key, **headers},
     )
 
 
@@ -46,7 +49,9 @@ def test_a_partner_reads_claims_with_lines_findings_and_answers(house_committed,
     assert [x["code"] for x in detail.json()["lines"]] == ["70551"]
     (said,) = api.get(f"/api/v1/claims/{claim.public_id}/acknowledgements").json()
     assert said["accepted"] is True
-    assert [x["control"] for x in api.get(f"/api/v1/claims/{claim.public_id}/lines").json()] == [f"{claim.number}-1"]
+    assert [x["control"] for x in api.get(f"/api/v1/claims/{claim.public_id}/lines").json()] == [
+        f"{claim.number}-1"
+    ]
     with scope(house.actor):
         assert Access.objects.filter(patient_id=claim.patient_id, actor_kind="partner").exists()
 
@@ -62,7 +67,9 @@ def test_scrub_submit_correct_and_void_by_api(house_committed, api):
     with scope(house.actor):
         inbound(house, "277CA", answer_277ca((claim.number, "A2:20:PR", "ICN1")), at=NOW)
     made = post(
-        api, f"claims/{claim.public_id}/correct", {"reason": "authorization", "authorization_number": "AUTH9"}
+        api,
+        f"claims/{claim.public_id}/correct",
+        {"reason": "authorization", "authorization_number": "AUTH9"},
     ).json()
     assert made["route"] == "replacement"
     with scope(house.actor):

@@ -1,4 +1,6 @@
-"""Claims in a real Chromium: every page accessible in both themes, and a claim submitted by keys with its preview."""
+"""Claims in a real Chromium: every page accessible in both themes, and a claim submitted by keys
+with its preview.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ from tests.claims.test_rules import NO_BRAIN
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium is not installed (apt-get install chromium)"),
+    pytest.mark.skipif(
+        not CHROMIUM.exists(),
+        reason="Debian's chromium is not installed (apt-get install chromium)",
+    ),
 ]
 
 

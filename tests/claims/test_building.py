@@ -16,7 +16,10 @@ def test_one_exam_with_contrast_is_one_claim_with_two_lines(house):
     exam = released(house, "70553", contrast=True)
     claim = built(house, exam)
     lines = list(claim.lines.order_by("number"))
-    assert [(x.number, x.code, x.units, x.pointers) for x in lines] == [(1, "70553", 1, [1]), (2, "A9585", 80, [1])]
+    assert [(x.number, x.code, x.units, x.pointers) for x in lines] == [
+        (1, "70553", 1, [1]),
+        (2, "A9585", 80, [1]),
+    ]
     assert claim.number == "CA000001"
     assert lines[1].control == "CA000001-2"
     assert claim.total == Decimal("1580.00")

@@ -1,4 +1,6 @@
-"""Corrections by the payer's own way: in place, replacement, void, new claim, reopening; the next payer."""
+"""Corrections by the payer's own way: in place, replacement, void, new claim, reopening; the next
+payer.
+"""
 
 from __future__ import annotations
 
@@ -76,12 +78,18 @@ def test_a_filed_claim_is_replaced_with_the_payers_number(house):
     assert new.status == "ready", blocks(new)
     claim.refresh_from_db()
     assert claim.status == "denied"  # the original stands until the replacement is on its way
-    again = claim_correct(claim=claim, reason="authorization found", actor=house.cast.actor("ben"), at=LATER)
+    again = claim_correct(
+        claim=claim, reason="authorization found", actor=house.cast.actor("ben"), at=LATER
+    )
     assert again.claim_id == new.pk
     claims_submit(claim_ids=[new.pk], actor=house.actor, at=LATER)
     claim.refresh_from_db()
     assert claim.status == "replaced"
-    data = bytes(Interchange.objects.get(pk=Submission.objects.order_by("-id").first().interchange_id).content)
+    data = bytes(
+        Interchange.objects.get(
+            pk=Submission.objects.order_by("-id").first().interchange_id
+        ).content
+    )
     assert guide.check(data).valid
     (told,) = read_837(data)
     assert (told.frequency, told.payer_control, told.authorization) == ("7", "ICN1", "AUTH9")
@@ -98,7 +106,9 @@ def test_without_the_payers_number_a_replacement_is_refused(house):
 def test_original_medicare_is_reopened_not_replaced(house):
     """DOMAIN E5: frequency 7 and 8 are not taken; clerical errors go by reopening."""
     claim = decided(house, payer="MCR", auth=False)
-    made = claim_correct(claim=claim, reason="wrong diagnosis", actor=house.cast.actor("ben"), at=LATER)
+    made = claim_correct(
+        claim=claim, reason="wrong diagnosis", actor=house.cast.actor("ben"), at=LATER
+    )
     assert (made.route, made.claim_id) == (Route.REOPENING, None)
     item = WorkItem.objects.get(queue="claim_corrections")
     assert "reopen" in item.fix
@@ -108,7 +118,9 @@ def test_original_medicare_is_reopened_not_replaced(house):
 def test_medicares_unprocessable_claim_goes_as_a_new_original(house):
     """MA130: no appeal, a new claim."""
     claim = decided(house, payer="MCR", auth=False)
-    made = claim_correct(claim=claim, reason="MA130", unprocessable=True, actor=house.cast.actor("ben"), at=LATER)
+    made = claim_correct(
+        claim=claim, reason="MA130", unprocessable=True, actor=house.cast.actor("ben"), at=LATER
+    )
     assert made.route is Route.NEW_CLAIM
     new = Claim.objects.get(pk=made.claim_id)
     assert (new.frequency, new.payer_control_number, new.status) == ("1", "", "ready"), blocks(new)
@@ -120,7 +132,11 @@ def test_a_rejected_claim_is_changed_in_place(house):
     claim = sent(house)
     inbound(house, "277CA", answer_277ca((claim.number, "A7:164:IL", "")))
     made = claim_correct(
-        claim=claim, reason="card", changes=Changes(note="CARD ON FILE"), actor=house.cast.actor("ben"), at=NOW
+        claim=claim,
+        reason="card",
+        changes=Changes(note="CARD ON FILE"),
+        actor=house.cast.actor("ben"),
+        at=NOW,
     )
     assert made.route is Route.EDITED
     claim.refresh_from_db()
@@ -139,11 +155,20 @@ def test_an_edit_is_refused_after_filing_and_by_the_second_of_two(house):
         at=NOW,
     )
     with pytest.raises(Conflict):
-        claim_edit(claim=claim, changes=Changes(note="x"), reason="x", version=claim.version, actor=ben, at=NOW)
+        claim_edit(
+            claim=claim,
+            changes=Changes(note="x"),
+            reason="x",
+            version=claim.version,
+            actor=ben,
+            at=NOW,
+        )
     claim.refresh_from_db()
     assert claim.diagnoses == ["R519", "G43909"]
     with pytest.raises(Refused, match="check its ten digits"):
-        claim_edit(claim=claim, changes=Changes(referring_npi="1234567890"), reason="x", actor=ben, at=NOW)
+        claim_edit(
+            claim=claim, changes=Changes(referring_npi="1234567890"), reason="x", actor=ben, at=NOW
+        )
     claims_submit(claim_ids=[claim.pk], actor=house.actor, at=NOW)
     with pytest.raises(Refused, match="corrected by a replacement"):
         claim_edit(claim=claim, changes=Changes(note="x"), reason="x", actor=ben, at=NOW)
@@ -159,9 +184,13 @@ def test_before_filing_a_void_frees_the_charges(house):
 
 def test_after_filing_a_void_is_a_claim_of_frequency_8(house):
     claim = accepted(house)
-    made = claim_void(claim=claim, reason="exam of another patient", actor=house.cast.actor("ben"), at=NOW)
+    made = claim_void(
+        claim=claim, reason="exam of another patient", actor=house.cast.actor("ben"), at=NOW
+    )
     new = Claim.objects.get(pk=made.claim_id)
-    assert (new.frequency, new.status, new.payer_control_number) == ("8", "ready", "ICN1"), blocks(new)
+    assert (new.frequency, new.status, new.payer_control_number) == ("8", "ready", "ICN1"), blocks(
+        new
+    )
     claims_submit(claim_ids=[new.pk], actor=house.actor, at=NOW)
     claim.refresh_from_db()
     assert claim.status == "void"
@@ -183,24 +212,34 @@ def corrected_charges(claim: Claim) -> tuple[list[int], list[int]]:
     new.save()
     Charge.objects.filter(pk__in=[c.pk for c in old]).update(status="void")
     exam = old[0].exam
-    type(exam).objects.filter(pk=exam.pk).update(code="70551", performed={"contrast": {"route": "none"}})
+    type(exam).objects.filter(pk=exam.pk).update(
+        code="70551", performed={"contrast": {"route": "none"}}
+    )
     return [c.pk for c in old], [new.pk]
 
 
 def change(house, claim: Claim, old: list[int], new: list[int], at=NOW):
     told = ChargesChanged(claim.lines.first().charge.exam_id, old, new, "corrected_report")
-    return charges_changed(organization_id=house.cast.a.pk, changes=[told], actor=house.actor, at=at)
+    return charges_changed(
+        organization_id=house.cast.a.pk, changes=[told], actor=house.actor, at=at
+    )
 
 
 def test_j7_a_corrected_report_after_acceptance_sends_frequency_7_without_the_contrast(house):
-    """DOMAIN J7: C changes 70553 to 70551 after acceptance: corrected claim 7, the A9585 line is gone."""
+    """DOMAIN J7: C changes 70553 to 70551 after acceptance: corrected claim 7, the A9585 line is
+    gone.
+    """
     claim = accepted(house, code="70553", contrast=True)
     old, new = corrected_charges(claim)
     (made,) = change(house, claim, old, new)
     assert made.route is Route.REPLACEMENT
     corrected = Claim.objects.get(pk=made.claim_id)
     assert [x.code for x in corrected.lines.all()] == ["70551"]
-    assert (corrected.frequency, corrected.total, corrected.payer_control_number) == ("7", Decimal("900.00"), "ICN1")
+    assert (corrected.frequency, corrected.total, corrected.payer_control_number) == (
+        "7",
+        Decimal("900.00"),
+        "ICN1",
+    )
     assert corrected.status == "ready", blocks(corrected)
     change(house, claim, old, new)
     assert Claim.objects.exclude(status__in=["void", "replaced"]).count() == 2
@@ -209,7 +248,7 @@ def test_j7_a_corrected_report_after_acceptance_sends_frequency_7_without_the_co
 def test_j7_medicare_is_reopened_instead(house):
     claim = accepted(house, code="70553", contrast=True, payer="MCR", auth=False)
     old, new = corrected_charges(claim)
-    (made, *_) = change(house, claim, old, new)
+    made, *_ = change(house, claim, old, new)
     assert made.route is Route.REOPENING
 
 
@@ -261,22 +300,36 @@ def test_the_second_payer_hears_what_the_first_decided_line_by_line(house):
     secondary_of(house, claim)
     line = claim.lines.get()
     told = PayerDecision(
-        claim.pk, LATER.date(), Decimal("250.00"),
-        [LineDecision(line.pk, Decimal("250.00"), [("CO", "45", Decimal("600.00")), ("PR", "2", Decimal("50.00"))])],
+        claim.pk,
+        LATER.date(),
+        Decimal("250.00"),
+        [
+            LineDecision(
+                line.pk,
+                Decimal("250.00"),
+                [("CO", "45", Decimal("600.00")), ("PR", "2", Decimal("50.00"))],
+            )
+        ],
         payer_control_number="ICN1",
-    )  # fmt: skip
+    )
     second = claim_secondary(decision=told, actor=house.actor, at=LATER)
     assert second is not None
     assert (second.rank, second.payer.code, second.primary_claim_id) == (2, "LBI", claim.pk)
     assert second.expected == Decimal("50.00")
-    assert second.filing_deadline == LATER.date() + dt.timedelta(days=second.payer.secondary_filing_days)
+    assert second.filing_deadline == LATER.date() + dt.timedelta(
+        days=second.payer.secondary_filing_days
+    )
     assert second.status == "ready", blocks(second)
     again = claim_secondary(decision=told, actor=house.actor, at=LATER)
     assert again is not None
     assert again.pk == second.pk
     result = claims_submit(claim_ids=[second.pk], actor=house.actor, at=LATER)
     assert result.claim_ids == [second.pk], result.held
-    data = bytes(Interchange.objects.get(pk=Submission.objects.order_by("-id").first().interchange_id).content)
+    data = bytes(
+        Interchange.objects.get(
+            pk=Submission.objects.order_by("-id").first().interchange_id
+        ).content
+    )
     assert guide.check(data).valid
     (sent_claim,) = read_837(data)
     assert sent_claim.payer_sequence == "S"
@@ -293,7 +346,9 @@ def test_without_a_second_coverage_there_is_no_second_claim(house):
     claim = decided(house, Outcome.PAID)
     assert (
         claim_secondary(
-            decision=PayerDecision(claim.pk, LATER.date(), Decimal("1.00"), []), actor=house.actor, at=LATER
+            decision=PayerDecision(claim.pk, LATER.date(), Decimal("1.00"), []),
+            actor=house.actor,
+            at=LATER,
         )
         is None
     )
@@ -301,8 +356,12 @@ def test_without_a_second_coverage_there_is_no_second_claim(house):
 
 def test_a_zero_balance_closes_the_claim_and_a_late_reversal_moves_nothing(house):
     claim = decided(house, Outcome.PAID)
-    assert claims_close(claim_ids=[claim.pk], reason="Balance zero", actor=house.actor, at=LATER) == 1
-    claims_adjudicated(items=[Adjudicated(claim.pk, Outcome.REVERSED, LATER.date())], actor=house.actor, at=LATER)
+    assert (
+        claims_close(claim_ids=[claim.pk], reason="Balance zero", actor=house.actor, at=LATER) == 1
+    )
+    claims_adjudicated(
+        items=[Adjudicated(claim.pk, Outcome.REVERSED, LATER.date())], actor=house.actor, at=LATER
+    )
     claim.refresh_from_db()
     assert claim.status == "closed"
 

@@ -1,4 +1,6 @@
-"""Screens of claims: who sees them, what they show, what their buttons do, and how many queries a list takes."""
+"""Screens of claims: who sees them, what they show, what their buttons do, and how many queries a
+list takes.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,17 @@ from claims.services import claims_build, claims_scrub
 from rcm.accounts.scope import scope
 from rcm.audit.models import Access
 from rcm.worklist.models import WorkItem
-from tests.claims.house import NOW, answer_277ca, blocks, built, inbound, many, ready, released, sent
+from tests.claims.house import (
+    NOW,
+    answer_277ca,
+    blocks,
+    built,
+    inbound,
+    many,
+    ready,
+    released,
+    sent,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +59,14 @@ def desk(house_committed):
     return house, rejected, fresh, blocked
 
 
-PAGES = ("claims:claims", "claims:batches", "claims:edits", "claims:rules", "claims:scrub_runs", "claims:submit_ready")
+PAGES = (
+    "claims:claims",
+    "claims:batches",
+    "claims:edits",
+    "claims:rules",
+    "claims:scrub_runs",
+    "claims:submit_ready",
+)
 
 
 def test_every_page_opens_for_the_biller_and_none_for_the_front_desk(desk):
@@ -61,7 +80,10 @@ def test_every_page_opens_for_the_biller_and_none_for_the_front_desk(desk):
         reverse(f"claims:{name}", args=[rejected.public_id])
         for name in ("claim", "compare", "print", "edit", "void", "submit")
     ]
-    urls += [reverse("claims:submission", args=[submission.public_id]), reverse("claims:edit_page", args=["IDN-003"])]
+    urls += [
+        reverse("claims:submission", args=[submission.public_id]),
+        reverse("claims:edit_page", args=["IDN-003"]),
+    ]
     urls += [reverse("claims:override", args=[blocked.public_id, finding.public_id])]
     for url in urls:
         assert ben.get(url).status_code == 200, url
@@ -89,7 +111,9 @@ def test_the_claim_page_shows_what_stops_it_and_logs_the_reading(desk):
     assert "IDN-003" in page
     assert "What stops this claim" in page
     assert "70551" in page
-    page = ben.get(reverse("claims:claim", args=[rejected.public_id]) + "?show=answers").content.decode()
+    page = ben.get(
+        reverse("claims:claim", args=[rejected.public_id]) + "?show=answers"
+    ).content.decode()
     assert "the NPI is wrong or not enrolled" in page
     with scope(house.actor):
         assert Access.objects.filter(patient_id=blocked.patient_id, purpose="claim").exists()
@@ -115,7 +139,9 @@ def test_many_are_submitted_after_a_preview_and_a_changed_one_stays(desk):
     picks = [f"{fresh.pk}:{fresh.version}", f"{blocked.pk}:{blocked.version}", f"{rejected.pk}:0"]
     page = ben.post(reverse("claims:submit_many"), {"pick": picks}).content.decode()
     assert "Submit 2 claims" in page
-    answer = ben.post(reverse("claims:submit_many"), {"pick": picks, "confirmed": "1"}, follow=True).content.decode()
+    answer = ben.post(
+        reverse("claims:submit_many"), {"pick": picks, "confirmed": "1"}, follow=True
+    ).content.decode()
     assert "1 claim submitted in 1 file" in answer
     assert "changed in the meantime" in answer
 
@@ -163,9 +189,21 @@ def test_a_payer_rule_is_written_without_code_and_its_errors_stand_at_their_fiel
     house, *_ = desk
     mia = as_(house, "mia")
     data = {
-        "name": "MR readings", "organization": house.cast.a.pk, "payer": "", "join": "all", "action": "hold", "sentence": "Held.", "fix": "", "owner": "biller",
-        "c0_field": "line.code", "c0_op": "eq", "c0_value": "70551", "c1_field": "claim.total", "c1_op": "gt", "c1_value": "lots",
-    }  # fmt: skip
+        "name": "MR readings",
+        "organization": house.cast.a.pk,
+        "payer": "",
+        "join": "all",
+        "action": "hold",
+        "sentence": "Held.",
+        "fix": "",
+        "owner": "biller",
+        "c0_field": "line.code",
+        "c0_op": "eq",
+        "c0_value": "70551",
+        "c1_field": "claim.total",
+        "c1_op": "gt",
+        "c1_value": "lots",
+    }
     answer = mia.post(reverse("claims:rule_new"), data)
     assert answer.status_code == 422
     assert answer.context["form"].errors["c1_value"] == ["Give a number."]

@@ -1,4 +1,6 @@
-"""A batch over a quarter: each line is judged by the pairs, limits, add-ons and coverage lists of its own service date."""
+"""A batch over a quarter: each line is judged by the pairs, limits, add-ons and coverage lists of
+its own service date.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,20 @@ CODES = {"70553", "70551", "77063", "77067", "93880"}
 
 @pytest.fixture
 def quarters():
-    """On July 1: the limit of 70553 falls from 2 a day to 1 absolute, its pair with 70551 can no longer be bypassed, 77063 gets
-    another primary, and the list of 93880 changes its diagnosis."""
-    for model, rows in ((MueEdit, {"code": "70553"}), (PtpEdit, {"column1": "70553", "column2": "70551"}),
-                        (AddOn, {"addon": "77063"}), (Listed, {"code": "93880"})):  # fmt: skip
+    """On July 1: the limit of 70553 falls from 2 a day to 1 absolute, its pair with 70551 can no
+    longer be bypassed, 77063 gets another primary, and the list of 93880 changes its diagnosis.
+    """
+    for model, rows in (
+        (MueEdit, {"code": "70553"}),
+        (PtpEdit, {"column1": "70553", "column2": "70551"}),
+        (AddOn, {"addon": "77063"}),
+        (Listed, {"code": "93880"}),
+    ):
         model.objects.filter(**rows).delete()
-    until, since = {"effective_from": date(2026, 1, 1), "effective_to": JUNE}, {"effective_from": JULY}
+    until, since = (
+        {"effective_from": date(2026, 1, 1), "effective_to": JUNE},
+        {"effective_from": JULY},
+    )
     MueEdit.objects.create(code="70553", value=2, mai="3", program="medicare", **until)
     MueEdit.objects.create(code="70553", value=1, mai="2", program="medicare", **since)
     PtpEdit.objects.create(column1="70553", column2="70551", modifier_indicator="1", **until)
@@ -46,11 +56,17 @@ def on(facts: ClaimFacts, day: date) -> ClaimFacts:
 
 
 def judged(facts: ClaimFacts) -> tuple[dict[str, bool], dict[str, bool]]:
-    """What the edits of quarterly tables say of the same claim on June 30 and on July 1, in one batch."""
+    """What the edits of quarterly tables say of the same claim on June 30 and on July 1, in one
+    batch.
+    """
     found = reference_for(codes=CODES, days=[JUNE, JULY], npis=set(), payers={}, certificates=set())
-    tables = replace(reference(), ptp=found.ptp, mue=found.mue, addons=found.addons, coverage=found.coverage)
+    tables = replace(
+        reference(), ptp=found.ptp, mue=found.mue, addons=found.addons, coverage=found.coverage
+    )
     both = scrub([on(facts, JUNE), on(facts, JULY)], tables, as_of=date(2026, 7, 10))
-    june, july = ({f.edit_id: f.blocks for f in one if f.edit_id[:3] in ("NCC", "NEC")} for one in both)
+    june, july = (
+        {f.edit_id: f.blocks for f in one if f.edit_id[:3] in ("NCC", "NEC")} for one in both
+    )
     return june, july
 
 
@@ -76,14 +92,20 @@ def test_a_coverage_list_is_that_of_the_day(quarters):
 
 
 def test_lines_of_one_claim_may_lie_in_two_quarters(quarters):
-    """The last evening and the first morning: two units each, only the second day is over its limit."""
+    """The last evening and the first morning: two units each, only the second day is over its
+    limit.
+    """
     lines = (
         line("70553", units=Decimal(2), service_date=JUNE, accession="ACC0001"),
         line("70553", units=Decimal(2), service_date=JULY, accession="ACC0002"),
     )
-    tables = reference_for(codes=CODES, days=[JUNE, JULY], npis=set(), payers={}, certificates=set())
+    tables = reference_for(
+        codes=CODES, days=[JUNE, JULY], npis=set(), payers={}, certificates=set()
+    )
     (found,) = scrub([claim(*lines)], replace(reference(), mue=tables.mue), as_of=date(2026, 7, 10))
-    assert [(f.edit_id, f.line) for f in found if f.edit_id.startswith("NCC-00")] == [("NCC-003", 2)]
+    assert [(f.edit_id, f.line) for f in found if f.edit_id.startswith("NCC-00")] == [
+        ("NCC-003", 2)
+    ]
 
 
 def test_the_tables_come_in_as_many_queries_for_one_quarter_as_for_two(quarters):

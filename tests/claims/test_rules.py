@@ -1,4 +1,6 @@
-"""Payer rules by users: versions, back-test before they are switched on, fail-closed; the catalogue."""
+"""Payer rules by users: versions, back-test before they are switched on, fail-closed; the
+catalogue.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ from claims.edits import catalogue
 from claims.models import Claim, PayerRule
 from claims.present import edit_views, example_of
 from claims.records import Adjudicated, Outcome
-from claims.services import RuleProblems, claims_adjudicated, claims_scrub, rule_backtest, rule_save, rule_switch
+from claims.services import (
+    RuleProblems,
+    claims_adjudicated,
+    claims_scrub,
+    rule_backtest,
+    rule_save,
+    rule_switch,
+)
 from rcm.accounts.actor import PermissionRefused
 from rcm.accounts.problems import Refused
 from tests.claims.house import NOW, blocks, ready, sent
@@ -59,12 +68,20 @@ def test_a_rule_is_tested_then_switched_on_and_holds(house):
 def test_the_back_test_tells_denials_caught_from_false_holds(house):
     denied, paid = sent(house), sent(house, mrn="M2", payer="LBI")
     claims_adjudicated(
-        items=[Adjudicated(denied.pk, Outcome.DENIED, NOW.date()), Adjudicated(paid.pk, Outcome.PAID, NOW.date())],
+        items=[
+            Adjudicated(denied.pk, Outcome.DENIED, NOW.date()),
+            Adjudicated(paid.pk, Outcome.PAID, NOW.date()),
+        ],
         actor=house.actor,
         at=NOW,
     )
     found = rule_backtest(rule=rule(house), actor=house.cast.actor("mia"), at=NOW)
-    assert (found["claims"], found["stopped"], found["caught_denials"], found["false_holds"]) == (2, 2, 1, 1)
+    assert (found["claims"], found["stopped"], found["caught_denials"], found["false_holds"]) == (
+        2,
+        2,
+        1,
+        1,
+    )
     assert found["precision"] == "0.500"
     assert set(found["examples"]) == {denied.number, paid.number}
 
@@ -103,12 +120,20 @@ def test_a_stored_rule_that_cannot_be_read_holds_every_claim(house):
     claims_scrub(claim_ids=[claim.pk], actor=house.actor, at=NOW)
     claim.refresh_from_db()
     assert claim.status == "blocked"
-    assert "could not judge" in claim.findings.get(edit=f"USR-{row.number}", cleared_at__isnull=True).sentence
+    assert (
+        "could not judge"
+        in claim.findings.get(edit=f"USR-{row.number}", cleared_at__isnull=True).sentence
+    )
 
 
 def test_a_biller_writes_no_rules(house):
     with pytest.raises(PermissionRefused):
-        rule_save(organization_id=house.cast.a.pk, name="x", definition=NO_BRAIN, actor=house.cast.actor("ben"))
+        rule_save(
+            organization_id=house.cast.a.pk,
+            name="x",
+            definition=NO_BRAIN,
+            actor=house.cast.actor("ben"),
+        )
 
 
 def test_every_edit_has_an_example_that_differs_from_the_clean_claim(house):

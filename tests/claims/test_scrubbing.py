@@ -1,4 +1,6 @@
-"""Claims judged with the tables of the database: worked examples of DOMAIN J, repairs, overrides, runs."""
+"""Claims judged with the tables of the database: worked examples of DOMAIN J, repairs, overrides,
+runs.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ from django.test.utils import CaptureQueriesContext
 
 from charges.models import Report
 from claims.models import Claim, ClaimLine, ScrubFinding
-from claims.services import claims_build, claims_scrub, finding_override, finding_restore, scrub_run, scrub_start
+from claims.services import (
+    claims_build,
+    claims_scrub,
+    finding_override,
+    finding_restore,
+    scrub_run,
+    scrub_start,
+)
 from intake.models import Coverage
 from rcm.accounts.actor import PermissionRefused
 from rcm.accounts.problems import Refused
@@ -37,7 +46,9 @@ def test_a_clean_claim_is_ready_and_says_so_once(house):
 
 
 def test_what_the_edits_keep_of_the_states_does_not_stand_in_for_the_dated_rules(house):
-    """Both are kept in the process under a name; scrubbing first must leave the other's answer alone."""
+    """Both are kept in the process under a name; scrubbing first must leave the other's answer
+    alone.
+    """
     forget()
     ready(house)
     assert state_rules(NOW.date())["IL"].state == "IL"
@@ -87,7 +98,11 @@ def test_two_units_of_a_screening_mammogram_are_blocked_three_brains_warn(house)
     claim = ready(house)
     claim.lines.update(units=3)
     scrub(house, claim)
-    edits = dict(claim.findings.filter(cleared_at__isnull=True, edit__startswith="NCC").values_list("edit", "severity"))
+    edits = dict(
+        claim.findings.filter(cleared_at__isnull=True, edit__startswith="NCC").values_list(
+            "edit", "severity"
+        )
+    )
     assert set(edits.values()) <= {"W"}
 
 
@@ -158,10 +173,14 @@ def test_an_override_needs_the_right_a_reason_and_an_edit_that_allows_it(house):
     scrub(house, claim)
     finding = claim.findings.get(edit="COV-002")
     with pytest.raises(PermissionRefused):
-        finding_override(finding=finding, reason="card seen", actor=house.cast.actor("cody"), at=NOW)
+        finding_override(
+            finding=finding, reason="card seen", actor=house.cast.actor("cody"), at=NOW
+        )
     with pytest.raises(Refused, match="Say why"):
         finding_override(finding=finding, reason=" ", actor=house.cast.actor("ben"), at=NOW)
-    finding_override(finding=finding, reason="card seen at the desk", actor=house.cast.actor("ben"), at=NOW)
+    finding_override(
+        finding=finding, reason="card seen at the desk", actor=house.cast.actor("ben"), at=NOW
+    )
     claim.refresh_from_db()
     finding.refresh_from_db()
     assert claim.status == "ready"
@@ -179,7 +198,9 @@ def test_a_missing_report_cannot_be_waved_through(house):
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     exam = claim.lines.get().charge.exam
-    Report.objects.create(organization=house.cast.a, exam=exam, version=9, status="X", reported_at=NOW)
+    Report.objects.create(
+        organization=house.cast.a, exam=exam, version=9, status="X", reported_at=NOW
+    )
     scrub(house, claim)
     finding = claim.findings.get(edit="DOC-001")
     with pytest.raises(Refused, match="cannot be overridden"):

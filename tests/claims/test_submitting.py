@@ -1,4 +1,6 @@
-"""Files of claims: what stands on the wire, the guide check, one file for two people, the control proof."""
+"""Files of claims: what stands on the wire, the guide check, one file for two people, the control
+proof.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,11 @@ def test_a_clean_claim_leaves_as_the_guide_wants_it(house):
 def test_a_dependent_and_a_read_elsewhere_pass_the_guide(house):
     claim = built(house, released(house))
     coverage = claim.coverage
-    coverage.relationship, coverage.subscriber_last_name, coverage.subscriber_first_name = "01", "Canary", "Carl"
+    coverage.relationship, coverage.subscriber_last_name, coverage.subscriber_first_name = (
+        "01",
+        "Canary",
+        "Carl",
+    )
     coverage.subscriber_born_on, coverage.subscriber_sex = dt.date(1960, 1, 2), "M"
     coverage.save()
     group = house.group
@@ -130,8 +136,13 @@ def test_without_a_connection_nothing_leaves_and_the_sentence_says_why(house):
 
 def test_ready_claims_leave_by_themselves_once(house):
     claim = ready(house)
-    assert claims_submit_ready(organization_id=house.cast.a.pk, actor=house.actor, at=NOW).claim_ids == [claim.pk]
-    assert claims_submit_ready(organization_id=house.cast.a.pk, actor=house.actor, at=NOW).claim_ids == []
+    assert claims_submit_ready(
+        organization_id=house.cast.a.pk, actor=house.actor, at=NOW
+    ).claim_ids == [claim.pk]
+    assert (
+        claims_submit_ready(organization_id=house.cast.a.pk, actor=house.actor, at=NOW).claim_ids
+        == []
+    )
 
 
 def test_two_people_submit_the_same_claims_and_one_file_leaves(house_committed):
@@ -177,7 +188,9 @@ def test_the_preview_says_what_changed_since_it_was_last_sent(house):
     claims_scrub(claim_ids=[claim.pk], actor=house.actor, at=NOW)
     (preview,) = submit_preview([claim.pk])
     assert preview.sent_before
-    assert [(d.label, d.before, d.after) for d in preview.differences] == [("Authorization", "AUTHM1", "AUTH2")]
+    assert [(d.label, d.before, d.after) for d in preview.differences] == [
+        ("Authorization", "AUTHM1", "AUTH2")
+    ]
     assert preview.stops == ""
     assert preview.connection == "Clearing House"
 
@@ -207,8 +220,15 @@ def test_claims_out_are_accepted_rejected_missing_or_waiting(house):
 def test_an_unsent_claim_near_its_limit_stands_in_the_queue(house):
     claim = ready(house)
     assert claim.filing_deadline is not None
-    day = dt.datetime.combine(claim.filing_deadline - dt.timedelta(days=16), dt.time(12), tzinfo=dt.UTC)
+    day = dt.datetime.combine(
+        claim.filing_deadline - dt.timedelta(days=16), dt.time(12), tzinfo=dt.UTC
+    )
     assert filing_refresh(organization_id=house.cast.a.pk, actor=house.actor, at=day) == 0
-    assert filing_refresh(organization_id=house.cast.a.pk, actor=house.actor, at=day + dt.timedelta(days=1)) == 1
+    assert (
+        filing_refresh(
+            organization_id=house.cast.a.pk, actor=house.actor, at=day + dt.timedelta(days=1)
+        )
+        == 1
+    )
     item = WorkItem.objects.get(queue="filing_limit")
     assert item.title.startswith("15 days left to file")

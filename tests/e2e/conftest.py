@@ -1,4 +1,6 @@
-"""One running product for all end-to-end tests of a run, and people who sign in to it with a real browser."""
+"""One running product for all end-to-end tests of a run, and people who sign in to it with a real
+browser.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +15,29 @@ from tests.browser import CHROMIUM
 from tests.e2e.house import Product, product
 from tests.e2e.messages import CHEST, KNEE, Sender, Story
 
-# what htmx says of a question whose page was left before the answer; a failed one is told as sendError or responseError
+# what htmx says of a question whose page was left before the answer; a failed one is told as
+# sendError or responseError
 GONE_ON = ("htmx:afterRequest", "htmx:sendAbort")
 
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     if not CHROMIUM.exists():
-        pytest.skip("NO CHROMIUM HERE: the end-to-end tests did not run. Install the package `chromium`.")
+        pytest.skip(
+            "NO CHROMIUM HERE: the end-to-end tests did not run. Install the package `chromium`."
+        )
     with product(tmp_path_factory.mktemp("product"), f"e2e_{os.getpid()}") as house:
         yield house
 
 
 class Person:
-    """One signed-in person with a page of a real browser; remembers what the browser refused or missed."""
+    """One signed-in person with a page of a real browser; remembers what the browser refused or
+    missed.
+    """
 
-    def __init__(self, house: Product, browser: object, first: str, *, width: int, scheme: str) -> None:
+    def __init__(
+        self, house: Product, browser: object, first: str, *, width: int, scheme: str
+    ) -> None:
         self.house = house
         self.email = next(p.email for p in PEOPLE if p.first.lower() == first)
         self.context = browser.new_context(
@@ -39,12 +48,18 @@ class Person:
         self.trouble: list[str] = []
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda e: self.trouble.append(f"{self.page.url}: {e}"))
-        self.page.on("response", lambda r: self.trouble.append(f"{r.status} {r.url}") if r.status >= 500 else None)
+        self.page.on(
+            "response",
+            lambda r: self.trouble.append(f"{r.status} {r.url}") if r.status >= 500 else None,
+        )
 
     def _heard(self, message: object) -> None:
         if message.text.startswith(GONE_ON):
             return
-        if message.type == "error" and "the server responded with a status of 4" not in message.text:
+        if (
+            message.type == "error"
+            and "the server responded with a status of 4" not in message.text
+        ):
             self.trouble.append(f"{self.page.url}: {message.text}")
 
     def enter(self) -> Person:
@@ -70,7 +85,9 @@ class People:
     def __call__(self, first: str, *, width: int = 1560, scheme: str = "light") -> Person:
         key = (first, width, scheme)
         if key not in self.known:
-            self.known[key] = Person(self.house, self.browser, first, width=width, scheme=scheme).enter()
+            self.known[key] = Person(
+                self.house, self.browser, first, width=width, scheme=scheme
+            ).enter()
         return self.known[key]
 
     def troubles(self) -> list[str]:
@@ -99,7 +116,9 @@ def people(everybody: People) -> Iterator[People]:
 
 @pytest.fixture(scope="session")
 def office(running: Product) -> dict[str, Story]:
-    """An office with something in every queue: exams that stand at every step, sent as messages and answered by the payers."""
+    """An office with something in every queue: exams that stand at every step, sent as messages and
+    answered by the payers.
+    """
     began = datetime.now(UTC) - timedelta(minutes=5)
 
     def story(number: int, last: str, member: str, **more: str) -> Story:

@@ -1,6 +1,8 @@
-"""The running product of the end-to-end tests: the real processes on a database, a broker and ports of their own.
+"""The running product of the end-to-end tests: the real processes on a database, a broker and ports
+of their own.
 
-`python -m tests.e2e.house` makes the master data (organizations, sites, people, contracts, connections) in the database that the environment names.
+`python -m tests.e2e.house` makes the master data (organizations, sites, people, contracts,
+connections) in the database that the environment names.
 """
 
 from __future__ import annotations
@@ -89,7 +91,10 @@ class Product:
             while True:
                 for name, process in self.processes.items():
                     assert process.poll() is None, f"{name} ended by itself:\n{self.log(name)}"
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
+                with (
+                    contextlib.suppress(OSError),
+                    socket.create_connection(("127.0.0.1", port), timeout=2),
+                ):
                     break
                 assert time.monotonic() < until, f"nothing listens at {port} after {seconds:.0f} s"
                 time.sleep(0.1)
@@ -121,42 +126,70 @@ def answers(address: str) -> bool:
 
 def run(command: list[str], environment: Mapping[str, str]) -> str:
     done = subprocess.run(
-        command, cwd=ROOT, env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        command,
+        cwd=ROOT,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-6000:]}"
     return done.stdout
 
 
 def base_environment(**more: str) -> dict[str, str]:
-    """The suite's own environment without the suite's settings: what a launcher would hand to the product."""
+    """The suite's own environment without the suite's settings: what a launcher would hand to the
+    product.
+    """
     mine = {
         k: v
         for k, v in os.environ.items()
         if k not in ("DJANGO_SETTINGS_MODULE", "ISOCENTER_CONNECT_AS", "ISOCENTER_TEST_DB")
     }
-    return mine | {
-        "ISOCENTER_DEMO": "yes", "PYTHONUNBUFFERED": "1", "LOG_LEVEL": "WARNING", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "SIMULATOR_DAY_SECONDS": "1", "BEAT_LONGEST_SECONDS": "2", "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
-    } | more  # fmt: skip
+    return (
+        mine
+        | {
+            "ISOCENTER_DEMO": "yes",
+            "PYTHONUNBUFFERED": "1",
+            "LOG_LEVEL": "WARNING",
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "SIMULATOR_DAY_SECONDS": "1",
+            "BEAT_LONGEST_SECONDS": "2",
+            "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
+        }
+        | more
+    )
 
 
 @contextlib.contextmanager
 def database(name: str, redis_url: str) -> Iterator[dict[str, str]]:
-    """A migrated database of its own with starter reference data on the suite's server, dropped at the end: its addresses as environment."""
+    """A migrated database of its own with starter reference data on the suite's server, dropped at
+    the end: its addresses as environment.
+    """
     owner = databases.owner_url()
     app = os.environ.get("DATABASE_URL") or embedded.endpoints(ROOT).database_url
     addresses = {
-        "DATABASE_URL": databases.in_database(app, name), "DATABASE_OWNER_URL": databases.in_database(owner, name), "REDIS_URL": redis_url,
-    }  # fmt: skip
+        "DATABASE_URL": databases.in_database(app, name),
+        "DATABASE_OWNER_URL": databases.in_database(owner, name),
+        "REDIS_URL": redis_url,
+    }
     drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
     try:
         with databases.turn() as source:
             with databases.connected(owner) as cursor:
                 cursor.execute(drop)
-                copied = sql.SQL(" TEMPLATE {}").format(sql.Identifier(source)) if source else sql.SQL("")
+                copied = (
+                    sql.SQL(" TEMPLATE {}").format(sql.Identifier(source))
+                    if source
+                    else sql.SQL("")
+                )
                 cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)) + copied)
             if not source:
-                run([sys.executable, "manage.py", "migrate", "--no-input"], base_environment(**addresses))
+                run(
+                    [sys.executable, "manage.py", "migrate", "--no-input"],
+                    base_environment(**addresses),
+                )
                 run([sys.executable, "manage.py", "load_starter"], base_environment(**addresses))
                 databases.offer(name)
         yield addresses
@@ -169,7 +202,17 @@ def database(name: str, redis_url: str) -> Iterator[dict[str, str]]:
 def broker(folder: Path) -> Iterator[str]:
     """A Redis of its own; its address."""
     port = free_port()
-    command = [str(REDIS), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    command = [
+        str(REDIS),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--dir",
+        str(folder),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=end_with_parent)
     try:
         yield f"redis://127.0.0.1:{port}/0"
@@ -183,7 +226,9 @@ def product(folder: Path, name: str, processes: tuple[str, ...] = PROCESSES) -> 
     """Everything up: database, master data, processes. All of it gone afterwards."""
     with broker(folder) as redis_url, database(name, redis_url) as addresses:
         ports = Ports(web=free_port(), simulator=free_port(), mllp=free_port(), dicom=free_port())
-        environment = base_environment(**addresses, **ports.as_environment(), MEDIA_ROOT=str(folder / "media"))
+        environment = base_environment(
+            **addresses, **ports.as_environment(), MEDIA_ROOT=str(folder / "media")
+        )
         house = Product(folder, ports, environment)
         try:
             run([sys.executable, "-m", "tests.e2e.house"], environment)

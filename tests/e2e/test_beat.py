@@ -1,4 +1,6 @@
-"""Periodic work is work: every task that beat calls is known to the workers and runs through on an office with nothing to do."""
+"""Periodic work is work: every task that beat calls is known to the workers and runs through on an
+office with nothing to do.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Every screen of the product, as the person whose work it is sees it: in a real browser, with something in every queue.
+"""Every screen of the product, as the person whose work it is sees it: in a real browser, with
+something in every queue.
 
-No page answers 500 or has its content refused; axe finds nothing against WCAG 2.2 AA at 1280 and 1920, light and dark; nothing scrolls
-sideways; keys, Back and refused input behave.
+No page answers 500 or has its content refused; axe finds nothing against WCAG 2.2 AA at 1280 and
+1920, light and dark; nothing scrolls sideways; keys, Back and refused input behave.
 """
 
 from __future__ import annotations
@@ -24,21 +25,70 @@ pytestmark = [pytest.mark.browser, pytest.mark.processes]
 SCREENS: dict[str, tuple[str, ...]] = {
     "ana": ("/today/ >", "/patients/?q=Nora >", "/patients/new/"),
     "ada": ("/authorizations/ >", "/work/authorization_needed/ >", "/today/overrides/"),
-    "cody": ("/exams/?view=all >", "/unsigned/ >", "/charge-review/ >", "/results/", "/accession-control/", "/codes/procedures/"),
-    "ben": (
-        "/claims/?view=all >", "/work/rejections/?view=all >", "/batches/?view=all >", "/claims/scrub-runs/", "/edits/ >", "/interchanges/?view=all >",
-        "/interchanges/backlog/", "/interchanges/connections/",
+    "cody": (
+        "/exams/?view=all >",
+        "/unsigned/ >",
+        "/charge-review/ >",
+        "/results/",
+        "/accession-control/",
+        "/codes/procedures/",
     ),
-    "pia": ("/remittances/?view=all >", "/remittances/upload/", "/remittances/eob/", "/unapplied/", "/deposits/"),
-    "ari": ("/denials/ >", "/work/denials/?view=all >", "/denials/groups/", "/underpayments/?view=all >", "/follow-up/", "/patient-accounts/?view=all >", "/credits/", "/statements/", "/aging/"),
-    "mia": ("/work/", "/performance/ >", "/performance/lag/", "/approvals/", "/write-offs/", "/refunds/", "/jobs/", "/price/"),
-    "adam": ("/payers/ >", "/contracts/ >", "/payer-rules/", "/charge-rules/", "/prices/", "/reference/", "/style/"),
+    "ben": (
+        "/claims/?view=all >",
+        "/work/rejections/?view=all >",
+        "/batches/?view=all >",
+        "/claims/scrub-runs/",
+        "/edits/ >",
+        "/interchanges/?view=all >",
+        "/interchanges/backlog/",
+        "/interchanges/connections/",
+    ),
+    "pia": (
+        "/remittances/?view=all >",
+        "/remittances/upload/",
+        "/remittances/eob/",
+        "/unapplied/",
+        "/deposits/",
+    ),
+    "ari": (
+        "/denials/ >",
+        "/work/denials/?view=all >",
+        "/denials/groups/",
+        "/underpayments/?view=all >",
+        "/follow-up/",
+        "/patient-accounts/?view=all >",
+        "/credits/",
+        "/statements/",
+        "/aging/",
+    ),
+    "mia": (
+        "/work/",
+        "/performance/ >",
+        "/performance/lag/",
+        "/approvals/",
+        "/write-offs/",
+        "/refunds/",
+        "/jobs/",
+        "/price/",
+    ),
+    "adam": (
+        "/payers/ >",
+        "/contracts/ >",
+        "/payer-rules/",
+        "/charge-rules/",
+        "/prices/",
+        "/reference/",
+        "/style/",
+    ),
     "cleo": ("/audit/reads/", "/audit/changes/ >", "/audit/steps/"),
-}  # fmt: skip
+}
 WAITED = {
-    "ben": ("/work/rejections/?view=all", "Rejected"), "ari": ("/work/denials/?view=all", "Denied"), "cody": ("/charge-review/", "Sideless"),
-    "ana": ("/today/", "Waiting"), "pia": ("/remittances/?view=all", "PRAIRIE"),
-}  # fmt: skip
+    "ben": ("/work/rejections/?view=all", "Rejected"),
+    "ari": ("/work/denials/?view=all", "Denied"),
+    "cody": ("/charge-review/", "Sideless"),
+    "ana": ("/today/", "Waiting"),
+    "pia": ("/remittances/?view=all", "PRAIRIE"),
+}
 
 
 def wait_for(page: Any, path: str, words: str, seconds: float = 90) -> None:
@@ -53,12 +103,16 @@ def wait_for(page: Any, path: str, words: str, seconds: float = 90) -> None:
 
 
 def addresses(page: Any, entries: tuple[str, ...]) -> Iterator[str]:
-    """Open the pages of a person one after the other, each list and then what its first row leads to."""
+    """Open the pages of a person one after the other, each list and then what its first row leads
+    to.
+    """
     for entry in entries:
         path, _, inner = entry.partition(" ")
         answer = page.goto(path)
         assert answer.status == 200, f"{answer.status} at {path}"
-        link = page.locator("main tbody tr a[href^='/'], main .stat a[href^='/'], main tbody tr a[href^='?']").first
+        link = page.locator(
+            "main tbody tr a[href^='/'], main .stat a[href^='/'], main tbody tr a[href^='?']"
+        ).first
         if inner:
             assert link.count(), f"nothing to open at {path}:\n{page.inner_text('main')[:800]}"
             href = link.get_attribute("href")
@@ -77,7 +131,8 @@ def test_every_screen_answers_and_is_accessible(office, people, who):
         wait_for(page, *WAITED[who])
     inspector, wrong = Inspector(page), []
     usual = page.viewport_size
-    # structure is asked once; what colours and width can change is asked again in the dark and on the wide screen
+    # structure is asked once; what colours and width can change is asked again in the dark and on
+    # the wide screen
     looks = ((1280, "light", WCAG), (1920, "dark", LOOKS))
     for path in addresses(page, SCREENS[who]):
         for width, scheme, rules in looks:
@@ -93,7 +148,9 @@ def test_every_screen_answers_and_is_accessible(office, people, who):
 
 def test_a_queue_is_worked_from_the_keyboard_and_back_leads_back(office, people):
     page = people("ari").page
-    wait_for(page, "/work/denials/?view=all", "Denied")  # it is fresh, so nothing of it is due today
+    wait_for(
+        page, "/work/denials/?view=all", "Denied"
+    )  # it is fresh, so nothing of it is due today
     page.keyboard.press("j")
     expect(page.locator("tr.cursor")).to_have_count(1)
     page.keyboard.press("Enter")
@@ -132,16 +189,25 @@ REFUSED = (
         {"last_name": "", "first_name": "Nora", "born_on": "02/30/1980"},
         ("Enter the last name", "real date"),
     ),
-    ("ana", "/patients/new/", {"last_name": "Nora", "first_name": "N", "born_on": "01/01/2990"}, ("future",)),
+    (
+        "ana",
+        "/patients/new/",
+        {"last_name": "Nora", "first_name": "N", "born_on": "01/01/2990"},
+        ("future",),
+    ),
     ("pia", "/remittances/upload/", {}, ("Choose",)),
     ("mia", "/price/", {"lines": "99"}, ("Line 1 is not written like",)),
 )
 
 
 @pytest.mark.parametrize(
-    ("who", "path", "typed", "sentences"), REFUSED, ids=[r[1] + str(n) for n, r in enumerate(REFUSED)]
+    ("who", "path", "typed", "sentences"),
+    REFUSED,
+    ids=[r[1] + str(n) for n, r in enumerate(REFUSED)],
 )
-def test_refused_input_says_what_to_do_and_keeps_what_was_typed(office, people, who, path, typed, sentences):
+def test_refused_input_says_what_to_do_and_keeps_what_was_typed(
+    office, people, who, path, typed, sentences
+):
     page = people(who).page
     page.goto(path)
     for name, value in typed.items():
@@ -181,5 +247,7 @@ def test_a_stranger_meets_a_sign_in_and_another_role_a_sentence(office, people, 
     stranger.fill("[name=password]", PASSWORD[:-1])
     stranger.click("button:has-text('Sign in')")
     expect(stranger.locator(".summary")).to_be_visible()
-    assert not re.search(r"inactive|exists|unknown user", stranger.inner_text("main"), re.IGNORECASE)
+    assert not re.search(
+        r"inactive|exists|unknown user", stranger.inner_text("main"), re.IGNORECASE
+    )
     context.close()

@@ -1,7 +1,8 @@
-"""One exam from order to zero balance, through sockets, workers and screens: seven steps, each seen by the person whose work it is.
+"""One exam from order to zero balance, through sockets, workers and screens: seven steps, each seen
+by the person whose work it is.
 
-The payer is the simulator; test members (rcm/simulator/habits.py) make it deterministic: this one's first claim is denied for missing
-information, and the corrected one is paid.
+The payer is the simulator; test members (rcm/simulator/habits.py) make it deterministic: this one's
+first claim is denied for missing information, and the corrected one is paid.
 """
 
 from __future__ import annotations
@@ -57,12 +58,19 @@ def dollars(text: str) -> Decimal:
 
 def fact(page: Any, name: str) -> str:
     """One figure of the line of facts under a page's title."""
-    return page.locator(".facts-line div", has=page.locator(f"dt:text-is('{name}')")).locator("dd").inner_text()
+    return (
+        page.locator(".facts-line div", has=page.locator(f"dt:text-is('{name}')"))
+        .locator("dd")
+        .inner_text()
+    )
 
 
 def evidence(page: Any) -> dict[str, str]:
     """The four-way grid as words."""
-    return {d.locator("dt").inner_text(): d.locator("dd").inner_text() for d in page.locator(".ev > div").all()}
+    return {
+        d.locator("dt").inner_text(): d.locator("dd").inner_text()
+        for d in page.locator(".ev > div").all()
+    }
 
 
 @dataclass
@@ -126,7 +134,9 @@ def the_payer_has_said_what_it_covers(t: Thread) -> None:
     """The 270 left by itself when the visit was booked; the 271 shows its benefits."""
     front = t.page("ana")
     front.goto(t.pages["visit"])
-    front.locator(".box", has_text="Coverage").get_by_role("link", name="Prairie Health Plan").click()
+    front.locator(".box", has_text="Coverage").get_by_role(
+        "link", name="Prairie Health Plan"
+    ).click()
     until(front, "Active")
     words = front.inner_text("main")
     assert "$50.00" in words, words  # copay
@@ -176,13 +186,17 @@ def released_with_its_evidence(t: Thread) -> None:
     assert "A9585" in charges
     grid = evidence(coder)
     assert set(grid) >= {"Ordered", "Authorized", "Performed", "Billed"}
-    assert all("70553" in grid[name] for name in ("Ordered", "Authorized", "Performed", "Billed")), grid
+    assert all(
+        "70553" in grid[name] for name in ("Ordered", "Authorized", "Performed", "Billed")
+    ), grid
     assert coder.locator(".ev .differs").count() == 0
     assert dollars(fact(coder, "Expected")) > 400
 
 
 def the_claim_leaves_and_is_acknowledged(t: Thread) -> None:
-    """Built and scrubbed by itself; sent by Ben, or by the beat, after the guide check; 999 and 277CA land on it."""
+    """Built and scrubbed by itself; sent by Ben, or by the beat, after the guide check; 999 and
+    277CA land on it.
+    """
     biller = t.page("ben")
     enter_row(biller, "/claims/?view=all", t.story.mrn)
     t.pages["claim"] = biller.url
@@ -203,7 +217,9 @@ def the_claim_leaves_and_is_acknowledged(t: Thread) -> None:
 
 
 def the_first_answer_is_a_denial_and_is_posted(t: Thread) -> None:
-    """The 835 balances, ties and is posted; CO-16 is a denial in the queue with category and deadline."""
+    """The 835 balances, ties and is posted; CO-16 is a denial in the queue with category and
+    deadline.
+    """
     biller, poster = t.page("ben"), t.page("pia")
     biller.goto(t.pages["claim"])
     until(biller, "Denied", where="h1", seconds=60)
@@ -214,7 +230,9 @@ def the_first_answer_is_a_denial_and_is_posted(t: Thread) -> None:
 
 
 def corrected_resubmitted_and_paid(t: Thread) -> None:
-    """Ari takes the denial from the queue, corrects it as frequency 7, and the payer takes its first answer back and pays."""
+    """Ari takes the denial from the queue, corrects it as frequency 7, and the payer takes its
+    first answer back and pays.
+    """
     ar = t.page("ari")
     enter_row(ar, "/denials/", t.story.mrn)
     t.pages["denial"] = ar.url
@@ -235,7 +253,9 @@ def corrected_resubmitted_and_paid(t: Thread) -> None:
 
 
 def the_patient_pays_the_rest(t: Thread) -> None:
-    """What the payer left to the patient is on the account; paid at the desk; nothing is owed by anybody."""
+    """What the payer left to the patient is on the account; paid at the desk; nothing is owed by
+    anybody.
+    """
     desk, biller = t.page("pia"), t.page("ben")
     biller.goto(t.pages["replacement"])
     paid = dollars(biller.locator("tfoot td.num").nth(3).inner_text())
@@ -256,17 +276,33 @@ def the_patient_pays_the_rest(t: Thread) -> None:
 
 
 def every_step_is_on_the_timeline(t: Thread) -> None:
-    """The exam's own history tells the whole way, newest first, with people and machines by name."""
+    """The exam's own history tells the whole way, newest first, with people and machines by
+    name.
+    """
     manager = t.page("mia")
     manager.goto(t.pages["exam"])
     told = [li.inner_text() for li in manager.locator(".timeline li").all()]
     story = "\n".join(reversed(told))
     place = 0
     for step in (
-        "Order for 70553", "Booked for", "active", "Requested by 278", "Approved, number", "Patient arrived", "Preliminary report",
-        "Final report", "Released 70553", "made: 2 lines", "Submitted in file", "277CA", "denied", "Replacement of claim",
-        "Submitted as replacement", "277CA", "paid",
-    ):  # fmt: skip
+        "Order for 70553",
+        "Booked for",
+        "active",
+        "Requested by 278",
+        "Approved, number",
+        "Patient arrived",
+        "Preliminary report",
+        "Final report",
+        "Released 70553",
+        "made: 2 lines",
+        "Submitted in file",
+        "277CA",
+        "denied",
+        "Replacement of claim",
+        "Submitted as replacement",
+        "277CA",
+        "paid",
+    ):
         found = story.lower().find(step.lower(), place)
         assert found >= 0, f"“{step}” is not told after what came before:\n{story}"
     assert "Automatic" in story
@@ -294,7 +330,10 @@ def asked(t: Thread, answer: str) -> Any:
 
 def test_a_pended_authorization_is_decided_by_phone(running, people, wire):
     thread = Thread(
-        running, people, Story("700002", "PENDED", "PAULA", "PRA123459992", now() - timedelta(minutes=3)), wire
+        running,
+        people,
+        Story("700002", "PENDED", "PAULA", "PRA123459992", now() - timedelta(minutes=3)),
+        wire,
     )
     front = booked(thread)
     desk = asked(thread, "Pended")
@@ -313,9 +352,14 @@ def test_a_pended_authorization_is_decided_by_phone(running, people, wire):
     expect(front.locator("#authorization")).to_contain_text("Ready")
 
 
-def test_a_refused_authorization_is_overridden_only_by_who_may_and_with_a_reason(running, people, wire):
+def test_a_refused_authorization_is_overridden_only_by_who_may_and_with_a_reason(
+    running, people, wire
+):
     thread = Thread(
-        running, people, Story("700003", "REFUSED", "RUTH", "PRA123459993", now() - timedelta(minutes=3)), wire
+        running,
+        people,
+        Story("700003", "REFUSED", "RUTH", "PRA123459993", now() - timedelta(minutes=3)),
+        wire,
     )
     front = booked(thread)
     asked(thread, "Denied")
@@ -336,7 +380,9 @@ def test_a_refused_authorization_is_overridden_only_by_who_may_and_with_a_reason
     expect(front.locator("h1")).to_contain_text("Arrived")
 
 
-def test_the_same_message_changes_nothing_and_garbage_is_refused_and_kept_as_work(running, people, wire):
+def test_the_same_message_changes_nothing_and_garbage_is_refused_and_kept_as_work(
+    running, people, wire
+):
     story = Story("700004", "TWICE", "TESSA", "PRA123459999", now() - timedelta(minutes=3))
     thread = Thread(running, people, story, wire)
     front = booked(thread)

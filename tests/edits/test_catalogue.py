@@ -60,7 +60,9 @@ def test_every_edit_says_what_a_person_needs(edit):
     assert not any("SYS" in finding for finding in found(edit.example.fails()))
 
 
-@pytest.mark.parametrize("edit", [e for e in EDITS if e.severity is Severity.BLOCK], ids=lambda edit: edit.edit_id)
+@pytest.mark.parametrize(
+    "edit", [e for e in EDITS if e.severity is Severity.BLOCK], ids=lambda edit: edit.edit_id
+)
 def test_a_blocking_edit_blocks_its_example(edit):
     assert found(edit.example.fails())[edit.edit_id].blocks
 

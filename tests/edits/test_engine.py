@@ -10,9 +10,28 @@ from decimal import Decimal
 
 import pytest
 
-from claims.edits import Override, OverrideAction, Severity, catalogue, link_batch, scrub, scrub_iter, seed
+from claims.edits import (
+    Override,
+    OverrideAction,
+    Severity,
+    catalogue,
+    link_batch,
+    scrub,
+    scrub_iter,
+    seed,
+)
 from claims.edits import engine as engine_module
-from claims.edits.examples import AS_OF, COMMERCIAL, READER, claim, line, mammogram, medicare, prior, reference
+from claims.edits.examples import (
+    AS_OF,
+    COMMERCIAL,
+    READER,
+    claim,
+    line,
+    mammogram,
+    medicare,
+    prior,
+    reference,
+)
 from claims.edits.facts import Address
 from claims.edits.reference import ReferenceFacts
 from claims.edits.subject import full_months_between, luhn_npi
@@ -22,7 +41,7 @@ def ids(facts, tables=None, **options) -> list[str]:
     return [f.edit_id for f in scrub([facts], tables or reference(), as_of=AS_OF, **options)[0]]
 
 
-# --- what the guide validator misses (X12.md) is caught here --------------------------------------------------------------
+# --- what the guide validator misses (X12.md) is caught here --------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -43,7 +62,10 @@ def ids(facts, tables=None, **options) -> list[str]:
         (lambda: claim(diagnoses=("M54.16",)), "FMT-023"),
         (lambda: claim(billing_address=replace(claim().billing_address, zip="95128")), "FMT-009"),
         (lambda: claim(patient_last="DO~E"), "FMT-008"),
-        (lambda: claim(patient_address=Address("5 ELM:ST", "", "SAN JOSE", "CA", "95112")), "FMT-008"),
+        (
+            lambda: claim(patient_address=Address("5 ELM:ST", "", "SAN JOSE", "CA", "95112")),
+            "FMT-008",
+        ),
         (lambda: claim(line(service_date=date(2027, 1, 1))), "FMT-018"),
         (lambda: claim(patient_dob=date(2027, 1, 1)), "FMT-019"),
     ],
@@ -53,7 +75,7 @@ def test_every_gap_of_the_guide_validator_is_blocked(facts, edit_id):
     assert findings[edit_id].blocks
 
 
-# --- fail closed -----------------------------------------------------------------------------------------------------------
+# --- fail closed ----------------------------------------------------------------------------------
 
 
 def test_an_edit_that_breaks_holds_the_claim(monkeypatch):
@@ -69,7 +91,9 @@ def test_an_edit_that_breaks_holds_the_claim(monkeypatch):
 
 
 def test_tables_that_are_not_loaded_hold_every_claim():
-    found = {f.edit_id: f for f in scrub([claim()], ReferenceFacts(**seed.tables()), as_of=AS_OF)[0]}
+    found = {
+        f.edit_id: f for f in scrub([claim()], ReferenceFacts(**seed.tables()), as_of=AS_OF)[0]
+    }
     assert found["REF-001"].blocks
     assert "ptp" in found["REF-001"].sentence
     assert "NCC-001" in found["REF-001"].sentence
@@ -78,7 +102,9 @@ def test_tables_that_are_not_loaded_hold_every_claim():
     assert "licenses" not in found["REF-001"].sentence
 
 
-@pytest.mark.parametrize("table", ["procedures", "ptp", "mue", "addons", "pos", "modifiers", "drugs", "taxonomies"])
+@pytest.mark.parametrize(
+    "table", ["procedures", "ptp", "mue", "addons", "pos", "modifiers", "drugs", "taxonomies"]
+)
 def test_without_one_national_table_the_claim_is_held_for_review(table):
     found = scrub([claim()], replace(reference(), **{table: None}), as_of=AS_OF)[0]
     assert [(f.edit_id, f.blocks) for f in found] == [("REF-001", True)]
@@ -94,7 +120,9 @@ def test_without_a_list_of_its_own_a_claim_goes_with_a_warning(table):
 def test_an_unknown_table_passes_only_with_a_person_and_a_reason():
     tables = replace(reference(), ptp=None)
     facts = claim(claim_id="C1")
-    accept = Override("REF-001", OverrideAction.ACCEPT, reason="one line: no pair", by="mia", claim_id="C1")
+    accept = Override(
+        "REF-001", OverrideAction.ACCEPT, reason="one line: no pair", by="mia", claim_id="C1"
+    )
     kept = scrub([facts], tables, as_of=AS_OF, overrides=[accept])[0][0]
     assert (kept.blocks, kept.overridden_by) == (False, "mia")
     silent = replace(accept, reason="")
@@ -105,7 +133,7 @@ def test_an_unknown_code_holds():
     assert "COD-001" in ids(claim(line("79999")))
 
 
-# --- overrides -------------------------------------------------------------------------------------------------------------
+# --- overrides ------------------------------------------------------------------------------------
 
 
 def override(action: OverrideAction, **scope) -> Override:
@@ -117,15 +145,28 @@ def test_a_payer_can_switch_an_edit_off_or_change_its_severity():
     assert "TIM-003" in ids(facts)
     assert "TIM-003" not in ids(facts, overrides=[override(OverrideAction.OFF, payer_id="NEW99")])
     assert "TIM-003" in ids(facts, overrides=[override(OverrideAction.OFF, payer_id=COMMERCIAL)])
-    stricter = scrub([facts], reference(), as_of=AS_OF, overrides=[override(OverrideAction.BLOCK, payer_id="NEW99")])[0]
+    stricter = scrub(
+        [facts],
+        reference(),
+        as_of=AS_OF,
+        overrides=[override(OverrideAction.BLOCK, payer_id="NEW99")],
+    )[0]
     assert {f.edit_id: f.severity for f in stricter}["TIM-003"] is Severity.BLOCK
 
 
 def test_an_accepted_finding_stays_with_the_name_and_reason():
     facts = claim(line("77066", "50"), mammography_certificate="123456", claim_id="C1")
-    accept = Override("MOD-005", OverrideAction.ACCEPT, reason="payer asked for it", by="mia", claim_id="C1")
-    kept = {f.edit_id: f for f in scrub([facts], reference(), as_of=AS_OF, overrides=[accept])[0]}["MOD-005"]
-    assert (kept.blocks, kept.overridden_by, kept.override_reason) == (False, "mia", "payer asked for it")
+    accept = Override(
+        "MOD-005", OverrideAction.ACCEPT, reason="payer asked for it", by="mia", claim_id="C1"
+    )
+    kept = {f.edit_id: f for f in scrub([facts], reference(), as_of=AS_OF, overrides=[accept])[0]}[
+        "MOD-005"
+    ]
+    assert (kept.blocks, kept.overridden_by, kept.override_reason) == (
+        False,
+        "mia",
+        "payer asked for it",
+    )
 
 
 def test_an_override_needs_a_person_a_reason_and_its_dates():
@@ -143,7 +184,7 @@ def test_what_may_never_be_overridden_cannot_be():
     assert "COV-001" in ids(claim(restricted_from_plan=True), overrides=[off])
 
 
-# --- batches -------------------------------------------------------------------------------------------------------------------
+# --- batches --------------------------------------------------------------------------------------
 
 
 def test_a_stream_is_judged_as_it_comes():
@@ -161,7 +202,10 @@ def test_claims_of_one_batch_see_each_other():
 
 def test_blocking_findings_come_first():
     severities = [
-        f.severity for f in scrub([claim(line("72148", "FX", "ZZ"), total=Decimal(1))], reference(), as_of=AS_OF)[0]
+        f.severity
+        for f in scrub(
+            [claim(line("72148", "FX", "ZZ"), total=Decimal(1))], reference(), as_of=AS_OF
+        )[0]
     ]
     assert severities == sorted(severities, key=lambda s: s is Severity.WARN)
 
@@ -173,9 +217,13 @@ def test_edits_of_medicare_leave_other_payers_alone():
 
 def test_a_dated_edit_applies_inside_its_dates_only(monkeypatch):
     edit = catalogue()["FMT-003"]
-    monkeypatch.setitem(catalogue(), "FMT-003", replace(edit, effective_from=date(2026, 10, 29), dated=True))
+    monkeypatch.setitem(
+        catalogue(), "FMT-003", replace(edit, effective_from=date(2026, 10, 29), dated=True)
+    )
     assert "FMT-003" not in ids(claim(frequency="2"))
-    monkeypatch.setitem(catalogue(), "FMT-003", replace(edit, effective_from=date(2026, 10, 28), dated=True))
+    monkeypatch.setitem(
+        catalogue(), "FMT-003", replace(edit, effective_from=date(2026, 10, 28), dated=True)
+    )
     assert "FMT-003" in ids(claim(frequency="2"))
 
 
@@ -183,18 +231,30 @@ def test_the_engine_knows_the_tables_of_its_edits():
     assert set(engine_module._tables()) >= {"procedures", "ptp", "mue", "addons", "icd"}
 
 
-# --- worked rules -----------------------------------------------------------------------------------------------------------------
+# --- worked rules ---------------------------------------------------------------------------------
 
 
 def test_a_replacement_is_no_duplicate_of_the_claim_it_replaces():
-    facts = claim(frequency="7", payer_icn="ICN1", adjudicated_on=date(2026, 11, 10), history=(prior(),))
+    facts = claim(
+        frequency="7", payer_icn="ICN1", adjudicated_on=date(2026, 11, 10), history=(prior(),)
+    )
     assert ids(facts) == []
 
 
 def test_another_entitys_reading_contradicts_our_global():
-    theirs = prior("72148", "26", entity="other", billing_npi="1689600009", payer_id="", claim_id="", status="sent")
+    theirs = prior(
+        "72148",
+        "26",
+        entity="other",
+        billing_npi="1689600009",
+        payer_id="",
+        claim_id="",
+        status="sent",
+    )
     assert "CMP-004" in ids(claim(history=(theirs,)))
-    assert "CMP-004" not in ids(claim(line("72148", "TC", arrangement="tc_only"), history=(theirs,)))
+    assert "CMP-004" not in ids(
+        claim(line("72148", "TC", arrangement="tc_only"), history=(theirs,))
+    )
 
 
 def test_pairs_are_found_across_our_claims_of_the_day():
@@ -209,7 +269,9 @@ def test_a_void_prior_claim_counts_for_nothing():
 def test_eleven_full_months_pass_between_two_screenings():
     assert full_months_between(date(2025, 10, 31), date(2026, 10, 1)) == 11
     assert full_months_between(date(2025, 11, 1), date(2026, 10, 31)) == 10
-    assert "NEC-011" in ids(mammogram(history=(prior("77067", service_date=date(2025, 11, 1), claim_id="OLD"),)))
+    assert "NEC-011" in ids(
+        mammogram(history=(prior("77067", service_date=date(2025, 11, 1), claim_id="OLD"),))
+    )
 
 
 @pytest.mark.parametrize("npi", ["1234567893", READER])

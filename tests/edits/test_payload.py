@@ -16,7 +16,11 @@ from claims.edits.payload import catalogue_rows, scrub_payload
 
 def plain(facts) -> dict:
     """A claim as a partner would send it."""
-    return json.loads(json.dumps(asdict(facts), default=lambda v: v.isoformat() if isinstance(v, date) else str(v)))
+    return json.loads(
+        json.dumps(
+            asdict(facts), default=lambda v: v.isoformat() if isinstance(v, date) else str(v)
+        )
+    )
 
 
 def send(**payload):
@@ -25,7 +29,9 @@ def send(**payload):
 
 def test_a_clean_claim_passes():
     answer = send(claims=[plain(claim())])
-    assert answer["claims"] == [{"claim_id": "ACC0001-1", "passes": True, "findings": [], "repairs": []}]
+    assert answer["claims"] == [
+        {"claim_id": "ACC0001-1", "passes": True, "findings": [], "repairs": []}
+    ]
     assert answer["summary"] == {"claims": 1, "passed": 1, "hits": {}}
 
 
@@ -41,7 +47,13 @@ def test_repairs_are_made_on_request_and_listed():
     mended = send(claims=[bad], repair=True)["claims"][0]
     assert mended["passes"]
     assert mended["repairs"] == [
-        {"rule": "diagnosis", "field": "diagnoses[1]", "before": "M54.16", "after": "M5416", "line": None}
+        {
+            "rule": "diagnosis",
+            "field": "diagnoses[1]",
+            "before": "M54.16",
+            "after": "M5416",
+            "line": None,
+        }
     ]
 
 

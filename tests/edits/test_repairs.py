@@ -50,7 +50,11 @@ def test_a_badly_written_claim_becomes_clean_and_every_change_is_recorded():
 
 def test_what_is_wrong_in_content_stays_wrong():
     facts = claim(
-        line("72148", "RT", "RT"), diagnoses=("M54",), ordering_npi="1234567890", billing_tin="ABC", member_id=""
+        line("72148", "RT", "RT"),
+        diagnoses=("M54",),
+        ordering_npi="1234567890",
+        billing_tin="ABC",
+        member_id="",
     )
     mended, done = repair(facts)
     assert mended == facts

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from claims.edits import scrub
 from claims.edits.examples import AS_OF, claim, line, medicare, reference
 from claims.edits.subject import Subject
-from claims.edits.userrules import FIELDS, OPERATORS, PastClaim, UserRule, back_test, prepare, run_rules, validate
+from claims.edits.userrules import (
+    FIELDS,
+    OPERATORS,
+    PastClaim,
+    UserRule,
+    back_test,
+    prepare,
+    run_rules,
+    validate,
+)
 
 THEN = {"action": "hold", "sentence": "This payer wants a note.", "owner": "biller"}
 
@@ -77,8 +86,14 @@ def test_a_rule_keeps_to_its_payers_products_and_dates():
 
 
 def test_the_finding_names_rule_and_version():
-    found = scrub([claim()], reference(), as_of=AS_OF, rules=[rule(cond("claim.total", "gt", 0))])[0]
-    assert (found[0].edit_id, found[0].source, found[0].sentence) == ("USR-R1", "rule R1 version 3", THEN["sentence"])
+    found = scrub([claim()], reference(), as_of=AS_OF, rules=[rule(cond("claim.total", "gt", 0))])[
+        0
+    ]
+    assert (found[0].edit_id, found[0].source, found[0].sentence) == (
+        "USR-R1",
+        "rule R1 version 3",
+        THEN["sentence"],
+    )
 
 
 def test_an_unknown_number_holds_instead_of_passing():
@@ -90,7 +105,9 @@ def test_an_unknown_number_holds_instead_of_passing():
 
 def test_an_unknown_that_decides_nothing_is_no_hold():
     facts = replace(claim(), patient_dob=None)
-    assert not outcome(facts, {"all": [cond("patient.age", "lt", 18), cond("payer.id", "eq", "none")]})
+    assert not outcome(
+        facts, {"all": [cond("patient.age", "lt", 18), cond("payer.id", "eq", "none")]}
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,22 +124,35 @@ def test_an_unknown_that_decides_nothing_is_no_hold():
         ({"when": cond("claim.note", "present", "x"), "then": THEN}, "when.value"),
         ({"when": {"all": []}, "then": THEN}, "when.all"),
         ({"when": {"all": [cond("line.code", "eq", 7)]}, "then": THEN}, "when.all[0].value"),
-        ({"when": {"any_line": {"any_line": cond("line.code", "eq", "1")}}, "then": THEN}, "when.any_line.any_line"),
+        (
+            {"when": {"any_line": {"any_line": cond("line.code", "eq", "1")}}, "then": THEN},
+            "when.any_line.any_line",
+        ),
         ({"when": cond("claim.total", "gt", 0)}, "then"),
-        ({"when": cond("claim.total", "gt", 0), "then": THEN | {"action": "delete"}}, "then.action"),
+        (
+            {"when": cond("claim.total", "gt", 0), "then": THEN | {"action": "delete"}},
+            "then.action",
+        ),
         ({"when": cond("claim.total", "gt", 0), "then": THEN | {"sentence": " "}}, "then.sentence"),
-        ({"when": cond("claim.total", "gt", 0), "then": THEN, "effective_from": "soon"}, "effective_from"),
+        (
+            {"when": cond("claim.total", "gt", 0), "then": THEN, "effective_from": "soon"},
+            "effective_from",
+        ),
         ({"when": cond("claim.total", "gt", 0), "then": THEN, "run": "rm"}, "run"),
     ],
 )
 def test_every_problem_of_a_definition_is_named_and_the_rule_holds(definition, field):
     assert field in {item["field"] for item in validate(definition)}
-    found = run_rules(prepare([UserRule("R1", 1, "Broken", definition)]), Subject(claim(), reference(), AS_OF))
+    found = run_rules(
+        prepare([UserRule("R1", 1, "Broken", definition)]), Subject(claim(), reference(), AS_OF)
+    )
     assert [f.blocks for f in found] == [True]
 
 
 def test_a_broken_rule_holds_only_its_own_payers_when_those_can_be_read():
-    broken = UserRule("R1", 1, "Broken", {"payers": ["87726"], "when": cond("no.field", "eq", "x"), "then": THEN})
+    broken = UserRule(
+        "R1", 1, "Broken", {"payers": ["87726"], "when": cond("no.field", "eq", "x"), "then": THEN}
+    )
     assert run_rules(prepare([broken]), Subject(claim(), reference(), AS_OF)) == []
 
 
@@ -143,7 +173,12 @@ def test_every_field_can_be_asked_and_read():
     subject = Subject(claim(), reference(), AS_OF)
     for name, field in FIELDS.items():
         op = next(op for op in ("present", "eq") if field.kind in OPERATORS[op])
-        assert validate({"when": cond(name, op) if op == "present" else cond(name, op, True), "then": THEN}) == []
+        assert (
+            validate(
+                {"when": cond(name, op) if op == "present" else cond(name, op, True), "then": THEN}
+            )
+            == []
+        )
         read = field.read
         read(subject, subject.lines[0]) if field.of_line else read(subject)
 
@@ -158,7 +193,19 @@ JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["field", "op", "value", "all", "any", "not", "any_line", "when", "then", "payers", "action"]
+                [
+                    "field",
+                    "op",
+                    "value",
+                    "all",
+                    "any",
+                    "not",
+                    "any_line",
+                    "when",
+                    "then",
+                    "payers",
+                    "action",
+                ]
             ),
             inner,
             max_size=4,
@@ -168,11 +215,17 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["when", "then", "payers", "products", "effective_from"]), JSON))
+@given(
+    st.dictionaries(st.sampled_from(["when", "then", "payers", "products", "effective_from"]), JSON)
+)
 def test_no_definition_breaks_the_engine_and_none_that_is_wrong_passes(definition):
     problems = validate(definition)
-    found = run_rules(prepare([UserRule("R", 1, "", definition)]), Subject(claim(), reference(), AS_OF))
-    scope_may_exclude = bool(definition.get("payers") or definition.get("products") or definition.get("effective_from"))
+    found = run_rules(
+        prepare([UserRule("R", 1, "", definition)]), Subject(claim(), reference(), AS_OF)
+    )
+    scope_may_exclude = bool(
+        definition.get("payers") or definition.get("products") or definition.get("effective_from")
+    )
     if problems and not scope_may_exclude:
         assert [f.blocks for f in found] == [True]
 

@@ -1,4 +1,6 @@
-"""DOMAIN J against the full tables, where they lie beside the checkout; the own tables prove the same rules without them."""
+"""DOMAIN J against the full tables, where they lie beside the checkout; the own tables prove the
+same rules without them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from claims.edits.examples import claim, line, mammogram, medicare, reference
 
 FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 DAY = date(2026, 9, 15)
-pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the full reference tables are not beside the checkout")
+pytestmark = pytest.mark.skipif(
+    not FOLDER.exists(), reason="the full reference tables are not beside the checkout"
+)
 
 
 @cache
@@ -80,7 +84,11 @@ def test_both_knees_are_two_lines_or_fifty():
 
 def test_screening_and_diagnostic_mammogram_of_one_day():
     together = mammogram(
-        line("77067"), line("77063"), line("77065", "LT", "GG"), line("G0279", "GG"), diagnoses=("Z1231",)
+        line("77067"),
+        line("77063"),
+        line("77065", "LT", "GG"),
+        line("G0279", "GG"),
+        diagnoses=("Z1231",),
     )
     assert not {"MAM-003", "MAM-004", "MAM-005", "MAM-006"} & set(ids(together))
     assert ids(mammogram(line("77067"), line("77065", "LT")))["MAM-006"]

@@ -1,4 +1,6 @@
-"""Servers of their own for these tests: they are killed and wiped, so never those of the checkout."""
+"""Servers of their own for these tests: they are killed and wiped, so never those of the
+checkout.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,11 @@ class Checkout(SimpleNamespace):
     def ask(self, question: str, *values: object, role: str = "superuser_url") -> list[tuple]:
         """The rows of one question, asked in its own transaction."""
         address = getattr(embedded.endpoints(self.root), role)
-        with contextlib.closing(psycopg2.connect(address)) as connection, connection, connection.cursor() as cursor:
+        with (
+            contextlib.closing(psycopg2.connect(address)) as connection,
+            connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(question, values or None)
             return cursor.fetchall() if cursor.description else []
 

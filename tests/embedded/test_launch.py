@@ -1,4 +1,6 @@
-"""The launcher: one product a checkout, every process ended with it, and sentences where it cannot go on."""
+"""The launcher: one product a checkout, every process ended with it, and sentences where it cannot
+go on.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from rcm.embedded.errors import EmbeddedError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-# The real launcher, with two small programs in place of the product; one of them has a child of its own.
+# The real launcher, with two small programs in place of the product; one of them has a child of its
+# own.
 PROGRAM = """
 import contextlib, sys
 from pathlib import Path
@@ -48,7 +51,11 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def _launched(root: Path, worker: str = LASTING, servers: str = "no servers"):
-    environment = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DATABASE_URL", "REDIS_URL")
+    }
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(root), str(_free_port()), worker, servers],
         cwd=REPOSITORY,
@@ -191,7 +198,9 @@ def test_a_demo_that_was_cut_short_is_built_anew_on_an_empty_database(fresh, mon
     fresh.ask("create table half_a_demo ()", role="owner_database_url")
     launch._Notes(fresh.home.folder / "prepared.json").set("demo", "building")
     assert prepare() == [BESIDE, "migrate", "load_starter", "build_demo"]
-    assert fresh.ask("select to_regclass('half_a_demo')::text", role="owner_database_url") == [(None,)]
+    assert fresh.ask("select to_regclass('half_a_demo')::text", role="owner_database_url") == [
+        (None,)
+    ]
 
 
 def test_only_what_changed_is_prepared_again(fresh, monkeypatch):
@@ -210,9 +219,15 @@ def test_only_what_changed_is_prepared_again(fresh, monkeypatch):
     everything = [BESIDE, "migrate", "load_starter"]
     assert prepare_after("requirements.lock", "one") == [*everything, "build_demo"]
     assert prepare_after("claims/services.py", "new rule") == ["load_starter"]
-    assert prepare_after("claims/migrations/0002_more.py", "new table") == ["migrate", "load_starter"]
+    assert prepare_after("claims/migrations/0002_more.py", "new table") == [
+        "migrate",
+        "load_starter",
+    ]
     assert prepare_after("rcm/web/static/web/app.css", "new colour") == [BESIDE]
     assert prepare_after("docs/operations.md", "new words") == []
     assert prepare_after("requirements.lock", "another version") == everything
     fresh.ask("create table django_migrations (id int)", role="owner_database_url")
-    assert prepare_after("docs/operations.md", "the database was exchanged") == ["migrate", "load_starter"]
+    assert prepare_after("docs/operations.md", "the database was exchanged") == [
+        "migrate",
+        "load_starter",
+    ]

@@ -1,4 +1,6 @@
-"""Who may do what on the embedded servers, and what they write down (RELIABILITY M8, M9, M10, M17)."""
+"""Who may do what on the embedded servers, and what they write down (RELIABILITY M8, M9, M10,
+M17).
+"""
 
 from __future__ import annotations
 
@@ -29,36 +31,47 @@ def test_the_application_role_is_bound_by_row_level_security_and_owns_nothing(ru
 
 def test_the_owner_may_make_test_databases_but_is_no_superuser(running):
     rows = running.ask(
-        "select rolcanlogin, rolsuper, rolbypassrls, rolcreatedb, rolcreaterole from pg_roles where rolname = 'isocenter_owner'"
+        "select rolcanlogin, rolsuper, rolbypassrls, rolcreatedb, rolcreaterole from pg_roles where"
+        " rolname = 'isocenter_owner'"
     )
     assert rows == [(True, False, False, True, False)]
-    owner = running.ask("select pg_get_userbyid(datdba) from pg_database where datname = 'isocenter'")
+    owner = running.ask(
+        "select pg_get_userbyid(datdba) from pg_database where datname = 'isocenter'"
+    )
     assert owner == [("isocenter_owner",)]
 
 
-def test_the_application_reads_and_writes_what_the_owner_creates_but_cannot_empty_or_alter_it(running):
+def test_the_application_reads_and_writes_what_the_owner_creates_but_cannot_empty_or_alter_it(
+    running,
+):
     running.ask(
         "create table ledger_like (id bigint generated always as identity, amount numeric(12,2))",
         role="owner_database_url",
     )
     running.ask("insert into ledger_like (amount) values (12.50)", role="database_url")
     assert running.ask("select amount from ledger_like", role="database_url")
-    for forbidden in ("truncate ledger_like", "drop table ledger_like", "create table other (id int)"):
+    for forbidden in (
+        "truncate ledger_like",
+        "drop table ledger_like",
+        "create table other (id int)",
+    ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             running.ask(forbidden, role="database_url")
 
 
 def test_forced_row_level_security_hides_every_row_from_application_and_owner(running):
     running.ask(
-        "create table tenants (organization_id bigint); insert into tenants values (1);"
-        "alter table tenants enable row level security; alter table tenants force row level security;"
-        "create policy scope on tenants using (organization_id = nullif(current_setting('iso.org', true), '')::bigint)",
+        "create table tenants (organization_id bigint); insert into tenants values (1);alter table"
+        " tenants enable row level security; alter table tenants force row level security;create"
+        " policy scope on tenants using (organization_id = nullif(current_setting('iso.org', true),"
+        " '')::bigint)",
         role="owner_database_url",
     )
     for role in ("database_url", "owner_database_url"):
         assert running.ask("select * from tenants", role=role) == []
     assert running.ask(
-        "select set_config('iso.org', '1', true); select organization_id from tenants", role="database_url"
+        "select set_config('iso.org', '1', true); select organization_id from tenants",
+        role="database_url",
     )
 
 
@@ -87,7 +100,9 @@ def test_a_test_database_has_the_same_extensions_and_privileges(running):
 )
 def test_each_role_has_its_timeouts(running, role, statement, lock, idle):
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
-    found = running.ask(f"select {', '.join(f'current_setting({name!r})' for name in names)}", role=role)
+    found = running.ask(
+        f"select {', '.join(f'current_setting({name!r})' for name in names)}", role=role
+    )
     assert found == [(statement, lock, idle)]
 
 
@@ -104,9 +119,9 @@ def test_nobody_gets_in_without_the_password(running):
 
 
 def test_both_listen_on_the_loopback_address_only(running):
-    assert running.ask("select current_setting('listen_addresses'), current_setting('unix_socket_directories')") == [
-        ("127.0.0.1", "")
-    ]
+    assert running.ask(
+        "select current_setting('listen_addresses'), current_setting('unix_socket_directories')"
+    ) == [("127.0.0.1", "")]
     assert running.broker().config_get("bind")["bind"] == "127.0.0.1"
 
 
@@ -136,19 +151,26 @@ def test_folders_that_are_not_ours_keep_their_rights(fresh, tmp_path, monkeypatc
             fresh.start()
         above = [closed, *closed.parents]
         assert stat.S_IMODE(closed.stat().st_mode) == 0o700
-        assert all(os.stat(folder).st_uid == 0 or os.geteuid() == os.stat(folder).st_uid for folder in above)
+        assert all(
+            os.stat(folder).st_uid == 0 or os.geteuid() == os.stat(folder).st_uid
+            for folder in above
+        )
     finally:
         embedded.wipe(fresh.root)
 
 
 def test_a_failing_statement_leaves_no_patient_value_in_the_log(running):
-    running.ask("create table patients (mrn text primary key, born date)", role="owner_database_url")
+    running.ask(
+        "create table patients (mrn text primary key, born date)", role="owner_database_url"
+    )
     running.ask("insert into patients values (%s, null)", CANARY, role="database_url")
     failures = {
         psycopg2.errors.UniqueViolation: "insert into patients values (%s, null)",
         psycopg2.errors.InvalidDatetimeFormat: "insert into patients values ('x', %s)",
         psycopg2.errors.UndefinedFunction: "select no_such_function(%s)",
-        psycopg2.errors.RaiseException: "do $$ begin raise exception 'patient %%', " + f"'{CANARY}'; end $$ --%s",
+        psycopg2.errors.RaiseException: (
+            "do $$ begin raise exception 'patient %%', " + f"'{CANARY}'; end $$ --%s"
+        ),
     }
     for error, statement in failures.items():
         with pytest.raises(error):
@@ -156,7 +178,9 @@ def test_a_failing_statement_leaves_no_patient_value_in_the_log(running):
     written = b"".join(path.read_bytes() for path in _logs(running.home.postgres))
     assert b"starting PostgreSQL 18" in written
     assert CANARY.encode() not in written
-    assert running.ask("select count(*) from pg_stat_statements where query like %s", f"%{CANARY}%") == [(0,)]
+    assert running.ask(
+        "select count(*) from pg_stat_statements where query like %s", f"%{CANARY}%"
+    ) == [(0,)]
 
 
 def _logs(folder: Path) -> list[Path]:
@@ -165,5 +189,7 @@ def _logs(folder: Path) -> list[Path]:
 
 def test_the_plain_text_of_a_password_reaches_neither_log_nor_statistics(running):
     password = embedded.endpoints(running.root).database_url.split(":")[2].split("@")[0]
-    assert running.ask("select count(*) from pg_stat_statements where query like %s", f"%{password}%") == [(0,)]
+    assert running.ask(
+        "select count(*) from pg_stat_statements where query like %s", f"%{password}%"
+    ) == [(0,)]
     assert all(password.encode() not in path.read_bytes() for path in _logs(running.home.postgres))

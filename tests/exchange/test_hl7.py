@@ -1,4 +1,6 @@
-"""HL7 v2 as it really comes: any line end, any separators, any character set, and never an exception of the reader's own."""
+"""HL7 v2 as it really comes: any line end, any separators, any character set, and never an
+exception of the reader's own.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ def test_segments_may_end_with_any_line_end(end):
 
 def test_the_header_says_who_sends_what_to_whom():
     header = hl7.header(adt(7))
-    assert (header.kind, header.event, header.sender, header.sender_facility) == ("ADT", "A04", "REG", "CANA-NORTH")
+    assert (header.kind, header.event, header.sender, header.sender_facility) == (
+        "ADT",
+        "A04",
+        "REG",
+        "CANA-NORTH",
+    )
     assert (header.control_number, header.ordering_key) == ("REG:M7", "MRN:CANA-1")
 
 
@@ -64,7 +71,8 @@ def test_an_unknown_character_set_is_a_sentence():
 
 def test_composite_fields_become_plain_values():
     pid = (
-        "PID|1||99^^^X^PI~MRN1^^^X^MR||DOE^JO^Q^JR||19520314|F|||1 ST^APT 2^TOWN^IL^62701-1234||^PRN^PH^^1^312^5550142"
+        "PID|1||99^^^X^PI~MRN1^^^X^MR||DOE^JO^Q^JR||19520314|F|||1 ST^APT"
+        " 2^TOWN^IL^62701-1234||^PRN^PH^^1^312^5550142"
     )
     obr = (
         "OBR|1|P1|F1|70551^MR^C4||||||||||||XX^A~1932102084^REFERRER^ANN^^^MD^^^NPI||ACC1"
@@ -72,7 +80,8 @@ def test_composite_fields_become_plain_values():
         + "1801889012&READER&IVAN"
     )
     message = hl7.parse(
-        f"MSH|^~\\&|R|A|B|C|1||ORU^R01|1|P|2.5.1\r{pid}\r{obr}\rOBX|1|TX|A||line\\.br\\two \\T\\ \\X41\\~three\r".encode()
+        f"MSH|^~\\&|R|A|B|C|1||ORU^R01|1|P|2.5.1\r{pid}\r{obr}\rOBX|1|TX|A||line\\.br\\two \\T\\"
+        " \\X41\\~three\r".encode()
     )
     person = message.need("PID")
     assert hl7.identifier(person, 3) == "MRN1"
@@ -104,7 +113,10 @@ def test_the_explicit_null_differs_from_an_absent_value():
 
 def test_groups_begin_at_each_order():
     message = hl7.parse(adt(1) + b"ORC|NW|1\rOBR|1\rORC|NW|2\rOBR|2\rDG1|1\r")
-    assert [[s.tag for s in g] for g in message.groups("ORC")] == [["ORC", "OBR"], ["ORC", "OBR", "DG1"]]
+    assert [[s.tag for s in g] for g in message.groups("ORC")] == [
+        ["ORC", "OBR"],
+        ["ORC", "OBR", "DG1"],
+    ]
 
 
 def test_the_acknowledgement_echoes_the_control_number_and_carries_no_control_characters():

@@ -1,4 +1,6 @@
-"""Every interchange is stored first, processed once, in order, and can be replayed; what goes wrong is visible."""
+"""Every interchange is stored first, processed once, in order, and can be replayed; what goes wrong
+is visible.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,12 @@ NOON = datetime(2026, 9, 8, 12, 0, tzinfo=UTC)
 def store(cast, content: bytes = b"x", **more) -> Interchange:
     with scope(cast.system):
         row, _ = services.store_inbound(
-            organization_id=cast.a.pk, kind="ADT", content=content, at=NOON, actor=cast.system, **more
+            organization_id=cast.a.pk,
+            kind="ADT",
+            content=content,
+            at=NOON,
+            actor=cast.system,
+            **more,
         )
     return row
 
@@ -33,7 +40,12 @@ def state(cast, row: Interchange) -> Interchange:
 
 def test_the_same_bytes_are_one_row_with_a_count_of_deliveries(cast, quiet):
     with scope(cast.system):
-        arguments = {"organization_id": cast.a.pk, "kind": "835", "content": b"ISA*00*~", "actor": cast.system}
+        arguments = {
+            "organization_id": cast.a.pk,
+            "kind": "835",
+            "content": b"ISA*00*~",
+            "actor": cast.system,
+        }
         first, created = services.store_inbound(**arguments, file_name="monday.835")
         second, again = services.store_inbound(**arguments, file_name="tuesday.835")
         assert (created, again) == (True, False)
@@ -52,7 +64,9 @@ def test_twenty_at_once_with_the_same_bytes_make_one_row(cast_committed, quiet):
         barrier.wait()
         with scope(cast.system):
             made.append(
-                services.store_inbound(organization_id=cast.a.pk, kind="835", content=b"same", actor=cast.system)[1]
+                services.store_inbound(
+                    organization_id=cast.a.pk, kind="835", content=b"same", actor=cast.system
+                )[1]
             )
         connection.close()
 
@@ -96,9 +110,14 @@ def test_a_processed_message_keeps_its_summary(cast, processors):
 
 @pytest.mark.parametrize(
     ("problem", "status"),
-    [(ParseProblem("PID-7 holds no date."), "failed"), (Refused("The check does not balance by 0.01."), "quarantined")],
+    [
+        (ParseProblem("PID-7 holds no date."), "failed"),
+        (Refused("The check does not balance by 0.01."), "quarantined"),
+    ],
 )
-def test_a_message_that_cannot_be_used_keeps_its_sentence_and_undoes_its_effects(cast, processors, problem, status):
+def test_a_message_that_cannot_be_used_keeps_its_sentence_and_undoes_its_effects(
+    cast, processors, problem, status
+):
     heard: list[int] = []
     services.subscribe(
         "interchange.failed",
@@ -276,7 +295,9 @@ def test_what_waits_although_its_wake_up_call_was_lost_is_found(cast, processors
     row = store(cast)
     assert waiting_places() == []  # it came a moment ago: its own call is on the way
     with scope(cast.system):
-        Interchange.objects.filter(pk=row.pk).update(created_at=datetime.now(UTC) - timedelta(minutes=1))
+        Interchange.objects.filter(pk=row.pk).update(
+            created_at=datetime.now(UTC) - timedelta(minutes=1)
+        )
     assert waiting_places() == [(cast.a.pk, "realtime")]
 
 

@@ -1,4 +1,6 @@
-"""The MLLP listener over real sockets, as its own process: stored before acknowledged, every frame answered, abuse survived."""
+"""The MLLP listener over real sockets, as its own process: stored before acknowledged, every frame
+answered, abuse survived.
+"""
 
 from __future__ import annotations
 
@@ -62,10 +64,16 @@ def rows(cast_committed):
     return found
 
 
-def test_a_message_is_acknowledged_stored_and_given_to_its_organization(cast_committed, rows, listener):
+def test_a_message_is_acknowledged_stored_and_given_to_its_organization(
+    cast_committed, rows, listener
+):
     with listener("listen_mllp") as (_, port), MLLPClient("127.0.0.1", port) as client:
         answer = hl7.parse(client.send_message(adt(1).decode()).strip(b"\x0b\x1c\r") + b"\r")
-        assert (answer.value("MSA-1"), answer.value("MSA-2"), answer.value("MSH-3")) == ("AA", "M1", "RCM")
+        assert (answer.value("MSA-1"), answer.value("MSA-2"), answer.value("MSH-3")) == (
+            "AA",
+            "M1",
+            "RCM",
+        )
         (row,) = rows()
         assert (row.organization_id, row.kind, row.control_number, row.status) == (
             cast_committed.a.pk,
@@ -111,9 +119,13 @@ def test_what_cannot_be_used_is_kept_and_says_why(cast_committed, rows, listener
         assert all(r.error for r in rows())
 
 
-def test_the_sender_s_connection_decides_before_the_codes_in_the_message(cast_committed, rows, listener):
+def test_the_sender_s_connection_decides_before_the_codes_in_the_message(
+    cast_committed, rows, listener
+):
     with scope(cast_committed.system_b):
-        Connection.objects.create(organization_id=cast_committed.b.pk, kind="mllp", name="RIS", sender="REG|CANA-NORTH")
+        Connection.objects.create(
+            organization_id=cast_committed.b.pk, kind="mllp", name="RIS", sender="REG|CANA-NORTH"
+        )
     with listener("listen_mllp") as (_, port):
         assert Sender(port).ask(adt(1)) == "AA"
     assert rows() == []
@@ -125,7 +137,15 @@ def test_the_sender_s_connection_decides_before_the_codes_in_the_message(cast_co
 def test_segments_and_frames_may_end_carelessly(rows, listener, end):
     with listener("listen_mllp") as (_, port):
         sender = Sender(port)
-        sender.send(b"\x0b" + adt(1).replace(b"\r", end) + b"\x1c\n" + b"\x0b" + adt(2) + b"\x1c" + frame(adt(3)))
+        sender.send(
+            b"\x0b"
+            + adt(1).replace(b"\r", end)
+            + b"\x1c\n"
+            + b"\x0b"
+            + adt(2)
+            + b"\x1c"
+            + frame(adt(3))
+        )
         assert [sender.answer().value("MSA-2") for _ in range(3)] == ["M1", "M2", "M3"]
 
 
@@ -136,7 +156,9 @@ def test_a_frame_in_pieces_and_many_frames_in_one_piece(rows, listener):
             sender.send(bytes((byte,)))
         assert sender.answer().value("MSA-1") == "AA"
         sender.send(b"".join(frame(adt(n)) for n in range(2, 52)))
-        assert [sender.answer().value("MSA-2") for _ in range(50)] == [f"M{n}" for n in range(2, 52)]
+        assert [sender.answer().value("MSA-2") for _ in range(50)] == [
+            f"M{n}" for n in range(2, 52)
+        ]
         assert len(rows()) == 51
 
 

@@ -33,7 +33,12 @@ def begun(accession: str = "ACC1", patient: str = "CANA-1") -> Dataset:
     step.AccessionNumber, step.StudyInstanceUID = accession, "1.2.3"
     ds = Dataset()
     ds.ScheduledStepAttributesSequence = [step]
-    ds.PatientName, ds.PatientID, ds.PatientBirthDate, ds.PatientSex = "SAMPLE^DOROTHY", patient, "19520314", "F"
+    ds.PatientName, ds.PatientID, ds.PatientBirthDate, ds.PatientSex = (
+        "SAMPLE^DOROTHY",
+        patient,
+        "19520314",
+        "F",
+    )
     ds.PerformedProcedureStepID, ds.PerformedStationAETitle, ds.Modality = "PPS1", "MR1AE", "MR"
     ds.PerformedProcedureStepStartDate, ds.PerformedProcedureStepStartTime = "20260908", "094500"
     ds.PerformedProcedureStepStatus = "IN PROGRESS"
@@ -43,7 +48,11 @@ def begun(accession: str = "ACC1", patient: str = "CANA-1") -> Dataset:
 
 def ended(status: str = "COMPLETED") -> Dataset:
     series = Dataset()
-    series.ProtocolName, series.SeriesInstanceUID, series.ContrastBolusAgent = "T1 POST", "1.2.3.4", "gadobutrol"
+    series.ProtocolName, series.SeriesInstanceUID, series.ContrastBolusAgent = (
+        "T1 POST",
+        "1.2.3.4",
+        "gadobutrol",
+    )
     series.ReferencedImageSequence = [Dataset(), Dataset()]
     ds = Dataset()
     ds.PerformedProcedureStepStatus = status
@@ -56,7 +65,9 @@ def ended(status: str = "COMPLETED") -> Dataset:
 @pytest.fixture
 def modality(cast_committed):
     with scope(cast_committed.system):
-        Connection.objects.create(organization_id=cast_committed.a.pk, kind="dicom", name="MR 1", sender="MR1AE")
+        Connection.objects.create(
+            organization_id=cast_committed.a.pk, kind="dicom", name="MR 1", sender="MR1AE"
+        )
 
     def associate(port: int, title: str = "MR1AE"):
         entity = AE(ae_title=title)
@@ -101,7 +112,11 @@ def test_a_study_begun_and_completed_is_two_messages_in_order(modality, rows, li
         uid,
         "MRN:CANA-1",
     )
-    assert (second.file_name, second.ordering_key, second.status) == ("N-SET", "MRN:CANA-1", "stored")
+    assert (second.file_name, second.ordering_key, second.status) == (
+        "N-SET",
+        "MRN:CANA-1",
+        "stored",
+    )
     facts = dicom.read(first.content)
     assert (facts.operation, facts.accession, facts.modality, facts.status, facts.calling_ae) == (
         "N-CREATE",
@@ -127,7 +142,9 @@ def test_repeats_and_impossible_orders_are_answered_as_the_standard_says(modalit
         assert create(association, uid, begun()) == 0
         assert create(association, uid, begun()) == 0  # the same bytes again
         assert create(association, uid, begun(accession="ACC2")) == 0x0111
-        assert change(association, uid, ended()) == 0  # what came too early comes again, and now it fits
+        assert (
+            change(association, uid, ended()) == 0
+        )  # what came too early comes again, and now it fits
         other = ended()
         other.CommentsOnThePerformedProcedureStep = "after the end"
         assert change(association, uid, other) == 0x0110
@@ -157,7 +174,9 @@ def test_a_pdu_of_four_gigabytes_is_cut_off_at_its_header(modality, rows, listen
         assert sent < 64_000_000
         # the same inside an association that began well
         association = modality(port)
-        association.dul.socket.socket.sendall(b"\x04\x00" + struct.pack(">I", 0x7FFFFFFF) + b"x" * 500_000)
+        association.dul.socket.socket.sendall(
+            b"\x04\x00" + struct.pack(">I", 0x7FFFFFFF) + b"x" * 500_000
+        )
         assert psutil.Process(process.pid).memory_info().rss - before < 50_000_000
         assert modality(port).send_c_echo().Status == 0
 
@@ -175,7 +194,9 @@ def test_two_hundred_idle_connections_leave_room_for_a_modality(modality, rows, 
     assert len(rows()) == 1
 
 
-def test_answered_with_success_means_stored_although_the_listener_is_killed_at_once(modality, rows, listener):
+def test_answered_with_success_means_stored_although_the_listener_is_killed_at_once(
+    modality, rows, listener
+):
     with listener("listen_dicom") as (process, port):
         association = modality(port)
         assert create(association, generate_uid(), begun()) == 0
@@ -185,7 +206,9 @@ def test_answered_with_success_means_stored_although_the_listener_is_killed_at_o
 
 
 def test_a_thousand_mutated_datasets_are_read_or_refused_in_words():
-    whole = dicom.from_dataset(begun(), operation="N-CREATE", sop_instance_uid="1.2.3.4", calling_ae="MR1AE")
+    whole = dicom.from_dataset(
+        begun(), operation="N-CREATE", sop_instance_uid="1.2.3.4", calling_ae="MR1AE"
+    )
     dice = random.Random(7)
     for _ in range(1000):
         content = bytearray(whole)
@@ -203,9 +226,13 @@ def test_a_quarantined_step_can_be_replayed_once_its_beginning_has_come(cast, pr
         return {}
 
     services.register_processor("MPPS", handler)
-    content = dicom.from_dataset(ended(), operation="N-SET", sop_instance_uid="1.2.3", calling_ae="MR1AE")
+    content = dicom.from_dataset(
+        ended(), operation="N-SET", sop_instance_uid="1.2.3", calling_ae="MR1AE"
+    )
     with scope(cast.system):
-        row, _ = services.store_inbound(organization_id=cast.a.pk, kind="MPPS", content=content, actor=cast.system)
+        row, _ = services.store_inbound(
+            organization_id=cast.a.pk, kind="MPPS", content=content, actor=cast.system
+        )
         services.mark(row, status="quarantined", error="never begun", actor=cast.system)
     with scope(cast.actor("mia")):
         services.replay(Interchange.objects.get(pk=row.pk), actor=cast.actor("mia"))

@@ -41,7 +41,9 @@ def publish(cast, n: int = 1, start: int = 0) -> None:
 def test_an_event_reaches_each_subscriber_once_and_in_order(cast, subscriptions, seen):
     other: list[int] = []
     services.subscribe(
-        "exam.completed", lambda events, **_: seen.extend(e.payload["exam_id"] for e in events), name="charges.exam"
+        "exam.completed",
+        lambda events, **_: seen.extend(e.payload["exam_id"] for e in events),
+        name="charges.exam",
     )
     services.subscribe(
         "exam.completed",
@@ -113,7 +115,9 @@ def test_one_event_that_cannot_be_handled_stops_none_of_a_thousand_and_is_parked
 
     services.subscribe("exam.completed", handler, name="charges.exam")
     services.subscribe(
-        "delivery.parked", lambda events, **_: parked.extend(e.payload["outbox_id"] for e in events), name="work.parked"
+        "delivery.parked",
+        lambda events, **_: parked.extend(e.payload["outbox_id"] for e in events),
+        name="work.parked",
     )
     publish(cast, 1000)
     at = NOON
@@ -185,7 +189,9 @@ def test_a_handler_sees_its_organization_only(cast, subscriptions):
     services.subscribe("exam.completed", handler, name="charges.exam")
     publish(cast)
     with scope(cast.system_b):
-        services.publish("exam.completed", organization_id=cast.b.pk, payload={"exam_id": 9}, due_at=NOON)
+        services.publish(
+            "exam.completed", organization_id=cast.b.pk, payload={"exam_id": 9}, due_at=NOON
+        )
     services.drain([cast.a.pk], at=NOON)
     assert visible == [cast.a.pk]
 
@@ -197,11 +203,15 @@ def test_many_publications_of_one_transaction_are_one_wake_up_call(cast_committe
     services.subscribe("exam.completed", lambda events, **_: None, name="charges.exam")
     with scope(cast_committed.system):
         for i in range(20):
-            services.publish("exam.completed", organization_id=cast_committed.a.pk, payload={"exam_id": i})
+            services.publish(
+                "exam.completed", organization_id=cast_committed.a.pk, payload={"exam_id": i}
+            )
         assert calls == []
     assert calls == [(cast_committed.a.pk, "batch")]
     with services.asleep(), scope(cast_committed.system):
-        services.publish("exam.completed", organization_id=cast_committed.a.pk, payload={"exam_id": 99})
+        services.publish(
+            "exam.completed", organization_id=cast_committed.a.pk, payload={"exam_id": 99}
+        )
     assert len(calls) == 1
 
 

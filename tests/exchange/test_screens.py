@@ -1,4 +1,6 @@
-"""The screens of the exchange: what each role may see and do, and that nothing received is ever drawn as markup."""
+"""The screens of the exchange: what each role may see and do, and that nothing received is ever
+drawn as markup.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ NOON = datetime(2026, 9, 8, 12, 0, tzinfo=UTC)
 
 def sign_in(cast, name: str) -> Client:
     client = Client()
-    client.force_login(cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(
+        cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend"
+    )
     return client
 
 
@@ -44,7 +48,15 @@ def page(row: Interchange) -> str:
 
 @pytest.mark.parametrize(
     ("name", "status"),
-    [("ben", 200), ("pia", 200), ("mia", 200), ("cleo", 200), ("adam", 200), ("ana", 403), ("cody", 403)],
+    [
+        ("ben", 200),
+        ("pia", 200),
+        ("mia", 200),
+        ("cleo", 200),
+        ("adam", 200),
+        ("ana", 403),
+        ("cody", 403),
+    ],
 )
 def test_the_browser_is_for_those_who_may_see_interchanges(cast, quiet, name, status):
     store(cast)
@@ -77,7 +89,11 @@ def test_an_interchange_shows_its_segments_and_the_reading_is_recorded(cast, qui
 def test_hostile_content_is_drawn_as_text(cast, quiet):
     row = store(cast, adt(1, DOROTHY="<script>alert(1)</script>"), file_name="<img src=x>.hl7")
     client = sign_in(cast, "mia")
-    for address in (page(row), reverse("exchange:interchanges"), f"{reverse('exchange:interchanges')}?open={row.pk}"):
+    for address in (
+        page(row),
+        reverse("exchange:interchanges"),
+        f"{reverse('exchange:interchanges')}?open={row.pk}",
+    ):
         body = client.get(address).content
         assert b"<script>alert" not in body
         assert b"<img src=x" not in body
@@ -89,7 +105,13 @@ def test_hostile_content_is_drawn_as_text(cast, quiet):
 
 @pytest.mark.parametrize(
     "content",
-    [b"\x00\xff\xfe", b"ISA*00*short~", b"MSH|^~\\&|", b"\x00" * 128 + b"DICM" + b"x" * 40, "ISA é".encode("latin-1")],
+    [
+        b"\x00\xff\xfe",
+        b"ISA*00*short~",
+        b"MSH|^~\\&|",
+        b"\x00" * 128 + b"DICM" + b"x" * 40,
+        "ISA é".encode("latin-1"),
+    ],
 )
 def test_bytes_of_any_kind_can_be_looked_at(cast, quiet, content):
     assert sign_in(cast, "mia").get(page(store(cast, content, kind="HL7"))).status_code == 200
@@ -98,7 +120,11 @@ def test_bytes_of_any_kind_can_be_looked_at(cast, quiet, content):
 def test_a_performed_step_is_shown_by_its_elements(cast, quiet):
     from tests.exchange.test_mpps import begun
 
-    row = store(cast, dicom.from_dataset(begun(), operation="N-CREATE", sop_instance_uid="1.2.3"), kind="MPPS")
+    row = store(
+        cast,
+        dicom.from_dataset(begun(), operation="N-CREATE", sop_instance_uid="1.2.3"),
+        kind="MPPS",
+    )
     assert b"Performed Procedure Step Status" in sign_in(cast, "mia").get(page(row)).content
 
 
@@ -130,12 +156,16 @@ def test_a_failed_message_is_a_work_item_until_it_went_through(cast, processors)
 
 def test_replay_is_not_for_a_poster(cast, quiet):
     row = store(cast)
-    assert sign_in(cast, "pia").post(reverse("exchange:replay", args=[row.public_id])).status_code == 403
+    assert (
+        sign_in(cast, "pia").post(reverse("exchange:replay", args=[row.public_id])).status_code
+        == 403
+    )
 
 
 def send_file(client: Client, cast, content: bytes, name: str = "file.txt"):
     return client.post(
-        reverse("exchange:upload"), {"organization": cast.a.pk, "file": SimpleUploadedFile(name, content)}
+        reverse("exchange:upload"),
+        {"organization": cast.a.pk, "file": SimpleUploadedFile(name, content)},
     )
 
 
@@ -146,7 +176,12 @@ def test_an_upload_is_known_by_its_content_and_counts_once(cast, quiet):
     assert send_file(pia, cast, adt(1), "again.xml").status_code == 302
     with scope(cast.system):
         row = Interchange.objects.get()
-        assert (row.kind, row.deliveries, row.file_name, bytes(row.content)) == ("ADT", 2, "report.pdf", adt(1))
+        assert (row.kind, row.deliveries, row.file_name, bytes(row.content)) == (
+            "ADT",
+            2,
+            "report.pdf",
+            adt(1),
+        )
 
 
 @pytest.mark.parametrize(
@@ -172,7 +207,8 @@ def test_what_is_not_taken_is_refused_with_a_sentence_and_not_kept(cast, quiet, 
 def test_an_upload_is_for_one_s_own_organizations_and_not_for_every_role(cast, quiet):
     assert sign_in(cast, "cleo").get(reverse("exchange:upload")).status_code == 403
     foreign = sign_in(cast, "pia").post(
-        reverse("exchange:upload"), {"organization": cast.b.pk, "file": SimpleUploadedFile("a", adt(1))}
+        reverse("exchange:upload"),
+        {"organization": cast.b.pk, "file": SimpleUploadedFile("a", adt(1))},
     )
     assert foreign.status_code == 422
 
@@ -185,7 +221,9 @@ def test_a_large_upload_is_refused(cast, quiet, settings):
 def test_the_backlog_shows_what_was_given_up_and_tries_it_again(cast, processors):
     services.subscribe("exam.completed", lambda events, **_: None, name="charges.exam")
     with scope(cast.system):
-        services.publish("exam.completed", organization_id=cast.a.pk, payload={"exam_id": 1}, due_at=NOON)
+        services.publish(
+            "exam.completed", organization_id=cast.a.pk, payload={"exam_id": 1}, due_at=NOON
+        )
         Outbox.objects.update(parked_at=NOON, attempts=5, error="This exam has no site.")
     mia = sign_in(cast, "mia")
     assert b"This exam has no site." in mia.get(reverse("exchange:backlog")).content
@@ -200,11 +238,15 @@ def test_the_backlog_shows_what_was_given_up_and_tries_it_again(cast, processors
 
 def test_filters_and_tabs_narrow_the_list(cast, quiet):
     with scope(cast.system):
-        Connection.objects.create(organization_id=cast.a.pk, kind="mllp", name="Hospital RIS", sender="RIS|H")
+        Connection.objects.create(
+            organization_id=cast.a.pk, kind="mllp", name="Hospital RIS", sender="RIS|H"
+        )
     row = store(cast)
     store(cast, b"other", kind="835", file_name="june.835")
     with scope(cast.system):
-        services.mark(row, status="failed", error="PID-7 holds no date.", actor=cast.system, at=NOON)
+        services.mark(
+            row, status="failed", error="PID-7 holds no date.", actor=cast.system, at=NOON
+        )
     mia = sign_in(cast, "mia")
     address = reverse("exchange:interchanges")
     assert b"june.835" in mia.get(f"{address}?kind=835").content

@@ -16,7 +16,8 @@ from rcm.exchange.models import Connection, Interchange
 
 NOON = datetime(2026, 9, 8, 12, 0, tzinfo=UTC)
 ANSWER = (
-    b"ISA*00*          *00*          *ZZ*PAYER          *ZZ*CANA           *260908*1200*^*00501*000000001*0*P*:~"
+    b"ISA*00*          *00*          *ZZ*PAYER          *ZZ*CANA          "
+    b" *260908*1200*^*00501*000000001*0*P*:~"
     b"GS*HB*PAYER*CANA*20260908*1200*1*X*005010X279A1~ST*271*0001*005010X279A1~BHT*0022*11*1*20260908*1200~SE*3*0001~GE*1*1~IEA*1*000000001~"
 )
 
@@ -61,7 +62,9 @@ def payer(settings):
 
 def outbound(cast, url: str) -> Interchange:
     with scope(cast.system):
-        partner = Connection.objects.create(organization_id=cast.a.pk, kind="http", name="Clearinghouse", url=url)
+        partner = Connection.objects.create(
+            organization_id=cast.a.pk, kind="http", name="Clearinghouse", url=url
+        )
         return services.store_outbound(
             organization_id=cast.a.pk,
             kind="270",
@@ -81,7 +84,12 @@ def state(cast, row) -> Interchange:
 def test_a_sent_interchange_keeps_its_answer_linked(cast, payer, processors):
     row = outbound(cast, f"http://{payer.host}/270")
     answer = services.send(row, actor=cast.system, at=NOON)
-    assert (answer.kind, answer.direction, answer.answer_to_id, bytes(answer.content)) == ("271", "in", row.pk, ANSWER)
+    assert (answer.kind, answer.direction, answer.answer_to_id, bytes(answer.content)) == (
+        "271",
+        "in",
+        row.pk,
+        ANSWER,
+    )
     assert state(cast, row).status == "sent"
     assert payer.bodies == [b"ISA*270~"]
     assert services.send(row, actor=cast.system, at=NOON).pk == answer.pk
@@ -179,7 +187,9 @@ def test_addresses_inside_are_never_called(cast, processors, settings, url):
 
 def test_a_name_that_leads_inside_is_judged_at_the_connection(cast, payer, processors, monkeypatch):
     row = outbound(cast, "https://partner.example/")
-    monkeypatch.setattr(transport.socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("127.0.0.1", 443))])
+    monkeypatch.setattr(
+        transport.socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("127.0.0.1", 443))]
+    )
     services.send(row, actor=cast.system, at=NOON)
     assert "private network" in state(cast, row).error
     assert payer.keys == []
@@ -187,6 +197,8 @@ def test_a_name_that_leads_inside_is_judged_at_the_connection(cast, payer, proce
 
 def test_an_inbound_interchange_is_not_sent(cast, processors):
     with scope(cast.system):
-        row, _ = services.store_inbound(organization_id=cast.a.pk, kind="835", content=b"x", actor=cast.system)
+        row, _ = services.store_inbound(
+            organization_id=cast.a.pk, kind="835", content=b"x", actor=cast.system
+        )
     with pytest.raises(Refused):
         services.send(row, actor=cast.system)

@@ -1,4 +1,6 @@
-"""The whole way with real processes: a listener, a broker, a worker; and the broker killed and emptied on the way (RELIABILITY R2, R8)."""
+"""The whole way with real processes: a listener, a broker, a worker; and the broker killed and
+emptied on the way (RELIABILITY R2, R8).
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ class Broker:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [SERVER, "--port", str(self.port), "--save", "", "--dir", str(self.folder)], stdout=subprocess.DEVNULL
+            [SERVER, "--port", str(self.port), "--save", "", "--dir", str(self.folder)],
+            stdout=subprocess.DEVNULL,
         )
         client = redis.Redis.from_url(self.url)
         wait_for(lambda: answers(client), "Redis")
@@ -62,10 +65,17 @@ def wait_for(condition, what: str, seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def test_work_is_taken_up_at_once_and_a_broker_killed_and_emptied_loses_none(cast_committed, listener, tmp_path):
+def test_work_is_taken_up_at_once_and_a_broker_killed_and_emptied_loses_none(
+    cast_committed, listener, tmp_path
+):
     cast = cast_committed
     broker = Broker(tmp_path)
-    environment = {**os.environ, "DATABASE_URL": suite_database_url(), "REDIS_URL": broker.url, "ISOCENTER_DEMO": "yes"}
+    environment = {
+        **os.environ,
+        "DATABASE_URL": suite_database_url(),
+        "REDIS_URL": broker.url,
+        "ISOCENTER_DEMO": "yes",
+    }
     environment["DJANGO_SETTINGS_MODULE"] = "rcm.settings"
     command = [
         sys.executable,

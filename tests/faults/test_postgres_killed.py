@@ -1,5 +1,6 @@
-"""PostgreSQL killed with -9 while people write (RELIABILITY R3): what was acknowledged stays, the rest is told in a sentence, and the web processes
-go on by themselves when the database is back."""
+"""PostgreSQL killed with -9 while people write (RELIABILITY R3): what was acknowledged stays, the
+rest is told in a sentence, and the web processes go on by themselves when the database is back.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +39,11 @@ def house(tmp_path: Path):
         product = Product(
             tmp_path,
             ports,
-            base_environment(**ends.as_environment(), **ports.as_environment(), MEDIA_ROOT=str(tmp_path / "media")),
+            base_environment(
+                **ends.as_environment(),
+                **ports.as_environment(),
+                MEDIA_ROOT=str(tmp_path / "media"),
+            ),
         )
         try:
             product.manage("migrate", "--no-input")
@@ -61,7 +66,9 @@ def until(condition, seconds: float) -> float:
 
 
 class Writer(threading.Thread):
-    """Registers one invented patient after the other through the form, and remembers what it was told about each."""
+    """Registers one invented patient after the other through the form, and remembers what it was
+    told about each.
+    """
 
     def __init__(self, number: int, url: str, stop: threading.Event) -> None:
         super().__init__(daemon=True)
@@ -71,13 +78,17 @@ class Writer(threading.Thread):
         self.sentences: set[str] = set()
         self.client = httpx.Client(base_url=url, timeout=30, trust_env=False)
         self.client.get("/accounts/login/")
-        answer = self._post("/accounts/login/", login="dee.frontdesk@demo.example", password="imaging-demo-2026")
+        answer = self._post(
+            "/accounts/login/", login="dee.frontdesk@demo.example", password="imaging-demo-2026"
+        )
         assert answer.status_code == 302, answer.status_code
 
     def _post(self, path: str, **fields: str) -> httpx.Response:
         token = self.client.cookies["csrftoken"]
         return self.client.post(
-            path, data={**fields, "csrfmiddlewaretoken": token}, headers={"Referer": str(self.client.base_url)}
+            path,
+            data={**fields, "csrfmiddlewaretoken": token},
+            headers={"Referer": str(self.client.base_url)},
         )
 
     def run(self) -> None:
@@ -97,7 +108,9 @@ class Writer(threading.Thread):
                     confirmed="on",
                 )
                 self.told[answer.status_code] += 1
-                if answer.status_code == 302 and answer.headers["location"].endswith("/coverages/new/"):
+                if answer.status_code == 302 and answer.headers["location"].endswith(
+                    "/coverages/new/"
+                ):
                     self.saved.append((time.monotonic(), mrn))
                 elif answer.status_code == 503:
                     self.sentences |= set(re.findall(r"<h1[^>]*>([^<]+)</h1>", answer.text))
@@ -133,10 +146,16 @@ def test_a_killed_database_loses_nothing_that_was_acknowledged_and_the_web_goes_
     assert product.processes["web"].poll() is None
     assert all(set(w.told) <= {302, 503} for w in writers), [w.told for w in writers]
     acknowledged = {mrn for w in writers for _, mrn in w.saved}
-    with contextlib.closing(psycopg2.connect(ends.superuser_url)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT mrn, count(*) FROM intake_patient WHERE mrn LIKE 'KILL%' GROUP BY mrn")
+    with (
+        contextlib.closing(psycopg2.connect(ends.superuser_url)) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            "SELECT mrn, count(*) FROM intake_patient WHERE mrn LIKE 'KILL%' GROUP BY mrn"
+        )
         stored = dict(cursor.fetchall())
     assert acknowledged <= set(stored)
     assert set(stored.values()) == {1}
-    # a commit whose answer the kill swallowed may be there besides: one for each writer at most (RELIABILITY M6)
+    # a commit whose answer the kill swallowed may be there besides: one for each writer at most
+    # (RELIABILITY M6)
     assert len(stored) - len(acknowledged) <= WRITERS

@@ -1,4 +1,6 @@
-"""A real posting worker, killed with SIGKILL in the middle of an 835, started again: nothing lost, nothing twice, nothing half (RELIABILITY R1)."""
+"""A real posting worker, killed with SIGKILL in the middle of an 835, started again: nothing lost,
+nothing twice, nothing half (RELIABILITY R1).
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def start_worker(broker: Broker, folder) -> subprocess.Popen:
         "-s",
         str(folder / "beat"),
     ]
-    return subprocess.Popen([*command, "--without-gossip", "--without-mingle"], cwd=ROOT, env=environment)
+    return subprocess.Popen(
+        [*command, "--without-gossip", "--without-mingle"], cwd=ROOT, env=environment
+    )
 
 
 def kill_tree(worker: subprocess.Popen) -> None:
@@ -64,7 +68,9 @@ def kill_tree(worker: subprocess.Popen) -> None:
     worker.wait(10)
 
 
-def test_a_posting_worker_killed_in_the_middle_finishes_unaided_and_to_the_cent(cast_committed, tmp_path):
+def test_a_posting_worker_killed_in_the_middle_finishes_unaided_and_to_the_cent(
+    cast_committed, tmp_path
+):
     cast = cast_committed
     seed = random.SystemRandom().randrange(10**6)
     print("seed", seed)
@@ -106,7 +112,9 @@ def test_a_posting_worker_killed_in_the_middle_finishes_unaided_and_to_the_cent(
     with scope(cast.system):
         assert crowd.broken() == {"Q1": 0, "Q2": 0, "Q3": 0, "Q4": 0}
         assert Remittance.objects.get().amount == total
-        keys = LedgerTransaction.objects.filter(source_type="claim_payment").values_list("effect_key", flat=True)
+        keys = LedgerTransaction.objects.filter(source_type="claim_payment").values_list(
+            "effect_key", flat=True
+        )
         assert len(keys) == len(set(keys)) == CLAIMS
         assert Denial.objects.count() == CLAIMS // 10
         assert WorkItem.objects.filter(queue="denials", status="open").count() == CLAIMS // 10

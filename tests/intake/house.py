@@ -16,7 +16,14 @@ from rcm.exchange.models import Connection, Direction, Interchange
 from rcm.exchange.services import drain
 from rcm.reference.models import Payer, Provider
 from rcm.x12 import Envelope, read_270, write_271
-from rcm.x12.model import Benefit, DatePeriod, EligibilityRequest, EligibilityResponse, Rejection, Trace
+from rcm.x12.model import (
+    Benefit,
+    DatePeriod,
+    EligibilityRequest,
+    EligibilityResponse,
+    Rejection,
+    Trace,
+)
 
 CHICAGO = ZoneInfo("America/Chicago")
 
@@ -36,7 +43,12 @@ def payer(code: str = "PHP") -> Payer:
 def provider(npi: str = "1932102084") -> Provider:
     row, _ = Provider.objects.get_or_create(
         npi=npi,
-        defaults={"last_name": "Referrer", "first_name": "Ann", "practice": "Referrer Clinic", "phone": "3125550199"},
+        defaults={
+            "last_name": "Referrer",
+            "first_name": "Ann",
+            "practice": "Referrer Clinic",
+            "phone": "3125550199",
+        },
     )
     return row
 
@@ -98,10 +110,16 @@ Answer = Callable[[EligibilityRequest], EligibilityResponse]
 
 
 def active(request: EligibilityRequest, **values) -> EligibilityResponse:
-    """The usual yes: active plan, copay 40, coinsurance 20 %, deductible 500 of which 120 is left."""
+    """The usual yes: active plan, copay 40, coinsurance 20 %, deductible 500 of which 120 is
+    left.
+    """
     benefits = (
         Benefit(
-            "1", "IND", ("30",), plan="Prairie PPO", dates=(DatePeriod("346", date(2026, 1, 1), date(2026, 1, 1)),)
+            "1",
+            "IND",
+            ("30",),
+            plan="Prairie PPO",
+            dates=(DatePeriod("346", date(2026, 1, 1), date(2026, 1, 1)),),
         ),
         Benefit("C", "IND", ("30",), time_period="23", amount=Decimal("500.00"), in_network="Y"),
         Benefit("C", "IND", ("30",), time_period="29", amount=Decimal("120.00"), in_network="Y"),
@@ -152,7 +170,9 @@ ENVELOPE = Envelope("CLEARING", "CANA", 900_000_001, date(2026, 3, 2))
 
 
 class Payers:
-    """What the HTTP partner does with a set: `answers[kind]` maps the received bytes to the answer's bytes."""
+    """What the HTTP partner does with a set: `answers[kind]` maps the received bytes to the
+    answer's bytes.
+    """
 
     def __init__(self) -> None:
         self.received: list[bytes] = []
@@ -164,7 +184,9 @@ class Payers:
         return Envelope("CLEARING", "CANA", self._control, date(2026, 3, 2))
 
     def eligibility(self, answer: Answer) -> None:
-        self.answers[b"ST*270"] = lambda body: write_271(self.envelope(), [answer(r) for r in read_270(body)]).data
+        self.answers[b"ST*270"] = lambda body: (
+            write_271(self.envelope(), [answer(r) for r in read_270(body)]).data
+        )
 
     def reply(self, body: bytes) -> bytes:
         self.received.append(body)
@@ -220,6 +242,8 @@ def inbound(cast, kind: str, content: bytes, at: datetime = NOW) -> Interchange:
     from rcm.exchange.services import store_inbound
 
     with scope(cast.system):
-        row, _ = store_inbound(organization_id=cast.a.pk, kind=kind, content=content, at=at, actor=cast.system)
+        row, _ = store_inbound(
+            organization_id=cast.a.pk, kind=kind, content=content, at=at, actor=cast.system
+        )
     assert row.direction == Direction.IN
     return row

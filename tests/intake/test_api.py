@@ -1,4 +1,6 @@
-"""The front end and the match over REST: orders in once, rows of one organization only, problems in one shape."""
+"""The front end and the match over REST: orders in once, rows of one organization only, problems in
+one shape.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def api(cast):
 
 
 def post(client: Client, path: str, body: object, **headers: str):
-    return client.post(f"/api/v1/{path}", json.dumps(body), content_type="application/json", headers=headers)
+    return client.post(
+        f"/api/v1/{path}", json.dumps(body), content_type="application/json", headers=headers
+    )
 
 
 def test_an_order_comes_in_once_with_its_patient_and_coverage(cast, api):
@@ -100,7 +104,11 @@ def test_booking_over_rest_stops_at_the_same_gate_and_cancel_needs_the_etag(cast
     with scope(cast.system):
         who = patient(cast)
         exam = exams_of(order(cast, who, "71046"))[0]
-    body = {"site": "CANA-NORTH", "starts_at": "2027-03-12T10:00:00-05:00", "exams": [str(exam.public_id)]}
+    body = {
+        "site": "CANA-NORTH",
+        "starts_at": "2027-03-12T10:00:00-05:00",
+        "exams": [str(exam.public_id)],
+    }
     stopped = post(client, "appointments", body)
     assert stopped.status_code == 409
     assert stopped.json()["code"] == "gate_stop"
@@ -108,11 +116,19 @@ def test_booking_over_rest_stops_at_the_same_gate_and_cancel_needs_the_etag(cast
         insured(cast, who)
     booked = post(client, "appointments", body)
     assert booked.status_code == 201, booked.content
-    assert set(booked.json()["gates"]) == {"identity", "order", "eligibility", "authorization", "money"}
+    assert set(booked.json()["gates"]) == {
+        "identity",
+        "order",
+        "eligibility",
+        "authorization",
+        "money",
+    }
     path = f"appointments/{booked.json()['id']}/cancel"
     assert post(client, path, {"reason": "weather"}).status_code == 428
     assert post(client, path, {"reason": "weather"}, **{"If-Match": '"99"'}).status_code == 412
-    assert post(client, path, {"reason": "weather"}, **{"If-Match": booked["ETag"]}).status_code == 200
+    assert (
+        post(client, path, {"reason": "weather"}, **{"If-Match": booked["ETag"]}).status_code == 200
+    )
     with scope(cast.system):
         assert Appointment.objects.get().status == "cancelled"
 
@@ -136,7 +152,11 @@ def test_a_partner_reads_its_own_organization_and_only_by_scope(cast, api):
     assert [s["code"] for s in found["services"]] == ["70551"]
     assert mine.get(f"/api/v1/appointments/{visit.public_id}")["ETag"] == f'"{visit.version}"'
     theirs = api("orders:read", organization=cast.b)
-    for path in (f"authorizations/{row.public_id}", f"appointments/{visit.public_id}", f"patients/{who.public_id}"):
+    for path in (
+        f"authorizations/{row.public_id}",
+        f"appointments/{visit.public_id}",
+        f"patients/{who.public_id}",
+    ):
         assert theirs.get(f"/api/v1/{path}").status_code == 404
     assert theirs.get("/api/v1/orders").json()["results"] == []
     assert post(mine, "orders", ORDER).status_code == 403
@@ -173,7 +193,12 @@ def test_the_match_is_answered_by_our_rules_and_catalog(cast, api):
         "match",
         {
             "ordered": {"code": "70551", "planned_for": "2026-03-12"},
-            "query": {"payer_id": "PHP", "product": "commercial", "code": "70551", "service_date": "2026-03-12"},
+            "query": {
+                "payer_id": "PHP",
+                "product": "commercial",
+                "code": "70551",
+                "service_date": "2026-03-12",
+            },
         },
     )
     assert asked.json()["code"] == "AUTH_MISSING"

@@ -1,4 +1,6 @@
-"""The front desk in a real Chromium: every page accessible, the payer's answer lands by itself, a patient is registered with keys alone."""
+"""The front desk in a real Chromium: every page accessible, the payer's answer lands by itself, a
+patient is registered with keys alone.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ from tests.intake.house import active, exams_of, insured, order, partner, patien
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium is not installed (apt-get install chromium)"),
+    pytest.mark.skipif(
+        not CHROMIUM.exists(),
+        reason="Debian's chromium is not installed (apt-get install chromium)",
+    ),
 ]
 
 
@@ -56,7 +61,9 @@ def test_every_front_desk_page_is_accessible(enter, cast_committed, live_server)
         assert violations_in_both_themes(page) == [], path
 
 
-def test_a_returning_patient_is_found_and_a_new_one_registered_with_keys_alone(enter, cast_committed, settings):
+def test_a_returning_patient_is_found_and_a_new_one_registered_with_keys_alone(
+    enter, cast_committed, settings
+):
     cast = cast_committed
     with partner(settings, cast) as payers:
         payers.eligibility(active)

@@ -63,7 +63,11 @@ def test_a_visit_with_everything_in_order_is_ready():
         ),
         ({"coverage": None}, "eligibility", "stop"),
         ({"coverage": replace(COVERED, status="inactive")}, "eligibility", "stop"),
-        ({"coverage": replace(COVERED, status="unverified", verified_on=None)}, "eligibility", "check"),
+        (
+            {"coverage": replace(COVERED, status="unverified", verified_on=None)},
+            "eligibility",
+            "check",
+        ),
         ({"coverage": replace(COVERED, covers_day=False)}, "eligibility", "stop"),
         ({"network": "out"}, "eligibility", "stop"),
         ({"coverage": replace(COVERED, drift=("copay",))}, "eligibility", "check"),
@@ -81,11 +85,21 @@ def test_what_is_missing_is_its_own_gate(change, gate, state):
 
 
 def test_verified_at_t_minus_3_is_asked_again_at_t_minus_1():
-    at_t3 = replace(READY, coverage=replace(COVERED, verified_on=date(2026, 3, 9)), today=date(2026, 3, 10))
+    at_t3 = replace(
+        READY, coverage=replace(COVERED, verified_on=date(2026, 3, 9)), today=date(2026, 3, 10)
+    )
     assert states(at_t3)["eligibility"] == "ready"
     at_t1 = replace(at_t3, today=date(2026, 3, 11))
-    assert clear(at_t1)[GateName.ELIGIBILITY].sentence == "Verified Mar 9: verify again before the exam."
-    assert states(replace(at_t1, coverage=replace(COVERED, verified_on=date(2026, 3, 11))))["eligibility"] == "ready"
+    assert (
+        clear(at_t1)[GateName.ELIGIBILITY].sentence
+        == "Verified Mar 9: verify again before the exam."
+    )
+    assert (
+        states(replace(at_t1, coverage=replace(COVERED, verified_on=date(2026, 3, 11))))[
+            "eligibility"
+        ]
+        == "ready"
+    )
 
 
 def test_an_open_authorization_lets_book_but_neither_confirm_nor_check_in():
@@ -95,7 +109,9 @@ def test_an_open_authorization_lets_book_but_neither_confirm_nor_check_in():
 
 
 def test_an_override_holds_only_while_what_it_overrode_stands():
-    decision = Decision(State.STOP, "denied", overridden=True, reason="patient pays", actor_name="Ada")
+    decision = Decision(
+        State.STOP, "denied", overridden=True, reason="patient pays", actor_name="Ada"
+    )
     overridden = clear(replace(READY, decisions={"authorization": decision}))
     assert blocking(overridden, Verb.CHECK_IN) == []
     assert overridden[GateName.AUTHORIZATION].sentence == "Overridden by Ada: patient pays"
@@ -116,7 +132,12 @@ def test_an_override_holds_only_while_what_it_overrode_stands():
 )
 def test_every_gate_that_is_not_ready_says_who_and_why(status, has_order, network, day, today):
     facts = replace(
-        READY, coverage=replace(COVERED, status=status), has_order=has_order, network=network, day=day, today=today
+        READY,
+        coverage=replace(COVERED, status=status),
+        has_order=has_order,
+        network=network,
+        day=day,
+        today=today,
     )
     for gate in clear(facts).values():
         assert gate.sentence
@@ -144,7 +165,10 @@ COMPLETE = OrderFacts(
         ({"unknown_diagnoses": ("R51",)}, "ORDER_DIAGNOSIS_UNKNOWN"),
         ({"ordering_npi": ""}, "ORDER_NO_PROVIDER"),
         ({"npi_valid": False}, "ORDER_NPI_WRONG"),
-        ({"exams": (ExamFacts("73721", needs_side=True, modality="MR", contrast="without"),)}, "ORDER_NO_SIDE"),
+        (
+            {"exams": (ExamFacts("73721", needs_side=True, modality="MR", contrast="without"),)},
+            "ORDER_NO_SIDE",
+        ),
         ({"exams": (ExamFacts("74150", modality="CT", contrast="any"),)}, "ORDER_NO_CONTRAST"),
         ({"exams": (ExamFacts("99999", known=False),)}, "ORDER_CODE_UNKNOWN"),
     ],
@@ -171,7 +195,10 @@ def test_an_incomplete_order_says_what_to_ask(change, code):
     ],
 )
 def test_the_good_faith_estimate_has_its_legal_day(scheduled, service, due):
-    assert good_faith_due(scheduled_on=scheduled, service_on=service, holidays={date(2026, 7, 3)}) == due
+    assert (
+        good_faith_due(scheduled_on=scheduled, service_on=service, holidays={date(2026, 7, 3)})
+        == due
+    )
 
 
 def test_on_request_it_is_due_in_three_business_days():

@@ -45,10 +45,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def ask(cast, coverage, modality="MR", at=NOW):
     with scope(cast.system):
-        return eligibility_ask(asks=[Ask(coverage, at.date(), modality)], actor=cast.system, at=at)[0]
+        return eligibility_ask(asks=[Ask(coverage, at.date(), modality)], actor=cast.system, at=at)[
+            0
+        ]
 
 
-def test_an_mri_asks_for_the_benefit_that_pays_for_an_mri_and_the_answer_lands_on_the_chart(cast_committed, settings):
+def test_an_mri_asks_for_the_benefit_that_pays_for_an_mri_and_the_answer_lands_on_the_chart(
+    cast_committed, settings
+):
     cast = cast_committed
     with partner(settings, cast) as payers:
         payers.eligibility(active)
@@ -157,14 +161,18 @@ def test_use_the_payers_value_sets_our_field(cast_committed, settings):
 
     cast = cast_committed
     with partner(settings, cast) as payers:
-        payers.eligibility(lambda r: replace(active(r), subscriber=replace(r.subscriber, name="IBARRA-LOPEZ")))
+        payers.eligibility(
+            lambda r: replace(active(r), subscriber=replace(r.subscriber, name="IBARRA-LOPEZ"))
+        )
         with scope(cast.system):
             coverage = insured(cast)
         check = ask(cast, coverage)
         run_all(cast)
         with scope(cast.system):
             check.refresh_from_db()
-            assert check.differences == [{"field": "last_name", "ours": "Ibarra", "theirs": "IBARRA-LOPEZ"}]
+            assert check.differences == [
+                {"field": "last_name", "ours": "Ibarra", "theirs": "IBARRA-LOPEZ"}
+            ]
             difference_accept(check=check, field="last_name", actor=cast.actor("ana"), at=NOW)
             coverage.patient.refresh_from_db()
             assert coverage.patient.last_name == "Ibarra-Lopez"
@@ -200,7 +208,9 @@ def test_only_what_changed_since_the_last_answer_reaches_a_person(cast_committed
                 run = JobRun.objects.get(pk=run.pk)
                 assert (run.status, run.done, run.total) == ("done", 1, 1)
                 assert counts["changed"] == int(copay == "75.00")
-                assert WorkItem.objects.filter(cause="COVERAGE_CHANGED").count() == int(copay == "75.00")
+                assert WorkItem.objects.filter(cause="COVERAGE_CHANGED").count() == int(
+                    copay == "75.00"
+                )
         with scope(cast.system):
             visit = Appointment.objects.get()
             assert visit.gates["eligibility"]["sentence"] == "Changed since the last check: copay."
@@ -232,7 +242,9 @@ def test_a_former_policy_that_verifies_is_offered(cast_committed, settings):
         with scope(cast.system):
             old = insured(cast)
             coverage_end(coverage=old, actor=cast.system, at=NOW)
-            coverage_discover(patient=old.patient, service_date=NOW.date(), actor=cast.actor("ana"), at=NOW)
+            coverage_discover(
+                patient=old.patient, service_date=NOW.date(), actor=cast.actor("ana"), at=NOW
+            )
         run_all(cast)
         with scope(cast.system):
             old.refresh_from_db()

@@ -1,4 +1,6 @@
-"""Patients, coverages, orders and appointments as the services promise them (FEATURES A1, A2, A10)."""
+"""Patients, coverages, orders and appointments as the services promise them (FEATURES A1, A2,
+A10).
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,18 @@ from rcm.accounts.actor import PermissionRefused
 from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.scope import scope
 from rcm.worklist.models import WorkItem
-from tests.intake.house import NOW, exams_of, insured, moment, order, patient, payer, provider, run_all, site
+from tests.intake.house import (
+    NOW,
+    exams_of,
+    insured,
+    moment,
+    order,
+    patient,
+    payer,
+    provider,
+    run_all,
+    site,
+)
 
 
 @pytest.fixture
@@ -76,7 +89,16 @@ def test_a_chart_without_an_mrn_gets_the_next_one_and_a_taken_one_is_refused(ins
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "words",
-    ["ibara", "IBARRA, Marisol", "marisol", "3/27/1958", "27-Mar-1958", "(312) 555-0142", "m880412", "ibarra 03271958"],
+    [
+        "ibara",
+        "IBARRA, Marisol",
+        "marisol",
+        "3/27/1958",
+        "27-Mar-1958",
+        "(312) 555-0142",
+        "m880412",
+        "ibarra 03271958",
+    ],
 )
 def test_search_is_forgiving(inside, words):
     patient(inside)
@@ -88,13 +110,24 @@ def test_search_is_forgiving(inside, words):
 def test_twins_are_alike_and_the_same_person_is_certain(inside):
     patient(inside)
     ana = inside.actor("ana")
-    same = patient_duplicates(actor=ana, last_name="ibarra", first_name="marisol", born_on=date(1958, 3, 27))
+    same = patient_duplicates(
+        actor=ana, last_name="ibarra", first_name="marisol", born_on=date(1958, 3, 27)
+    )
     assert [x.certain for x in same] == [True]
-    twin = patient_duplicates(actor=ana, last_name="Ibarra", first_name="Rosa", born_on=date(1958, 3, 27))
-    assert [(x.certain, x.reasons) for x in twin] == [(False, ("same last name", "same birth date"))]
-    typo = patient_duplicates(actor=ana, last_name="Ibara", first_name="Marisol", born_on=date(1958, 3, 27))
+    twin = patient_duplicates(
+        actor=ana, last_name="Ibarra", first_name="Rosa", born_on=date(1958, 3, 27)
+    )
+    assert [(x.certain, x.reasons) for x in twin] == [
+        (False, ("same last name", "same birth date"))
+    ]
+    typo = patient_duplicates(
+        actor=ana, last_name="Ibara", first_name="Marisol", born_on=date(1958, 3, 27)
+    )
     assert [x.reasons for x in typo] == [("like name", "same birth date")]
-    assert patient_duplicates(actor=ana, last_name="Zhang", first_name="Wei", born_on=date(1990, 1, 1)) == []
+    assert (
+        patient_duplicates(actor=ana, last_name="Zhang", first_name="Wei", born_on=date(1990, 1, 1))
+        == []
+    )
 
 
 @pytest.mark.django_db
@@ -104,7 +137,9 @@ def test_the_second_of_two_editors_is_told(inside):
     with pytest.raises(Conflict):
         patient_update(patient=row, version=0, phone="3125550002", actor=inside.actor("mia"))
     before = row.version
-    assert patient_update(patient=row, phone="3125550001", actor=inside.actor("mia")).version == before
+    assert (
+        patient_update(patient=row, phone="3125550001", actor=inside.actor("mia")).version == before
+    )
 
 
 @pytest.mark.django_db(transaction=True)
@@ -119,7 +154,12 @@ def test_of_two_editors_at_the_same_moment_exactly_one_saves(cast_committed):
         barrier.wait()
         try:
             with scope(cast.system):
-                patient_update(patient=Patient.objects.get(pk=row.pk), version=0, phone=phone, actor=cast.actor("ana"))
+                patient_update(
+                    patient=Patient.objects.get(pk=row.pk),
+                    version=0,
+                    phone=phone,
+                    actor=cast.actor("ana"),
+                )
             outcomes.append("saved")
         except Conflict:
             outcomes.append("conflict")
@@ -140,7 +180,9 @@ def test_coverages_are_ranked_replaced_and_come_back(inside):
     first = insured(inside, who)
     second = coverage_add(patient=who, payer=payer("LBI"), member_id="LB 123", rank=2, actor=ana)
     coverages_rank(patient=who, ordered=[second, first], actor=ana)
-    assert list(Coverage.objects.filter(active=True).order_by("rank").values_list("payer__code", flat=True)) == [
+    assert list(
+        Coverage.objects.filter(active=True).order_by("rank").values_list("payer__code", flat=True)
+    ) == [
         "LBI",
         "PHP",
     ]
@@ -156,8 +198,14 @@ def test_another_member_id_must_be_verified_again(inside):
     row = insured(inside)
     Coverage.objects.filter(pk=row.pk).update(status="active", verified_at=NOW)
     row.refresh_from_db()
-    assert coverage_update(coverage=row, group_number="G1", actor=inside.actor("ana")).status == "active"
-    assert coverage_update(coverage=row, member_id="pra 999", actor=inside.actor("ana")).status == "unverified"
+    assert (
+        coverage_update(coverage=row, group_number="G1", actor=inside.actor("ana")).status
+        == "active"
+    )
+    assert (
+        coverage_update(coverage=row, member_id="pra 999", actor=inside.actor("ana")).status
+        == "unverified"
+    )
     with pytest.raises(Refused, match="subscriber's last name"):
         coverage_update(coverage=row, relationship="19", actor=inside.actor("ana"))
 
@@ -166,7 +214,12 @@ def test_another_member_id_must_be_verified_again(inside):
 def test_an_incomplete_order_is_one_item_with_whom_to_call_and_closes_when_complete(inside):
     who = patient(inside)
     row = order_place(
-        patient=who, exams=[ExamAsk("73721")], ordering=provider(), indication="pain", actor=inside.actor("ana"), at=NOW
+        patient=who,
+        exams=[ExamAsk("73721")],
+        ordering=provider(),
+        indication="pain",
+        actor=inside.actor("ana"),
+        at=NOW,
     )
     item = WorkItem.objects.get(queue="order_completeness")
     assert item.fix.startswith("Call Referrer Clinic 3125550199")
@@ -205,7 +258,12 @@ def test_a_visit_walks_its_states_and_the_order_follows(inside):
     row = order(inside, who, "71046")
     ana = inside.actor("ana")
     visit = appointment_book(
-        patient=who, site=site(inside), starts_at=moment("2026-03-03 09:30"), exams=exams_of(row), actor=ana, at=NOW
+        patient=who,
+        site=site(inside),
+        starts_at=moment("2026-03-03 09:30"),
+        exams=exams_of(row),
+        actor=ana,
+        at=NOW,
     )
     row.refresh_from_db()
     assert (visit.status, row.status) == ("booked", "scheduled")
@@ -228,9 +286,13 @@ def test_booking_another_persons_exam_or_another_organizations_site_is_refused(i
     other = patient(inside, last="Zhang", mrn="Z1")
     exams = exams_of(order(inside, other, "71046"))
     with pytest.raises(Refused, match="another patient"):
-        appointment_book(patient=who, site=site(inside), starts_at=NOW, exams=exams, actor=inside.actor("ana"))
+        appointment_book(
+            patient=who, site=site(inside), starts_at=NOW, exams=exams, actor=inside.actor("ana")
+        )
     with pytest.raises(Refused, match="one of your sites"):
-        appointment_book(patient=other, site=inside.b_site, starts_at=NOW, exams=exams, actor=inside.actor("ana"))
+        appointment_book(
+            patient=other, site=inside.b_site, starts_at=NOW, exams=exams, actor=inside.actor("ana")
+        )
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,4 +1,6 @@
-"""The three messages of one exam's story: register, order, schedule; twice changes nothing (DOMAIN D1)."""
+"""The three messages of one exam's story: register, order, schedule; twice changes nothing (DOMAIN
+D1).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 AT = moment("2026-09-04 10:30")
 
 HEAD = "MSH|^~\\&|REG|CANA|RCM|CANA|20260904100000||{kind}|{control}|P|2.5.1"
-PID = "PID|1||M100^^^CANA^MR||IBARRA^MARISOL^Q||19580327|F|||118 TEST ST^^SPRINGFIELD^IL^62701||^PRN^PH^^^217^5550142"
+PID = (
+    "PID|1||M100^^^CANA^MR||IBARRA^MARISOL^Q||19580327|F|||118 TEST"
+    " ST^^SPRINGFIELD^IL^62701||^PRN^PH^^^217^5550142"
+)
 PV1 = "PV1|1|O|MR1^^^CANA-NORTH||||1932102084^REFERRER^ANN^^^MD^^^NPI|1932102084^REFERRER^ANN^^^MD^^^NPI"
 IN1 = "|".join(
     [
@@ -34,7 +39,10 @@ IN1 = "|".join(
     ]
 )
 ORC = "ORC|{control}|ORD1^EMR|FIL1^RIS||SC||||20260904101500|||1932102084^REFERRER^ANN^^^MD^^^NPI"
-OBR = "OBR|1|ORD1^EMR|FIL1^RIS|70551^MR BRAIN WO^C4|||||||||^headache, new focal weakness|||1932102084^REFERRER^ANN^^^MD^^^NPI||ACC1|RP1||CANA|||MR|S"
+OBR = (
+    "OBR|1|ORD1^EMR|FIL1^RIS|70551^MR BRAIN WO^C4|||||||||^headache, new focal"
+    " weakness|||1932102084^REFERRER^ANN^^^MD^^^NPI||ACC1|RP1||CANA|||MR|S"
+)
 DG1 = "DG1|1||R51.9^Headache^I10|||W"
 
 
@@ -71,7 +79,10 @@ def receive(cast, kind: str, content: bytes):
 
 
 def counts() -> tuple[int, ...]:
-    return tuple(m.objects.count() for m in (Patient, Coverage, Order, OrderedExam, Appointment, Estimate, Event))
+    return tuple(
+        m.objects.count()
+        for m in (Patient, Coverage, Order, OrderedExam, Appointment, Estimate, Event)
+    )
 
 
 def test_register_order_and_schedule_make_one_thread(cast_committed):
@@ -81,9 +92,18 @@ def test_register_order_and_schedule_make_one_thread(cast_committed):
         assert (row.status, row.error) == ("processed", "")
     with scope(cast.system):
         who = Patient.objects.get()
-        assert (who.name, who.mrn, who.phone, who.address) == ("Ibarra, Marisol", "M100", "2175550142", "118 Test St")
+        assert (who.name, who.mrn, who.phone, who.address) == (
+            "Ibarra, Marisol",
+            "M100",
+            "2175550142",
+            "118 Test St",
+        )
         coverage = Coverage.objects.get()
-        assert (coverage.payer.code, coverage.member_id, coverage.rank) == ("PHP", "PRA123456789", 1)
+        assert (coverage.payer.code, coverage.member_id, coverage.rank) == (
+            "PHP",
+            "PRA123456789",
+            1,
+        )
         order = Order.objects.get()
         assert (order.placer_number, order.signed, order.diagnoses, order.indication) == (
             "ORD1",
@@ -93,13 +113,19 @@ def test_register_order_and_schedule_make_one_thread(cast_committed):
         )
         assert order.ordering.npi == "1932102084"
         exam = OrderedExam.objects.get()
-        assert (exam.code, exam.accession, exam.filler_number, exam.modality) == ("70551", "ACC1", "FIL1", "MR")
+        assert (exam.code, exam.accession, exam.filler_number, exam.modality) == (
+            "70551",
+            "ACC1",
+            "FIL1",
+            "MR",
+        )
         visit = Appointment.objects.get()
         assert exam.appointment == visit
         assert visit.starts_at == moment("2026-09-08 09:30")
         assert (visit.site.code, visit.resource, visit.minutes) == ("CANA-NORTH", "MR1", 45)
         assert visit.gates["order"]["state"] == "ready"
-        # Monday is Labor Day: this Friday is the last business day before the exam, and nothing has been requested
+        # Monday is Labor Day: this Friday is the last business day before the exam, and nothing has
+        # been requested
         assert visit.gates["authorization"]["state"] == "stop"
 
 
@@ -123,7 +149,9 @@ def test_the_same_content_in_a_new_message_changes_nothing(cast_committed):
 def test_an_order_can_change_and_be_cancelled(cast_committed):
     cast = cast_committed
     receive(cast, "ORM", orm())
-    receive(cast, "ORM", orm("XO", "M3", OBR.replace("70551^MR BRAIN WO", "70553^MR BRAIN WO AND W")))
+    receive(
+        cast, "ORM", orm("XO", "M3", OBR.replace("70551^MR BRAIN WO", "70553^MR BRAIN WO AND W"))
+    )
     with scope(cast.system):
         assert OrderedExam.objects.get().code == "70553"
     receive(cast, "ORM", orm("CA", "M5"))
@@ -164,8 +192,13 @@ def test_a_merge_keeps_both_histories_under_the_chart_that_stays(cast_committed)
         keep, gone = Patient.objects.get(mrn="M100"), Patient.objects.get(mrn="M200")
         assert gone.merged_into == keep
         assert Order.objects.get().patient == keep
-        assert Event.objects.filter(patient_id__in=chart_ids(keep), verb="patient.registered").count() == 2
-    receive(cast, "ADT", adt("A08", "M4", PID.replace("M100", "M200").replace("5550142", "5550177")))
+        assert (
+            Event.objects.filter(patient_id__in=chart_ids(keep), verb="patient.registered").count()
+            == 2
+        )
+    receive(
+        cast, "ADT", adt("A08", "M4", PID.replace("M100", "M200").replace("5550142", "5550177"))
+    )
     with scope(cast.system):
         keep.refresh_from_db()
         assert keep.phone == "2175550177"
@@ -174,8 +207,18 @@ def test_a_merge_keeps_both_histories_under_the_chart_that_stays(cast_committed)
 @pytest.mark.parametrize(
     ("kind", "content", "status", "words"),
     [
-        ("ADT", adt("A04", "M1", PID.replace("M100^^^CANA^MR", "")), "failed", "PID-3 holds no medical record number."),
-        ("ADT", adt("A04", "M1", PID.replace("19580327", "")), "failed", "PID-7 is empty: a chart needs it."),
+        (
+            "ADT",
+            adt("A04", "M1", PID.replace("M100^^^CANA^MR", "")),
+            "failed",
+            "PID-3 holds no medical record number.",
+        ),
+        (
+            "ADT",
+            adt("A04", "M1", PID.replace("19580327", "")),
+            "failed",
+            "PID-7 is empty: a chart needs it.",
+        ),
         (
             "ADT",
             adt("A04", "M1", PID, IN1.replace("PHP^PRAIRIE|PRHP1", "XYZ|99999")),
@@ -216,6 +259,10 @@ def test_the_made_samples_go_through(cast_committed, shared):
         visit = Appointment.objects.get()
         exam = OrderedExam.objects.get()
         assert (visit.patient.mrn, visit.starts_at) == ("MRN100234", moment("2026-09-08 09:30"))
-        assert (exam.accession, exam.order.placer_number, exam.appointment) == ("ACC2609080117", "ORD55501", visit)
+        assert (exam.accession, exam.order.placer_number, exam.appointment) == (
+            "ACC2609080117",
+            "ORD55501",
+            visit,
+        )
         assert Coverage.objects.get().payer.code == "MCR"
         assert visit.gates["authorization"]["state"] == "ready"

@@ -30,7 +30,9 @@ def door(cast):
 
     def open_as(name: str) -> Client:
         client = Client()
-        client.force_login(cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend")
+        client.force_login(
+            cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend"
+        )
         return client
 
     return open_as
@@ -60,7 +62,14 @@ def text(response) -> str:
 def test_the_board_shows_five_words_and_stop_comes_first(door, cast, visit):
     page = door("ana").get(reverse("intake:today"))
     assert page.status_code == 200
-    for word in ("Identity", "Order", "Eligibility", "Authorization", "Money", "1 of 1 not ready, first at"):
+    for word in (
+        "Identity",
+        "Order",
+        "Eligibility",
+        "Authorization",
+        "Money",
+        "1 of 1 not ready, first at",
+    ):
         assert word in text(page)
     assert "Ibarra, Marisol" in text(page)
     assert "Ibarra" not in text(door("olga").get(reverse("intake:today")))
@@ -93,7 +102,9 @@ def test_the_board_costs_the_same_for_one_visit_and_for_twenty(door, cast, visit
 def test_search_finds_by_misspelled_name_birth_date_and_phone(door, cast, visit):
     client = door("ana")
     for words in ("ibara", "03271958", "3/27/1958", "M880412", "3125550142", "marisol ibarra"):
-        assert "Ibarra, Marisol" in text(client.get(reverse("intake:patients"), {"q": words})), words
+        assert "Ibarra, Marisol" in text(client.get(reverse("intake:patients"), {"q": words})), (
+            words
+        )
     assert "No chart is like" in text(client.get(reverse("intake:patients"), {"q": "zebrowski"}))
     with scope(cast.system):
         assert Access.objects.filter(purpose="patient search").exists()
@@ -101,7 +112,13 @@ def test_search_finds_by_misspelled_name_birth_date_and_phone(door, cast, visit)
 
 def test_a_duplicate_is_offered_before_a_new_chart_is_made(door, cast, visit):
     client = door("ana")
-    typed = {"last_name": "Ibarra", "first_name": "Marisol", "born_on": "03271958", "sex": "F", "phone": "3125550142"}
+    typed = {
+        "last_name": "Ibarra",
+        "first_name": "Marisol",
+        "born_on": "03271958",
+        "sex": "F",
+        "phone": "3125550142",
+    }
     assert "may be this person" in text(client.get(reverse("intake:alike"), typed))
     first = client.post(reverse("intake:patient_new"), typed)
     assert first.status_code == 422
@@ -111,14 +128,17 @@ def test_a_duplicate_is_offered_before_a_new_chart_is_made(door, cast, visit):
     with scope(cast.system):
         assert Patient.objects.count() == 2
     wrong = client.post(
-        reverse("intake:patient_new"), {"last_name": "", "first_name": "A", "born_on": "13/45/1958", "sex": "F"}
+        reverse("intake:patient_new"),
+        {"last_name": "", "first_name": "A", "born_on": "13/45/1958", "sex": "F"},
     )
     assert "Enter the last name" in text(wrong)
     assert "must be a real date" in text(wrong)
 
 
 def test_what_was_searched_fills_the_form(door, cast):
-    page = text(door("ana").get(reverse("intake:patient_new"), {"q": "lopez maria 03271958 3125550199"}))
+    page = text(
+        door("ana").get(reverse("intake:patient_new"), {"q": "lopez maria 03271958 3125550199"})
+    )
     for value in ('value="Lopez"', 'value="Maria"', 'value="03/27/1958"'):
         assert value in page
 
@@ -148,7 +168,9 @@ def test_a_coverage_is_entered_without_script_and_says_when_nobody_can_be_asked(
     assert bad.status_code == 422
     assert "Enter the member ID" in text(bad)
     good = client.post(
-        url, {"payer": payer("LBI").pk, "member_id": "lb 123", "rank": 1, "relationship": "18"}, follow=True
+        url,
+        {"payer": payer("LBI").pk, "member_id": "lb 123", "rank": 1, "relationship": "18"},
+        follow=True,
     )
     assert "not verified: No connection is set up" in text(good)
     with scope(cast.system):
@@ -161,7 +183,14 @@ def test_order_then_book_then_the_page_of_the_visit(door, cast, visit):
     client = door("ana")
     url = reverse("intake:order_new", args=[visit.patient.public_id])
     placed = client.post(
-        url, {"code1": "73721", "side1": "", "ordering_npi": "1932102084", "indication": "pain", "diagnoses": "M25.561"}
+        url,
+        {
+            "code1": "73721",
+            "side1": "",
+            "ordering_npi": "1932102084",
+            "indication": "pain",
+            "diagnoses": "M25.561",
+        },
     )
     assert placed.status_code == 302
     with scope(cast.system):
@@ -174,7 +203,13 @@ def test_order_then_book_then_the_page_of_the_visit(door, cast, visit):
         exam = row.exams.get().pk
     booked = client.post(
         reverse("intake:book", args=[row.public_id]),
-        {"site": site(cast).pk, "day": f"{tomorrow:%m%d%Y}", "at": "940", "minutes": "30", "exams": [exam]},
+        {
+            "site": site(cast).pk,
+            "day": f"{tomorrow:%m%d%Y}",
+            "at": "940",
+            "minutes": "30",
+            "exams": [exam],
+        },
     )
     assert booked.status_code == 302, text(booked)
     page = text(client.get(booked.url))
@@ -182,10 +217,14 @@ def test_order_then_book_then_the_page_of_the_visit(door, cast, visit):
     assert "IBARRA" in page
 
 
-def test_the_visit_cannot_be_confirmed_until_the_authorization_is_met_or_overridden(door, cast, visit):
+def test_the_visit_cannot_be_confirmed_until_the_authorization_is_met_or_overridden(
+    door, cast, visit
+):
     ana, ada = door("ana"), door("ada")
     page = reverse("intake:appointment", args=[visit.public_id])
-    refused = ana.post(reverse("intake:confirm", args=[visit.public_id]), {"version": visit.version}, follow=True)
+    refused = ana.post(
+        reverse("intake:confirm", args=[visit.public_id]), {"version": visit.version}, follow=True
+    )
     assert "Authorization:" in text(refused)
     override = reverse("intake:override", args=[visit.public_id, "authorization"])
     assert ana.get(override).status_code == 403
@@ -212,9 +251,14 @@ def test_a_stranger_finds_nothing(door, cast, visit):
         assert olga.get(route).status_code == 404, route
 
 
-@pytest.mark.parametrize(("name", "status"), [("ana", 200), ("ada", 200), ("cody", 200), ("adam", 403)])
+@pytest.mark.parametrize(
+    ("name", "status"), [("ana", 200), ("ada", 200), ("cody", 200), ("adam", 403)]
+)
 def test_who_may_open_a_chart(door, cast, visit, name, status):
-    assert door(name).get(reverse("intake:patient", args=[visit.patient.public_id])).status_code == status
+    assert (
+        door(name).get(reverse("intake:patient", args=[visit.patient.public_id])).status_code
+        == status
+    )
 
 
 def test_the_authorization_page_cites_the_rule_and_takes_a_phone_answer(door, cast, visit):
@@ -224,13 +268,17 @@ def test_the_authorization_page_cites_the_rule_and_takes_a_phone_answer(door, ca
     page = text(ada.get(reverse("authorizations:detail", args=[row.public_id])))
     assert "70551 needs authorization under rule" in page
     assert "Request by 278" in page
-    assert "Request by 278" not in text(door("ana").get(reverse("authorizations:detail", args=[row.public_id])))
+    assert "Request by 278" not in text(
+        door("ana").get(reverse("authorizations:detail", args=[row.public_id]))
+    )
     refused = ada.post(reverse("authorizations:request", args=[row.public_id]), follow=True)
     assert "No connection is set up that takes a 278" in text(refused)
     with scope(cast.system):
         line = row.services.get().pk
     url = reverse("authorizations:decide", args=[row.public_id])
-    bad = ada.post(url, {"status": "approved", "channel": "phone", f"units{line}": "1", "version": row.version})
+    bad = ada.post(
+        url, {"status": "approved", "channel": "phone", f"units{line}": "1", "version": row.version}
+    )
     assert bad.status_code == 422
     assert "Enter the authorization number." in text(bad)
     today = timezone.localdate()
@@ -255,7 +303,10 @@ def test_the_authorization_page_cites_the_rule_and_takes_a_phone_answer(door, ca
 def test_a_good_faith_estimate_is_a_page_and_a_pdf_that_no_name_can_break(door, cast):
     with scope(cast.system):
         ListPrice.objects.create(
-            organization=cast.a, code="71046", amount=Decimal("120.00"), effective_from=date(2024, 1, 1)
+            organization=cast.a,
+            code="71046",
+            amount=Decimal("120.00"),
+            effective_from=date(2024, 1, 1),
         )
         who = patient(cast, last="O'<b>Neil</i>", mrn="X1")
         coverage_add(patient=who, payer=payer("SELF"), member_id="", actor=cast.system)

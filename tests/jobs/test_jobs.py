@@ -1,4 +1,6 @@
-"""Batches: progress in the browser, errors to act on, stop, start again, and a fence against a worker that wakes late."""
+"""Batches: progress in the browser, errors to act on, stop, start again, and a fence against a
+worker that wakes late.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ pytestmark = pytest.mark.django_db
 def enter(cast):
     def signed_in(name: str) -> Client:
         client = Client()
-        client.force_login(cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend")
+        client.force_login(
+            cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend"
+        )
         return client
 
     return signed_in
@@ -51,11 +55,17 @@ def test_the_page_polls_while_it_runs_and_rests_when_it_ended(cast, enter) -> No
     page = client.get(reverse("jobs:run", args=[run.public_id])).content.decode()
     assert "200 of 500" in page
     assert 'hx-trigger="every 2s"' in page
-    part = client.get(reverse("jobs:progress", args=[run.public_id]), headers={"HX-Request": "true"})
+    part = client.get(
+        reverse("jobs:progress", args=[run.public_id]), headers={"HX-Request": "true"}
+    )
     assert "HX-Refresh" not in part
     with scope(cast.system):
-        services.run_finish(held, result={"ready": 499}, errors=[("C000007", "The member ID is missing. Enter it.")])
-    part = client.get(reverse("jobs:progress", args=[run.public_id]), headers={"HX-Request": "true"})
+        services.run_finish(
+            held, result={"ready": 499}, errors=[("C000007", "The member ID is missing. Enter it.")]
+        )
+    part = client.get(
+        reverse("jobs:progress", args=[run.public_id]), headers={"HX-Request": "true"}
+    )
     assert part["HX-Refresh"] == "true"
     page = client.get(reverse("jobs:run", args=[run.public_id])).content.decode()
     assert "every 2s" not in page
@@ -106,9 +116,14 @@ def test_run_again_keeps_the_parameters_and_only_for_known_kinds(
     client = enter("mia")
     with scope(cast.system):
         services.run_finish(services.run_claim(run.pk), result={})
-    assert "Started from its own page" in client.get(reverse("jobs:run", args=[run.public_id])).content.decode()
+    assert (
+        "Started from its own page"
+        in client.get(reverse("jobs:run", args=[run.public_id])).content.decode()
+    )
     started: list[int] = []
-    monkeypatch.setattr(kinds, "_KINDS", {**kinds._KINDS, "test.batch": lambda fresh: started.append(fresh.pk)})
+    monkeypatch.setattr(
+        kinds, "_KINDS", {**kinds._KINDS, "test.batch": lambda fresh: started.append(fresh.pk)}
+    )
     with django_capture_on_commit_callbacks(execute=True):
         assert client.post(reverse("jobs:rerun", args=[run.public_id])).status_code == 302
     with scope(cast.system):
@@ -116,7 +131,10 @@ def test_run_again_keeps_the_parameters_and_only_for_known_kinds(
         assert (fresh.params, fresh.status) == ({"days": 3}, "queued")
     assert started == [fresh.pk]
     # the new one has not ended: it is not started twice
-    assert "not ended yet" in client.post(reverse("jobs:rerun", args=[fresh.public_id]), follow=True).content.decode()
+    assert (
+        "not ended yet"
+        in client.post(reverse("jobs:rerun", args=[fresh.public_id]), follow=True).content.decode()
+    )
 
 
 def test_another_organizations_run_is_not_found(cast, enter) -> None:

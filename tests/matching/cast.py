@@ -26,21 +26,59 @@ CATALOG = {
     for row in (
         Procedure("70551", "MR_BRAIN", "MR", "head", contrast="without", typical_prior_auth="Y"),
         Procedure("70552", "MR_BRAIN", "MR", "head", contrast="with", typical_prior_auth="Y"),
-        Procedure("70553", "MR_BRAIN", "MR", "head", contrast="without_and_with", typical_prior_auth="Y"),
+        Procedure(
+            "70553", "MR_BRAIN", "MR", "head", contrast="without_and_with", typical_prior_auth="Y"
+        ),
         Procedure("70544", "MRA_HEAD", "MRA", "head", contrast="without", typical_prior_auth="Y"),
-        Procedure("73721", "MR_LOWER_JOINT", "MR", "lower_extremity_joint", contrast="without", typical_prior_auth="Y"),
+        Procedure(
+            "73721",
+            "MR_LOWER_JOINT",
+            "MR",
+            "lower_extremity_joint",
+            contrast="without",
+            typical_prior_auth="Y",
+        ),
         Procedure("74160", "CT_ABDOMEN", "CT", "abdomen", contrast="with", typical_prior_auth="Y"),
-        Procedure("74177", "CT_ABD_PELVIS", "CT", "abdomen_pelvis", contrast="with", typical_prior_auth="Y"),
+        Procedure(
+            "74177",
+            "CT_ABD_PELVIS",
+            "CT",
+            "abdomen_pelvis",
+            contrast="with",
+            typical_prior_auth="Y",
+        ),
         Procedure("75557", "MR_CARDIAC", "MR", "heart", contrast="without", typical_prior_auth="Y"),
         Procedure("75559", "MR_CARDIAC", "MR", "heart", contrast="without", typical_prior_auth="Y"),
-        Procedure("76700", "US_ABDOMEN", "US", "abdomen", extent="complete", typical_prior_auth="N"),
+        Procedure(
+            "76700", "US_ABDOMEN", "US", "abdomen", extent="complete", typical_prior_auth="N"
+        ),
         Procedure("76705", "US_ABDOMEN", "US", "abdomen", extent="limited", typical_prior_auth="N"),
-        Procedure("77046", "MR_BREAST", "MR", "breast", contrast="without", bilat_ind="0", typical_prior_auth="Y"),
-        Procedure("77047", "MR_BREAST", "MR", "breast", contrast="without", bilat_ind="2", typical_prior_auth="Y"),
+        Procedure(
+            "77046",
+            "MR_BREAST",
+            "MR",
+            "breast",
+            contrast="without",
+            bilat_ind="0",
+            typical_prior_auth="Y",
+        ),
+        Procedure(
+            "77047",
+            "MR_BREAST",
+            "MR",
+            "breast",
+            contrast="without",
+            bilat_ind="2",
+            typical_prior_auth="Y",
+        ),
         Procedure("77065", "MG_DX", "MG", "breast", bilat_ind="0", typical_prior_auth="N"),
         Procedure("77067", "MG_SCREEN", "MG", "breast", bilat_ind="2", typical_prior_auth="N"),
-        Procedure("71045", "XR_CHEST", "XR", "chest", views_min=1, views_max=1, typical_prior_auth="N"),
-        Procedure("71046", "XR_CHEST", "XR", "chest", views_min=2, views_max=2, typical_prior_auth="N"),
+        Procedure(
+            "71045", "XR_CHEST", "XR", "chest", views_min=1, views_max=1, typical_prior_auth="N"
+        ),
+        Procedure(
+            "71046", "XR_CHEST", "XR", "chest", views_min=2, views_max=2, typical_prior_auth="N"
+        ),
         Procedure("78815", "PETCT", "PT", extent="skull base to mid-thigh", typical_prior_auth="Y"),
         Procedure("78816", "PETCT", "PT", extent="whole body", typical_prior_auth="Y"),
     )
@@ -84,7 +122,9 @@ def performed(code: str = "70551", day: date = date(2026, 9, 30), **changes: Any
     return replace(fact, **changes)
 
 
-def exam(authorized: AuthorizedFact | None, done: PerformedFact, billed: str = "", **changes: Any) -> MatchRequest:
+def exam(
+    authorized: AuthorizedFact | None, done: PerformedFact, billed: str = "", **changes: Any
+) -> MatchRequest:
     return MatchRequest(
         authorized=authorized,
         performed=done,

@@ -55,9 +55,16 @@ def test_a_naive_moment_is_refused():
 
 
 def test_a_payers_own_clock_beats_the_federal_one_and_none_is_unknown():
-    federal = DecisionRule("FED", "standard", Window(7), product="medicare_advantage", effective_from=date(2026, 1, 1))
+    federal = DecisionRule(
+        "FED", "standard", Window(7), product="medicare_advantage", effective_from=date(2026, 1, 1)
+    )
     payer = DecisionRule("OWN", "standard", Window(5), payer_id="60054")
-    asked = {"payer_id": "60054", "product": "medicare_advantage", "state": "TX", "urgency": "standard"}
+    asked = {
+        "payer_id": "60054",
+        "product": "medicare_advantage",
+        "state": "TX",
+        "urgency": "standard",
+    }
     assert decision_rule_for([federal, payer], **asked, on=date(2026, 2, 1)) is payer
     assert decision_rule_for([federal], **asked, on=date(2026, 2, 1)) is federal
     assert decision_rule_for([federal], **asked, on=date(2025, 12, 31)) is None
@@ -88,4 +95,6 @@ def test_business_days_go_there_and_back(day, count):
 
 @given(DAYS, st.integers(0, 60), st.integers(0, 60), st.sampled_from(list(Unit)))
 def test_a_longer_window_never_ends_earlier(day, short, more, unit):
-    assert Window(short, unit).last_day(day, CHICAGO) <= Window(short + more, unit).last_day(day, CHICAGO)
+    assert Window(short, unit).last_day(day, CHICAGO) <= Window(short + more, unit).last_day(
+        day, CHICAGO
+    )

@@ -60,7 +60,12 @@ def test_nothing_to_judge_is_said():
 
 def test_the_requirement_is_looked_up_when_a_query_is_given():
     rules = RequirementRules(default_rules(CATALOG, products=["commercial"]), CATALOG)
-    query = {"payer_id": "60054", "code": "70551", "service_date": "2026-09-15", "product": "commercial"}
+    query = {
+        "payer_id": "60054",
+        "code": "70551",
+        "service_date": "2026-09-15",
+        "product": "commercial",
+    }
     answer = match({"performed": DONE, "query": query}, context=CONTEXT, today=TODAY, rules=rules)
     assert answer["code"] == "AUTH_MISSING"
     assert answer["expected_denial"]["carc"] == ["197"]
@@ -68,7 +73,10 @@ def test_the_requirement_is_looked_up_when_a_query_is_given():
 
 def test_the_order_is_judged_beside_the_match():
     answer = send(
-        ordered={"code": "70551"}, authorized=AUTH, performed=DONE | {"code": "70553"}, requirement="required"
+        ordered={"code": "70551"},
+        authorized=AUTH,
+        performed=DONE | {"code": "70553"},
+        requirement="required",
     )
     assert answer["code"] == "UPDATE_REQUIRED"
     assert (answer["order"]["verdict"], answer["order"]["stops"]) == ("new_order_required", True)

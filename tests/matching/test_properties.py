@@ -54,7 +54,9 @@ def still_passes(before, after) -> bool:
 def test_more_units_never_lose_a_match(request, more):
     if request.authorized:
         richer = tuple(replace(s, units=s.units + more) for s in request.authorized.services)
-        assert still_passes(request, replace(request, authorized=replace(request.authorized, services=richer)))
+        assert still_passes(
+            request, replace(request, authorized=replace(request.authorized, services=richer))
+        )
 
 
 @given(requests(), st.integers(0, 30), st.integers(0, 30))
@@ -74,7 +76,9 @@ def test_one_more_authorized_line_never_loses_a_match(request, extra):
     auth = request.authorized
     if auth:
         for services in ((extra, *auth.services), (*auth.services, extra)):
-            assert still_passes(request, replace(request, authorized=replace(auth, services=services)))
+            assert still_passes(
+                request, replace(request, authorized=replace(auth, services=services))
+            )
 
 
 @given(requests(), st.integers(0, 20))
@@ -112,8 +116,15 @@ def test_the_answer_is_plain_json_and_the_same_twice(request):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text("ab-0 \u00fc", max_size=6) | st.floats(allow_nan=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab-0 \u00fc", max_size=6), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text("ab-0 \u00fc", max_size=6)
+    | st.floats(allow_nan=False),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text("ab-0 \u00fc", max_size=6), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 FIELDS = st.sampled_from(
@@ -125,7 +136,18 @@ FIELDS = st.sampled_from(
 @given(
     st.dictionaries(
         st.sampled_from(
-            ["ordered", "authorized", "performed", "billed", "requirement", "policy", "query", "change", "as_of", "x"]
+            [
+                "ordered",
+                "authorized",
+                "performed",
+                "billed",
+                "requirement",
+                "policy",
+                "query",
+                "change",
+                "as_of",
+                "x",
+            ]
         ),
         JSON | st.dictionaries(FIELDS, JSON, max_size=4),
     )

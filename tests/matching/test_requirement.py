@@ -24,7 +24,14 @@ DEFAULTS = default_rules(CATALOG, products=("commercial", "medicare_advantage"))
 
 def ask(*rules: RequirementRule, evidence=(), **query):
     asked = RequirementQuery(
-        **{"payer_id": "60054", "code": "70551", "service_date": DAY, "product": "commercial", "pos": "11"} | query
+        **{
+            "payer_id": "60054",
+            "code": "70551",
+            "service_date": DAY,
+            "product": "commercial",
+            "pos": "11",
+        }
+        | query
     )
     return RequirementRules((*DEFAULTS, *rules), CATALOG).check(asked, evidence)
 
@@ -51,7 +58,9 @@ def test_defaults(query, verdict):
 
 def test_a_payers_rule_beats_the_default_and_a_plans_rule_beats_the_payers():
     payer = RequirementRule("PAYER", RuleKind.NOT_REQUIRED, payer_id="60054", modality="MR")
-    plan = RequirementRule("PLAN", RuleKind.REQUIRED, payer_id="60054", plan_id="GOLD", modality="MR")
+    plan = RequirementRule(
+        "PLAN", RuleKind.REQUIRED, payer_id="60054", plan_id="GOLD", modality="MR"
+    )
     assert ask(payer).rule_id == "PAYER"
     assert ask(payer, plan, plan_id="GOLD").rule_id == "PLAN"
     assert ask(payer, plan, plan_id="SILVER").verdict is Requirement.NOT_REQUIRED
@@ -59,14 +68,21 @@ def test_a_payers_rule_beats_the_default_and_a_plans_rule_beats_the_payers():
 
 def test_a_payers_general_demand_does_not_take_the_emergency_exemption_away():
     general = RequirementRule("ALL", RuleKind.REQUIRED, payer_id="60054", code="70551")
-    named = RequirementRule("ED", RuleKind.REQUIRED, payer_id="60054", code="70551", pos=frozenset({"23"}))
+    named = RequirementRule(
+        "ED", RuleKind.REQUIRED, payer_id="60054", code="70551", pos=frozenset({"23"})
+    )
     assert ask(general, pos="23").verdict is Requirement.NOT_REQUIRED
     assert ask(general, named, pos="23").rule_id == "ED"
 
 
 def test_rules_live_only_between_their_dates_inclusive():
     rule = RequirementRule(
-        "OLD", RuleKind.NOT_REQUIRED, payer_id="60054", code="70551", effective_from=date(2026, 1, 1), effective_to=DAY
+        "OLD",
+        RuleKind.NOT_REQUIRED,
+        payer_id="60054",
+        code="70551",
+        effective_from=date(2026, 1, 1),
+        effective_to=DAY,
     )
     assert ask(rule).rule_id == "OLD"
     assert ask(rule, service_date=date(2026, 9, 16)).verdict is Requirement.REQUIRED
@@ -79,14 +95,18 @@ def test_equal_rules_that_disagree_hold():
 
 
 def test_a_state_row_overrides_its_payer():
-    gold_card = RequirementRule("TX", RuleKind.NOT_REQUIRED, payer_id="60054", code="70551", state="TX")
+    gold_card = RequirementRule(
+        "TX", RuleKind.NOT_REQUIRED, payer_id="60054", code="70551", state="TX"
+    )
     rule = RequirementRule("ALL", RuleKind.REQUIRED, payer_id="60054", code="70551")
     assert ask(rule, gold_card, state="TX").rule_id == "TX"
     assert ask(rule, gold_card, state="OK").rule_id == "ALL"
 
 
 def test_a_phone_answer_for_the_code_is_evidence_only_with_its_reference():
-    said = Evidence(EvidenceKind.PHONE, Requirement.NOT_REQUIRED, "70551", who="Kim", on=DAY, reference="4711")
+    said = Evidence(
+        EvidenceKind.PHONE, Requirement.NOT_REQUIRED, "70551", who="Kim", on=DAY, reference="4711"
+    )
     answer = ask(evidence=[said])
     assert (answer.verdict, answer.evidence) == (Requirement.NOT_REQUIRED, (said,))
     unproven = Evidence(EvidenceKind.PHONE, Requirement.NOT_REQUIRED, "70551", who="Kim", on=DAY)

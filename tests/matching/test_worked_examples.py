@@ -31,7 +31,7 @@ def judge(request: MatchRequest, as_of: date = TODAY):
     return match_exam(request, CONTEXT, as_of=as_of)
 
 
-# --- J5 ------------------------------------------------------------------------------------------------------------
+# --- J5 -------------------------------------------------------------------------------------------
 
 
 def test_the_last_day_of_the_authorization_is_inside_it():
@@ -51,7 +51,11 @@ def test_the_day_before_it_starts_is_not_yet():
 
 def test_another_site_is_denied_296():
     result = judge(exam(approval(), performed(site_npi=SITE_B)))
-    assert (result.code, result.first.carc, result.first.cell.field) == ("AUTH_WRONG_SITE", ("296",), "site")
+    assert (result.code, result.first.carc, result.first.cell.field) == (
+        "AUTH_WRONG_SITE",
+        ("296",),
+        "site",
+    )
 
 
 def test_a_payer_that_matches_by_tax_number_accepts_the_other_site():
@@ -60,19 +64,29 @@ def test_a_payer_that_matches_by_tax_number_accepts_the_other_site():
 
 
 def test_more_contrast_in_the_family_needs_an_update_within_two_business_days():
-    result = judge(exam(approval("70551"), performed("70553", date(2026, 9, 4))), as_of=date(2026, 9, 4))
+    result = judge(
+        exam(approval("70551"), performed("70553", date(2026, 9, 4))), as_of=date(2026, 9, 4)
+    )
     assert (result.verdict, result.code) == (Verdict.NEEDS_CHANGE, "UPDATE_REQUIRED")
     assert result.first.due == date(2026, 9, 9)  # Friday + 2 business days, over Labor Day
 
 
 def test_another_family_needs_a_new_authorization():
     result = judge(exam(approval("70551"), performed("70544")))
-    assert (result.code, result.first.carc, result.first.rarc) == ("NEW_AUTH_REQUIRED", ("284",), ("N54",))
+    assert (result.code, result.first.carc, result.first.rarc) == (
+        "NEW_AUTH_REQUIRED",
+        ("284",),
+        ("N54",),
+    )
 
 
 def test_a_second_exam_on_one_unit_exceeds_it():
     result = judge(exam(approval(units_used=1), performed()))
-    assert (result.code, result.first.carc, result.first.cell.field) == ("AUTH_UNITS_EXCEEDED", ("198",), "units")
+    assert (result.code, result.first.carc, result.first.cell.field) == (
+        "AUTH_UNITS_EXCEEDED",
+        ("198",),
+        "units",
+    )
 
 
 def test_an_exam_already_counted_in_the_used_units_still_matches():
@@ -81,11 +95,14 @@ def test_an_exam_already_counted_in_the_used_units_still_matches():
 
 def test_two_exams_of_one_batch_cannot_share_the_last_unit():
     one = exam(approval(), performed(), key="A1")
-    codes = [r.code for r in match_many([one, replace(one, key="A2")], CONTEXT, as_of=TODAY, consume=True)]
+    codes = [
+        r.code
+        for r in match_many([one, replace(one, key="A2")], CONTEXT, as_of=TODAY, consume=True)
+    ]
     assert codes == ["OK", "AUTH_UNITS_EXCEEDED"]
 
 
-# --- J6 ------------------------------------------------------------------------------------------------------------
+# --- J6 -------------------------------------------------------------------------------------------
 
 
 def test_less_than_authorized_is_covered_and_the_performed_code_is_billed():
@@ -96,14 +113,21 @@ def test_less_than_authorized_is_covered_and_the_performed_code_is_billed():
 
 def test_billing_the_authorized_code_that_was_not_performed_is_held_for_compliance():
     result = judge(exam(approval("70553"), performed("70551"), billed="70553"))
-    assert (result.code, result.first.cell.row, result.first.owner) == ("CODE_NOT_PERFORMED", Row.CLAIM, "coder")
+    assert (result.code, result.first.cell.row, result.first.owner) == (
+        "CODE_NOT_PERFORMED",
+        Row.CLAIM,
+        "coder",
+    )
 
 
 def test_a_code_not_performed_is_found_even_when_no_authorization_is_needed():
-    assert judge(exam(None, performed("71045"), billed="71046", requirement=EXEMPT)).code == "CODE_NOT_PERFORMED"
+    assert (
+        judge(exam(None, performed("71045"), billed="71046", requirement=EXEMPT)).code
+        == "CODE_NOT_PERFORMED"
+    )
 
 
-# --- B3 in order -----------------------------------------------------------------------------------------------------
+# --- B3 in order ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -129,7 +153,9 @@ def test_each_failure_has_its_code(authorized, code):
 
 
 def test_the_first_failure_is_the_verdict_and_the_others_are_kept_in_order():
-    result = judge(exam(approval("70544", site_npi=SITE_B, member_id="X"), performed(day=date(2026, 10, 5))))
+    result = judge(
+        exam(approval("70544", site_npi=SITE_B, member_id="X"), performed(day=date(2026, 10, 5)))
+    )
     assert [d.rule for d in result.deviations] == ["P3", "P4", "P5", "P6"]
     assert result.code == "AUTH_WRONG_MEMBER"
 
@@ -155,13 +181,19 @@ def test_the_wrong_side_is_found():
 
 
 def test_an_authorization_of_both_sides_covers_one():
-    assert judge(exam(approval("73721", laterality="50"), performed("73721", laterality="LT"))).code == "OK"
+    assert (
+        judge(exam(approval("73721", laterality="50"), performed("73721", laterality="LT"))).code
+        == "OK"
+    )
 
 
 def test_the_ordering_provider_counts_only_where_the_payer_says_so():
     request = exam(approval(ordering_npi="1"), performed(ordering_npi="2"))
     assert judge(request).code == "OK"
-    assert judge(replace(request, policy=MatchPolicy(match_ordering=True))).code == "AUTH_WRONG_PROVIDER"
+    assert (
+        judge(replace(request, policy=MatchPolicy(match_ordering=True))).code
+        == "AUTH_WRONG_PROVIDER"
+    )
 
 
 def test_a_late_request_inside_the_payers_window_passes():
@@ -180,7 +212,9 @@ def test_an_unknown_window_is_not_a_zero_window_and_has_no_deadline():
 
 def test_a_line_the_payer_left_out_of_a_partial_approval_is_denied():
     lines = (AuthorizedService("70551", 1, approved=False), AuthorizedService("70544", 1))
-    result = judge(exam(approval(status=AuthStatus.PARTIALLY_APPROVED, services=lines), performed()))
+    result = judge(
+        exam(approval(status=AuthStatus.PARTIALLY_APPROVED, services=lines), performed())
+    )
     assert result.code in {"AUTH_DENIED", "NEW_AUTH_REQUIRED"}
     alone = judge(exam(approval(services=lines[:1]), performed()))
     assert alone.code == "AUTH_DENIED"
@@ -189,7 +223,9 @@ def test_a_line_the_payer_left_out_of_a_partial_approval_is_denied():
 def test_one_authorization_covers_the_technical_and_the_professional_part():
     for component in ("TC", "26", ""):
         request = exam(approval(), performed())
-        billed = BilledFact("70551", date(2026, 9, 30), component=component, auth_number="PA-99887766")
+        billed = BilledFact(
+            "70551", date(2026, 9, 30), component=component, auth_number="PA-99887766"
+        )
         assert judge(replace(request, billed=billed)).code == "OK"
 
 
@@ -209,12 +245,15 @@ def test_before_the_exam_the_order_is_matched_as_planned_and_due_on_the_business
     )
     from tests.matching.cast import REQUIRED
 
-    result = judge(MatchRequest(ordered=order, authorized=approval(), requirement=REQUIRED), as_of=date(2026, 9, 1))
+    result = judge(
+        MatchRequest(ordered=order, authorized=approval(), requirement=REQUIRED),
+        as_of=date(2026, 9, 1),
+    )
     assert result.code == "AUTH_WRONG_SITE"
     assert result.first.due == date(2026, 9, 4)  # the Monday before is Labor Day
 
 
-# --- B4 --------------------------------------------------------------------------------------------------------------
+# --- B4 -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -240,18 +279,31 @@ def test_family_substitution(authorized, done, code):
 def test_a_payers_crosswalk_beats_the_family_default_while_it_is_in_force():
     rows = [
         CrosswalkRow(
-            "60054", "70551", "70553", CrosswalkVerdict.ALLOWED, effective_to=date(2026, 9, 29), source="grouping"
+            "60054",
+            "70551",
+            "70553",
+            CrosswalkVerdict.ALLOWED,
+            effective_to=date(2026, 9, 29),
+            source="grouping",
         ),
         CrosswalkRow("60054", "70553", "70551", CrosswalkVerdict.UPDATE),
     ]
     context = replace(CONTEXT, crosswalk=Crosswalk(rows))
-    inside = match_exam(exam(approval(), performed("70553", date(2026, 9, 29))), context, as_of=TODAY)
-    after = match_exam(exam(approval(), performed("70553", date(2026, 9, 30))), context, as_of=TODAY)
+    inside = match_exam(
+        exam(approval(), performed("70553", date(2026, 9, 29))), context, as_of=TODAY
+    )
+    after = match_exam(
+        exam(approval(), performed("70553", date(2026, 9, 30))), context, as_of=TODAY
+    )
     stricter = match_exam(exam(approval("70553"), performed("70551")), context, as_of=TODAY)
-    assert (inside.code, after.code, stricter.code) == ("OK_FAMILY", "UPDATE_REQUIRED", "UPDATE_REQUIRED")
+    assert (inside.code, after.code, stricter.code) == (
+        "OK_FAMILY",
+        "UPDATE_REQUIRED",
+        "UPDATE_REQUIRED",
+    )
 
 
-# --- B5, C12 -----------------------------------------------------------------------------------------------------------
+# --- B5, C12 --------------------------------------------------------------------------------------
 
 
 def test_contrast_left_open_by_the_order_is_test_design():
@@ -260,7 +312,10 @@ def test_contrast_left_open_by_the_order_is_test_design():
 
 
 def test_contrast_named_by_the_order_needs_a_new_one():
-    assert judge_change(OrderedFact("70551"), performed("70553"), CATALOG).verdict is OrderVerdict.NEW_ORDER_REQUIRED
+    assert (
+        judge_change(OrderedFact("70551"), performed("70553"), CATALOG).verdict
+        is OrderVerdict.NEW_ORDER_REQUIRED
+    )
 
 
 def test_views_left_open_are_test_design():
@@ -274,7 +329,9 @@ def test_a_wrong_side_may_be_corrected_only_as_a_documented_obvious_error():
     order, done = OrderedFact("73721", laterality="RT"), performed("73721", laterality="LT")
     assert judge_change(order, done, CATALOG).stops
     shown = ChangeEvidence(obvious_error=True, documented=True)
-    assert judge_change(order, done, CATALOG, evidence=shown).verdict is OrderVerdict.CORRECTED_ERROR
+    assert (
+        judge_change(order, done, CATALOG, evidence=shown).verdict is OrderVerdict.CORRECTED_ERROR
+    )
 
 
 def test_the_reader_may_order_the_diagnostic_mammogram():
@@ -298,13 +355,16 @@ def test_an_urgent_addition_needs_every_condition():
         documented=True,
     )
     order, done = OrderedFact("70551"), performed("70544")
-    assert judge_change(order, done, CATALOG, evidence=everything).verdict is OrderVerdict.URGENT_ADDITION
+    assert (
+        judge_change(order, done, CATALOG, evidence=everything).verdict
+        is OrderVerdict.URGENT_ADDITION
+    )
     short = judge_change(order, done, CATALOG, evidence=replace(everything, result_sent=False))
     assert short.stops
     assert "the result was sent" in short.sentence
 
 
-# --- the grid ------------------------------------------------------------------------------------------------------------
+# --- the grid -------------------------------------------------------------------------------------
 
 
 def test_the_grid_marks_the_cell_that_differs():

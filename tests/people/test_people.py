@@ -1,4 +1,6 @@
-"""Users and partner systems: who may come in, and who is out at once (RELIABILITY S14, S19, S22; DOMAIN I3)."""
+"""Users and partner systems: who may come in, and who is out at once (RELIABILITY S14, S19, S22;
+DOMAIN I3).
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def adam(cast) -> Client:
 def told(cast) -> list[tuple[str, str]]:
     with scope(cast.system):
         return list(
-            Event.objects.filter(verb__regex=r"^(user|partner)\.").order_by("id").values_list("verb", "sentence")
+            Event.objects.filter(verb__regex=r"^(user|partner)\.")
+            .order_by("id")
+            .values_list("verb", "sentence")
         )
 
 
@@ -60,7 +64,8 @@ def test_an_invited_user_chooses_a_password_by_the_link_and_has_only_that_role(c
     page = Client()
     form_page = page.get(link[1], follow=True)
     done = page.post(
-        form_page.redirect_chain[-1][0], {"password1": "blue-rivers-7-run", "password2": "blue-rivers-7-run"}
+        form_page.redirect_chain[-1][0],
+        {"password1": "blue-rivers-7-run", "password2": "blue-rivers-7-run"},
     )
     assert done.status_code == 302
     user.refresh_from_db()
@@ -75,7 +80,9 @@ def test_a_disabled_user_is_out_on_the_next_request(cast, adam) -> None:
     assert ben.get("/profile/").status_code == 200
     adam.post(f"/people/{cast.user('ben').public_id}/disable/")
     assert ben.get("/profile/")["Location"].startswith("/accounts/login/")
-    entered = Client().post("/accounts/login/", {"login": "ben@cana.test", "password": "correct-horse-9"})
+    entered = Client().post(
+        "/accounts/login/", {"login": "ben@cana.test", "password": "correct-horse-9"}
+    )
     assert "_auth_user_id" not in Client().session
     assert entered.status_code in (200, 302)
     adam.post(f"/people/{cast.user('ben').public_id}/enable/")
@@ -117,7 +124,12 @@ def test_nobody_changes_their_own_rights(cast) -> None:
             services.role_take(membership=Membership.objects.get(user=adam), actor=actor)
         with pytest.raises(Refused, match="own rights"):
             services.user_invite(
-                email=adam.email, first_name="A", last_name="A", organization_id=cast.a.pk, role="manager", actor=actor
+                email=adam.email,
+                first_name="A",
+                last_name="A",
+                organization_id=cast.a.pk,
+                role="manager",
+                actor=actor,
             )
 
 
@@ -126,9 +138,20 @@ def test_an_administrator_reaches_their_own_organizations_only(cast, adam) -> No
     assert b"olga" not in adam.get("/people/").content
     assert adam.get(f"/people/{olga.public_id}/").status_code == 404
     assert adam.post(f"/people/{olga.public_id}/disable/").status_code == 404
-    form: dict[str, Any] = {"first_name": "X", "last_name": "Y", "email": "x@y.test", "role": "biller", "site": ""}
+    form: dict[str, Any] = {
+        "first_name": "X",
+        "last_name": "Y",
+        "email": "x@y.test",
+        "role": "biller",
+        "site": "",
+    }
     assert adam.post("/people/invite/", form | {"organization": cast.b.pk}).status_code == 422
-    assert adam.post("/people/invite/", form | {"organization": cast.a.pk, "site": cast.b_site.pk}).status_code == 422
+    assert (
+        adam.post(
+            "/people/invite/", form | {"organization": cast.a.pk, "site": cast.b_site.pk}
+        ).status_code
+        == 422
+    )
     Membership.objects.create(user=olga, organization=cast.a, role="biller")
     page = adam.get(f"/people/{olga.public_id}/").content
     assert b"Biller" in page
@@ -161,26 +184,45 @@ def test_no_form_makes_a_person_a_partner_system_or_a_superuser(cast, adam) -> N
     assert adam.post("/people/invite/", form).status_code == 422
     adam.post(
         "/people/invite/",
-        form | {"role": "biller", "is_superuser": "on", "is_staff": "on", "is_active": "", "password": "x"},
+        form
+        | {
+            "role": "biller",
+            "is_superuser": "on",
+            "is_staff": "on",
+            "is_active": "",
+            "password": "x",
+        },
     )
     user = User.objects.get(email="x@y.test")
-    assert (user.is_superuser, user.is_staff, user.is_active, user.has_usable_password()) == (False, False, True, False)
+    assert (user.is_superuser, user.is_staff, user.is_active, user.has_usable_password()) == (
+        False,
+        False,
+        True,
+        False,
+    )
 
 
 def test_a_partner_system_is_connected_told_its_secret_once_and_closed(cast, adam) -> None:
     shown = adam.post(
-        "/partners/new/", {"name": "RIS", "organization": cast.a.pk, "scopes": ["orders:read", "work:read"]}
+        "/partners/new/",
+        {"name": "RIS", "organization": cast.a.pk, "scopes": ["orders:read", "work:read"]},
     ).content.decode()
     row = Partner.objects.get(name="RIS")
     secret = next(
-        s for s in re.findall(r'class="code">([^<]+)<', shown) if s != row.application.client_id and len(s) > 40
+        s
+        for s in re.findall(r'class="code">([^<]+)<', shown)
+        if s != row.application.client_id and len(s) > 40
     )
     assert secret not in adam.get(f"/partners/{row.public_id}/").content.decode()
 
     def token(with_secret: str) -> Any:
         return Client().post(
             "/api/v1/oauth/token",
-            {"grant_type": "client_credentials", "client_id": row.application.client_id, "client_secret": with_secret},
+            {
+                "grant_type": "client_credentials",
+                "client_id": row.application.client_id,
+                "client_secret": with_secret,
+            },
         )
 
     given = token(secret).json()
@@ -194,7 +236,12 @@ def test_a_partner_system_is_connected_told_its_secret_once_and_closed(cast, ada
     assert token(secret).status_code == 401
     adam.post(f"/partners/{row.public_id}/switch/")
     assert not Partner.objects.get(pk=row.pk).active
-    assert [verb for verb, _ in told(cast)] == ["partner.made", "partner.scopes", "partner.secret", "partner.closed"]
+    assert [verb for verb, _ in told(cast)] == [
+        "partner.made",
+        "partner.scopes",
+        "partner.secret",
+        "partner.closed",
+    ]
 
 
 def test_the_profile_shows_the_readers_own_rights_and_ways_to_secure_the_sign_in(cast) -> None:

@@ -23,12 +23,17 @@ def charge(org: int, key: str, amount: str, charge_id: int = 1) -> ledger.Postin
         key,
         DAY,
         "MR brain",
-        [ledger.Leg("ar_insurance", a, charge_id=charge_id), ledger.Leg("revenue", -a, charge_id=charge_id)],
+        [
+            ledger.Leg("ar_insurance", a, charge_id=charge_id),
+            ledger.Leg("revenue", -a, charge_id=charge_id),
+        ],
     )
 
 
 def test_a_charge_a_payment_and_a_contractual_adjustment_leave_the_patient_share(cast):
-    """Billed 1,500.00; allowed 316.97: paid 248.51, sequestration 5.07, CO-45 1,183.03, PR-2 63.39 moves to the patient."""
+    """Billed 1,500.00; allowed 316.97: paid 248.51, sequestration 5.07, CO-45 1,183.03, PR-2 63.39
+    moves to the patient.
+    """
     with scope(cast.system):
         ledger.post(
             [
@@ -68,7 +73,10 @@ def test_the_same_effect_key_posts_once(cast):
 def test_a_reversal_mirrors_every_leg_and_happens_once(cast):
     with scope(cast.system):
         rows = ledger.post([charge(cast.a.pk, "charge:1", "100.00")], actor=cast.system)
-        assert len(ledger.reverse(rows, effective_on=DAY, reason="keyed twice", actor=cast.system)) == 1
+        assert (
+            len(ledger.reverse(rows, effective_on=DAY, reason="keyed twice", actor=cast.system))
+            == 1
+        )
         assert ledger.reverse(rows, effective_on=DAY, reason="keyed twice", actor=cast.system) == []
         assert ledger.balances("charge_id", [1]) == {1: D("0.00")}
         assert LedgerEntry.objects.count() == 4
@@ -92,10 +100,19 @@ def test_an_unbalanced_posting_is_refused_in_python_and_by_the_database(cast):
             )
         with pytest.raises(DatabaseError), transaction.atomic():
             t = LedgerTransaction.objects.create(
-                organization=cast.a, kind="x", effect_key="raw", effective_on=DAY, description="x", actor_name="x"
+                organization=cast.a,
+                kind="x",
+                effect_key="raw",
+                effective_on=DAY,
+                description="x",
+                actor_name="x",
             )
             LedgerEntry.objects.create(
-                organization=cast.a, transaction=t, account="cash", amount=D("1.00"), effective_on=DAY
+                organization=cast.a,
+                transaction=t,
+                account="cash",
+                amount=D("1.00"),
+                effective_on=DAY,
             )
             with connection.cursor() as c:
                 c.execute("SET CONSTRAINTS ALL IMMEDIATE")

@@ -1,4 +1,6 @@
-"""One organization never reads another's rows, and the database stands behind the code (RELIABILITY S5, S6, M8, M9)."""
+"""One organization never reads another's rows, and the database stands behind the code (RELIABILITY
+S5, S6, M8, M9).
+"""
 
 from __future__ import annotations
 
@@ -72,8 +74,9 @@ def test_alternating_scopes_with_errors_between_never_bleed(cast):
 
 def test_every_tenant_table_is_forced_under_row_level_security(db):
     open_tables = sql(
-        "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id' AND NOT a.attisdropped "
-        "WHERE c.relkind IN ('r','p') AND c.relnamespace = 'public'::regnamespace AND NOT (c.relrowsecurity AND c.relforcerowsecurity)"
+        "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname ="
+        " 'organization_id' AND NOT a.attisdropped WHERE c.relkind IN ('r','p') AND c.relnamespace"
+        " = 'public'::regnamespace AND NOT (c.relrowsecurity AND c.relforcerowsecurity)"
     )
     assert {t for (t,) in open_tables} <= IDENTITY_TABLES
     policies = {t for (t,) in sql("SELECT tablename FROM pg_policies WHERE policyname = 'tenant'")}
@@ -82,13 +85,17 @@ def test_every_tenant_table_is_forced_under_row_level_security(db):
 
 def test_the_application_role_owns_nothing_and_bypasses_nothing(db):
     assert sql(
-        "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = current_user"
+        "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname ="
+        " current_user"
     ) == [(False, False, False, False)]
     assert sql("SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole") == [(0,)]
     assert sql(
-        "SELECT count(*) FROM information_schema.table_privileges WHERE grantee = current_user AND privilege_type = 'TRUNCATE'"
+        "SELECT count(*) FROM information_schema.table_privileges WHERE grantee = current_user AND"
+        " privilege_type = 'TRUNCATE'"
     ) == [(0,)]
-    assert sql("SELECT count(*) FROM pg_views WHERE schemaname = 'public' AND viewname NOT LIKE 'pg_stat%'") == [(0,)]
+    assert sql(
+        "SELECT count(*) FROM pg_views WHERE schemaname = 'public' AND viewname NOT LIKE 'pg_stat%'"
+    ) == [(0,)]
     assert sql("SELECT count(*) FROM pg_matviews WHERE schemaname = 'public'") == [(0,)]
 
 
@@ -97,7 +104,8 @@ def test_each_change_is_kept_with_its_author(cast):
         p = patient(cast.a, "M1")
         Patient.objects.filter(pk=p.pk).update(city="Springfield")
         rows = sql(
-            f"SELECT op, before->>'city', after->>'city', actor, request_id FROM audit_change WHERE table_name = 'intake_patient' AND row_id = {p.pk} ORDER BY id"
+            "SELECT op, before->>'city', after->>'city', actor, request_id FROM audit_change WHERE"
+            f" table_name = 'intake_patient' AND row_id = {p.pk} ORDER BY id"
         )
     assert rows[0][0] == "I"
     assert rows[1][:3] == ("U", "", "Springfield")

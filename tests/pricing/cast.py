@@ -1,4 +1,6 @@
-"""A small fee schedule: the few published rows that the worked examples need, and short ways to ask for prices."""
+"""A small fee schedule: the few published rows that the worked examples need, and short ways to ask
+for prices.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ CHICAGO = Locality("06102", "16")
 IN_2025, IN_2026 = dt.date(2025, 5, 5), dt.date(2026, 9, 8)
 DEDUCTIBLE_MET = Benefits(D(0))
 
-# year code part status work practice(nonfac) practice(fac) malpractice pctc multiple bilateral cap-practice cap-malpractice
+# year code part status work practice(nonfac) practice(fac) malpractice pctc multiple bilateral
+# cap-practice cap-malpractice
 _ROWS = """
 2026 70496 - A 1.71 6.37 6.37 0.12 1 4 0 5.94 0.12
 2026 70496 26 A 1.71 0.60 0.60 0.09 1 4 0 0 0
@@ -92,13 +95,29 @@ _FACTORS = {2025: (D("32.3465"), None), 2026: (D("33.4009"), D("33.5675"))}
 
 
 def _row(text: str) -> RvuRow:
-    year, code, part, status, work, pe, pe_fac, mp, pctc, multiple, bilateral, cap_pe, cap_mp = text.split()
+    year, code, part, status, work, pe, pe_fac, mp, pctc, multiple, bilateral, cap_pe, cap_mp = (
+        text.split()
+    )
     factor, qualifying = _FACTORS[int(year)]
     return RvuRow(
-        code, _PARTS[part], status, D(work), D(pe), D(pe_fac), D(mp), pctc, multiple, bilateral, factor,
-        dt.date(int(year), 1, 1), dt.date(int(year), 12, 31), qualifying, D(cap_pe), D(cap_mp),
+        code,
+        _PARTS[part],
+        status,
+        D(work),
+        D(pe),
+        D(pe_fac),
+        D(mp),
+        pctc,
+        multiple,
+        bilateral,
+        factor,
+        dt.date(int(year), 1, 1),
+        dt.date(int(year), 12, 31),
+        qualifying,
+        D(cap_pe),
+        D(cap_mp),
         facility_na=part != "26" and pctc == "1",
-    )  # fmt: skip
+    )
 
 
 def small_tables(*contracts: Contract) -> MemoryTables:
@@ -108,12 +127,24 @@ def small_tables(*contracts: Contract) -> MemoryTables:
         gpcis=[Gpci(CHICAGO, D("1.007"), D("1.005"), D("2.295"), *year)],
         zips={"60601": CHICAGO},
         settings={
-            "11": PosSetting.NON_FACILITY, "15": PosSetting.NON_FACILITY, "21": PosSetting.FACILITY,
-            "22": PosSetting.FACILITY, "24": PosSetting.FACILITY, "31": PosSetting.FACILITY,
+            "11": PosSetting.NON_FACILITY,
+            "15": PosSetting.NON_FACILITY,
+            "21": PosSetting.FACILITY,
+            "22": PosSetting.FACILITY,
+            "24": PosSetting.FACILITY,
+            "31": PosSetting.FACILITY,
         },
-        modalities={"71046": "XR", "73562": "XR", "74177": "CT", "70553": "MR", "72148": "MR", "73721": "MR", "70551": "MR"},
+        modalities={
+            "71046": "XR",
+            "73562": "XR",
+            "74177": "CT",
+            "70553": "MR",
+            "72148": "MR",
+            "73721": "MR",
+            "70551": "MR",
+        },
         contracts=contracts,
-    )  # fmt: skip
+    )
 
 
 TABLES = small_tables()
@@ -126,15 +157,25 @@ def line(code: str, *modifiers: str, **facts: Any) -> BilledLine:
 def price(*lines: BilledLine, tables: MemoryTables = TABLES, **context: Any) -> list[PricedLine]:
     """Price at the national amount in an imaging center, deductible met, unless told otherwise."""
     asked: dict[str, Any] = {
-        "date_of_service": IN_2026, "pos": "11", "locality": NATIONAL, "benefits": DEDUCTIBLE_MET, **context,
-    }  # fmt: skip
+        "date_of_service": IN_2026,
+        "pos": "11",
+        "locality": NATIONAL,
+        "benefits": DEDUCTIBLE_MET,
+        **context,
+    }
     return price_session(lines, context=PricingContext(**asked), tables=tables)
 
 
 def contract(*rates: ContractRate, **terms: Any) -> Contract:
-    return Contract("C1", "Acme Health", rates, terms.pop("effective_from", dt.date(2025, 1, 1)), **terms)
+    return Contract(
+        "C1", "Acme Health", rates, terms.pop("effective_from", dt.date(2025, 1, 1)), **terms
+    )
 
 
-FLAT, OF_MEDICARE, OF_CHARGE = RateMethod.FLAT, RateMethod.PERCENT_OF_MEDICARE, RateMethod.PERCENT_OF_CHARGE
+FLAT, OF_MEDICARE, OF_CHARGE = (
+    RateMethod.FLAT,
+    RateMethod.PERCENT_OF_MEDICARE,
+    RateMethod.PERCENT_OF_CHARGE,
+)
 NO_MPPR = MpprTerms(MpprScope.NONE)
 LIKE_MEDICARE = MpprTerms(MpprScope.GROUP, D("0.95"), D("0.50"))

@@ -22,7 +22,18 @@ from rcm.pricing.facts import (
     PriceStatus,
 )
 
-from .cast import CHICAGO, FLAT, LIKE_MEDICARE, NO_MPPR, OF_CHARGE, OF_MEDICARE, D, contract, line, price
+from .cast import (
+    CHICAGO,
+    FLAT,
+    LIKE_MEDICARE,
+    NO_MPPR,
+    OF_CHARGE,
+    OF_MEDICARE,
+    D,
+    contract,
+    line,
+    price,
+)
 
 PLAN = Benefits(D(0), coinsurance=D("0.10"))
 
@@ -42,7 +53,9 @@ def test_a_pinned_year_keeps_its_own_schedule() -> None:
     [priced] = pay(pinned, line("93306"), date_of_service=dt.date(2026, 9, 8))
     assert priced.allowed == D("187.93")
     assert any("Medicare 2025" in step.words for step in priced.derivation)
-    [unknown] = pay(contract(ContractRate(OF_MEDICARE, D("1.00"), medicare_year=2019)), line("70553"))
+    [unknown] = pay(
+        contract(ContractRate(OF_MEDICARE, D("1.00"), medicare_year=2019)), line("70553")
+    )
     assert unknown.reason_code == "NO_FEE_SCHEDULE"
 
 
@@ -60,7 +73,11 @@ def test_percent_of_charge_is_for_the_whole_line() -> None:
 
 
 def test_flat_by_code_beats_flat_by_modality() -> None:
-    terms = contract(ContractRate(FLAT, D(400), modality="MR"), ContractRate(FLAT, D(650), code="70553"), mppr=NO_MPPR)
+    terms = contract(
+        ContractRate(FLAT, D(400), modality="MR"),
+        ContractRate(FLAT, D(650), code="70553"),
+        mppr=NO_MPPR,
+    )
     mri, spine = pay(terms, line("70553"), line("72148"))
     assert (mri.allowed, spine.allowed) == (D(650), D(400))
 
@@ -82,7 +99,9 @@ def test_per_component_rates_add_up_to_the_whole() -> None:
 def test_lesser_of_charge_and_carve_out() -> None:
     rate = ContractRate(FLAT, D(650), code="70553")
     assert pay(contract(rate), line("70553", charge=D(500)))[0].allowed == D(500)
-    assert pay(contract(rate, lesser_of_charge=False), line("70553", charge=D(500)))[0].allowed == D(650)
+    assert pay(contract(rate, lesser_of_charge=False), line("70553", charge=D(500)))[
+        0
+    ].allowed == D(650)
     carved = ContractRate(FLAT, D(650), code="70553", carve_out=True)
     first, second = pay(
         contract(ContractRate(OF_MEDICARE, D(1)), carved, mppr=LIKE_MEDICARE),
@@ -94,12 +113,19 @@ def test_lesser_of_charge_and_carve_out() -> None:
 
 def test_medicare_like_terms_give_the_medicare_reduction() -> None:
     terms = contract(ContractRate(OF_MEDICARE, D(1)), mppr=LIKE_MEDICARE)
-    assert [p.allowed for p in pay(terms, line("70553"), line("72148"))] == [D("316.97"), D("126.68")]
+    assert [p.allowed for p in pay(terms, line("70553"), line("72148"))] == [
+        D("316.97"),
+        D("126.68"),
+    ]
 
 
 def test_a_contract_may_reduce_only_the_technical_part_or_nothing() -> None:
-    technical_only = contract(ContractRate(OF_MEDICARE, D(1)), mppr=MpprTerms(MpprScope.GROUP, paid_tc=D("0.50")))
-    assert pay(technical_only, line("70553"), line("72148"))[1].allowed == D("130.10")  # 68.47 + 61.63
+    technical_only = contract(
+        ContractRate(OF_MEDICARE, D(1)), mppr=MpprTerms(MpprScope.GROUP, paid_tc=D("0.50"))
+    )
+    assert pay(technical_only, line("70553"), line("72148"))[1].allowed == D(
+        "130.10"
+    )  # 68.47 + 61.63
     nothing = contract(ContractRate(OF_MEDICARE, D(1)), mppr=NO_MPPR)
     assert pay(nothing, line("70553"), line("72148"))[1].allowed == D("191.72")
 
@@ -107,17 +133,23 @@ def test_a_contract_may_reduce_only_the_technical_part_or_nothing() -> None:
 def test_scope_decides_who_ranks_together() -> None:
     two_readers = (line("70553", rendering="1"), line("72148", rendering="2"))
     for scope, second in ((MpprScope.PHYSICIAN, D("191.72")), (MpprScope.GROUP, D("126.68"))):
-        terms = contract(ContractRate(OF_MEDICARE, D(1)), mppr=MpprTerms(scope, D("0.95"), D("0.50")))
+        terms = contract(
+            ContractRate(OF_MEDICARE, D(1)), mppr=MpprTerms(scope, D("0.95"), D("0.50"))
+        )
         assert pay(terms, *two_readers)[1].allowed == second
     apart = (line("70553", session="A"), line("72148", "XE", session="B"))
     for scope, second in ((MpprScope.GROUP, D("191.72")), (MpprScope.DAY, D("126.68"))):
-        terms = contract(ContractRate(OF_MEDICARE, D(1)), mppr=MpprTerms(scope, D("0.95"), D("0.50")))
+        terms = contract(
+            ContractRate(OF_MEDICARE, D(1)), mppr=MpprTerms(scope, D("0.95"), D("0.50"))
+        )
         assert pay(terms, *apart)[1].allowed == second
 
 
 def test_a_contract_silent_about_several_procedures_holds_that_session_only() -> None:
     silent = contract(ContractRate(OF_MEDICARE, D(1)))
-    assert [p.reason_code for p in pay(silent, line("70553"), line("72148"))] == ["CONTRACT_SILENT_MULTIPLE"] * 2
+    assert [p.reason_code for p in pay(silent, line("70553"), line("72148"))] == [
+        "CONTRACT_SILENT_MULTIPLE"
+    ] * 2
     assert pay(silent, line("70553"), line("71046"))[0].allowed == D("316.97")
 
 
@@ -152,19 +184,28 @@ def test_site_and_plan_narrow_a_rate() -> None:
 
 
 def test_two_equal_rates_that_differ_are_not_chosen_between() -> None:
-    twice = contract(ContractRate(FLAT, D(600), code="70553"), ContractRate(FLAT, D(610), code="70553"))
+    twice = contract(
+        ContractRate(FLAT, D(600), code="70553"), ContractRate(FLAT, D(610), code="70553")
+    )
     assert pay(twice, line("70553"))[0].reason_code == "CONTRACT_AMBIGUOUS"
 
 
 def test_a_rate_for_modifier_52_prices_the_reduced_service() -> None:
-    terms = contract(ContractRate(FLAT, D(650), code="70553"), ContractRate(FLAT, D(325), code="70553", modifier="52"))
+    terms = contract(
+        ContractRate(FLAT, D(650), code="70553"),
+        ContractRate(FLAT, D(325), code="70553", modifier="52"),
+    )
     assert pay(terms, line("70553", "52"))[0].allowed == D(325)
     only = contract(ContractRate(FLAT, D(650), code="70553"))
     assert pay(only, line("70553", "52"))[0].reason_code == "REDUCED_SERVICE"
 
 
 def test_contrast_has_a_flat_price_per_unit_without_a_fee_schedule_row() -> None:
-    terms = contract(ContractRate(FLAT, D("0.35"), code="Q9967"), ContractRate(OF_MEDICARE, D(1)), mppr=LIKE_MEDICARE)
+    terms = contract(
+        ContractRate(FLAT, D("0.35"), code="Q9967"),
+        ContractRate(OF_MEDICARE, D(1)),
+        mppr=LIKE_MEDICARE,
+    )
     scan, agent = pay(terms, line("74177"), line("Q9967", units=100))
     assert (scan.allowed, agent.allowed) == (D("300.27"), D(35))
 
@@ -186,7 +227,11 @@ def test_cost_sharing_of_a_plan() -> None:
     terms = contract(ContractRate(FLAT, D(600)), mppr=NO_MPPR)
     benefits = Benefits(D(100), coinsurance=D("0.10"), copay=D(50), out_of_pocket_remaining=D(170))
     first, second = pay(terms, line("70553"), line("72148"), benefits=benefits)
-    assert (first.deductible, first.copay, first.coinsurance) == (D(100), D(50), D(20))  # 45 limited by what is left
+    assert (first.deductible, first.copay, first.coinsurance) == (
+        D(100),
+        D(50),
+        D(20),
+    )  # 45 limited by what is left
     assert first.patient_share == D(170)
     assert second.patient_share == D(0)
     assert second.payer_share == D(600)
@@ -201,10 +246,19 @@ def test_medicare_advantage_may_sequester() -> None:
 
 def test_a_stored_contract_reads_its_terms() -> None:
     terms = contract_of_terms(
-        key="7", name="Acme", method="percent_of_medicare",
-        terms={"percent": "120", "year": 2026, "mppr_pc_pct": 95, "mppr_tc_pct": 50, "lesser_of": False},
-        rates=[ContractRate(FLAT, D(700), code="70553", carve_out=True)], effective_from=dt.date(2026, 1, 1),
-    )  # fmt: skip
+        key="7",
+        name="Acme",
+        method="percent_of_medicare",
+        terms={
+            "percent": "120",
+            "year": 2026,
+            "mppr_pc_pct": 95,
+            "mppr_tc_pct": 50,
+            "lesser_of": False,
+        },
+        rates=[ContractRate(FLAT, D(700), code="70553", carve_out=True)],
+        effective_from=dt.date(2026, 1, 1),
+    )
     assert terms.mppr == MpprTerms(MpprScope.GROUP, D("0.95"), D("0.5"))
     assert [p.allowed for p in pay(terms, line("70553"), line("71046"))] == [D(700), D("39.68")]
     assert terms.lesser_of_charge is False
@@ -212,11 +266,24 @@ def test_a_stored_contract_reads_its_terms() -> None:
 
 @pytest.mark.parametrize(
     ("method", "terms"),
-    [("percent_of_medicare", {"percent": "lots"}), ("by_the_moon", {}), ("flat", {"mppr_scope": "always"})],
+    [
+        ("percent_of_medicare", {"percent": "lots"}),
+        ("by_the_moon", {}),
+        ("flat", {"mppr_scope": "always"}),
+    ],
 )
-def test_a_stored_contract_names_the_setting_it_cannot_read(method: str, terms: dict[str, object]) -> None:
+def test_a_stored_contract_names_the_setting_it_cannot_read(
+    method: str, terms: dict[str, object]
+) -> None:
     with pytest.raises(ValueError, match=next(iter(terms), "method")):
-        contract_of_terms(key="7", name="A", method=method, terms=terms, rates=[], effective_from=dt.date(2026, 1, 1))
+        contract_of_terms(
+            key="7",
+            name="A",
+            method=method,
+            terms=terms,
+            rates=[],
+            effective_from=dt.date(2026, 1, 1),
+        )
 
 
 def test_percentages_read_as_people_write_them() -> None:

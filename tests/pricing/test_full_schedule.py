@@ -10,13 +10,22 @@ from pathlib import Path
 import pytest
 
 from rcm.pricing.expected import price_sessions
-from rcm.pricing.facts import NATIONAL, Benefits, BilledLine, Component, Locality, PriceStatus, PricingContext
+from rcm.pricing.facts import (
+    NATIONAL,
+    Benefits,
+    BilledLine,
+    Component,
+    Locality,
+    PriceStatus,
+    PricingContext,
+)
 from rcm.pricing.fees import USABLE
 from rcm.pricing.tables import MemoryTables, csv_tables
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(
-    not (DATA / "pprrvu_imaging.csv").exists(), reason="the full fee schedule files are not beside this checkout"
+    not (DATA / "pprrvu_imaging.csv").exists(),
+    reason="the full fee schedule files are not beside this checkout",
 )
 D = Decimal
 JAN_2025, JAN_2026 = dt.date(2025, 1, 2), dt.date(2026, 1, 2)
@@ -56,7 +65,9 @@ def split_codes(tables: MemoryTables, on: dt.date) -> list[str]:
 
 
 @pytest.mark.parametrize(("on", "count"), [(JAN_2025, 575), (JAN_2026, 273)])
-def test_the_whole_is_the_sum_of_its_parts_for_every_split_code(tables: MemoryTables, on: dt.date, count: int) -> None:
+def test_the_whole_is_the_sum_of_its_parts_for_every_split_code(
+    tables: MemoryTables, on: dt.date, count: int
+) -> None:
     codes = split_codes(tables, on)
     assert len(codes) == count
     for code in codes:
@@ -66,7 +77,10 @@ def test_the_whole_is_the_sum_of_its_parts_for_every_split_code(tables: MemoryTa
         assert technical is not None
         assert technical.work == 0
         assert whole.work == reading.work
-        assert whole.practice_nonfacility == reading.practice_nonfacility + technical.practice_nonfacility
+        assert (
+            whole.practice_nonfacility
+            == reading.practice_nonfacility + technical.practice_nonfacility
+        )
         assert whole.malpractice == reading.malpractice + technical.malpractice
 
 
@@ -85,21 +99,34 @@ def rounded(amount: Decimal) -> Decimal:
 
 
 @pytest.mark.parametrize("place", [NATIONAL, Locality("06102", "16")])
-def test_every_2026_code_agrees_with_an_independent_calculation(tables: MemoryTables, place: Locality) -> None:
+def test_every_2026_code_agrees_with_an_independent_calculation(
+    tables: MemoryTables, place: Locality
+) -> None:
     gpci = tables.gpci(place, JAN_2026)
     assert gpci is not None
     expected: dict[tuple[str, str], Decimal] = {}
     with (DATA / "pprrvu_2026_imaging_pctc.csv").open(newline="") as handle:
         for r in csv.DictReader(handle):
             n = {
-                k: D(r[k]) for k in ("work_rvu", "pe_rvu_nonfac", "mp_rvu", "conv_factor", "opps_cap_pe", "opps_cap_mp")
+                k: D(r[k])
+                for k in (
+                    "work_rvu",
+                    "pe_rvu_nonfac",
+                    "mp_rvu",
+                    "conv_factor",
+                    "opps_cap_pe",
+                    "opps_cap_mp",
+                )
             }
             work = n["work_rvu"] * gpci.work
             fee = rounded(
-                (work + n["pe_rvu_nonfac"] * gpci.practice + n["mp_rvu"] * gpci.malpractice) * n["conv_factor"]
+                (work + n["pe_rvu_nonfac"] * gpci.practice + n["mp_rvu"] * gpci.malpractice)
+                * n["conv_factor"]
             )
             if n["opps_cap_pe"]:
-                cap = (work + n["opps_cap_pe"] * gpci.practice + n["opps_cap_mp"] * gpci.malpractice) * n["conv_factor"]
+                cap = (
+                    work + n["opps_cap_pe"] * gpci.practice + n["opps_cap_mp"] * gpci.malpractice
+                ) * n["conv_factor"]
                 fee = min(fee, rounded(cap))
             expected[(r["hcpcs"], r["mod"])] = fee
     for part, modifiers in PARTS.items():
@@ -118,23 +145,32 @@ def test_the_outpatient_cap_binds_for_the_listed_codes_only(tables: MemoryTables
 
 
 @pytest.mark.parametrize("on", [JAN_2025, JAN_2026])
-def test_parts_sum_to_the_whole_within_a_cent_for_every_code(tables: MemoryTables, on: dt.date) -> None:
+def test_parts_sum_to_the_whole_within_a_cent_for_every_code(
+    tables: MemoryTables, on: dt.date
+) -> None:
     codes = split_codes(tables, on)
-    whole, reading, technical = (price_alone(tables, codes, on, part, NATIONAL) for part in Component)
+    whole, reading, technical = (
+        price_alone(tables, codes, on, part, NATIONAL) for part in Component
+    )
     off = {code: whole[code] - reading[code] - technical[code] for code in codes}
     assert {code: gap for code, gap in off.items() if abs(gap) > D("0.01")} == {}
 
 
 def test_every_billable_technical_row_is_refused_in_a_facility(tables: MemoryTables) -> None:
     context = PricingContext(JAN_2025, "22", NATIONAL, benefits=Benefits(D(0)))
-    sessions = [(context, [BilledLine(code, code, ("TC",))]) for code in split_codes(tables, JAN_2025)]
-    assert {p.reason_code for [p] in price_sessions(sessions, tables=tables)} == {"D6_TECHNICAL_IN_FACILITY"}
+    sessions = [
+        (context, [BilledLine(code, code, ("TC",))]) for code in split_codes(tables, JAN_2025)
+    ]
+    assert {p.reason_code for [p] in price_sessions(sessions, tables=tables)} == {
+        "D6_TECHNICAL_IN_FACILITY"
+    }
 
 
 def test_codes_of_2026_without_parts_hold_when_parts_are_needed(tables: MemoryTables) -> None:
     context = PricingContext(JAN_2026, "11", NATIONAL, benefits=Benefits(D(0)))
     [[reading], [whole]] = price_sessions(
-        [(context, [BilledLine("", "93306", ("26",))]), (context, [BilledLine("", "93306")])], tables=tables
+        [(context, [BilledLine("", "93306", ("26",))]), (context, [BilledLine("", "93306")])],
+        tables=tables,
     )
     assert reading.reason_code == "NO_COMPONENT_FEE"
     assert whole.reason_code == "CAP_UNKNOWN"

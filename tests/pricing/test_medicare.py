@@ -50,7 +50,9 @@ def test_sessions_that_differ_without_a_modifier_are_reduced_and_said() -> None:
 
 def test_the_reduction_comes_before_the_cap() -> None:
     [two] = price(line("71550", units=2))
-    assert two.technical == D("243.83") + D("133.27")  # the second unit: half of the uncapped 266.54
+    assert two.technical == D("243.83") + D(
+        "133.27"
+    )  # the second unit: half of the uncapped 266.54
 
 
 def test_technical_part_reduced_by_equipment_then_by_rank() -> None:
@@ -60,7 +62,12 @@ def test_technical_part_reduced_by_equipment_then_by_rank() -> None:
 
 @pytest.mark.parametrize(
     ("on", "cut"),
-    [("2018-06-01", "0.07"), ("2022-12-31", "0.07"), ("2023-01-01", "0.10"), ("2026-09-08", "0.10")],
+    [
+        ("2018-06-01", "0.07"),
+        ("2022-12-31", "0.07"),
+        ("2023-01-01", "0.10"),
+        ("2026-09-08", "0.10"),
+    ],
 )
 def test_the_computed_radiography_reduction_is_dated(on: str, cut: str) -> None:
     terms = TABLES.terms(dt.date.fromisoformat(on))
@@ -69,7 +76,10 @@ def test_the_computed_radiography_reduction_is_dated(on: str, cut: str) -> None:
 
 
 def test_sequestration_was_suspended_and_came_back() -> None:
-    rates = {day: TABLES.terms(dt.date.fromisoformat(day)) for day in ("2021-06-01", "2022-05-01", "2026-01-01")}
+    rates = {
+        day: TABLES.terms(dt.date.fromisoformat(day))
+        for day in ("2021-06-01", "2022-05-01", "2026-01-01")
+    }
     assert [t.sequestration for t in rates.values() if t] == [D(0), D("0.01"), D("0.02")]
     assert all(row.source for row in shipped_terms())
 

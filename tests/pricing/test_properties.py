@@ -10,9 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rcm.pricing.expected import price_sessions
-from rcm.pricing.facts import NATIONAL, Benefits, BilledLine, MpprScope, MpprTerms, PriceStatus, PricingContext
+from rcm.pricing.facts import (
+    NATIONAL,
+    Benefits,
+    BilledLine,
+    MpprScope,
+    MpprTerms,
+    PriceStatus,
+    PricingContext,
+)
 
-from .cast import CHICAGO, FLAT, IN_2026, OF_CHARGE, OF_MEDICARE, TABLES, ContractRate, D, contract, price
+from .cast import (
+    CHICAGO,
+    FLAT,
+    IN_2026,
+    OF_CHARGE,
+    OF_MEDICARE,
+    TABLES,
+    ContractRate,
+    D,
+    contract,
+    price,
+)
 
 CODES = ("70553", "72148", "71550", "74177", "73721", "70551", "71046", "76641", "77067")
 PARTS = ((), ("26",), ("TC",))
@@ -39,7 +58,9 @@ share = st.decimals(D(0), D(1), places=2)
 def test_allowed_never_exceeds_the_charge_and_shares_add_up(
     session: list[BilledLine], place: object, deductible: Decimal
 ) -> None:
-    for asked, got in zip(session, price(*session, locality=place, benefits=Benefits(deductible)), strict=True):
+    for asked, got in zip(
+        session, price(*session, locality=place, benefits=Benefits(deductible)), strict=True
+    ):
         assert got.status is PriceStatus.PRICED
         assert got.allowed is not None
         assert got.allowed >= 0
@@ -64,9 +85,14 @@ def test_a_session_never_pays_more_than_its_lines_alone(session: list[BilledLine
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(CODES), min_size=2, max_size=4), st.sampled_from(PARTS))
-def test_the_total_does_not_depend_on_the_order_of_lines(codes: list[str], part: tuple[str, ...]) -> None:
+def test_the_total_does_not_depend_on_the_order_of_lines(
+    codes: list[str], part: tuple[str, ...]
+) -> None:
     totals = {
-        sum((p.allowed or D(0) for p in price(*(BilledLine(str(i), c, part) for i, c in order))), D(0))
+        sum(
+            (p.allowed or D(0) for p in price(*(BilledLine(str(i), c, part) for i, c in order))),
+            D(0),
+        )
         for order in permutations(enumerate(codes))
     }
     assert len(totals) == 1
@@ -79,16 +105,21 @@ def test_a_lower_percentage_never_pays_more(codes: list[str], one: Decimal, two:
     asked = [BilledLine(c, c) for c in codes]
 
     def total(paid: Decimal) -> Decimal:
-        terms = contract(ContractRate(OF_MEDICARE, D(1)), mppr=MpprTerms(MpprScope.GROUP, paid, paid))
+        terms = contract(
+            ContractRate(OF_MEDICARE, D(1)), mppr=MpprTerms(MpprScope.GROUP, paid, paid)
+        )
         return sum((p.allowed or D(0) for p in price(*asked, contract=terms)), D(0))
 
-    # At exactly 100 % the whole keeps its own rounding, which may differ by a cent from the sum of its parts.
+    # At exactly 100 % the whole keeps its own rounding, which may differ by a cent from the sum of
+    # its parts.
     assert total(low) <= total(high) + D("0.01") * len(codes)
 
 
 @given(st.sampled_from(CODES), places)
 def test_parts_sum_to_the_whole_within_a_cent(code: str, place: object) -> None:
-    whole, reading, technical = (price(BilledLine("", code, part), locality=place)[0].allowed for part in PARTS)
+    whole, reading, technical = (
+        price(BilledLine("", code, part), locality=place)[0].allowed for part in PARTS
+    )
     assert whole is not None
     assert reading is not None
     assert technical is not None
@@ -96,9 +127,15 @@ def test_parts_sum_to_the_whole_within_a_cent(code: str, place: object) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(lines, st.sampled_from((FLAT, OF_CHARGE, OF_MEDICARE)), st.decimals(D("0.01"), D(2), places=2))
-def test_lesser_of_holds_for_every_contract_method(session: list[BilledLine], method: object, value: Decimal) -> None:
-    terms = contract(ContractRate(method, value), mppr=MpprTerms(MpprScope.NONE), bilateral=D("1.5"))  # type: ignore[arg-type]
+@given(
+    lines, st.sampled_from((FLAT, OF_CHARGE, OF_MEDICARE)), st.decimals(D("0.01"), D(2), places=2)
+)
+def test_lesser_of_holds_for_every_contract_method(
+    session: list[BilledLine], method: object, value: Decimal
+) -> None:
+    terms = contract(
+        ContractRate(method, value), mppr=MpprTerms(MpprScope.NONE), bilateral=D("1.5")
+    )  # type: ignore[arg-type]
     for asked, got in zip(session, price(*session, contract=terms), strict=True):
         if got.allowed is not None and asked.charge is not None:
             assert got.allowed <= asked.charge

@@ -54,17 +54,23 @@ def test_a_zip_that_is_not_loaded_holds_and_the_total_is_unknown() -> None:
 
 
 def test_a_reading_may_have_its_own_locality() -> None:
-    lines = [{"code": "70553", "modifiers": ["TC"], "locality": "national"}, {"code": "70553", "modifiers": "26"}]
+    lines = [
+        {"code": "70553", "modifiers": ["TC"], "locality": "national"},
+        {"code": "70553", "modifiers": "26"},
+    ]
     answer = ask(lines=lines)
     assert [line["allowed"] for line in answer["lines"]] == ["211.76", "111.49"]
 
 
 def test_the_equipment_record_puts_its_modifier_on_and_takes_others_off() -> None:
-    film = ask(equipment={"film": True}, lines=[{"code": "71046"}, {"code": "71046", "modifiers": ["26"]}])
+    film = ask(
+        equipment={"film": True}, lines=[{"code": "71046"}, {"code": "71046", "modifiers": ["26"]}]
+    )
     assert film["lines"][0]["modifiers"] == ["FX"]
     assert film["lines"][1]["modifiers"] == ["26"]
     digital = ask(
-        equipment={"film": False, "computed_radiography": False}, lines=[{"code": "71046", "modifiers": ["FX"]}]
+        equipment={"film": False, "computed_radiography": False},
+        lines=[{"code": "71046", "modifiers": ["FX"]}],
     )
     assert digital["lines"][0]["modifiers"] == []
     assert "taken off" in digital["lines"][0]["notes"][0]
@@ -83,14 +89,22 @@ def test_laterality_becomes_a_modifier() -> None:
 def test_a_contract_may_be_named_or_written_out() -> None:
     tables = small_tables(contract(ContractRate(FLAT, D(650), code="70553")))
     one = [{"code": "70553"}]
-    named = quote({**ASKED, "payer": "Acme", "contract": "C1", "coinsurance": "0.1", "lines": one}, tables)
+    named = quote(
+        {**ASKED, "payer": "Acme", "contract": "C1", "coinsurance": "0.1", "lines": one}, tables
+    )
     assert (named["payer"], named["lines"][0]["allowed"], named["lines"][0]["patient_share"]) == (
         "Acme Health",
         "650.00",
         "65.00",
     )
-    written = {"rates": [{"method": "percent_of_medicare", "value": "1.2"}], "mppr": {"scope": "none"}}
-    assert ask(payer="Acme", contract=written, locality="national", zip=None)["lines"][0]["allowed"] == "380.36"
+    written = {
+        "rates": [{"method": "percent_of_medicare", "value": "1.2"}],
+        "mppr": {"scope": "none"},
+    }
+    assert (
+        ask(payer="Acme", contract=written, locality="national", zip=None)["lines"][0]["allowed"]
+        == "380.36"
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,7 +119,11 @@ def test_a_contract_may_be_named_or_written_out() -> None:
         ({"payer": "Acme"}, "contract", "required"),
         ({"contract": "nope"}, "contract", "unknown"),
         ({"contract": {"rates": []}}, "contract.rates", "required"),
-        ({"contract": {"rates": [{"method": "guess", "value": 1}]}}, "contract.rates[0].method", "choice"),
+        (
+            {"contract": {"rates": [{"method": "guess", "value": 1}]}},
+            "contract.rates[0].method",
+            "choice",
+        ),
         ({"contract": {"rates": [{"method": "flat"}]}}, "contract.rates[0].value", "required"),
         ({"deductible_remaining": "-1"}, "deductible_remaining", "range"),
         ({"deductible_remaining": "NaN"}, "deductible_remaining", "range"),
@@ -120,14 +138,24 @@ def test_a_contract_may_be_named_or_written_out() -> None:
         ({"lines": [{"code": "70553", "charge": "1.005"}]}, "lines[0].charge", "cents"),
         ({"lines": [{"code": "70553", "charge": "ten"}]}, "lines[0].charge", "number"),
         ({"lines": [{"code": "70553", "modifiers": ["2"]}]}, "lines[0].modifiers", "format"),
-        ({"lines": [{"code": "70553", "modifiers": ["26", "26"]}]}, "lines[0].modifiers", "duplicate"),
+        (
+            {"lines": [{"code": "70553", "modifiers": ["26", "26"]}]},
+            "lines[0].modifiers",
+            "duplicate",
+        ),
         ({"lines": [{"code": "70553", "laterality": "up"}]}, "lines[0].laterality", "choice"),
-        ({"lines": [{"code": "70553", "id": "a"}, {"code": "72148", "id": "a"}]}, "lines", "duplicate_id"),
+        (
+            {"lines": [{"code": "70553", "id": "a"}, {"code": "72148", "id": "a"}]},
+            "lines",
+            "duplicate_id",
+        ),
         ({"equipment": {"film": "yes"}}, "equipment.film", "type"),
         ({"lines": [{"code": "70553"}] * 201}, "lines", "too_many"),
     ],
 )
-def test_bad_input_names_its_field_and_prices_nothing(changes: dict[str, Any], field: str, code: str) -> None:
+def test_bad_input_names_its_field_and_prices_nothing(
+    changes: dict[str, Any], field: str, code: str
+) -> None:
     answer = ask(**changes)
     assert (field, code) in {(e["field"], e["code"]) for e in answer["errors"]}
     assert all(e["message"] for e in answer["errors"])
@@ -140,18 +168,28 @@ def test_something_that_is_no_object_is_refused() -> None:
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from([*sorted(ASKED), "contract", "locality", "equipment", "coinsurance", "copay"]), _JSON)
+@given(
+    st.sampled_from([*sorted(ASKED), "contract", "locality", "equipment", "coinsurance", "copay"]),
+    _JSON,
+)
 def test_no_payload_raises(field: str, value: object) -> None:
     assert "errors" in ask(**{field: value})
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(["code", "modifiers", "units", "charge", "laterality", "session", "zip", "locality"]), _JSON)
+@given(
+    st.sampled_from(
+        ["code", "modifiers", "units", "charge", "laterality", "session", "zip", "locality"]
+    ),
+    _JSON,
+)
 def test_no_line_raises(field: str, value: object) -> None:
     assert "errors" in ask(lines=[{"code": "70553", field: value}])

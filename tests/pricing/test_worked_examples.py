@@ -30,7 +30,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("code", "modifier", "place", "amount"), CASES)
-def test_2026_amounts_of_the_table(code: str, modifier: str, place: object, amount: Decimal) -> None:
+def test_2026_amounts_of_the_table(
+    code: str, modifier: str, place: object, amount: Decimal
+) -> None:
     [priced] = price(line(code, *([modifier] if modifier else [])), locality=place)
     assert priced.allowed == amount
 
@@ -53,7 +55,11 @@ def test_j1_second_mri_of_a_session_is_reduced_part_by_part() -> None:
 
 
 def test_j2_equipment_reductions_touch_only_the_technical_part() -> None:
-    film, computed, ct = price(line("71046", "FX")), price(line("71046", "FY")), price(line("74177", "CT"))
+    film, computed, ct = (
+        price(line("71046", "FX")),
+        price(line("71046", "FY")),
+        price(line("74177", "CT")),
+    )
     assert (film[0].technical, film[0].allowed) == (D("18.44"), D("28.46"))
     assert (computed[0].technical, computed[0].allowed) == (D("20.75"), D("30.77"))
     assert (ct[0].technical, ct[0].allowed) == (D("183.97"), D("267.81"))
@@ -69,7 +75,10 @@ def test_j3_two_cardiovascular_studies_reduce_the_lower_technical_part_to_75_per
 
 def test_j4_illegal_forms_are_blocked_and_the_reading_in_hospital_is_paid() -> None:
     technical, reading = price(line("71046", "TC"), line("71046", "26"), pos="22")
-    assert (technical.status, technical.reason_code) == (PriceStatus.BLOCKED, "D6_TECHNICAL_IN_FACILITY")
+    assert (technical.status, technical.reason_code) == (
+        PriceStatus.BLOCKED,
+        "D6_TECHNICAL_IN_FACILITY",
+    )
     assert reading.allowed == D("10.02")
     for code, modifier in (("77090", "26"), ("G0296", "TC")):
         [refused] = price(line(code, modifier), date_of_service=IN_2025)
@@ -78,7 +87,11 @@ def test_j4_illegal_forms_are_blocked_and_the_reading_in_hospital_is_paid() -> N
 
 def test_j8_the_remittance_of_two_mris_agrees_with_our_shares() -> None:
     first, second = price(line("70553", charge=D(1500)), line("72148", charge=D(1100)))
-    assert (first.patient_share, first.sequestration, first.payer_share) == (D("63.39"), D("5.07"), D("248.51"))
+    assert (first.patient_share, first.sequestration, first.payer_share) == (
+        D("63.39"),
+        D("5.07"),
+        D("248.51"),
+    )
     assert (second.sequestration, second.payer_share) == (D("2.03"), D("99.31"))
     assert abs(second.cut("multiple") - D("65.05")) <= D("0.02")
 

@@ -1,4 +1,6 @@
-"""Screens of pricing: the quote explains itself, contracts stay inside their organization, sheets are previewed."""
+"""Screens of pricing: the quote explains itself, contracts stay inside their organization, sheets
+are previewed.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,12 @@ def test_the_quote_shows_every_step_from_its_address(client, cast):
 @pytest.mark.parametrize("zip_code", ["606010042", "60601-0042"])
 def test_the_screen_takes_a_zip_of_nine_digits(client, cast, zip_code):
     ZipLocality.objects.create(
-        zip5="60601", plus4="0042", carrier="06102", locality="15", state="IL", effective_from=date(2026, 1, 1)
+        zip5="60601",
+        plus4="0042",
+        carrier="06102",
+        locality="15",
+        state="IL",
+        effective_from=date(2026, 1, 1),
     )
     ReferenceLoad.objects.create(kind="zips", source="test", sha256="divided")
     page = as_(client, cast, "ana").get(
@@ -60,18 +67,25 @@ def test_a_quote_that_cannot_be_read_says_which_line(client, cast):
 
 
 def test_a_held_line_is_shown_as_held(client, cast):
-    page = as_(client, cast, "ana").get(reverse("pricing:quote"), {"lines": "78815-TC", "date": "09/08/2026"})
+    page = as_(client, cast, "ana").get(
+        reverse("pricing:quote"), {"lines": "78815-TC", "date": "09/08/2026"}
+    )
     assert "On hold" in page.content.decode()
     assert "not known" in page.content.decode()
 
 
 def test_contracts_are_listed_to_their_own_organization_only(client, cast, made):
-    listing = as_(client, cast, "ben").get(reverse("pricing:contracts"), {"view": "all"}).content.decode()
+    listing = (
+        as_(client, cast, "ben").get(reverse("pricing:contracts"), {"view": "all"}).content.decode()
+    )
     assert "Prairie 2026" in listing
     page = client.get(reverse("pricing:contract", args=[made.public_id])).content.decode()
     assert "Second and later technical parts are paid at %" in page
     as_(client, cast, "olga")
-    assert "Prairie 2026" not in client.get(reverse("pricing:contracts"), {"view": "all"}).content.decode()
+    assert (
+        "Prairie 2026"
+        not in client.get(reverse("pricing:contracts"), {"view": "all"}).content.decode()
+    )
     assert client.get(reverse("pricing:contract", args=[made.public_id])).status_code == 404
     assert client.post(reverse("pricing:rates_import", args=[made.public_id])).status_code == 404
 
@@ -79,18 +93,36 @@ def test_contracts_are_listed_to_their_own_organization_only(client, cast, made)
 def test_a_manager_adds_a_contract_with_its_terms(client, cast):
     from rcm.reference.models import Payer
 
-    page = as_(client, cast, "mia").post(reverse("pricing:contract_new"), {
-        "organization": cast.a.pk, "payer": Payer.objects.get(code="LBI").pk, "name": "Lakebridge 2026", "effective_from": "01/01/2026",
-        "method": "percent_of_medicare", "percent": "112.5", "year": "2026", "mppr_scope": "group", "mppr_pc_pct": "95", "mppr_tc_pct": "50",
-        "lesser_of": "on",
-    })  # fmt: skip
+    page = as_(client, cast, "mia").post(
+        reverse("pricing:contract_new"),
+        {
+            "organization": cast.a.pk,
+            "payer": Payer.objects.get(code="LBI").pk,
+            "name": "Lakebridge 2026",
+            "effective_from": "01/01/2026",
+            "method": "percent_of_medicare",
+            "percent": "112.5",
+            "year": "2026",
+            "mppr_scope": "group",
+            "mppr_pc_pct": "95",
+            "mppr_tc_pct": "50",
+            "lesser_of": "on",
+        },
+    )
     assert page.status_code == 302, page.context["form"].errors
     with scope(cast.system):
         row = Contract.objects.get(name="Lakebridge 2026")
     assert row.terms == {
-        "percent": "112.5", "mppr_pc_pct": "95", "mppr_tc_pct": "50", "year": 2026, "mppr_scope": "group", "lesser_of": True, "opps_cap": False,
-        "equipment_reductions": False, "sequestration": False,
-    }  # fmt: skip
+        "percent": "112.5",
+        "mppr_pc_pct": "95",
+        "mppr_tc_pct": "50",
+        "year": 2026,
+        "mppr_scope": "group",
+        "lesser_of": True,
+        "opps_cap": False,
+        "equipment_reductions": False,
+        "sequestration": False,
+    }
     shown = client.get(reverse("pricing:contract", args=[row.public_id])).content.decode()
     assert "112.5% of Medicare" in shown
 

@@ -1,4 +1,6 @@
-"""Contract rates and list prices from sheets: what changes is shown before, bad rows are left out, twice is once."""
+"""Contract rates and list prices from sheets: what changes is shown before, bad rows are left out,
+twice is once.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def test_a_sheet_of_rates_is_previewed_applied_and_then_changes_nothing(inside, 
 def test_a_later_rate_closes_the_one_before(inside, tmp_path):
     made = contract(inside)
     rates_import(contract=made, path=sheet(tmp_path, RATES), actor=inside.system)
-    later = sheet(tmp_path, "method,code,component,amount,effective_from\nflat,70553,26,120.00,2026-07-01\n")
+    later = sheet(
+        tmp_path, "method,code,component,amount,effective_from\nflat,70553,26,120.00,2026-07-01\n"
+    )
     result = rates_import(contract=made, path=later, actor=inside.system)
     assert (result.rows[0].act, result.rows[0].before, result.rows[0].after) == (
         "changed",
@@ -64,7 +68,9 @@ def test_a_bad_row_names_its_line_and_leaves_the_others(inside, tmp_path):
         "method,code,amount,percent,effective_from,effective_to\nflat,70553,400,,,\nflat,7055,400,,,\npercent_of_medicare,72148,,,,\n"
         "flat,,100,,,\nhalf,72148,1,,,\nflat,72148,200,,2026-05-01,2026-04-01\nflat,70553,401,,,\n"
     )
-    result = rates_import(contract=contract(inside), path=sheet(tmp_path, text), actor=inside.system)
+    result = rates_import(
+        contract=contract(inside), path=sheet(tmp_path, text), actor=inside.system
+    )
     assert result.summary == {"added": 1, "changed": 0, "unchanged": 0, "bad": 6}
     assert {row.line: row.sentence for row in result.rows if row.act == "bad"}[
         3
@@ -78,26 +84,44 @@ def test_a_workbook_is_a_sheet_too_and_a_wrong_one_is_refused(inside, tmp_path):
         book.active.append(row)
     book.save(tmp_path / "rates.xlsx")
     made = contract(inside)
-    assert rates_import(contract=made, path=tmp_path / "rates.xlsx", actor=inside.system).count("added") == 2
+    assert (
+        rates_import(contract=made, path=tmp_path / "rates.xlsx", actor=inside.system).count(
+            "added"
+        )
+        == 2
+    )
     assert str(ContractRate.objects.get(code="70553").amount) == "420.50"
     with pytest.raises(Refused, match="needs a header line"):
-        rates_import(contract=made, path=sheet(tmp_path, "bread,butter\n1,2\n"), actor=inside.system)
+        rates_import(
+            contract=made, path=sheet(tmp_path, "bread,butter\n1,2\n"), actor=inside.system
+        )
 
 
 def test_list_prices_come_from_a_sheet(inside, tmp_path):
     path = sheet(tmp_path, "code,component,amount\n70553,,1500\n70553,26,400\nA9585,,4.5\nZZ,,1\n")
     result = prices_import(
-        organization_id=inside.a.pk, path=path, actor=inside.system, effective_from=dt.date(2026, 1, 1)
+        organization_id=inside.a.pk,
+        path=path,
+        actor=inside.system,
+        effective_from=dt.date(2026, 1, 1),
     )
     assert result.summary == {"added": 3, "changed": 0, "unchanged": 0, "bad": 1}
     raised = sheet(tmp_path, "code,component,amount\n70553,,1600\n")
     result = prices_import(
-        organization_id=inside.a.pk, path=raised, actor=inside.system, effective_from=dt.date(2027, 1, 1)
+        organization_id=inside.a.pk,
+        path=raised,
+        actor=inside.system,
+        effective_from=dt.date(2027, 1, 1),
     )
     assert result.rows[0].before == "$1500.00 from 2026-01-01"
-    assert list(ListPrice.objects.filter(code="70553", mod="").order_by("effective_from").values_list("amount", "effective_to")) == [
-        (1500, dt.date(2026, 12, 31)), (1600, None),
-    ]  # fmt: skip
+    assert list(
+        ListPrice.objects.filter(code="70553", mod="")
+        .order_by("effective_from")
+        .values_list("amount", "effective_to")
+    ) == [
+        (1500, dt.date(2026, 12, 31)),
+        (1600, None),
+    ]
 
 
 def test_only_who_may_edit_rules_imports(inside, tmp_path):

@@ -1,4 +1,6 @@
-"""Pricing from the database gives the golden amounts of DOMAIN J, in a few queries, and sees what was loaded last."""
+"""Pricing from the database gives the golden amounts of DOMAIN J, in a few queries, and sees what
+was loaded last.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ CHICAGO = Locality("06102", "16")
 def allowed(*lines: str, locality: Locality = NATIONAL, day: dt.date = DAY) -> list[str]:
     tables = db_tables.reference_tables()
     billed = [BilledLine(str(n), *_split(line)) for n, line in enumerate(lines)]
-    return [str(p.allowed) for p in price_session(billed, context=PricingContext(day, "11", locality), tables=tables)]
+    return [
+        str(p.allowed)
+        for p in price_session(billed, context=PricingContext(day, "11", locality), tables=tables)
+    ]
 
 
 def _split(line: str) -> tuple[str, tuple[str, ...]]:
@@ -60,7 +65,9 @@ def test_years_are_never_mixed():
     assert allowed("70553", day=dt.date(2025, 9, 8)) != allowed("70553")
     tables = db_tables.reference_tables()
     priced = price_session(
-        [BilledLine("1", "70553")], context=PricingContext(dt.date(2027, 2, 1), "11", NATIONAL), tables=tables
+        [BilledLine("1", "70553")],
+        context=PricingContext(dt.date(2027, 2, 1), "11", NATIONAL),
+        tables=tables,
     )[0]
     assert (priced.status, priced.reason_code) == (PriceStatus.HOLD, "NO_FEE_SCHEDULE")
 
@@ -80,12 +87,14 @@ def test_tables_are_kept_until_a_file_is_loaded(django_assert_num_queries):
     assert allowed("71046") == ["66.47"]
 
 
-# --- a ZIP in two localities -----------------------------------------------------------------------------------------
+# --- a ZIP in two localities ----------------------------------------------------------------------
 
 
 @pytest.fixture
 def divided():
-    """60601 lies in Chicago; its extension 0042 in the suburbs; 0043 says again what the whole ZIP says."""
+    """60601 lies in Chicago; its extension 0042 in the suburbs; 0043 says again what the whole ZIP
+    says.
+    """
     for plus4, locality in (("0042", "15"), ("0043", "16")):
         ZipLocality.objects.create(
             zip5="60601",
@@ -108,7 +117,9 @@ def divided():
         ("60601-9999", "06102-16", "197.08"),
     ],
 )
-def test_the_zip_plus_four_decides_where_a_zip_is_divided(cast, divided, zip_code, locality, amount):
+def test_the_zip_plus_four_decides_where_a_zip_is_divided(
+    cast, divided, zip_code, locality, amount
+):
     with scope(cast.system):
         answer = ask(cast, "72148", payer="", locality=None, zip=zip_code)
     assert (answer["locality"], answer["lines"][0]["allowed"]) == (locality, amount)
@@ -123,7 +134,12 @@ def test_only_the_parts_that_differ_are_kept(divided, django_assert_num_queries)
 
 def test_a_part_that_returns_to_its_zip_is_forgotten(divided):
     ZipLocality.objects.create(
-        zip5="60601", plus4="0042", carrier="06102", locality="16", state="IL", effective_from=dt.date(2026, 7, 1)
+        zip5="60601",
+        plus4="0042",
+        carrier="06102",
+        locality="16",
+        state="IL",
+        effective_from=dt.date(2026, 7, 1),
     )
     assert "606010042" not in db_tables._zips()
 
@@ -143,7 +159,7 @@ def test_the_command_takes_nine_digits(cast, divided):
         assert "72148 x1: 198.42" in out.getvalue()
 
 
-# --- contracts -------------------------------------------------------------------------------------------------------
+# --- contracts ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -154,17 +170,32 @@ def inside(cast):
 
 def contract(cast, payer="PHP", **given) -> Contract:
     values = {
-        "organization_id": cast.a.pk, "payer": Payer.objects.get(code=payer), "name": "Prairie 2026", "method": "percent_of_medicare",
-        "terms": {"percent": "120", "year": 2026, "mppr_scope": "group", "mppr_pc_pct": "95", "mppr_tc_pct": "50"},
-        "effective_from": dt.date(2026, 1, 1), "actor": cast.system,
-    }  # fmt: skip
+        "organization_id": cast.a.pk,
+        "payer": Payer.objects.get(code=payer),
+        "name": "Prairie 2026",
+        "method": "percent_of_medicare",
+        "terms": {
+            "percent": "120",
+            "year": 2026,
+            "mppr_scope": "group",
+            "mppr_pc_pct": "95",
+            "mppr_tc_pct": "50",
+        },
+        "effective_from": dt.date(2026, 1, 1),
+        "actor": cast.system,
+    }
     return contract_create(**{**values, **given})
 
 
 def ask(cast, *lines, **given):
     payload = {
-        "date_of_service": "2026-09-08", "pos": "11", "locality": "national", "payer": "PHP", "lines": [{"code": c} for c in lines], **given,
-    }  # fmt: skip
+        "date_of_service": "2026-09-08",
+        "pos": "11",
+        "locality": "national",
+        "payer": "PHP",
+        "lines": [{"code": c} for c in lines],
+        **given,
+    }
     return quote(payload=payload, actor=cast.system)
 
 
@@ -190,8 +221,12 @@ def test_the_payer_is_found_by_code_edi_id_or_name_and_medicare_needs_no_contrac
 def test_narrower_rates_win_and_a_carve_out_is_paid_as_written(inside):
     made = contract(inside)
     common = {"organization": inside.a, "contract": made, "effective_from": made.effective_from}
-    ContractRate.objects.create(code="70553", mod="global", method="flat", amount="400.00", carve_out=True, **common)
-    ContractRate.objects.create(modality="XR", method="percent_of_medicare", percent="150", **common)
+    ContractRate.objects.create(
+        code="70553", mod="global", method="flat", amount="400.00", carve_out=True, **common
+    )
+    ContractRate.objects.create(
+        modality="XR", method="percent_of_medicare", percent="150", **common
+    )
     answer = ask(inside, "70553", "71046")
     assert [line["allowed"] for line in answer["lines"]] == ["400.00", "49.61"]
 
@@ -200,10 +235,14 @@ def test_the_contract_of_a_site_or_plan_comes_before_the_general_one(inside):
     contract(inside)
     plan = Payer.objects.get(code="PHP").plans.get(code="CITY")
     contract(inside, name="City plan", plan=plan, terms={"percent": "100", "mppr_scope": "none"})
-    contract(inside, name="North only", site=inside.north, terms={"percent": "90", "mppr_scope": "none"})
+    contract(
+        inside, name="North only", site=inside.north, terms={"percent": "90", "mppr_scope": "none"}
+    )
     assert ask(inside, "71046", plan="CITY")["contract"] == "City plan"
     assert ask(inside, "71046", site="CANA-NORTH", locality="national")["contract"] == "North only"
-    assert ask(inside, "71046", site="CANA-SOUTH", locality="national")["contract"] == "Prairie 2026"
+    assert (
+        ask(inside, "71046", site="CANA-SOUTH", locality="national")["contract"] == "Prairie 2026"
+    )
     answer = ask(inside, "71046", site="CANA-SOUTH", locality=None)
     assert answer["locality"] == "06102-16", "the site's ZIP gives the locality"
 
@@ -218,7 +257,13 @@ def test_a_new_contract_ends_the_one_before_it(inside):
 def test_a_corrected_contract_prices_at_once(inside):
     made = contract(inside)
     assert ask(inside, "71046")["lines"][0]["allowed"] == "39.68"
-    contract_change(contract=made, name=made.name, method=made.method, terms={"percent": "100"}, actor=inside.system)
+    contract_change(
+        contract=made,
+        name=made.name,
+        method=made.method,
+        terms={"percent": "100"},
+        actor=inside.system,
+    )
     assert ask(inside, "71046")["lines"][0]["allowed"] == "33.07"
 
 
@@ -249,11 +294,14 @@ def test_lines_without_charge_take_the_list_price_times_units(inside):
     from rcm.pricing.models import ListPrice
 
     contract(inside, terms={"percent": "120", "lesser_of": True})
-    ListPrice.objects.create(organization=inside.a, code="71046", amount="30.00", effective_from=dt.date(2026, 1, 1))
-    answer = ask(inside, "71046", site="CANA-SOUTH", locality="national")
-    assert (answer["lines"][0]["charge"], answer["lines"][0]["allowed"]) == ("30.00", "30.00"), (
-        "never more than the charge"
+    ListPrice.objects.create(
+        organization=inside.a, code="71046", amount="30.00", effective_from=dt.date(2026, 1, 1)
     )
+    answer = ask(inside, "71046", site="CANA-SOUTH", locality="national")
+    assert (answer["lines"][0]["charge"], answer["lines"][0]["allowed"]) == (
+        "30.00",
+        "30.00",
+    ), "never more than the charge"
     assert list_prices(organization_id=inside.a.pk, codes=["71046", "70553"], on=DAY) == {
         ("71046", ""): Decimal("30.00")
     }

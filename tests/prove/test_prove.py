@@ -1,4 +1,6 @@
-"""`manage.py prove` finds each breach that is planted behind the product's back, and nothing else."""
+"""`manage.py prove` finds each breach that is planted behind the product's back, and nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -19,24 +21,39 @@ from tests.security.world import World
 
 # number of the check → what is done to its rows, in organization A
 PLANTS: dict[str, str] = {
-    "1": "UPDATE ledger_ledgerentry SET amount = amount + 1 WHERE account = 'revenue' AND organization_id = {a}",
-    "1b": """WITH t AS (INSERT INTO ledger_ledgertransaction (public_id, organization_id, created_at, kind, effect_key, effective_on, description, actor_name,
+    "1": (
+        "UPDATE ledger_ledgerentry SET amount = amount + 1 WHERE account = 'revenue' AND"
+        " organization_id = {a}"
+    ),
+    "1b": (
+        """WITH t AS (INSERT INTO ledger_ledgertransaction (public_id, organization_id, created_at, kind, effect_key, effective_on, description, actor_name,
                                                               source_type, reverses_id)
                         SELECT gen_random_uuid(), organization_id, now(), 'reversal', 'planted', effective_on, '', 'x', '', id FROM ledger_ledgertransaction
                          WHERE organization_id = {a} AND kind = 'charge' RETURNING id, organization_id, effective_on)
              INSERT INTO ledger_ledgerentry (organization_id, created_at, transaction_id, account, amount, effective_on, reason)
-             SELECT organization_id, now(), id, x.account, x.amount, effective_on, '' FROM t, (VALUES ('cash', 7), ('unapplied', -7)) AS x (account, amount)""",
+             SELECT organization_id, now(), id, x.account, x.amount, effective_on, '' FROM t, (VALUES ('cash', 7), ('unapplied', -7)) AS x (account, amount)"""
+    ),
     "2": "UPDATE ledger_balance SET insurance = insurance + 5 WHERE organization_id = {a}",
-    "3": "UPDATE remittance_remittance SET status = 'posted', amount = 50 WHERE organization_id = {a}",
+    "3": (
+        "UPDATE remittance_remittance SET status = 'posted', amount = 50 WHERE organization_id"
+        " = {a}"
+    ),
     "3b": "UPDATE remittance_claimpayment SET paid = 3 WHERE organization_id = {a}",
     "Q3": "UPDATE remittance_remittance SET trace = 'another' WHERE organization_id = {a}",
-    "4": """ALTER TABLE ledger_ledgertransaction DROP CONSTRAINT one_effect;
-            UPDATE ledger_ledgertransaction SET effect_key = 'planted' WHERE organization_id = {a}""",
+    "4": (
+        """ALTER TABLE ledger_ledgertransaction DROP CONSTRAINT one_effect;
+            UPDATE ledger_ledgertransaction SET effect_key = 'planted' WHERE organization_id = {a}"""
+    ),
     "5": "UPDATE charges_report SET status = 'P' WHERE organization_id = {a}",
-    "6": "UPDATE charges_exam SET status = 'no_bill', no_bill_reason = '' WHERE organization_id = {a}",
+    "6": (
+        "UPDATE charges_exam SET status = 'no_bill', no_bill_reason = '' WHERE organization_id"
+        " = {a}"
+    ),
     "7": "UPDATE claims_submission SET claims_count = 9 WHERE organization_id = {a}",
     "8": "UPDATE worklist_workitem SET claim_id = NULL WHERE organization_id = {a}",
-    "9": "UPDATE ar_writeoffrequest SET status = 'approved', reason = '' WHERE organization_id = {a}",
+    "9": (
+        "UPDATE ar_writeoffrequest SET status = 'approved', reason = '' WHERE organization_id = {a}"
+    ),
     "10": "UPDATE ledger_balance SET patient = patient + 5 WHERE organization_id = {a}",
     "11": "ALTER TABLE intake_patient NO FORCE ROW LEVEL SECURITY",
     "12": "UPDATE audit_access SET purpose = '' WHERE organization_id = {a}",
@@ -44,25 +61,39 @@ PLANTS: dict[str, str] = {
 }
 UNDO = (
     "ALTER TABLE ledger_ledgertransaction DROP CONSTRAINT IF EXISTS one_effect",
-    "ALTER TABLE ledger_ledgertransaction ADD CONSTRAINT one_effect UNIQUE (organization_id, effect_key)",
+    (
+        "ALTER TABLE ledger_ledgertransaction ADD CONSTRAINT one_effect UNIQUE (organization_id,"
+        " effect_key)"
+    ),
     "ALTER TABLE intake_patient FORCE ROW LEVEL SECURITY",
 )
-ERA = b"ISA*00*          *00*          *ZZ*PAYER          *ZZ*CANA           *260302*0800*^*00501*000000001*0*T*:~GS*HP*P*C*20260302*0800*1*X*005010X221A1~ST*835*0001~BPR*H*0*C*NON~TRN*1*%s*1512345678~SE*3*0001~GE*1*1~IEA*1*000000001~"  # fmt: skip
+ERA = (
+    b"ISA*00*          *00*          *ZZ*PAYER          *ZZ*CANA          "
+    b" *260302*0800*^*00501*000000001*0*T*:~GS*HP*P*C*20260302*0800*1*X*005010X221A1~ST*835*0001~BPR*H*0*C*NON~TRN*1*%s*1512345678~SE*3*0001~GE*1*1~IEA*1*000000001~"
+)
 
 
 def behind(*statements: str) -> None:
-    """Run SQL as the owner with every trigger of ours switched off: what no role of the product can do."""
+    """Run SQL as the owner with every trigger of ours switched off: what no role of the product can
+    do.
+    """
     name = connections["default"].settings_dict["NAME"]
     raw = psycopg2.connect(databases.in_database(databases.owner_url(), name))
     raw.autocommit = True
     with raw.cursor() as cursor:
         cursor.execute(
-            "SELECT set_config('isocenter.orgs', string_agg(id::text, ','), false) FROM accounts_organization"
+            "SELECT set_config('isocenter.orgs', string_agg(id::text, ','), false) FROM"
+            " accounts_organization"
         )
-        cursor.execute("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
+        cursor.execute(
+            "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal"
+        )
         guarded = [table for (table,) in cursor.fetchall()]
         try:
-            for statement in (*(f"ALTER TABLE {t} DISABLE TRIGGER USER" for t in guarded), *statements):
+            for statement in (
+                *(f"ALTER TABLE {t} DISABLE TRIGGER USER" for t in guarded),
+                *statements,
+            ):
                 cursor.execute(statement)
         finally:
             for table in guarded:
@@ -86,10 +117,14 @@ def proofs(transactional_db) -> tuple[dict[Any, Any], dict[Any, Any]]:
         remittance, interchange = world["remittance.Remittance"], world["exchange.Interchange"]
         bytes_ = psycopg2.Binary(ERA % remittance.trace.encode())
         behind(
-            f"UPDATE exchange_interchange SET content = {bytes_.getquoted().decode()} WHERE id = {interchange.pk}",
-            f"UPDATE worklist_workitem SET claim_id = {world['claims.Claim'].pk} WHERE organization_id = {organization.pk}",
-            f"UPDATE remittance_denial SET status = 'open' WHERE organization_id = {organization.pk}",
-            f"UPDATE authorizations_authorizationuse SET units = 1 WHERE organization_id = {organization.pk}",
+            f"UPDATE exchange_interchange SET content = {bytes_.getquoted().decode()} WHERE id ="
+            f" {interchange.pk}",
+            f"UPDATE worklist_workitem SET claim_id = {world['claims.Claim'].pk} WHERE"
+            f" organization_id = {organization.pk}",
+            "UPDATE remittance_denial SET status = 'open' WHERE organization_id ="
+            f" {organization.pk}",
+            "UPDATE authorizations_authorizationuse SET units = 1 WHERE organization_id ="
+            f" {organization.pk}",
         )
     before = totals()
     try:
@@ -112,10 +147,14 @@ def test_every_planted_breach_is_found_and_each_organization_answers_for_itself(
     ]
 
 
-def test_the_command_prints_each_promise_with_its_count_and_fails_when_one_is_broken(transactional_db) -> None:
+def test_the_command_prints_each_promise_with_its_count_and_fails_when_one_is_broken(
+    transactional_db,
+) -> None:
     cast = make_cast()
     World(cast.a, cast.north, cast.user("ana"), "CANA").build()
-    behind(f"UPDATE ledger_balance SET insurance = insurance + 5 WHERE organization_id = {cast.a.pk}")
+    behind(
+        f"UPDATE ledger_balance SET insurance = insurance + 5 WHERE organization_id = {cast.a.pk}"
+    )
     out = io.StringIO()
     with pytest.raises(SystemExit) as ended:
         call_command("prove", json=True, stdout=out)

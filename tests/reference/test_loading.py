@@ -43,7 +43,7 @@ def fee(code: str, mod: str = "", **where) -> FeeRow:
     return FeeRow.objects.get(code=code, mod=mod, **where)
 
 
-# --- twice is once, change closes and opens --------------------------------------------------------------------------
+# --- twice is once, change closes and opens -------------------------------------------------------
 
 
 def test_a_sheet_loaded_twice_changes_nothing(tmp_path):
@@ -74,7 +74,11 @@ def test_a_changed_row_closes_the_old_one_and_opens_a_new_one(tmp_path):
 def test_an_older_release_loaded_later_fits_in_before_the_newer_one(tmp_path):
     load(tmp_path, "mue", "code,value,mai,effective_from\n70999,1,2,2026-07-01\n")
     load(tmp_path, "mue", "code,value,mai,effective_from\n70999,2,3,2026-01-01\n")
-    rows = MueEdit.objects.filter(code="70999").order_by("effective_from").values_list("value", "effective_to")
+    rows = (
+        MueEdit.objects.filter(code="70999")
+        .order_by("effective_from")
+        .values_list("value", "effective_to")
+    )
     assert list(rows) == [(2, date(2026, 6, 30)), (1, None)]
 
 
@@ -86,14 +90,28 @@ def test_a_row_corrected_for_the_same_day_stays_one_row(tmp_path):
 
 
 def test_several_versions_of_one_key_in_one_file_follow_each_other(tmp_path):
-    load(tmp_path, "mue", "code,value,mai,effective_from\n70999,3,3,2026-04-01\n70999,2,3,2026-01-01\n")
-    rows = MueEdit.objects.filter(code="70999").order_by("effective_from").values_list("value", "effective_to")
+    load(
+        tmp_path,
+        "mue",
+        "code,value,mai,effective_from\n70999,3,3,2026-04-01\n70999,2,3,2026-01-01\n",
+    )
+    rows = (
+        MueEdit.objects.filter(code="70999")
+        .order_by("effective_from")
+        .values_list("value", "effective_to")
+    )
     assert list(rows) == [(2, date(2026, 3, 31)), (3, None)]
 
 
 def test_a_whole_list_closes_what_it_lacks(tmp_path):
-    load(tmp_path, "mue", "code,value,mai,effective_from\n70999,2,3,2025-01-01\n70998,2,3,2025-01-01\n")
-    everything = list(MueEdit.objects.filter(program="medicare").values_list("code", "value", "mai"))
+    load(
+        tmp_path,
+        "mue",
+        "code,value,mai,effective_from\n70999,2,3,2025-01-01\n70998,2,3,2025-01-01\n",
+    )
+    everything = list(
+        MueEdit.objects.filter(program="medicare").values_list("code", "value", "mai")
+    )
     sheet = "code,value,mai\n" + "".join(f"{c},{v},{m}\n" for c, v, m in everything if c != "70998")
     _, outcome = load(tmp_path, "mue", sheet, effective=DAY, complete=True)
     assert outcome.closed == 1
@@ -107,22 +125,30 @@ def test_a_whole_list_closes_what_it_lacks(tmp_path):
 def test_a_stop_date_in_the_file_closes_the_row(tmp_path):
     head = "carc,class,denial_category,paraphrase,owner_stage,default_action,start_date,stop_date\n"
     load(tmp_path, "carc", head + "Z98,denial,other,Own words,coding,correct,2020-01-01,\n")
-    _, outcome = load(tmp_path, "carc", head + "Z98,denial,other,Own words,coding,correct,2020-01-01,2026-06-01\n")
+    _, outcome = load(
+        tmp_path, "carc", head + "Z98,denial,other,Own words,coding,correct,2020-01-01,2026-06-01\n"
+    )
     assert (outcome.closed, outcome.changed) == (1, 0)
     assert AdjustmentReason.objects.get(code="Z98").effective_to == date(2026, 6, 1)
 
 
 def test_the_published_list_brings_dates_and_keeps_our_own_words(tmp_path):
     before = AdjustmentReason.objects.get(code="197")
-    sheet = 'Code,Description,Start Date,Last Modified,Stop Date,Notes\n197,"licensed words",10/31/2006,,,\nZ97,other,1/1/2026,,,\n'
+    sheet = (
+        'Code,Description,Start Date,Last Modified,Stop Date,Notes\n197,"licensed'
+        ' words",10/31/2006,,,\nZ97,other,1/1/2026,,,\n'
+    )
     _, outcome = load(tmp_path, "carc", sheet)
     assert (outcome.added, outcome.changed) == (1, 0)
     assert AdjustmentReason.objects.get(code="197").words == before.words
     new = AdjustmentReason.objects.get(code="Z97")
-    assert (new.words, new.klass) == ("", ""), "a code nobody has classified is unknown, not harmless"
+    assert (new.words, new.klass) == (
+        "",
+        "",
+    ), "a code nobody has classified is unknown, not harmless"
 
 
-# --- bad rows --------------------------------------------------------------------------------------------------------
+# --- bad rows -------------------------------------------------------------------------------------
 
 
 def test_a_bad_row_is_reported_with_its_line_and_a_sentence_and_spoils_nothing(tmp_path):
@@ -143,13 +169,20 @@ def test_a_key_given_twice_with_other_values_keeps_the_first(tmp_path):
         "code,value,mai,effective_from\n70999,2,3,2026-01-01\n70999,5,3,2026-01-01\n70999,2,3,2026-01-01\n",
     )
     assert outcome.bad == [
-        {"line": 3, "sentence": "The same key stands on line 2 with other values; the first one was kept."}
+        {
+            "line": 3,
+            "sentence": "The same key stands on line 2 with other values; the first one was kept.",
+        }
     ]
     assert MueEdit.objects.get(code="70999").value == 2
 
 
 def test_a_row_that_ends_before_it_begins_is_refused(tmp_path):
-    _, outcome = load(tmp_path, "mue", "code,value,mai,effective_from,effective_to\n70999,2,3,2026-01-01,2025-01-01\n")
+    _, outcome = load(
+        tmp_path,
+        "mue",
+        "code,value,mai,effective_from,effective_to\n70999,2,3,2026-01-01,2025-01-01\n",
+    )
     assert outcome.bad_count == 1
     assert "before it begins" in outcome.bad[0]["sentence"]
 
@@ -163,13 +196,15 @@ def test_a_file_without_dates_asks_for_one(tmp_path):
     _, outcome = load(
         tmp_path,
         "mue",
-        "HCPCS/CPT Code,Practitioner Services MUE Values,MUE Adjudication Indicator,MUE Rationale\n70999,2,3 Date of Service Edit: Clinical,Data\n",
+        "HCPCS/CPT Code,Practitioner Services MUE Values,MUE Adjudication Indicator,MUE"
+        " Rationale\n70999,2,3 Date of Service Edit: Clinical,Data\n",
     )
     assert "give --effective" in outcome.bad[0]["sentence"]
     _, outcome = load(
         tmp_path,
         "mue",
-        "HCPCS/CPT Code,Practitioner Services MUE Values,MUE Adjudication Indicator,MUE Rationale\n70999,2,3 Date of Service Edit: Clinical,Data\n",
+        "HCPCS/CPT Code,Practitioner Services MUE Values,MUE Adjudication Indicator,MUE"
+        " Rationale\n70999,2,3 Date of Service Edit: Clinical,Data\n",
         effective=DAY,
     )
     assert outcome.added == 1
@@ -179,18 +214,27 @@ def test_a_preview_shows_what_would_change_and_changes_nothing(tmp_path):
     load(tmp_path, "mue", "code,value,mai,effective_from\n70999,2,3,2026-01-01\n")
     loads = ReferenceLoad.objects.count()
     record, outcome = load(
-        tmp_path, "mue", "code,value,mai,effective_from\n70999,1,3,2026-07-01\n70998,1,3,2026-07-01\n", preview=True
+        tmp_path,
+        "mue",
+        "code,value,mai,effective_from\n70999,1,3,2026-07-01\n70998,1,3,2026-07-01\n",
+        preview=True,
     )
     assert record is None
     assert (outcome.added, outcome.changed) == (1, 1)
     assert outcome.changes[0] == {
-        "line": 2, "act": "changed", "key": "70999 medicare", "from": "2026-07-01", "to": None, "before": {"value": 2}, "after": {"value": 1},
-    }  # fmt: skip
+        "line": 2,
+        "act": "changed",
+        "key": "70999 medicare",
+        "from": "2026-07-01",
+        "to": None,
+        "before": {"value": 2},
+        "after": {"value": 1},
+    }
     assert MueEdit.objects.get(code="70999").value == 2
     assert ReferenceLoad.objects.count() == loads
 
 
-# --- official layouts, small ------------------------------------------------------------------------------------------
+# --- official layouts, small ----------------------------------------------------------------------
 
 
 def test_the_official_fee_schedule_is_read_below_its_notices(tmp_path):
@@ -198,7 +242,10 @@ def test_the_official_fee_schedule_is_read_below_its_notices(tmp_path):
         ",,2027 National Physician Fee Schedule Relative Value File April Release" + "," * 28,
         ",,notice" + "," * 28,
         ",,,,NOT USED" + "," * 26,
-        "HCPCS,MOD,DESCRIPTION,CODE,PAYMENT,RVU,PE RVU,INDICATOR,PE RVU,INDICATOR,RVU,TOTAL,TOTAL,IND,DAYS,OP,OP,OP,PROC,SURG,SURG,SURG,SURG,BASE,FACTOR,PROCEDURES,FLAG,INDICATOR,AMOUNT,AMOUNT,AMOUNT",
+        (
+            "HCPCS,MOD,DESCRIPTION,CODE,PAYMENT,RVU,PE RVU,INDICATOR,PE"
+            " RVU,INDICATOR,RVU,TOTAL,TOTAL,IND,DAYS,OP,OP,OP,PROC,SURG,SURG,SURG,SURG,BASE,FACTOR,PROCEDURES,FLAG,INDICATOR,AMOUNT,AMOUNT,AMOUNT"
+        ),
     ]
     rows = [
         "70999,,,A,,1.19,3.66,,3.66,NA,0.06,4.91,4.91,1,XXX,0.00,0.00,0.00,4,3,0,0,0,,34.0000,09,0,88,24.79,24.79,0.13",
@@ -209,8 +256,19 @@ def test_the_official_fee_schedule_is_read_below_its_notices(tmp_path):
     assert (outcome.added, outcome.bad_count) == (2, 1)
     assert outcome.bad[0]["line"] == 7
     whole = fee("70999")
-    assert (whole.year, whole.effective_from, whole.effective_to) == (2027, date(2027, 4, 1), date(2027, 12, 31))
-    assert (whole.fac_na, whole.nonfac_na, whole.pctc, whole.mult_proc, whole.bilat, whole.family) == (
+    assert (whole.year, whole.effective_from, whole.effective_to) == (
+        2027,
+        date(2027, 4, 1),
+        date(2027, 12, 31),
+    )
+    assert (
+        whole.fac_na,
+        whole.nonfac_na,
+        whole.pctc,
+        whole.mult_proc,
+        whole.bilat,
+        whole.family,
+    ) == (
         True,
         False,
         "1",
@@ -227,9 +285,10 @@ def test_the_official_fee_schedule_is_read_below_its_notices(tmp_path):
 
 def test_geographic_indices_take_their_year_from_the_heading(tmp_path):
     sheet = (
-        "ADDENDUM E. FINAL CY 2027 GEOGRAPHIC PRACTICE COST INDICES,,,,,,\n,,,,,,\n"
-        "Medicare Administrative Contractor (MAC),State,Locality Number,Locality Name,2027 PW GPCI (with 1.0 Floor),2027 PE GPCI,2027 MP GPCI\n"
-        "6102,IL,16,CHICAGO,1.007,1.005,2.295\n* note,,,,,,\n"
+        "ADDENDUM E. FINAL CY 2027 GEOGRAPHIC PRACTICE COST INDICES,,,,,,\n,,,,,,\nMedicare"
+        " Administrative Contractor (MAC),State,Locality Number,Locality Name,2027 PW GPCI (with"
+        " 1.0 Floor),2027 PE GPCI,2027 MP GPCI\n6102,IL,16,CHICAGO,1.007,1.005,2.295\n*"
+        " note,,,,,,\n"
     )
     _, outcome = load(tmp_path, "gpci", sheet)
     assert (outcome.added, outcome.bad_count) == (1, 0)
@@ -274,7 +333,9 @@ def test_the_counties_of_a_locality_are_a_row_each(tmp_path):
     assert (outcome.added, outcome.bad_count) == (11, 0)
     rows = LocalityCounty.objects.filter(year=2027)
     assert list(
-        rows.filter(carrier="06102").order_by("locality", "county").values_list("locality", "state", "county")
+        rows.filter(carrier="06102")
+        .order_by("locality", "county")
+        .values_list("locality", "state", "county")
     ) == [
         ("12", "ILLINOIS", "BOND"),
         ("12", "ILLINOIS", "MADISON"),
@@ -282,7 +343,9 @@ def test_the_counties_of_a_locality_are_a_row_each(tmp_path):
         ("16", "ILLINOIS", "COOK"),
         ("99", "ILLINOIS", ""),
     ]
-    suburbs = rows.filter(carrier="12202").order_by("state", "county").values_list("state", "county")
+    suburbs = (
+        rows.filter(carrier="12202").order_by("state", "county").values_list("state", "county")
+    )
     assert list(suburbs) == [
         ("DISTRICT OF COLUMBIA", "DISTRICT OF COLUMBIA"),
         ("MARYLAND", "MONTGOMERY"),
@@ -291,7 +354,10 @@ def test_the_counties_of_a_locality_are_a_row_each(tmp_path):
         ("VIRGINIA", "FAIRFAX"),
     ]
     rest = rows.get(carrier="12302")
-    assert (rest.county, rest.words) == ("", "ALL OTHER COUNTIES EXCEPT MONTGOMERY AND PRINCE GEORGE'S")
+    assert (rest.county, rest.words) == (
+        "",
+        "ALL OTHER COUNTIES EXCEPT MONTGOMERY AND PRINCE GEORGE'S",
+    )
     assert (rest.effective_from, rest.effective_to) == (date(2027, 1, 1), date(2027, 12, 31))
     again = COUNTIES.replace("COOK", '"COOK, DUPAGE"')
     _, second = load(tmp_path, "counties", again, name="27LOCCO.csv")
@@ -299,16 +365,19 @@ def test_the_counties_of_a_locality_are_a_row_each(tmp_path):
 
 
 def test_a_county_line_without_counties_is_reported_and_leaves_the_others(tmp_path):
-    _, outcome = load(tmp_path, "counties", COUNTIES.replace("CHICAGO,COOK", "CHICAGO,"), name="27LOCCO.csv")
+    _, outcome = load(
+        tmp_path, "counties", COUNTIES.replace("CHICAGO,COOK", "CHICAGO,"), name="27LOCCO.csv"
+    )
     assert (outcome.added, outcome.bad_count) == (10, 1)
     assert "counties are missing" in str(outcome.bad[0])
 
 
 def test_the_pair_table_keeps_effective_and_deletion_dates(tmp_path):
     sheet = (
-        "CPT only copyright\t\t\t\t\t\t\nColumn 1\tColumn 2\t*=in existence prior to 1996\tEffective Date\tDeletion Date *=no data\t"
-        "Modifier 0=not allowed 1=allowed 9=not applicable\tPTP Edit Rationale\n"
-        "70999\t70998\t \t20260101\t*\t1\tMore extensive procedure\n70999\t70997\t \t20200101\t20260331\t0\tMisuse\n"
+        "CPT only copyright\t\t\t\t\t\t\nColumn 1\tColumn 2\t*=in existence prior to"
+        " 1996\tEffective Date\tDeletion Date *=no data\tModifier 0=not allowed 1=allowed 9=not"
+        " applicable\tPTP Edit Rationale\n70999\t70998\t \t20260101\t*\t1\tMore extensive"
+        " procedure\n70999\t70997\t \t20200101\t20260331\t0\tMisuse\n"
     )
     _, outcome = load(tmp_path, "ptp", sheet, name="ccipra.txt")
     assert (outcome.added, outcome.bad_count) == (2, 0)
@@ -329,17 +398,27 @@ def test_the_add_on_list_knows_contractor_decided_primaries(tmp_path):
 def test_the_diagnosis_order_file_gives_only_billable_codes(tmp_path):
     lines = [
         f"{1:05d} {'Z99':<7} 0 {'Dependence':<60} Dependence, of some kind, on something",
-        f"{2:05d} {'Z9999':<7} 1 {'Dependence on other':<60} Dependence on other things, machines, and devices",
+        (
+            f"{2:05d} {'Z9999':<7} 1 {'Dependence on other':<60} Dependence on other things,"
+            " machines, and devices"
+        ),
     ]
     _, outcome = load(tmp_path, "diagnoses", "\n".join(lines), name="icd10cm-order-2027.txt")
     assert (outcome.read, outcome.added) == (2, 1)
     row = Diagnosis.objects.get(code="Z9999")
-    assert (row.effective_from, row.name) == (date(2026, 10, 1), "Dependence on other things, machines, and devices")
+    assert (row.effective_from, row.name) == (
+        date(2026, 10, 1),
+        "Dependence on other things, machines, and devices",
+    )
 
 
 def test_level_two_codes_bring_their_public_names_and_keep_what_we_know(tmp_path):
     before = Procedure.objects.get(code="A9585")
-    sheet = "HCPC,SEQNUM,RECID,LONG DESCRIPTION,SHORT DESCRIPTION,ADD DT,TERM DT\nA9585,100,3,Injection gadobutrol,Gadobutrol injection,20110101,\nA9999,100,3,Other supply,Other supply,20200101,20260630\n"
+    sheet = (
+        "HCPC,SEQNUM,RECID,LONG DESCRIPTION,SHORT DESCRIPTION,ADD DT,TERM DT\nA9585,100,3,Injection"
+        " gadobutrol,Gadobutrol injection,20110101,\nA9999,100,3,Other supply,Other"
+        " supply,20200101,20260630\n"
+    )
     _, outcome = load(tmp_path, "hcpcs", sheet)
     assert outcome.bad_count == 0
     assert Procedure.objects.get(code="A9999").effective_to == date(2026, 6, 30)
@@ -349,14 +428,19 @@ def test_level_two_codes_bring_their_public_names_and_keep_what_we_know(tmp_path
 
 def test_a_payer_sheet_updates_by_name_and_never_activates_an_unknown_payer(tmp_path):
     sheet = (
-        "payer,initial_filing_days,clock,note,source,corrected_claim_rule,appeal_days,appeal_clock,confidence\n"
-        "Prairie Health Plan,120,dos,note,contract 2027,180 from remit,200,remit,high\n"
-        "Unheard Mutual,75,dos,,a web page,plan,,remit,low\n"
+        "payer,initial_filing_days,clock,note,source,corrected_claim_rule,appeal_days,appeal_clock,confidence\nPrairie"
+        " Health Plan,120,dos,note,contract 2027,180 from remit,200,remit,high\nUnheard"
+        " Mutual,75,dos,,a web page,plan,,remit,low\n"
     )
     _, outcome = load(tmp_path, "payers", sheet)
     assert (outcome.added, outcome.changed) == (1, 1)
     prairie = Payer.objects.get(code="PHP")
-    assert (prairie.filing_days, prairie.appeal_days, prairie.edi_id, prairie.active) == (120, 200, "PRHP1", True)
+    assert (prairie.filing_days, prairie.appeal_days, prairie.edi_id, prairie.active) == (
+        120,
+        200,
+        "PRHP1",
+        True,
+    )
     new = Payer.objects.get(name="Unheard Mutual")
     assert (new.active, new.filing_days, new.edi_id) == (False, 75, "TBD-UNHEARD-MUTUAL")
 
@@ -371,7 +455,8 @@ def test_interest_in_words_becomes_a_yearly_rate_only_when_it_is_simple(tmp_path
     load(
         tmp_path,
         "states",
-        head + "AL,30,45,1.5%/month,x,y,medium,365,z\nTX,30,45,tiered penalty + 18%/yr,x,y,low,95,z\n",
+        head
+        + "AL,30,45,1.5%/month,x,y,medium,365,z\nTX,30,45,tiered penalty + 18%/yr,x,y,low,95,z\n",
     )
     alabama = StateRule.objects.filter(state="AL").order_by("-effective_from")[0]
     texas = StateRule.objects.filter(state="TX").order_by("-effective_from")[0]
@@ -380,7 +465,7 @@ def test_interest_in_words_becomes_a_yearly_rate_only_when_it_is_simple(tmp_path
     assert texas.mac == "Novitas (JH)", "what the sheet does not know stays"
 
 
-# --- containers and bombs --------------------------------------------------------------------------------------------
+# --- containers and bombs -------------------------------------------------------------------------
 
 
 def test_workbooks_and_packed_files_read_like_plain_ones(tmp_path):
@@ -438,7 +523,7 @@ def test_a_damaged_archive_is_refused(tmp_path):
         list(rows)
 
 
-# --- the command ------------------------------------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------------------
 
 
 def test_the_command_says_what_it_did(tmp_path):
@@ -456,20 +541,35 @@ def test_the_command_says_what_it_did(tmp_path):
     assert '"nothing_changed": true' in out.getvalue()
 
 
-# --- the real files ---------------------------------------------------------------------------------------------------
+# --- the real files -------------------------------------------------------------------------------
 
 REAL = [
-    ("fees", "samples/cms/PPRRVU2025_Oct_head.csv", 154, 0), ("gpci", "samples/cms/GPCI2025.csv", 109, 0),
-    ("fees", "data/pprrvu_imaging.csv", 2390, 0), ("fees", "data/pprrvu_2026_imaging_pctc.csv", 819, 0), ("gpci", "data/gpci.csv", 218, 0),
-    ("procedures", "data/code_family.csv", 275, 0), ("procedures", "data/hcpcs_contrast_radiopharm.csv", 124, 0), ("carc", "data/carc.csv", 405, 0),
-    ("rarc", "data/rarc.csv", 1171, 0), ("coverage", "data/lcd_dx_imaging.csv", 11319, 0), ("modifiers", "data/modifiers_imaging.csv", 42, 0),
-    ("ptp", "data/ncci_ptp_imaging.csv", 10320, 0), ("addons", "data/addon_imaging.csv", 422, 0), ("pos", "data/pos_codes.csv", 52, 0),
-    ("states", "data/state_rules.csv", 51, 0), ("states", "data/mac_jurisdiction.csv", 56, 0), ("taxonomies", "data/taxonomy_imaging.csv", 21, 0),
-    ("zips", "data/zip5_locality.csv", 42956, 0), ("counties", "samples/cms/25LOCCO.csv", 208, 0), ("payers", "data/payer_rules_seed.csv", 15, 0),
-]  # fmt: skip
+    ("fees", "samples/cms/PPRRVU2025_Oct_head.csv", 154, 0),
+    ("gpci", "samples/cms/GPCI2025.csv", 109, 0),
+    ("fees", "data/pprrvu_imaging.csv", 2390, 0),
+    ("fees", "data/pprrvu_2026_imaging_pctc.csv", 819, 0),
+    ("gpci", "data/gpci.csv", 218, 0),
+    ("procedures", "data/code_family.csv", 275, 0),
+    ("procedures", "data/hcpcs_contrast_radiopharm.csv", 124, 0),
+    ("carc", "data/carc.csv", 405, 0),
+    ("rarc", "data/rarc.csv", 1171, 0),
+    ("coverage", "data/lcd_dx_imaging.csv", 11319, 0),
+    ("modifiers", "data/modifiers_imaging.csv", 42, 0),
+    ("ptp", "data/ncci_ptp_imaging.csv", 10320, 0),
+    ("addons", "data/addon_imaging.csv", 422, 0),
+    ("pos", "data/pos_codes.csv", 52, 0),
+    ("states", "data/state_rules.csv", 51, 0),
+    ("states", "data/mac_jurisdiction.csv", 56, 0),
+    ("taxonomies", "data/taxonomy_imaging.csv", 21, 0),
+    ("zips", "data/zip5_locality.csv", 42956, 0),
+    ("counties", "samples/cms/25LOCCO.csv", 208, 0),
+    ("payers", "data/payer_rules_seed.csv", 15, 0),
+]
 
 
-@pytest.mark.parametrize(("kind", "name", "rows", "bad"), REAL, ids=[name for _, name, _, _ in REAL])
+@pytest.mark.parametrize(
+    ("kind", "name", "rows", "bad"), REAL, ids=[name for _, name, _, _ in REAL]
+)
 def test_the_real_files_load_and_a_second_time_change_nothing(shared, kind, name, rows, bad):
     _, outcome = load_file(kind=kind, path=shared / name)
     assert outcome.bad_count == bad, outcome.bad[:3]
@@ -483,7 +583,9 @@ def test_the_real_files_load_and_a_second_time_change_nothing(shared, kind, name
 
 
 def test_real_cap_amounts_load_when_told_their_year(shared):
-    _, outcome = load_file(kind="opps-caps", path=shared / "samples/cms/OPPSCAP_head.csv", options=Options(year=2025))
+    _, outcome = load_file(
+        kind="opps-caps", path=shared / "samples/cms/OPPSCAP_head.csv", options=Options(year=2025)
+    )
     assert (outcome.added, outcome.bad_count) == (690, 0)
     row = OppsCap.objects.get(code="70496", mod="", carrier="01112", locality="05")
     assert str(row.nonfac) == "343.62"
@@ -496,7 +598,9 @@ def test_real_whole_service_rows_take_their_indicators_from_the_year_before(shar
     _, outcome = load_file(kind="fees", path=shared / "data/pprrvu_2026_global_imaging.csv")
     row = fee("78306", year=2026)
     assert (row.global_only, row.status, row.pctc) == (True, "A", "1")
-    assert not fee("70553", year=2026).global_only, "full rows are not replaced by whole-service ones"
+    assert not fee("70553", year=2026).global_only, (
+        "full rows are not replaced by whole-service ones"
+    )
     assert all("no usable row" in bad["sentence"] for bad in outcome.bad)
 
 
@@ -506,10 +610,17 @@ def test_the_real_diagnosis_list_says_what_is_invalid(shared):
     assert facts.diagnosis_validity(["R51"], date(2026, 3, 1)) == {"R51": None}, (
         "a short list says nothing about codes it lacks"
     )
-    _, outcome = load_file(kind="diagnoses", path=shared / "data/icd10cm_billable.csv.gz", options=Options(year=2026))
+    _, outcome = load_file(
+        kind="diagnoses", path=shared / "data/icd10cm_billable.csv.gz", options=Options(year=2026)
+    )
     assert outcome.bad_count == 12, "headings such as C00-C96"
-    assert facts.diagnosis_validity(["R51", "R51.9"], date(2026, 3, 1)) == {"R51": False, "R519": True}
-    assert facts.diagnosis_validity(["R51"], date(2026, 11, 1)) == {"R51": None}, "the next fiscal year is not loaded"
+    assert facts.diagnosis_validity(["R51", "R51.9"], date(2026, 3, 1)) == {
+        "R51": False,
+        "R519": True,
+    }
+    assert facts.diagnosis_validity(["R51"], date(2026, 11, 1)) == {"R51": None}, (
+        "the next fiscal year is not loaded"
+    )
 
 
 def test_every_kind_says_what_it_is_for():

@@ -51,7 +51,10 @@ def test_a_manager_changes_a_habit_and_the_change_is_on_record(client, cast):
     assert (row.filing_days, row.source) == (120, "edited by Mia Manager")
     load = ReferenceLoad.objects.get(source="edited by Mia Manager: PHP")
     assert load.options == {"filing_days": ["90", "120"]}
-    assert "edited by Mia Manager: PHP" in client.get(reverse("reference:payer", args=[row.public_id])).content.decode()
+    assert (
+        "edited by Mia Manager: PHP"
+        in client.get(reverse("reference:payer", args=[row.public_id])).content.decode()
+    )
 
 
 def test_an_edi_id_that_is_taken_is_refused_on_its_field(client, cast):
@@ -85,7 +88,9 @@ def test_a_code_is_found_by_its_beginning_or_a_word(client, cast):
 def test_a_reference_file_is_previewed_then_loaded(client, cast):
     as_(client, cast, "adam")
     url = reverse("reference:load_new")
-    upload = SimpleUploadedFile("mue.csv", b"code,value,mai,effective_from\n70999,2,3,2026-01-01\nbad,1,1,2026-01-01\n")
+    upload = SimpleUploadedFile(
+        "mue.csv", b"code,value,mai,effective_from\n70999,2,3,2026-01-01\nbad,1,1,2026-01-01\n"
+    )
     page = client.post(url, {"kind": "mue", "file": upload})
     text = page.content.decode()
     assert "2 rows read, 1 to add, 0 to change, 0 to close, 0 as before, 1 refused" in text
@@ -100,7 +105,8 @@ def test_a_reference_file_is_previewed_then_loaded(client, cast):
 
 def test_a_file_of_the_wrong_kind_is_refused_on_its_field(client, cast):
     page = as_(client, cast, "adam").post(
-        reverse("reference:load_new"), {"kind": "mue", "file": SimpleUploadedFile("x.csv", b"bread,butter\n1,2\n")}
+        reverse("reference:load_new"),
+        {"kind": "mue", "file": SimpleUploadedFile("x.csv", b"bread,butter\n1,2\n")},
     )
     assert page.status_code == 422
     assert "No line of the file is the header" in page.content.decode()

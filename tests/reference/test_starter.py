@@ -1,4 +1,6 @@
-"""The starter set is complete in itself: every code has its fees or a reason, every word its class."""
+"""The starter set is complete in itself: every code has its fees or a reason, every word its
+class.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def test_every_exam_has_fee_rows_of_2025_or_2026_and_every_supply_a_reason():
     known = set(FeeRow.objects.values_list("code", flat=True))
     for row in Procedure.objects.filter(load__source__startswith="Isocenter"):
         if row.kind in ("contrast", "radiopharm"):
-            assert row.unit, f"{row.code}: a supply is priced by contract or drug list, in its billing unit"
+            assert row.unit, (
+                f"{row.code}: a supply is priced by contract or drug list, in its billing unit"
+            )
         else:
             assert row.code in known, row.code
 
@@ -138,8 +142,12 @@ def test_the_retired_authorization_code_is_known_as_retired():
 
 def test_the_reasons_of_the_sample_remittance_are_classified():
     assert {code: facts.adjustment_class(code) for code in ("45", "253", "2", "59", "197")} == {
-        "45": "contractual", "253": "contractual", "2": "patient_resp", "59": "contractual", "197": "denial",
-    }  # fmt: skip
+        "45": "contractual",
+        "253": "contractual",
+        "2": "patient_resp",
+        "59": "contractual",
+        "197": "denial",
+    }
     assert facts.adjustment_reason("197").category == "prior_auth"
     assert facts.remarks()["N361"].category == "mppr"
 
@@ -155,7 +163,13 @@ def test_payers_really_differ():
     assert len({p.filing_days for p in payers}) >= 5
     assert len({p.response_days for p in payers}) >= 8
     assert len({p.member_id_pattern for p in payers}) >= 7
-    assert {p.kind for p in payers} >= {"medicare", "advantage", "medicaid", "commercial", "workers_comp"}
+    assert {p.kind for p in payers} >= {
+        "medicare",
+        "advantage",
+        "medicaid",
+        "commercial",
+        "workers_comp",
+    }
     assert (
         {p.accepts_replacement for p in payers}
         == {p.split_on_locality for p in payers}
@@ -167,7 +181,12 @@ def test_payers_really_differ():
 
 def test_the_sample_messages_find_their_payer():
     book = facts.payer_book()
-    for asked in ({"code": "MCR"}, {"edi_id": "06102"}, {"name": "MEDICARE PART B"}, {"code": "06102"}):
+    for asked in (
+        {"code": "MCR"},
+        {"edi_id": "06102"},
+        {"name": "MEDICARE PART B"},
+        {"code": "06102"},
+    ):
         payer = book.find(**asked)
         assert payer is not None
         assert (payer.code, payer.kind, payer.accepts_replacement) == ("MCR", "medicare", False)
@@ -176,7 +195,10 @@ def test_the_sample_messages_find_their_payer():
 
 def member_fits(pattern: str, member: str) -> bool:
     classes = {"A": "[A-Z]", "N": "[0-9]", "X": "[A-Z0-9]"}
-    return re.fullmatch("".join(f"{classes[p[0]]}{{{p[1:]}}}" for p in pattern.split()), member) is not None
+    return (
+        re.fullmatch("".join(f"{classes[p[0]]}{{{p[1:]}}}" for p in pattern.split()), member)
+        is not None
+    )
 
 
 def test_the_sample_member_number_fits_the_payers_shape():
@@ -197,14 +219,38 @@ def test_edits_speak_only_of_known_codes():
     for row in PtpEdit.objects.filter(load__source__startswith="Isocenter"):
         assert {row.column1, row.column2} <= known
         assert row.modifier_indicator in "019"
-    assert set(MueEdit.objects.filter(load__source__startswith="Isocenter").values_list("code", flat=True)) <= known
-    assert set(CoverageRow.objects.filter(load__source__startswith="Isocenter").values_list("code", flat=True)) <= known
-    assert not CoverageRow.objects.filter(load__source__startswith="Isocenter", advisory=False).exists()
+    assert (
+        set(
+            MueEdit.objects.filter(load__source__startswith="Isocenter").values_list(
+                "code", flat=True
+            )
+        )
+        <= known
+    )
+    assert (
+        set(
+            CoverageRow.objects.filter(load__source__startswith="Isocenter").values_list(
+                "code", flat=True
+            )
+        )
+        <= known
+    )
+    assert not CoverageRow.objects.filter(
+        load__source__startswith="Isocenter", advisory=False
+    ).exists()
 
 
 def test_worked_examples_of_the_edits_are_there():
-    assert facts.pairs(["70551", "70553"], date(2026, 9, 8), date(2026, 9, 8))[0][:3] == ("70553", "70551", "1")
-    assert facts.pairs(["71275", "76376"], date(2026, 9, 8), date(2026, 9, 8))[0][:3] == ("71275", "76376", "0")
+    assert facts.pairs(["70551", "70553"], date(2026, 9, 8), date(2026, 9, 8))[0][:3] == (
+        "70553",
+        "70551",
+        "1",
+    )
+    assert facts.pairs(["71275", "76376"], date(2026, 9, 8), date(2026, 9, 8))[0][:3] == (
+        "71275",
+        "76376",
+        "0",
+    )
     day = date(2026, 9, 8)
     limits = facts.unit_limits(["70553", "77067", "A9585"], day, day)
     assert {code: [told.rows for told in versions] for code, versions in limits.items()} == {
@@ -228,7 +274,9 @@ def test_dated_rows_become_periods_in_which_the_same_ones_hold():
         (july, None, ["new", "both"]),
     ]
     assert facts.periods(rows, july, august) == [(None, None, ["new", "both"])]
-    assert facts.periods([(july, date(2026, 7, 31), "july")], june, august) == [(july, date(2026, 7, 31), ["july"])]
+    assert facts.periods([(july, date(2026, 7, 31), "july")], june, august) == [
+        (july, date(2026, 7, 31), ["july"])
+    ]
     assert facts.periods([(july, date.max, "always")], july, date.max) == [(None, None, ["always"])]
 
 
@@ -239,7 +287,9 @@ def test_supplies_bill_in_their_unit():
         Decimal("0.1"),
         "mr_contrast",
     )
-    assert facts.procedure("A9585", date(2020, 1, 1)) is None, "before its first day nothing is known"
+    assert facts.procedure("A9585", date(2020, 1, 1)) is None, (
+        "before its first day nothing is known"
+    )
 
 
 def test_modifiers_are_ranked_payment_first():
@@ -248,7 +298,10 @@ def test_modifiers_are_ranked_payment_first():
 
 
 def test_diagnoses_of_the_samples_are_there():
-    assert facts.diagnosis_validity(["R51.9", "R53.1"], date(2026, 9, 8)) == {"R519": True, "R531": True}
+    assert facts.diagnosis_validity(["R51.9", "R53.1"], date(2026, 9, 8)) == {
+        "R519": True,
+        "R531": True,
+    }
     assert Diagnosis.objects.count() >= 300
 
 

@@ -1,4 +1,6 @@
-"""Many accepted claims at once, and the 835 that answers them: for faults and benches. Each claim has three lines; every tenth is denied in part."""
+"""Many accepted claims at once, and the 835 that answers them: for faults and benches. Each claim
+has three lines; every tenth is denied in part.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ LINES = (
 
 
 def claims(organization, site, count: int, *, actor: Actor, prefix: str = "K") -> None:
-    """`count` claims of as many patients, charged in the ledger. Call in the organization's scope."""
+    """`count` claims of as many patients, charged in the ledger. Call in the organization's
+    scope.
+    """
     payer = Payer.objects.get(code="PHP")
     org = {"organization": organization}
     patients = Patient.objects.bulk_create(
@@ -44,7 +48,14 @@ def claims(organization, site, count: int, *, actor: Actor, prefix: str = "K") -
     )
     coverages = Coverage.objects.bulk_create(
         [
-            Coverage(**org, patient=p, payer=payer, rank=1, member_id=f"MEM{prefix}{p.mrn[1:]}", status="active")
+            Coverage(
+                **org,
+                patient=p,
+                payer=payer,
+                rank=1,
+                member_id=f"MEM{prefix}{p.mrn[1:]}",
+                status="active",
+            )
             for p in patients
         ],
         batch_size=2000,
@@ -68,19 +79,32 @@ def claims(organization, site, count: int, *, actor: Actor, prefix: str = "K") -
         batch_size=2000,
     )
     Report.objects.bulk_create(
-        [Report(**org, exam=e, version=1, status="F", sections={}, signed_at=AT, reported_at=AT) for e in exams],
+        [
+            Report(**org, exam=e, version=1, status="F", sections={}, signed_at=AT, reported_at=AT)
+            for e in exams
+        ],
         batch_size=2000,
     )
     rows = Claim.objects.bulk_create(
         [
             Claim(
-                **org, number=f"{prefix}{n:06d}", patient=p, coverage=c, payer=payer, site=site, status=ClaimStatus.ACCEPTED, pos="11", service_date=DOS,
-                total=Decimal("990.00"), filing_deadline=DOS + dt.timedelta(days=90), accepted_at=AT,
+                **org,
+                number=f"{prefix}{n:06d}",
+                patient=p,
+                coverage=c,
+                payer=payer,
+                site=site,
+                status=ClaimStatus.ACCEPTED,
+                pos="11",
+                service_date=DOS,
+                total=Decimal("990.00"),
+                filing_deadline=DOS + dt.timedelta(days=90),
+                accepted_at=AT,
             )
             for n, (p, c) in enumerate(zip(patients, coverages, strict=True))
         ],
         batch_size=2000,
-    )  # fmt: skip
+    )
     charges = Charge.objects.bulk_create(
         [
             Charge(
@@ -103,23 +127,38 @@ def claims(organization, site, count: int, *, actor: Actor, prefix: str = "K") -
     ClaimLine.objects.bulk_create(
         [
             ClaimLine(
-                **org, claim=rows[i // 3], charge=c, number=i % 3 + 1, control=f"{rows[i // 3].number}L{i % 3 + 1}", code=c.code, units=1, amount=c.amount,
-                expected=c.expected, service_date=DOS,
+                **org,
+                claim=rows[i // 3],
+                charge=c,
+                number=i % 3 + 1,
+                control=f"{rows[i // 3].number}L{i % 3 + 1}",
+                code=c.code,
+                units=1,
+                amount=c.amount,
+                expected=c.expected,
+                service_date=DOS,
             )
             for i, c in enumerate(charges)
         ],
         batch_size=3000,
-    )  # fmt: skip
+    )
     post(
         [
             Posting(
-                organization.pk, "charge", f"charge:{c.public_id}", DOS, c.code,
-                [Leg("ar_insurance", c.amount, c.pk, None, c.patient_id, payer.pk), Leg("revenue", -c.amount, c.pk, None, c.patient_id, payer.pk)],
+                organization.pk,
+                "charge",
+                f"charge:{c.public_id}",
+                DOS,
+                c.code,
+                [
+                    Leg("ar_insurance", c.amount, c.pk, None, c.patient_id, payer.pk),
+                    Leg("revenue", -c.amount, c.pk, None, c.patient_id, payer.pk),
+                ],
             )
             for c in charges
         ],
         actor=actor,
-    )  # fmt: skip
+    )
 
 
 def advice(count: int, *, prefix: str = "K", trace: str = "EFTCROWD") -> tuple[bytes, Decimal]:
@@ -135,22 +174,39 @@ def advice(count: int, *, prefix: str = "K", trace: str = "EFTCROWD") -> tuple[b
         parts += [
             f"CLP*{number}*1*990*{paid}*{50 if denied else 54}*12*ICN{number}*11*1",
             f"NM1*QC*1*CROWD{n}*PAT****MI*MEM{number}",
-            "SVC*HC:70551*500*150**1", "DTM*472*20260908", "CAS*CO*45*300", "CAS*PR*2*50", f"REF*6R*{number}L1",
-            "SVC*HC:72148*400*120**1", "DTM*472*20260908", "CAS*CO*45*280", f"REF*6R*{number}L2",
-            f"SVC*HC:71046*90*{third}**1", "DTM*472*20260908", "CAS*CO*197*90" if denied else "CAS*CO*45*56", *([] if denied else ["CAS*PR*2*4"]), f"REF*6R*{number}L3",
-        ]  # fmt: skip
+            "SVC*HC:70551*500*150**1",
+            "DTM*472*20260908",
+            "CAS*CO*45*300",
+            "CAS*PR*2*50",
+            f"REF*6R*{number}L1",
+            "SVC*HC:72148*400*120**1",
+            "DTM*472*20260908",
+            "CAS*CO*45*280",
+            f"REF*6R*{number}L2",
+            f"SVC*HC:71046*90*{third}**1",
+            "DTM*472*20260908",
+            "CAS*CO*197*90" if denied else "CAS*CO*45*56",
+            *([] if denied else ["CAS*PR*2*4"]),
+            f"REF*6R*{number}L3",
+        ]
     from tests.remittance.house import era, head
 
     return era(head(str(total), trace=trace) + "\n".join(parts)), total
 
 
-Q1 = "SELECT t.id FROM ledger_ledgertransaction t LEFT JOIN ledger_ledgerentry e ON e.transaction_id = t.id GROUP BY t.id HAVING coalesce(sum(e.amount), 1) <> 0"
+Q1 = (
+    "SELECT t.id FROM ledger_ledgertransaction t LEFT JOIN ledger_ledgerentry e ON e.transaction_id"
+    " = t.id GROUP BY t.id HAVING coalesce(sum(e.amount), 1) <> 0"
+)
 Q2 = """WITH s AS (SELECT charge_id, coalesce(sum(amount) FILTER (WHERE account = 'ar_insurance'), 0) i, coalesce(sum(amount) FILTER (WHERE account = 'ar_patient'), 0) p
                      FROM ledger_ledgerentry WHERE charge_id IS NOT NULL AND account IN ('ar_insurance', 'ar_patient') GROUP BY charge_id)
         SELECT 1 FROM s FULL JOIN ledger_balance b USING (charge_id) WHERE s.i IS DISTINCT FROM b.insurance OR s.p IS DISTINCT FROM b.patient"""
 Q3 = """SELECT r.id FROM remittance_remittance r LEFT JOIN ledger_ledgerentry e ON e.remittance_id = r.id AND e.account = 'cash'
          WHERE r.status = 'posted' GROUP BY r.id, r.amount HAVING coalesce(sum(e.amount), 0) <> r.amount"""
-Q4 = "SELECT effect_key FROM ledger_ledgertransaction GROUP BY organization_id, effect_key HAVING count(*) > 1"
+Q4 = (
+    "SELECT effect_key FROM ledger_ledgertransaction GROUP BY organization_id, effect_key HAVING"
+    " count(*) > 1"
+)
 DIGEST = """SELECT count(*), coalesce(sum(hashtextextended(concat_ws('|', t.effect_key, e.account, e.amount, e.reason, e.effective_on), 0)::numeric), 0)
               FROM ledger_ledgerentry e JOIN ledger_ledgertransaction t ON t.id = e.transaction_id WHERE t.kind LIKE 'remittance.%'"""
 

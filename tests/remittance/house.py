@@ -1,4 +1,6 @@
-"""A small imaging center for remittance tests: patients, claims that were accepted, and 835 files a biller can read."""
+"""A small imaging center for remittance tests: patients, claims that were accepted, and 835 files a
+biller can read.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def payer(code: str = "PHP") -> Payer:
     return Payer.objects.get(code=code)
 
 
-def patient_with(cast, *, payers: Sequence[Payer], last: str = "", first: str = "Pat", member: str = "") -> Patient:
+def patient_with(
+    cast, *, payers: Sequence[Payer], last: str = "", first: str = "Pat", member: str = ""
+) -> Patient:
     n = next(_numbers)
     p = Patient.objects.create(
         organization=cast.a,
@@ -73,11 +77,21 @@ def claim_of(
     site = site or cast.north
     coverage = patient.coverages.get(rank=1)
     order = Order.objects.create(
-        organization=cast.a, patient=patient, ordered_at=AT, signed=True, indication="Headache", diagnoses=["R519"]
+        organization=cast.a,
+        patient=patient,
+        ordered_at=AT,
+        signed=True,
+        indication="Headache",
+        diagnoses=["R519"],
     )
     n = next(_numbers)
     ordered = OrderedExam.objects.create(
-        organization=cast.a, order=order, patient=patient, code=lines[0][0], modality="MR", accession=f"ACC{n:06d}"
+        organization=cast.a,
+        order=order,
+        patient=patient,
+        code=lines[0][0],
+        modality="MR",
+        accession=f"ACC{n:06d}",
     )
     exam = Exam.objects.create(
         organization=cast.a,
@@ -159,7 +173,14 @@ def claim_of(
                     dos,
                     f"{code}",
                     [
-                        Leg("ar_insurance", D(charge), row.pk, claim.pk, patient.pk, coverage.payer_id),
+                        Leg(
+                            "ar_insurance",
+                            D(charge),
+                            row.pk,
+                            claim.pk,
+                            patient.pk,
+                            coverage.payer_id,
+                        ),
                         Leg("revenue", -D(charge), row.pk, claim.pk, patient.pk, coverage.payer_id),
                     ],
                 )
@@ -172,7 +193,8 @@ def claim_of(
 def era(*sets: str, control: int = 101, ends: str = "~\n") -> bytes:
     """An interchange around ST bodies written as a payer would, one segment per line."""
     out = [
-        f"ISA*00*          *00*          *ZZ*PAYERID01      *ZZ*CANA           *260925*0800*^*00501*{control:09d}*0*T*:"
+        "ISA*00*          *00*          *ZZ*PAYERID01      *ZZ*CANA          "
+        f" *260925*0800*^*00501*{control:09d}*0*T*:"
     ]
     out.append(f"GS*HP*PAYERID01*CANA*20260925*0800*{control}*X*005010X221A1")
     for i, body in enumerate(sets, 1):
@@ -184,7 +206,12 @@ def era(*sets: str, control: int = 101, ends: str = "~\n") -> bytes:
     return (ends.join(out) + ends).encode()
 
 
-def head(amount: str, trace: str = "EFT1", payer_name: str = "PRAIRIE HEALTH PLAN", payer_id: str = "PRHP1") -> str:
+def head(
+    amount: str,
+    trace: str = "EFT1",
+    payer_name: str = "PRAIRIE HEALTH PLAN",
+    payer_id: str = "PRHP1",
+) -> str:
     sign = "D" if amount.startswith("-") else "C"
     return f"""
         BPR*I*{amount.lstrip("-")}*{sign}*ACH*CCP*01*011000015*DA*0001*1512345678**01*071000013*DA*9988*20260925
@@ -199,7 +226,12 @@ def head(amount: str, trace: str = "EFT1", payer_name: str = "PRAIRIE HEALTH PLA
 def receive(cast, content: bytes, *, at: dt.datetime = AT) -> Interchange:
     """Store and read a file as the workers do, without posting."""
     interchange, _ = store_inbound(
-        organization_id=cast.a.pk, kind="835", content=content, file_name="test.835", at=at, actor=cast.system
+        organization_id=cast.a.pk,
+        kind="835",
+        content=content,
+        file_name="test.835",
+        at=at,
+        actor=cast.system,
     )
     process([interchange.pk], actor=cast.system, at=at)
     interchange.refresh_from_db()
@@ -212,11 +244,20 @@ def only(cast) -> Remittance:
 
 def insurance(claim: Claim) -> Decimal:
     """What insurance still owes on a claim's charges."""
-    return sum((b.insurance for b in Balance.objects.filter(charge_id__in=claim.lines.values("charge_id"))), D("0.00"))
+    return sum(
+        (
+            b.insurance
+            for b in Balance.objects.filter(charge_id__in=claim.lines.values("charge_id"))
+        ),
+        D("0.00"),
+    )
 
 
 def owed_by_patient(claim: Claim) -> Decimal:
-    return sum((b.patient for b in Balance.objects.filter(charge_id__in=claim.lines.values("charge_id"))), D("0.00"))
+    return sum(
+        (b.patient for b in Balance.objects.filter(charge_id__in=claim.lines.values("charge_id"))),
+        D("0.00"),
+    )
 
 
 def booked(account: str, **keys) -> Decimal:

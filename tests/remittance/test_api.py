@@ -34,17 +34,28 @@ def test_a_file_is_sent_posted_and_its_denial_read(ris, cast):
     sent = ris.post("/remittances", body(era(head("150") + CLEAN + DENIED)), key="one")
     assert sent.status_code == 201, sent.content
     (row,) = sent.json()["remittances"]
-    assert (row["status"], row["amount"], row["trace"], row["payer"]) == ("ready", "150.00", "EFT1", "PHP")
+    assert (row["status"], row["amount"], row["trace"], row["payer"]) == (
+        "ready",
+        "150.00",
+        "EFT1",
+        "PHP",
+    )
     posted = ris.post(f"/remittances/{row['id']}/post", key="two")
     assert posted.status_code == 200, posted.content
-    assert (posted.json()["claims"], posted.json()["denials"], posted.json()["repeated"]) == (2, 1, False)
+    assert (posted.json()["claims"], posted.json()["denials"], posted.json()["repeated"]) == (
+        2,
+        1,
+        False,
+    )
     assert ris.post(f"/remittances/{row['id']}/post", key="three").json()["repeated"] is True
     whole = ris.get(f"/remittances/{row['id']}").json()
     assert (whole["status"], whole["provider_adjustments"]) == ("posted", [])
     payments = ris.get(f"/remittances/{row['id']}/payments").json()["results"]
     assert {p["claim_number"] for p in payments} == {"C1", "C2"}
     denials = ris.get("/denials", status="open").json()["results"]
-    assert [(d["reason"], d["category"], d["claim_number"]) for d in denials] == [("197", "prior_auth", "C2")]
+    assert [(d["reason"], d["category"], d["claim_number"]) for d in denials] == [
+        ("197", "prior_auth", "C2")
+    ]
     assert ris.get(f"/denials/{denials[0]['id']}").json()["appeal_by"]
     with scope(cast.system):
         assert Access.objects.filter(actor_kind="partner", purpose="api denials").count() == 2

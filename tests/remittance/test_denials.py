@@ -35,7 +35,19 @@ from remittance.services import (
 from remittance.services.effects import own_odds
 from remittance.variance import judge
 
-from .house import AT, D, booked, claim_of, era, head, insurance, only, owed_by_patient, payer, receive
+from .house import (
+    AT,
+    D,
+    booked,
+    claim_of,
+    era,
+    head,
+    insurance,
+    only,
+    owed_by_patient,
+    payer,
+    receive,
+)
 
 DAY = dt.date(2026, 9, 25)
 
@@ -67,37 +79,52 @@ def denied(
     return row, Denial.objects.get(claim=row)
 
 
-# --- normalization ---------------------------------------------------------------------------------------------------------
+# --- normalization --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("reason", "remark", "category"),
     [
-        ("197", "", "prior_auth"), ("50", "N115", "medical_necessity"), ("97", "M15", "bundling"), ("4", "N519", "modifier"), ("18", "", "duplicate"),
-        ("27", "", "eligibility"), ("22", "N4", "cob"), ("29", "", "timely_filing"), ("16", "M62", "prior_auth"), ("16", "", "missing_info"), ("ZZ9", "", "unclassified"),
+        ("197", "", "prior_auth"),
+        ("50", "N115", "medical_necessity"),
+        ("97", "M15", "bundling"),
+        ("4", "N519", "modifier"),
+        ("18", "", "duplicate"),
+        ("27", "", "eligibility"),
+        ("22", "N4", "cob"),
+        ("29", "", "timely_filing"),
+        ("16", "M62", "prior_auth"),
+        ("16", "", "missing_info"),
+        ("ZZ9", "", "unclassified"),
     ],
-)  # fmt: skip
+)
 def test_a_denial_is_normalized_by_its_reason_and_where_the_reason_leaves_it_open_by_its_remark(
     house, reason, remark, category
 ):
     assert denied(house, reason=reason, remark=remark)[1].category == category
 
 
-# --- clocks (F6) -------------------------------------------------------------------------------------------------------------
+# --- clocks (F6) ----------------------------------------------------------------------------------
 
 
 def test_original_medicare_counts_120_days_from_a_receipt_presumed_five_days_later():
     assert appeal_due(PayerClock("medicare", appeal_days=120), DAY) == DAY + dt.timedelta(days=125)
     assert appeal_due(PayerClock("medicare"), DAY, level=2) == DAY + dt.timedelta(days=180)
     assert appeal_due(PayerClock("medicare"), DAY, level=3, amount=Decimal("199.99")) is None
-    assert appeal_due(PayerClock("medicare"), DAY, level=3, amount=Decimal("200.00")) == DAY + dt.timedelta(days=60)
+    assert appeal_due(
+        PayerClock("medicare"), DAY, level=3, amount=Decimal("200.00")
+    ) == DAY + dt.timedelta(days=60)
     assert appeal_due(PayerClock("medicare"), DAY, level=6) is None
 
 
 def test_a_commercial_payers_own_windows_come_first_and_the_default_is_180_days():
-    assert appeal_due(PayerClock("commercial", appeal_days=365), DAY) == DAY + dt.timedelta(days=365)
+    assert appeal_due(PayerClock("commercial", appeal_days=365), DAY) == DAY + dt.timedelta(
+        days=365
+    )
     assert appeal_due(PayerClock("commercial"), DAY) == DAY + dt.timedelta(days=180)
-    assert correct_due(PayerClock("commercial", corrected_days=90), DAY) == DAY + dt.timedelta(days=90)
+    assert correct_due(PayerClock("commercial", corrected_days=90), DAY) == DAY + dt.timedelta(
+        days=90
+    )
     assert correct_due(PayerClock("medicare", accepts_replacement=False), DAY) is None
 
 
@@ -115,16 +142,30 @@ def test_the_score_shows_its_parts_and_doubles_and_trebles_near_the_limit():
     assert score(D("300"), D("0.35"), D("3"), None)[1]["days_left"] == ""
 
 
-# --- upstream, repeat ----------------------------------------------------------------------------------------------------------
+# --- upstream, repeat -----------------------------------------------------------------------------
 
 
 def test_a_denial_names_the_step_that_let_it_through(house):
     claim = claim_of(house, "C1", [("74177", "900", "300")])
     record_steps(
-        [Step(house.a.pk, "gate.overridden", "Authorization overridden, $900.00 at risk", {"patient_id": claim.patient_id})],
-        actor=house.actor("ada"), at=AT - dt.timedelta(days=20),
-    )  # fmt: skip
-    receive(house, era(head("0") + "CLP*C1*4*900*0*0*12*I*11*1\nSVC*HC:74177*900*0**1\nCAS*CO*197*900\nREF*6R*C1L1"))
+        [
+            Step(
+                house.a.pk,
+                "gate.overridden",
+                "Authorization overridden, $900.00 at risk",
+                {"patient_id": claim.patient_id},
+            )
+        ],
+        actor=house.actor("ada"),
+        at=AT - dt.timedelta(days=20),
+    )
+    receive(
+        house,
+        era(
+            head("0")
+            + "CLP*C1*4*900*0*0*12*I*11*1\nSVC*HC:74177*900*0**1\nCAS*CO*197*900\nREF*6R*C1L1"
+        ),
+    )
     remittance_post(remittance=only(house), actor=house.actor("pia"), at=AT)
     row = Denial.objects.get()
     assert row.root_cause.startswith("The gate was overridden before the exam")
@@ -137,18 +178,23 @@ def test_the_same_cause_again_on_the_same_line_is_a_repeat_and_escalated(house):
     receive(
         house,
         era(
-            head("0", trace="EFT2") + "CLP*C1*4*900*0*0*12*I2*11*1\nSVC*HC:74177*900*0**1\nCAS*CO*197*900\nREF*6R*C1L1",
+            head("0", trace="EFT2")
+            + "CLP*C1*4*900*0*0*12*I2*11*1\nSVC*HC:74177*900*0**1\nCAS*CO*197*900\nREF*6R*C1L1",
             control=102,
         ),
     )
-    remittance_post(remittance=Remittance.objects.get(trace="EFT2"), actor=house.actor("pia"), at=AT)
+    remittance_post(
+        remittance=Remittance.objects.get(trace="EFT2"), actor=house.actor("pia"), at=AT
+    )
     first.refresh_from_db()
     second = Denial.objects.exclude(pk=first.pk).get()
     assert (first.status, second.repeat) == (DenialStatus.UPHELD, True)
-    assert WorkItem.objects.get(subject_type="denial", subject_id=second.pk).escalated_at is not None
+    assert (
+        WorkItem.objects.get(subject_type="denial", subject_id=second.pk).escalated_at is not None
+    )
 
 
-# --- verbs ---------------------------------------------------------------------------------------------------------------------
+# --- verbs ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("who", ["ben", "ari"])
@@ -180,29 +226,42 @@ def test_correcting_opens_a_replacement_claim_and_its_payment_overturns_the_deni
             control=102,
         ),
     )
-    remittance_post(remittance=Remittance.objects.get(trace="EFT2"), actor=house.actor("pia"), at=AT)
+    remittance_post(
+        remittance=Remittance.objects.get(trace="EFT2"), actor=house.actor("pia"), at=AT
+    )
     row.refresh_from_db()
     assert (row.status, row.recovered) == (DenialStatus.OVERTURNED, D("300.00"))
     assert (insurance(claim), owed_by_patient(claim)) == (D("0.00"), D("50.00"))
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one file", "in an earlier file"])
-def test_a_payer_that_takes_its_denial_back_before_it_pays_the_replacement_overturns_the_denial(house, together):
+def test_a_payer_that_takes_its_denial_back_before_it_pays_the_replacement_overturns_the_denial(
+    house, together
+):
     _, row = denied(house)
     correction = denial_correct(
-        denial=row, changes=Changes(authorization_number="A-123"), reason="Number was missing", actor=house.actor("ari"), submit=False, at=AT
-    )  # fmt: skip
+        denial=row,
+        changes=Changes(authorization_number="A-123"),
+        reason="Number was missing",
+        actor=house.actor("ari"),
+        submit=False,
+        at=AT,
+    )
     new = Claim.objects.get(pk=correction.claim_id)
     line = new.lines.get()
     back = "CLP*C1*22*-900*0**12*I*11*1\nSVC*HC:74177*-900*0**-1\nCAS*CO*197*-900\nREF*6R*C1L1\n"
     pays = f"CLP*{new.number}*1*900*250*50*12*I9*11*7\nSVC*HC:74177*900*250**1\nCAS*CO*45*600\nCAS*PR*2*50\nREF*6R*{line.control}"
     if not together:
         receive(house, era(head("0", trace="EFT2") + back.strip(), control=102))
-        remittance_post(remittance=Remittance.objects.get(trace="EFT2"), actor=house.actor("pia"), at=AT)
+        remittance_post(
+            remittance=Remittance.objects.get(trace="EFT2"), actor=house.actor("pia"), at=AT
+        )
         row.refresh_from_db()
         assert row.status == DenialStatus.CORRECTED
     receive(house, era(head("250", trace="EFT3") + (back if together else "") + pays, control=103))
-    remittance_post(remittance=Remittance.objects.get(trace="EFT3"), actor=house.actor("pia"), at=AT)
+    remittance_post(
+        remittance=Remittance.objects.get(trace="EFT3"), actor=house.actor("pia"), at=AT
+    )
     row.refresh_from_db()
     assert (row.status, row.recovered) == (DenialStatus.OVERTURNED, D("300.00"))
 
@@ -210,10 +269,21 @@ def test_a_payer_that_takes_its_denial_back_before_it_pays_the_replacement_overt
 def test_an_appeal_keeps_letter_and_packet_as_sent_and_an_upheld_one_opens_the_next_level(house):
     _, row = denied(house, payers=[payer("MCR")])
     draft = appeal_draft(denial=row, at=AT)
-    for words in ("Redetermination", "CO-197", "74177", "$900.00", row.claim.number, "No authorization number"):
+    for words in (
+        "Redetermination",
+        "CO-197",
+        "74177",
+        "$900.00",
+        row.claim.number,
+        "No authorization number",
+    ):
         assert words in draft, words
     appeal = denial_appeal(denial=row, actor=house.actor("ben"), at=AT)
-    assert (appeal.level, appeal.due_on, len(appeal.packet_sha256)) == (1, DAY + dt.timedelta(days=125), 64)
+    assert (appeal.level, appeal.due_on, len(appeal.packet_sha256)) == (
+        1,
+        DAY + dt.timedelta(days=125),
+        64,
+    )
     pages = PdfReader(io.BytesIO(bytes(appeal.packet))).pages
     text = "".join(p.extract_text() for p in pages)
     for words in ("Order", "Signed report", "Remittance", "No acute finding"):
@@ -236,7 +306,11 @@ def test_an_appeal_after_the_last_day_is_refused(house):
     _, row = denied(house)
     with pytest.raises(Refused, match="The last day to appeal"):
         denial_appeal(
-            denial=row, letter="x", sent_on=row.appeal_by + dt.timedelta(days=1), actor=house.actor("ben"), at=AT
+            denial=row,
+            letter="x",
+            sent_on=row.appeal_by + dt.timedelta(days=1),
+            actor=house.actor("ben"),
+            at=AT,
         )
 
 
@@ -254,7 +328,11 @@ def test_names_with_markup_print_literally_in_the_packet(house):
 def test_a_parked_denial_comes_back_on_its_day_and_never_after_its_deadline(house):
     _, row = denied(house)
     denial_park(
-        denial=row, reason="Portal is down", review_on=DAY + dt.timedelta(days=400), actor=house.actor("ben"), at=AT
+        denial=row,
+        reason="Portal is down",
+        review_on=DAY + dt.timedelta(days=400),
+        actor=house.actor("ben"),
+        at=AT,
     )
     assert row.review_on == row.correct_by  # the nearest limit
     assert WorkItem.objects.get(queue="denials").status == "pended"
@@ -284,7 +362,9 @@ def test_a_group_is_worked_as_one_and_what_fails_is_named(house):
     denial_park(denial=first, reason="x", actor=house.actor("ben"), at=AT)
     result = denials_group(
         denial_ids=[first.pk, second.pk],
-        act=lambda d: denial_park(denial=d, reason="Payer's system change", actor=house.actor("ben"), at=AT),
+        act=lambda d: denial_park(
+            denial=d, reason="Payer's system change", actor=house.actor("ben"), at=AT
+        ),
         actor=house.actor("ben"),
     )
     assert (result.done, [title for title, _ in result.refused]) == (1, ["Claim C1"])
@@ -306,7 +386,9 @@ def test_a_written_off_denial_lets_the_patients_share_of_the_other_lines_go(hous
     remittance_post(remittance=only(house), actor=house.actor("pia"), at=AT)
     assert owed_by_patient(claim) == 0
     assert (
-        denials_written_off(denial_ids=Denial.objects.values_list("id", flat=True), actor=house.actor("mia"), at=AT)
+        denials_written_off(
+            denial_ids=Denial.objects.values_list("id", flat=True), actor=house.actor("mia"), at=AT
+        )
         == 1
     )
     assert (insurance(claim), owed_by_patient(claim)) == (D("400.00"), D("50.00"))
@@ -327,12 +409,14 @@ def test_underpayments_become_cases_and_close_when_they_are_recovered(house):
     assert item.dollars == D("30.00")
     v = Variance.objects.get()
     variance_dispute(variance=v, note="Contract, page 4", actor=house.actor("ari"), at=AT)
-    variance_recovered(variance=v, amount=D("30.00"), note="Paid on EFT9", actor=house.actor("ari"), at=AT)
+    variance_recovered(
+        variance=v, amount=D("30.00"), note="Paid on EFT9", actor=house.actor("ari"), at=AT
+    )
     item.refresh_from_db()
     assert (v.status, item.status) == ("recovered", "done")
 
 
-# --- coordination of benefits ----------------------------------------------------------------------------------------------------
+# --- coordination of benefits ---------------------------------------------------------------------
 
 
 def test_after_the_primary_the_secondary_pays_its_part_and_the_rest_is_the_patients(house):
@@ -358,7 +442,9 @@ def test_after_the_primary_the_secondary_pays_its_part_and_the_rest_is_the_patie
             control=102,
         ),
     )
-    remittance_post(remittance=Remittance.objects.get(trace="EFT2"), actor=house.actor("pia"), at=AT)
+    remittance_post(
+        remittance=Remittance.objects.get(trace="EFT2"), actor=house.actor("pia"), at=AT
+    )
     assert (insurance(claim), owed_by_patient(claim)) == (D("0.00"), D("10.00"))
     assert not Denial.objects.exists()
 
@@ -370,10 +456,14 @@ def drain_events(house):
     from remittance import events
 
     rows = list(Outbox.objects.filter(topic="remittance.next_payer", delivered_at__isnull=True))
-    events.on_next_payer([Event(r.pk, r.topic, r.organization_id, r.payload) for r in rows], actor=house.system, at=AT)
+    events.on_next_payer(
+        [Event(r.pk, r.topic, r.organization_id, r.payload) for r in rows],
+        actor=house.system,
+        at=AT,
+    )
 
 
-# --- the domain's own sample (J8) ---------------------------------------------------------------------------------------------------
+# --- the domain's own sample (J8) -----------------------------------------------------------------
 
 J8 = """
     CLP*IMG1001*1*2600*347.82*88.72*MB*ICN26090001*11*1
@@ -418,36 +508,83 @@ J8 = """
 def _the_claims_of_j8(house):
     mcr = payer("MCR")
     first = claim_of(
-        house, "IMG1001", [("70553", "1500", "316.97", "1001L1"), ("72148", "1100", "126.67", "1001L2")], payers=[mcr]
+        house,
+        "IMG1001",
+        [("70553", "1500", "316.97", "1001L1"), ("72148", "1100", "126.67", "1001L2")],
+        payers=[mcr],
     )
-    claim_of(house, "IMG1002", [("74177", "900", "267.00", "1002L1")], payers=[mcr], dos=dt.date(2026, 9, 9))
+    claim_of(
+        house,
+        "IMG1002",
+        [("74177", "900", "267.00", "1002L1")],
+        payers=[mcr],
+        dos=dt.date(2026, 9, 9),
+    )
     claim_of(house, "IMG0977", [("76700", "450", None)], payers=[mcr], dos=dt.date(2026, 7, 2))
-    claim_of(house, "IMG0555", [("71046", "90", None)], payers=[mcr], icn="ICN26050001", dos=dt.date(2026, 5, 1))
-    receive(house, era(head("120", trace="OLD1", payer_name="SAMPLE PART B PAYER", payer_id="06102") + "CLP*IMG0977*1*450*120*30*MB*ICN26070900*11*1\nSVC*HC:76700*450*120**1\nCAS*CO*45*300\nCAS*PR*2*30", control=7))  # fmt: skip
-    remittance_post(remittance=Remittance.objects.get(trace="OLD1"), actor=house.actor("pia"), at=AT)
+    claim_of(
+        house,
+        "IMG0555",
+        [("71046", "90", None)],
+        payers=[mcr],
+        icn="ICN26050001",
+        dos=dt.date(2026, 5, 1),
+    )
+    receive(
+        house,
+        era(
+            head("120", trace="OLD1", payer_name="SAMPLE PART B PAYER", payer_id="06102")
+            + "CLP*IMG0977*1*450*120*30*MB*ICN26070900*11*1\nSVC*HC:76700*450*120**1\nCAS*CO*45*300\nCAS*PR*2*30",
+            control=7,
+        ),
+    )
+    remittance_post(
+        remittance=Remittance.objects.get(trace="OLD1"), actor=house.actor("pia"), at=AT
+    )
     second = first.lines.get(number=2).charge
-    second.derivation = [{"words": "schedule", "amount": "191.72", "rule": "A8"}, {"words": "26 + TC = 126.67", "amount": "126.67", "rule": "A9"}, {"words": "allowed", "amount": "126.67", "rule": "A8"}]  # fmt: skip
+    second.derivation = [
+        {"words": "schedule", "amount": "191.72", "rule": "A8"},
+        {"words": "26 + TC = 126.67", "amount": "126.67", "rule": "A9"},
+        {"words": "allowed", "amount": "126.67", "rule": "A8"},
+    ]
     second.save(update_fields=["derivation"])
 
 
 def _check_j8(house, remittance):
-    assert (remittance.amount, remittance.claims_total, remittance.plb_total) == (D("279.07"), D("327.82"), D("48.75"))
+    assert (remittance.amount, remittance.claims_total, remittance.plb_total) == (
+        D("279.07"),
+        D("327.82"),
+        D("48.75"),
+    )
     remittance_post(remittance=remittance, actor=house.actor("pia"), at=AT)
     assert booked("cash", remittance_id=remittance.pk) == D("279.07")
     denial = Denial.objects.get()
-    assert (denial.category, denial.amount, denial.claim.number) == ("prior_auth", D("900.00"), "IMG1002")
+    assert (denial.category, denial.amount, denial.claim.number) == (
+        "prior_auth",
+        D("900.00"),
+        "IMG1002",
+    )
     assert booked("sequestration") == D("7.10")
     assert booked("interest") == D("-1.25")
     claim = Claim.objects.get(number="IMG0977")
     assert (insurance(claim), owed_by_patient(claim)) == (D("0.00"), D("30.00"))
-    assert insurance(Claim.objects.get(number="IMG0555")) == D("140.00")  # 90 open and 50 taken back
+    assert insurance(Claim.objects.get(number="IMG0555")) == D(
+        "140.00"
+    )  # 90 open and 50 taken back
     # the multiple-procedure reduction is ours to the cent, and so is what was allowed
     assert not Variance.objects.exists()
 
 
 def test_the_sample_remittance_ties_denies_reverses_and_takes_back(house):
     _the_claims_of_j8(house)
-    receive(house, era(head("279.07", trace="EFT20260925001", payer_name="SAMPLE PART B PAYER", payer_id="06102") + J8))
+    receive(
+        house,
+        era(
+            head(
+                "279.07", trace="EFT20260925001", payer_name="SAMPLE PART B PAYER", payer_id="06102"
+            )
+            + J8
+        ),
+    )
     _check_j8(house, Remittance.objects.get(trace="EFT20260925001"))
 
 
@@ -460,21 +597,29 @@ def test_the_sample_file_itself(house, shared):
 def test_another_split_of_the_same_reduction_moves_no_money_and_is_no_case(house):
     _the_claims_of_j8(house)
     receive(house, era(head("279.07") + J8.replace("908.28**59*65.05", "888.33**59*85.00")))
-    remittance_post(remittance=Remittance.objects.get(trace="EFT1"), actor=house.actor("pia"), at=AT)
+    remittance_post(
+        remittance=Remittance.objects.get(trace="EFT1"), actor=house.actor("pia"), at=AT
+    )
     assert not Variance.objects.exists()
 
 
 def _judged(expected, allowed, ours, *cas):
     found = judge(
-        expected=D(expected), allowed=D(allowed), adjustments=[Cas(*c[:2], D(c[2])) for c in cas], our_reduction=None if ours is None else D(ours),
-        dollars=D("5.00"), percent=D("2.00"),
-    )  # fmt: skip
+        expected=D(expected),
+        allowed=D(allowed),
+        adjustments=[Cas(*c[:2], D(c[2])) for c in cas],
+        our_reduction=None if ours is None else D(ours),
+        dollars=D("5.00"),
+        percent=D("2.00"),
+    )
     return (found.difference, found.cause) if found else None
 
 
 def test_a_multiple_procedure_reduction_beyond_ours_is_the_cause_even_of_a_small_difference():
     assert _judged("126.67", "126.67", "65.05", ("CO", "59", "65.05")) is None
-    assert _judged("126.67", "126.65", "65.05", ("CO", "59", "65.07")) is None  # two cents are rounding
+    assert (
+        _judged("126.67", "126.65", "65.05", ("CO", "59", "65.07")) is None
+    )  # two cents are rounding
     assert _judged("126.67", "122.67", "65.05", ("CO", "59", "69.05")) == (D("-4.00"), "mppr")
     assert _judged("191.72", "126.67", "0.00", ("CO", "59", "65.05")) == (D("-65.05"), "mppr")
 
@@ -495,12 +640,20 @@ def test_after_thirty_outcomes_the_centers_own_overturn_rate_replaces_the_seed(h
     Denial.objects.bulk_create(
         [
             Denial(
-                organization=house.a, claim=claim, payment=row.payment, payer=row.payer, group="CO", reason=f"X{n}", category="prior_auth", amount=D(1),
-                status=DenialStatus.OVERTURNED if n < 12 else DenialStatus.UPHELD, denied_on=DAY,
+                organization=house.a,
+                claim=claim,
+                payment=row.payment,
+                payer=row.payer,
+                group="CO",
+                reason=f"X{n}",
+                category="prior_auth",
+                amount=D(1),
+                status=DenialStatus.OVERTURNED if n < 12 else DenialStatus.UPHELD,
+                denied_on=DAY,
             )
             for n in range(30)
         ]
-    )  # fmt: skip
+    )
     assert own_odds(house.a.pk) == {"prior_auth": D("0.40")}
 
 
@@ -512,9 +665,15 @@ def test_drain_is_the_same_as_workers(cast_committed):
     with scope(cast.system):
         claim_of(cast, "C1", [("70551", "500", "200")], payers=[payer("MCR"), payer("ESB")])
         store_inbound(
-            organization_id=cast.a.pk, kind="835", at=AT, actor=cast.system,
-            content=era(head("160") + "CLP*C1*1*500*160*40*MB*I*11*1\nSVC*HC:70551*500*160**1\nCAS*CO*45*300\nCAS*PR*2*40\nREF*6R*C1L1"),
-        )  # fmt: skip
+            organization_id=cast.a.pk,
+            kind="835",
+            at=AT,
+            actor=cast.system,
+            content=era(
+                head("160")
+                + "CLP*C1*1*500*160*40*MB*I*11*1\nSVC*HC:70551*500*160**1\nCAS*CO*45*300\nCAS*PR*2*40\nREF*6R*C1L1"
+            ),
+        )
     drain([cast.a.pk], at=AT)
     with scope(cast.system):
         assert Remittance.objects.get().status == "posted"

@@ -41,7 +41,9 @@ def together(count, work) -> list:
 
 def _received(cast, content):
     with scope(cast.system):
-        interchange, _ = store_inbound(organization_id=cast.a.pk, kind="835", content=content, at=AT, actor=cast.system)
+        interchange, _ = store_inbound(
+            organization_id=cast.a.pk, kind="835", content=content, at=AT, actor=cast.system
+        )
     process([interchange.pk], actor=cast.system, at=AT)
 
 
@@ -67,7 +69,9 @@ def test_eight_people_apply_the_same_unapplied_cash_and_it_is_applied_once(cast_
     cast = cast_committed
     with scope(cast.system):
         claim = claim_of(cast, "C1", [("70551", "500", "200")])
-    _received(cast, era(head("150") + CLEAN.replace("CLP*C1*", "CLP*ZZZ*").replace("REF*6R*C1L1", "")))
+    _received(
+        cast, era(head("150") + CLEAN.replace("CLP*C1*", "CLP*ZZZ*").replace("REF*6R*C1L1", ""))
+    )
     pia = cast.actor("pia")
     with scope(pia):
         remittance_post(remittance=Remittance.objects.get(), actor=pia, at=AT)
@@ -75,7 +79,11 @@ def test_eight_people_apply_the_same_unapplied_cash_and_it_is_applied_once(cast_
     def press():
         with scope(pia):
             return payment_apply(
-                payment=ClaimPayment.objects.get(), claim=claim, reason="It is theirs", actor=pia, at=AT
+                payment=ClaimPayment.objects.get(),
+                claim=claim,
+                reason="It is theirs",
+                actor=pia,
+                at=AT,
             )
 
     results = together(8, press)
@@ -89,7 +97,9 @@ def test_the_same_835_by_eight_doors_at_once_is_one_remittance(cast_committed):
     cast = cast_committed
     with scope(cast.system):
         claim_of(cast, "C1", [("70551", "500", "200")])
-    files = iter([era(head("150") + CLEAN, control=n, ends="~\n" if n % 2 else "~\r\n") for n in range(1, 9)])
+    files = iter(
+        [era(head("150") + CLEAN, control=n, ends="~\n" if n % 2 else "~\r\n") for n in range(1, 9)]
+    )
     lock = threading.Lock()
 
     def send():
@@ -130,7 +140,10 @@ def test_a_clean_835_posts_by_itself_and_one_with_an_exception_waits(cast_commit
     cast = cast_committed
     with scope(cast.system):
         claim_of(cast, "C1", [("70551", "500", "200")])
-    for trace, body in (("CLEAN1", CLEAN), ("STUCK1", CLEAN.replace("CLP*C1*", "CLP*ZZZ*").replace("REF*6R*C1L1", ""))):
+    for trace, body in (
+        ("CLEAN1", CLEAN),
+        ("STUCK1", CLEAN.replace("CLP*C1*", "CLP*ZZZ*").replace("REF*6R*C1L1", "")),
+    ):
         with scope(cast.system):
             store_inbound(
                 organization_id=cast.a.pk,
@@ -141,4 +154,7 @@ def test_a_clean_835_posts_by_itself_and_one_with_an_exception_waits(cast_commit
             )
     drain([cast.a.pk], at=AT)
     with scope(cast.system):
-        assert dict(Remittance.objects.values_list("trace", "status")) == {"CLEAN1": "posted", "STUCK1": "ready"}
+        assert dict(Remittance.objects.values_list("trace", "status")) == {
+            "CLEAN1": "posted",
+            "STUCK1": "ready",
+        }

@@ -23,9 +23,26 @@ from remittance.models import (
     UnappliedCash,
     Variance,
 )
-from remittance.services import payment_apply, remittance_post, remittance_preview, remittance_reverse
+from remittance.services import (
+    payment_apply,
+    remittance_post,
+    remittance_preview,
+    remittance_reverse,
+)
 
-from .house import AT, D, booked, claim_of, era, head, insurance, only, owed_by_patient, payer, receive
+from .house import (
+    AT,
+    D,
+    booked,
+    claim_of,
+    era,
+    head,
+    insurance,
+    only,
+    owed_by_patient,
+    payer,
+    receive,
+)
 
 CLEAN = """
     CLP*C1*1*500*150*50*12*ICN1*11*1
@@ -57,7 +74,10 @@ def test_a_clean_claim_pays_adjusts_and_moves_the_coinsurance_to_the_patient(hou
     claim.refresh_from_db()
     assert claim.status == ClaimStatus.PAID
     assert claim.payer_control_number == "ICN1"
-    assert LedgerTransaction.objects.get(source_type="claim_payment").effect_key == "835:EFT1:1512345678:1:0"
+    assert (
+        LedgerTransaction.objects.get(source_type="claim_payment").effect_key
+        == "835:EFT1:1512345678:1:0"
+    )
     assert not Variance.objects.exists()
 
 
@@ -125,9 +145,12 @@ def test_an_authorization_denial_with_group_pr_does_not_become_the_patients(hous
 
 
 @pytest.mark.parametrize(
-    ("modifiers", "group", "patient"), [(["GZ"], "CO", "0.00"), (["GA"], "PR", "100.00"), ([], "PR", "0.00")]
+    ("modifiers", "group", "patient"),
+    [(["GZ"], "CO", "0.00"), (["GA"], "PR", "100.00"), ([], "PR", "0.00")],
 )
-def test_a_medical_necessity_denial_is_the_patients_only_with_a_signed_notice(house, modifiers, group, patient):
+def test_a_medical_necessity_denial_is_the_patients_only_with_a_signed_notice(
+    house, modifiers, group, patient
+):
     claim = claim_of(house, "C1", [("77080", "100", None, "", *modifiers)], payers=[payer("MCR")])
     code = ":".join(["HC", "77080", *modifiers])
     body = f"""
@@ -177,7 +200,8 @@ def test_the_patients_share_waits_while_another_line_of_the_claim_is_denied(hous
     assert claim.status == ClaimStatus.PARTIAL
     assert owed_by_patient(claim) == 0
     assert insurance(claim) == D("450.00")
-    # the denied line is paid on a corrected claim that keeps the control number: now everything is final
+    # the denied line is paid on a corrected claim that keeps the control number: now everything is
+    # final
     second = """
         CLP*C1*1*400*120*30*12*ICN9*11*7
         SVC*HC:72148*400*120**1
@@ -270,7 +294,13 @@ def test_unmatched_money_is_unapplied_cash_with_candidates_and_is_applied_once_b
     assert booked("unapplied") == D("-150.00")
     assert insurance(claim) == D("500.00")
     assert WorkItem.objects.filter(queue="unapplied_cash", status="open").count() == 1
-    payment_apply(payment=payment, claim=claim, reason="Payer dropped our number", actor=house.actor("pia"), at=AT)
+    payment_apply(
+        payment=payment,
+        claim=claim,
+        reason="Payer dropped our number",
+        actor=house.actor("pia"),
+        at=AT,
+    )
     assert booked("unapplied") == 0
     assert booked("cash") == D("150.00")
     assert insurance(claim) == D("20.00")  # the payer saw a charge of 480
@@ -280,7 +310,9 @@ def test_unmatched_money_is_unapplied_cash_with_candidates_and_is_applied_once_b
         payment_apply(payment=payment, claim=claim, reason="again", actor=house.actor("pia"), at=AT)
 
 
-def test_a_second_payment_of_the_same_claim_is_held_back_and_becomes_a_credit_only_by_a_person(house):
+def test_a_second_payment_of_the_same_claim_is_held_back_and_becomes_a_credit_only_by_a_person(
+    house,
+):
     claim = claim_of(house, "C1", [("70551", "500", "200")])
     receive(house, era(head("150") + CLEAN))
     posted(house)
@@ -288,9 +320,15 @@ def test_a_second_payment_of_the_same_claim_is_held_back_and_becomes_a_credit_on
     second = Remittance.objects.get(trace="EFT2")
     _, result = posted(house, second)
     payment = second.payments.get()
-    assert (payment.exception, payment.state, result.unapplied) == ("duplicate", PaymentState.UNAPPLIED, 1)
+    assert (payment.exception, payment.state, result.unapplied) == (
+        "duplicate",
+        PaymentState.UNAPPLIED,
+        1,
+    )
     assert insurance(claim) == 0
-    payment_apply(payment=payment, claim=claim, reason="Both were paid", actor=house.actor("pia"), at=AT)
+    payment_apply(
+        payment=payment, claim=claim, reason="Both were paid", actor=house.actor("pia"), at=AT
+    )
     # the credit is the money alone: nothing is adjusted a second time
     assert (insurance(claim), owed_by_patient(claim)) == (D("-150.00"), D("50.00"))
 
@@ -318,7 +356,9 @@ def test_a_payment_above_what_is_open_is_held_back(house):
     assert insurance(claim) == 0
 
 
-def test_a_reversal_mirrors_the_earlier_payment_leg_by_leg_and_the_new_answer_is_posted_fresh(house):
+def test_a_reversal_mirrors_the_earlier_payment_leg_by_leg_and_the_new_answer_is_posted_fresh(
+    house,
+):
     claim = claim_of(house, "C1", [("76700", "450", "150")])
     first = """
         CLP*C1*1*450*120*30*12*ICN26070900*11*1
@@ -344,10 +384,16 @@ def test_a_reversal_mirrors_the_earlier_payment_leg_by_leg_and_the_new_answer_is
     receive(house, era(head("-20", trace="EFT2") + again, control=102))
     posted(house, Remittance.objects.get(trace="EFT2"))
     old, back, new = ClaimPayment.objects.order_by("id")
-    assert (old.state, back.state, new.state) == (PaymentState.REVERSED, PaymentState.POSTED, PaymentState.POSTED)
+    assert (old.state, back.state, new.state) == (
+        PaymentState.REVERSED,
+        PaymentState.POSTED,
+        PaymentState.POSTED,
+    )
     assert back.reverses == old
     mirrored = LedgerTransaction.objects.get(source_id=back.pk, source_type="claim_payment")
-    assert mirrored.reverses == LedgerTransaction.objects.get(source_id=old.pk, source_type="claim_payment")
+    assert mirrored.reverses == LedgerTransaction.objects.get(
+        source_id=old.pk, source_type="claim_payment"
+    )
     assert (insurance(claim), owed_by_patient(claim)) == (D("0.00"), D("30.00"))
     assert booked("cash") == D("100.00")
 
@@ -402,7 +448,12 @@ def test_an_underpayment_is_a_variance_with_its_cause(house):
     receive(house, era(head("150") + CLEAN))
     posted(house)
     v = Variance.objects.get()
-    assert (v.expected, v.allowed, v.difference, v.cause) == (D("230.00"), D("200.00"), D("-30.00"), "contract_rate")
+    assert (v.expected, v.allowed, v.difference, v.cause) == (
+        D("230.00"),
+        D("200.00"),
+        D("-30.00"),
+        "contract_rate",
+    )
 
 
 def test_posting_again_writes_nothing(house):
@@ -470,7 +521,10 @@ def test_reversing_a_remittance_mirrors_all_of_it_and_withdraws_its_denials(hous
     receive(house, era(head("212") + body))
     remittance, _ = posted(house)
     count = remittance_reverse(
-        remittance=remittance, reason="Posted to the wrong organization", actor=house.actor("mia"), at=AT
+        remittance=remittance,
+        reason="Posted to the wrong organization",
+        actor=house.actor("mia"),
+        at=AT,
     )
     assert count == 3
     assert remittance.status == RemittanceStatus.REVERSED
@@ -478,8 +532,13 @@ def test_reversing_a_remittance_mirrors_all_of_it_and_withdraws_its_denials(hous
     for account in ("cash", "contractual", "unapplied", "interest", "ar_patient"):
         assert booked(account) == 0, account
     assert Denial.objects.get().status == DenialStatus.WITHDRAWN
-    assert not WorkItem.objects.filter(status="open", queue__in=["denials", "unapplied_cash"]).exists()
-    assert remittance_reverse(remittance=remittance, reason="again", actor=house.actor("mia"), at=AT) == 0
+    assert not WorkItem.objects.filter(
+        status="open", queue__in=["denials", "unapplied_cash"]
+    ).exists()
+    assert (
+        remittance_reverse(remittance=remittance, reason="again", actor=house.actor("mia"), at=AT)
+        == 0
+    )
 
 
 def test_a_remittance_whose_payment_was_taken_back_later_is_not_reversed_first(house):

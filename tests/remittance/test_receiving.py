@@ -1,4 +1,6 @@
-"""What comes in: balanced at three levels or quarantined with the figures; the same payment once, however its file differs."""
+"""What comes in: balanced at three levels or quarantined with the figures; the same payment once,
+however its file differs.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,13 @@ from remittance.models import (
     ServicePayment,
 )
 from remittance.records import KeyedAdjustment, KeyedClaim, KeyedEob, KeyedLine
-from remittance.services import advice_upload, deposits_import, eob_key, remittance_match, remittance_post
+from remittance.services import (
+    advice_upload,
+    deposits_import,
+    eob_key,
+    remittance_match,
+    remittance_post,
+)
 
 from .house import AT, D, booked, claim_of, era, head, insurance, only, payer, receive
 from .test_posting import CLEAN
@@ -32,12 +40,18 @@ from .test_posting import CLEAN
 
 def test_one_remittance_per_st_with_its_payer_and_figures(house):
     claim_of(house, "C1", [("70551", "500", "200")])
-    second = head("40", trace="EFT2", payer_name="UNHEARD OF", payer_id="") + CLEAN.replace("150", "40").replace(
-        "CO*45*300", "CO*45*410"
-    ).replace("ICN1", "ICN2")
+    second = head("40", trace="EFT2", payer_name="UNHEARD OF", payer_id="") + CLEAN.replace(
+        "150", "40"
+    ).replace("CO*45*300", "CO*45*410").replace("ICN1", "ICN2")
     interchange = receive(house, era(head("150") + CLEAN, second))
     assert interchange.status == InterchangeStatus.PROCESSED
-    assert interchange.summary == {"remittances": 2, "quarantined": 0, "duplicates": 0, "claims": 2, "amount": "190.00"}
+    assert interchange.summary == {
+        "remittances": 2,
+        "quarantined": 0,
+        "duplicates": 0,
+        "claims": 2,
+        "amount": "190.00",
+    }
     first, other = Remittance.objects.order_by("id")
     assert (first.payer, first.amount, first.claims_total, first.paid_on) == (
         payer(),
@@ -57,7 +71,9 @@ def test_one_remittance_per_st_with_its_payer_and_figures(house):
         (CLEAN + "PLB*1679576722*20261231*WO:X*10", "-10.00"),
     ],
 )
-def test_what_does_not_balance_at_any_level_is_kept_with_its_figures_and_posts_nothing(house, wrong, figures):
+def test_what_does_not_balance_at_any_level_is_kept_with_its_figures_and_posts_nothing(
+    house, wrong, figures
+):
     claim = claim_of(house, "C1", [("70551", "500", "200")])
     receive(house, era(head("150") + wrong))
     remittance = only(house)
@@ -75,7 +91,10 @@ def test_what_does_not_balance_at_any_level_is_kept_with_its_figures_and_posts_n
 def test_a_good_set_beside_a_bad_one_is_ready(house):
     claim_of(house, "C1", [("70551", "500", "200")])
     receive(house, era(head("151", trace="BAD") + CLEAN, head("150", trace="GOOD") + CLEAN))
-    assert dict(Remittance.objects.values_list("trace", "status")) == {"BAD": "quarantined", "GOOD": "ready"}
+    assert dict(Remittance.objects.values_list("trace", "status")) == {
+        "BAD": "quarantined",
+        "GOOD": "ready",
+    }
     assert ClaimPayment.objects.get().remittance.trace == "GOOD"
 
 
@@ -90,7 +109,9 @@ def test_a_corrected_file_takes_the_place_of_a_quarantined_one(house):
     assert booked("cash") == D("150.00")
 
 
-@pytest.mark.parametrize("other", [{"control": 555}, {"ends": "~\r\n"}, {"ends": "~"}, {"ends": "'\n"}])
+@pytest.mark.parametrize(
+    "other", [{"control": 555}, {"ends": "~\r\n"}, {"ends": "~"}, {"ends": "'\n"}]
+)
 def test_the_same_payment_in_other_bytes_is_refused(house, other):
     claim_of(house, "C1", [("70551", "500", "200")])
     receive(house, era(head("150") + CLEAN))
@@ -117,7 +138,12 @@ def test_the_same_trace_twice_in_one_file_is_two_payments_and_again_none(house):
 def test_the_same_trace_with_other_figures_is_asked_about(house):
     claim_of(house, "C1", [("70551", "500", "200")])
     receive(house, era(head("150") + CLEAN))
-    receive(house, era(head("140") + CLEAN.replace("150", "140").replace("CO*45*300", "CO*45*310"), control=102))
+    receive(
+        house,
+        era(
+            head("140") + CLEAN.replace("150", "140").replace("CO*45*300", "CO*45*310"), control=102
+        ),
+    )
     assert only(house).amount == D("150.00")
     assert WorkItem.objects.get(queue="quarantined_files").cause == "same_trace_other_figures"
 
@@ -134,7 +160,12 @@ def test_garbage_is_a_failed_file_and_never_an_error(house):
     interchange = receive(house, b"ISA*00*  this is no interchange")
     assert interchange.status == InterchangeStatus.FAILED
     with pytest.raises(Refused, match="no X12 interchange"):
-        advice_upload(organization_id=house.a.pk, content=b"hello", file_name="x.835", actor=house.actor("pia"))
+        advice_upload(
+            organization_id=house.a.pk,
+            content=b"hello",
+            file_name="x.835",
+            actor=house.actor("pia"),
+        )
 
 
 def test_a_claim_that_comes_later_is_found_by_looking_again(house):
@@ -151,12 +182,16 @@ def test_the_database_itself_refuses_a_posted_remittance_that_does_not_tie(house
     claim_of(house, "C1", [("70551", "500", "200")])
     receive(house, era(head("150") + CLEAN))
     Remittance.objects.update(status="posted")
-    with connection.cursor() as cursor, pytest.raises(IntegrityError, match="the ledger has 0"), transaction.atomic():
+    with (
+        connection.cursor() as cursor,
+        pytest.raises(IntegrityError, match="the ledger has 0"),
+        transaction.atomic(),
+    ):
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     Remittance.objects.update(status="ready")
 
 
-# --- paper and bank ------------------------------------------------------------------------------------------------------
+# --- paper and bank -------------------------------------------------------------------------------
 
 
 def _eob(claim, *, amount="150", paid="150", check="1001"):
@@ -178,7 +213,9 @@ def _eob(claim, *, amount="150", paid="150", check="1001"):
 
 def test_a_paper_eob_goes_through_the_same_gate(house):
     claim = claim_of(house, "C1", [("70551", "500", "200")])
-    remittance = eob_key(organization_id=house.a.pk, eob=_eob(claim), actor=house.actor("pia"), at=AT)
+    remittance = eob_key(
+        organization_id=house.a.pk, eob=_eob(claim), actor=house.actor("pia"), at=AT
+    )
     assert (remittance.source, remittance.status, remittance.method, remittance.payer) == (
         "paper",
         "ready",
@@ -195,42 +232,78 @@ def test_a_paper_eob_goes_through_the_same_gate(house):
 def test_a_paper_eob_that_does_not_balance_is_not_kept(house):
     claim = claim_of(house, "C1", [("70551", "500", "200")])
     with pytest.raises(Refused, match=r"\$1.00 of the charge"):
-        eob_key(organization_id=house.a.pk, eob=_eob(claim, paid="149"), actor=house.actor("pia"), at=AT)
+        eob_key(
+            organization_id=house.a.pk, eob=_eob(claim, paid="149"), actor=house.actor("pia"), at=AT
+        )
     with pytest.raises(Refused, match=r"differ by \$-10.00"):
-        eob_key(organization_id=house.a.pk, eob=_eob(claim, amount="160"), actor=house.actor("pia"), at=AT)
+        eob_key(
+            organization_id=house.a.pk,
+            eob=_eob(claim, amount="160"),
+            actor=house.actor("pia"),
+            at=AT,
+        )
     assert not Remittance.objects.exists()
 
 
 def test_a_bank_file_finds_its_remittance_once_and_says_what_it_cannot_read(house):
     claim_of(house, "C1", [("70551", "500", "200")])
     receive(house, era(head("150") + CLEAN))
-    file = b"Date,Amount,Reference,Description\n09/26/2026,150.00,ACH EFT1,PRAIRIE\n09/26/2026,77.10,ACH 999,\nnonsense,1,x,\n09/26/2026,=1+1,y,\n"
-    result = deposits_import(organization_id=house.a.pk, content=file, actor=house.actor("pia"), at=AT)
+    file = (
+        b"Date,Amount,Reference,Description\n09/26/2026,150.00,ACH"
+        b" EFT1,PRAIRIE\n09/26/2026,77.10,ACH 999,\nnonsense,1,x,\n09/26/2026,=1+1,y,\n"
+    )
+    result = deposits_import(
+        organization_id=house.a.pk, content=file, actor=house.actor("pia"), at=AT
+    )
     assert (result.added, result.matched, [n for n, _ in result.bad]) == (2, 1, [4, 5])
     assert only(house).deposited_on == dt.date(2026, 9, 26)
     assert Deposit.objects.filter(remittance__isnull=True).get().amount == D("77.10")
-    again = deposits_import(organization_id=house.a.pk, content=file, actor=house.actor("pia"), at=AT)
+    again = deposits_import(
+        organization_id=house.a.pk, content=file, actor=house.actor("pia"), at=AT
+    )
     assert (again.added, again.repeated, again.matched) == (0, 2, 0)
 
 
-# --- properties ------------------------------------------------------------------------------------------------------------
+# --- properties -----------------------------------------------------------------------------------
 
 cents = st.integers(0, 100_000).map(lambda n: D(n) / 100)
 
 
 @st.composite
 def advice(draw):
-    """A balanced 835: claims of known and unknown numbers, lines split at random into payment and adjustments, and a few PLB."""
+    """A balanced 835: claims of known and unknown numbers, lines split at random into payment and
+    adjustments, and a few PLB.
+    """
     parts, total = [], D(0)
     for n in range(draw(st.integers(1, 5))):
         number = draw(st.sampled_from(["C1", "C2", "C3", "NONE"]))
         lines, paid_sum, pr_sum, billed_sum = [], D(0), D(0), D(0)
         for _ in range(draw(st.integers(0, 3))):
             shares = [draw(cents) for _ in range(4)]
-            groups = draw(st.lists(st.sampled_from([("CO", "45"), ("PR", "1"), ("PR", "2"), ("CO", "197"), ("CO", "253"), ("OA", "23"), ("PI", "16"), ("PR", "204"), ("CO", "ZZ9")]), min_size=3, max_size=3))  # fmt: skip
+            groups = draw(
+                st.lists(
+                    st.sampled_from(
+                        [
+                            ("CO", "45"),
+                            ("PR", "1"),
+                            ("PR", "2"),
+                            ("CO", "197"),
+                            ("CO", "253"),
+                            ("OA", "23"),
+                            ("PI", "16"),
+                            ("PR", "204"),
+                            ("CO", "ZZ9"),
+                        ]
+                    ),
+                    min_size=3,
+                    max_size=3,
+                )
+            )
             paid, *rest = shares
             billed = sum(shares)
-            lines.append(f"SVC*HC:{draw(st.sampled_from(['70551', '72148', '99999']))}*{billed}*{paid}**1")
+            lines.append(
+                f"SVC*HC:{draw(st.sampled_from(['70551', '72148', '99999']))}*{billed}*{paid}**1"
+            )
             for (group, reason), amount in zip(groups, rest, strict=True):
                 if amount:
                     lines.append(f"CAS*{group}*{reason}*{amount}")
@@ -258,7 +331,9 @@ def advice(draw):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=advice(), off=st.sampled_from([0, 0, 1, -1, 10_000]))
-def test_a_generated_835_posts_to_the_cent_when_it_balances_and_not_at_all_otherwise(house, data, off):
+def test_a_generated_835_posts_to_the_cent_when_it_balances_and_not_at_all_otherwise(
+    house, data, off
+):
     parts, total = data
     with transaction.atomic():
         for number in ("C1", "C2", "C3"):

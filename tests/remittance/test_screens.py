@@ -65,7 +65,9 @@ def _id(model, books, **kw):
 
 def test_the_posting_screen_shows_the_tie_and_the_four_groups(at_desk, books):
     client = at_desk("pia")
-    page = client.get(reverse("remittance:remittance", args=[_id(Remittance, books)])).content.decode()
+    page = client.get(
+        reverse("remittance:remittance", args=[_id(Remittance, books)])
+    ).content.decode()
     for words in (
         "$212.00",
         "Exceptions",
@@ -91,7 +93,9 @@ def test_the_preview_lists_every_posting_and_post_posts(at_desk, books):
     assert client.post(url, follow=True).status_code == 200
     with scope(books.system):
         assert Remittance.objects.get().status == "posted"
-    page = client.get(reverse("remittance:remittance", args=[_id(Remittance, books)])).content.decode()
+    page = client.get(
+        reverse("remittance:remittance", args=[_id(Remittance, books)])
+    ).content.decode()
     assert "Ties to the cent" in page
     assert "Reverse" in page
 
@@ -130,7 +134,10 @@ def test_a_person_puts_unapplied_cash_on_a_claim(at_desk, books):
     client = at_desk("pia")
     url = reverse("remittance:payment", args=[_id(ClaimPayment, books, claim_number="ZZ9")])
     assert client.post(url, {"claim": "NOPE", "reason": "x"}).status_code == 422
-    assert client.post(url, {"claim": "C3", "reason": "Their number of the same day"}).status_code == 302
+    assert (
+        client.post(url, {"claim": "C3", "reason": "Their number of the same day"}).status_code
+        == 302
+    )
     with scope(books.system):
         assert insurance(target) == 0
 
@@ -144,14 +151,20 @@ def test_an_835_is_uploaded_and_shown_at_once(client, cast_committed):
     client.force_login(cast.user("pia"))
     url = reverse("remittance:upload")
     answer = client.post(
-        url, {"organization": cast.a.pk, "file": SimpleUploadedFile("x.835", era(head("150") + CLEAN))}, follow=True
+        url,
+        {"organization": cast.a.pk, "file": SimpleUploadedFile("x.835", era(head("150") + CLEAN))},
+        follow=True,
     )
     assert "1 ready" in answer.content.decode()
     again = client.post(
-        url, {"organization": cast.a.pk, "file": SimpleUploadedFile("y.835", era(head("150") + CLEAN))}, follow=True
+        url,
+        {"organization": cast.a.pk, "file": SimpleUploadedFile("y.835", era(head("150") + CLEAN))},
+        follow=True,
     )
     assert "Nothing was done twice" in again.content.decode()
-    wrong = client.post(url, {"organization": cast.a.pk, "file": SimpleUploadedFile("y.835", b"MSH|^~\\&|a|b")})
+    wrong = client.post(
+        url, {"organization": cast.a.pk, "file": SimpleUploadedFile("y.835", b"MSH|^~\\&|a|b")}
+    )
     assert wrong.status_code == 422
 
 
@@ -160,7 +173,18 @@ def test_a_paper_eob_is_balanced_live_and_kept(at_desk, books):
         claim_of(books, "C5", [("71046", "90", "40")])
     client = at_desk("pia")
     url = reverse("remittance:eob")
-    row = {"organization": books.a.pk, "payer": payer().pk, "check_number": "771", "paid_on": "09/20/2026", "amount": "30.00", "rows": "1", "claim_0": "C5", "code_0": "71046", "billed_0": "90", "paid_0": "30"}  # fmt: skip
+    row = {
+        "organization": books.a.pk,
+        "payer": payer().pk,
+        "check_number": "771",
+        "paid_on": "09/20/2026",
+        "amount": "30.00",
+        "rows": "1",
+        "claim_0": "C5",
+        "code_0": "71046",
+        "billed_0": "90",
+        "paid_0": "30",
+    }
     page = client.post(url, row | {"adjustments_0": "CO-45 50", "balance": "yes"})
     assert "$10.00 of the charge is not explained" in page.content.decode()
     assert client.post(url, row | {"adjustments_0": "CO-45 50"}).status_code == 422
@@ -173,7 +197,15 @@ def test_the_denial_page_has_its_evidence_deadlines_and_ways_on(at_desk, books):
     _post(books)
     client = at_desk("ben")
     page = client.get(reverse("remittance:denial", args=[_id(Denial, books)])).content.decode()
-    for words in ("CO-197", "Authorization", "Remittance", "Correct and resend", "Appeal", "Park", "$300.00"):
+    for words in (
+        "CO-197",
+        "Authorization",
+        "Remittance",
+        "Correct and resend",
+        "Appeal",
+        "Park",
+        "$300.00",
+    ):
         assert words in page, words
 
 
@@ -184,7 +216,9 @@ def test_an_appeal_is_drafted_kept_as_sent_and_decided(at_desk, books):
     url = reverse("remittance:denial_appeal", args=[public_id])
     page = client.get(url).content.decode()
     assert "Re: First appeal (level 1)" in page
-    sent = client.post(url, {"letter": "Dear payer <script>alert(1)</script>", "sent_on": "10/01/2026"})
+    sent = client.post(
+        url, {"letter": "Dear payer <script>alert(1)</script>", "sent_on": "10/01/2026"}
+    )
     assert sent.status_code == 302
     page = client.get(reverse("remittance:denial", args=[public_id])).content.decode()
     assert "Level 1" in page
@@ -198,7 +232,8 @@ def test_an_appeal_is_drafted_kept_as_sent_and_decided(at_desk, books):
     outcome = reverse("remittance:appeal_outcome", args=[appeal.public_id])
     assert (
         client.post(
-            outcome, {"outcome": "upheld", "on": timezone.localdate().strftime("%m/%d/%Y"), "recovered": ""}
+            outcome,
+            {"outcome": "upheld", "on": timezone.localdate().strftime("%m/%d/%Y"), "recovered": ""},
         ).status_code
         == 302
     )
@@ -216,7 +251,12 @@ def test_denials_are_parked_together_with_a_reason(at_desk, books):
     assert "Why it cannot be worked now" in asked.content.decode()
     assert (
         client.post(
-            url, {"pick": f"{row.pk}:{row.version}", "reason": "Waits for the payer's portal", "review_on": ""}
+            url,
+            {
+                "pick": f"{row.pk}:{row.version}",
+                "reason": "Waits for the payer's portal",
+                "review_on": "",
+            },
         ).status_code
         == 302
     )
@@ -228,9 +268,16 @@ def test_groups_underpayments_cash_and_deposits_are_drawn(at_desk, books):
     _post(books)
     client = at_desk("mia")
     for name, words in (
-        ("denials", "CO-197"), ("denial_groups", "CO-197"), ("underpayments", "Below the contract"), ("unapplied", "ZZ9"), ("deposits", "Deposits"),
-        ("remittances", "EFT1"), ("deposits_import", "bank file"), ("upload", "835"), ("eob", "Unexplained"),
-    ):  # fmt: skip
+        ("denials", "CO-197"),
+        ("denial_groups", "CO-197"),
+        ("underpayments", "Below the contract"),
+        ("unapplied", "ZZ9"),
+        ("deposits", "Deposits"),
+        ("remittances", "EFT1"),
+        ("deposits_import", "bank file"),
+        ("upload", "835"),
+        ("eob", "Unexplained"),
+    ):
         answer = client.get(reverse(f"remittance:{name}") + "?view=all")
         if name == "unapplied":
             answer = client.get(reverse("remittance:unapplied"))
@@ -265,7 +312,9 @@ def test_those_without_the_permission_see_nothing(at_desk, books, name):
 def test_a_stranger_gets_the_same_answer_as_for_nothing(at_desk, books):
     client = at_desk("olga")
     theirs = client.get(reverse("remittance:remittance", args=[_id(Remittance, books)]))
-    nothing = client.get(reverse("remittance:remittance", args=["0192f000-0000-7000-8000-000000000000"]))
+    nothing = client.get(
+        reverse("remittance:remittance", args=["0192f000-0000-7000-8000-000000000000"])
+    )
     assert theirs.status_code == nothing.status_code == 404
 
 

@@ -45,8 +45,13 @@ def build(cast: Cast) -> Both:
     a = World(cast.a, cast.north, cast.user("ana"), "CANA").build()
     b = World(cast.b, cast.b_site, cast.user("olga"), "CANB").build()
     every = frozenset(settings.OAUTH2_PROVIDER["SCOPES"])
-    scopes = {"partner_full": every, "partner_reads": frozenset(s for s in every if s.endswith(":read"))}
-    tokens = {who: token_of(partner(cast.a, who, granted), granted) for who, granted in scopes.items()}
+    scopes = {
+        "partner_full": every,
+        "partner_reads": frozenset(s for s in every if s.endswith(":read")),
+    }
+    tokens = {
+        who: token_of(partner(cast.a, who, granted), granted) for who, granted in scopes.items()
+    }
     a.rows["accounts.Partner"], b.rows["accounts.Partner"] = (
         partner(cast.a, "CANA system", every),
         partner(cast.b, "CANB system", every),
@@ -60,17 +65,28 @@ def build(cast: Cast) -> Both:
 
 def partner(organization: Any, name: str, granted: Iterable[str]) -> Partner:
     client = Application.objects.create(
-        name=name, client_type=Application.CLIENT_CONFIDENTIAL, authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS, client_secret=SECRET
-    )  # fmt: skip
-    return Partner.objects.create(organization=organization, name=name, application=client, scopes=sorted(granted))
+        name=name,
+        client_type=Application.CLIENT_CONFIDENTIAL,
+        authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS,
+        client_secret=SECRET,
+    )
+    return Partner.objects.create(
+        organization=organization, name=name, application=client, scopes=sorted(granted)
+    )
 
 
-def token_of(client: Partner, granted: Iterable[str], *, expires: timedelta = timedelta(minutes=30)) -> str:
+def token_of(
+    client: Partner, granted: Iterable[str], *, expires: timedelta = timedelta(minutes=30)
+) -> str:
     """A token as the token endpoint would give it, without the trip through it."""
     token = secrets.token_urlsafe(30)
     AccessToken.objects.create(
-        application=client.application, token=token, token_checksum=hashlib.sha256(token.encode()).hexdigest(), expires=timezone.now() + expires, scope=" ".join(sorted(granted))
-    )  # fmt: skip
+        application=client.application,
+        token=token,
+        token_checksum=hashlib.sha256(token.encode()).hexdigest(),
+        expires=timezone.now() + expires,
+        scope=" ".join(sorted(granted)),
+    )
     return token
 
 

@@ -1,8 +1,9 @@
 """The written table of routes (routes.csv) and what it says of each actor.
 
-Columns: `route` the name to reverse; one column a method: `-` the method is refused (405), `open` needs no sign-in, `signed-in` any
-person, else a permission code of rcm.accounts.permissions (`a & b|c` is a and one of b, c) or, on the API, an OAuth2 scope; `object` the model
-whose row the address names (`#` a special one of it); `more` further parts of the address as name=value, `@` a row's id.
+Columns: `route` the name to reverse; one column a method: `-` the method is refused (405), `open`
+needs no sign-in, `signed-in` any person, else a permission code of rcm.accounts.permissions (`a &
+b|c` is a and one of b, c) or, on the API, an OAuth2 scope; `object` the model whose row the address
+names (`#` a special one of it); `more` further parts of the address as name=value, `@` a row's id.
 """
 
 from __future__ import annotations
@@ -52,10 +53,15 @@ class Route:
 
         def key(name: str, of: Any) -> Any:
             plain = name in {"pk", "id"}
-            return (RANDOM_KEY if plain else RANDOM_ID) if of is None else (of.pk if plain else of.public_id)
+            return (
+                (RANDOM_KEY if plain else RANDOM_ID)
+                if of is None
+                else (of.pk if plain else of.public_id)
+            )
 
         kwargs: dict[str, Any] = {
-            n: key(n, world[v[1:]] if world else None) if v.startswith("@") else v for n, v in self.more
+            n: key(n, world[v[1:]] if world else None) if v.startswith("@") else v
+            for n, v in self.more
         }
         for name in self.parameters():
             if name not in kwargs:
@@ -63,12 +69,16 @@ class Route:
         return reverse(self.name, kwargs=kwargs)
 
 
-def walk(resolver: Any = None, before: str = "", spaces: tuple[str, ...] = ()) -> Iterator[tuple[str, str, Any]]:
+def walk(
+    resolver: Any = None, before: str = "", spaces: tuple[str, ...] = ()
+) -> Iterator[tuple[str, str, Any]]:
     """(name, pattern, view) of every address the product answers."""
     for entry in (resolver or get_resolver()).url_patterns:
         if isinstance(entry, URLResolver):
             yield from walk(
-                entry, before + str(entry.pattern), (*spaces, entry.namespace) if entry.namespace else spaces
+                entry,
+                before + str(entry.pattern),
+                (*spaces, entry.namespace) if entry.namespace else spaces,
             )
         elif isinstance(entry, URLPattern):
             yield ":".join((*spaces, entry.name or "")), before + str(entry.pattern), entry.callback
@@ -87,5 +97,7 @@ def routes() -> list[Route]:
             seen.add(name)
             row = table[name]
             more = tuple(tuple(part.split("=", 1)) for part in row["more"].split(";") if part)
-            out.append(Route(name, pattern, view, {m: row[m] or "-" for m in METHODS}, row["object"], more))  # type: ignore[arg-type]
+            out.append(
+                Route(name, pattern, view, {m: row[m] or "-" for m in METHODS}, row["object"], more)
+            )  # type: ignore[arg-type]
     return out

@@ -1,4 +1,6 @@
-"""Strings that try to be SQL, other hosts, other people's rows; and errors that say nothing (RELIABILITY S7, S13, P3, P5)."""
+"""Strings that try to be SQL, other hosts, other people's rows; and errors that say nothing
+(RELIABILITY S7, S13, P3, P5).
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,36 @@ PAYLOADS = [
     "\U0001f600" * 40,
     "2026-02-30",
 ]
-PARAMETERS = ["sort", "order", "view", "cursor", "page", "page_size", "open", "q", "payer", "site", "owner", "modality", "status", "from", "to", "day", "export", "ordering", "fields", "limit", "days", "claim", "version", "tab", "kind", "state", "after", "verb"]  # fmt: skip
+PARAMETERS = [
+    "sort",
+    "order",
+    "view",
+    "cursor",
+    "page",
+    "page_size",
+    "open",
+    "q",
+    "payer",
+    "site",
+    "owner",
+    "modality",
+    "status",
+    "from",
+    "to",
+    "day",
+    "export",
+    "ordering",
+    "fields",
+    "limit",
+    "days",
+    "claim",
+    "version",
+    "tab",
+    "kind",
+    "state",
+    "after",
+    "verb",
+]
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
@@ -37,17 +68,22 @@ def test_no_parameter_of_a_page_becomes_sql_or_a_fault(both, payload) -> None:
     for route in [
         r
         for r in routes()
-        if r.needs["get"] not in ("-", "open") and not r.name.startswith(("account_", "mfa_", "usersessions"))
+        if r.needs["get"] not in ("-", "open")
+        and not r.name.startswith(("account_", "mfa_", "usersessions"))
     ]:
         if route.api:
             headers = {"Authorization": f"Bearer {both.tokens['partner_full']}"}
-            answer = caller.get(route.url(own_row(both, route, "partner_full"), both.a), query, headers=headers)
+            answer = caller.get(
+                route.url(own_row(both, route, "partner_full"), both.a), query, headers=headers
+            )
         elif holding(both, "mia", route, route.needs["get"]):
             answer = browser.get(route.url(own_row(both, route, "mia"), both.a), query)
         else:
             continue
         body = answer.getvalue()
-        if answer.status_code >= 500 or ("html" in answer.headers["Content-Type"] and b"<script>alert(1)" in body):
+        if answer.status_code >= 500 or (
+            "html" in answer.headers["Content-Type"] and b"<script>alert(1)" in body
+        ):
             faults.append((route.name, answer.status_code))
     assert faults == []
 
@@ -67,7 +103,9 @@ def test_no_form_leads_to_another_host(both, wanted) -> None:
             continue
         with transaction.atomic():
             sent = dict.fromkeys(("next", "back", "path", "return", "url", "to"), wanted)
-            answer = browser.post(route.url(own_row(both, route, "mia"), both.a), sent, headers={"Referer": wanted})
+            answer = browser.post(
+                route.url(own_row(both, route, "mia"), both.a), sent, headers={"Referer": wanted}
+            )
             transaction.set_rollback(True)
         where = answer.headers.get("Location", "")
         if "evil" in where.split("?")[0] or where.startswith(("//", "/\\")):
@@ -75,13 +113,17 @@ def test_no_form_leads_to_another_host(both, wanted) -> None:
     assert away == []
 
 
-# --- errors ----------------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def logged():
     """What the product's own handler writes, as the operator's log would have it."""
-    (handler,) = [h for h in logging.getLogger().handlers if any(type(f).__name__ == "ScrubFilter" for f in h.filters)]
+    (handler,) = [
+        h
+        for h in logging.getLogger().handlers
+        if any(type(f).__name__ == "ScrubFilter" for f in h.filters)
+    ]
     stream = io.StringIO()
     before = handler.setStream(stream)
     yield stream
@@ -90,7 +132,8 @@ def logged():
 
 FAILURES = [
     IntegrityError(
-        'duplicate key value violates unique constraint "one_mrn"\nDETAIL:  Key (mrn)=(CANA-1) already exists.\nSTATEMENT: INSERT ... CANA-2'
+        'duplicate key value violates unique constraint "one_mrn"\nDETAIL:  Key (mrn)=(CANA-1)'
+        " already exists.\nSTATEMENT: INSERT ... CANA-2"
     ),
     DatabaseError("Failing row contains (1, CANA-3, 1962-03-14)"),
     OperationalError("server closed the connection unexpectedly CANA-4"),
@@ -100,18 +143,25 @@ FAILURES = [
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda f: type(f).__name__)
-def test_an_error_says_nothing_of_a_patient_on_the_page_or_in_the_log(both, monkeypatch, logged, failure) -> None:
+def test_an_error_says_nothing_of_a_patient_on_the_page_or_in_the_log(
+    both, monkeypatch, logged, failure
+) -> None:
     def broken(*_, **__):
         raise failure
 
     monkeypatch.setattr("intake.views.PatientForm", broken)
     browser = both.browser("ana", raise_request_exception=False)
-    for answer in (browser.get("/patients/new/"), browser.get("/patients/new/", headers={"HX-Request": "true"})):
+    for answer in (
+        browser.get("/patients/new/"),
+        browser.get("/patients/new/", headers={"HX-Request": "true"}),
+    ):
         assert answer.status_code == (503 if isinstance(failure, OperationalError) else 500)
         page = answer.content.decode()
         assert "CANA" not in page
         assert not re.search(r"Traceback|psycopg2|Django|INSERT|\.py\b", page)
-    reference = re.search(r'class="code reference">([^<]+)<', browser.get("/patients/new/").content.decode())
+    reference = re.search(
+        r'class="code reference">([^<]+)<', browser.get("/patients/new/").content.decode()
+    )
     written = logged.getvalue()
     assert "CANA" not in written
     assert reference and reference[1] in logged.getvalue()

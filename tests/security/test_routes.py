@@ -1,4 +1,6 @@
-"""Every route × method × actor × whose row, against the written table (RELIABILITY S2, S3, S4, S9)."""
+"""Every route × method × actor × whose row, against the written table (RELIABILITY S2, S3, S4,
+S9).
+"""
 
 from __future__ import annotations
 
@@ -35,40 +37,60 @@ FINE = {
 }  # 404 only where the address names no row, see below
 ALIKE = ("-", "open", "signed-in")  # no role is asked, so one of the staff speaks for all of them
 REQUEST_ID = "route-walk"
-CANARY_OF_B = re.compile(rb"CANB(-\d| [A-Z])")  # the four letters alone stand in one of many thousand random tokens
+CANARY_OF_B = re.compile(
+    rb"CANB(-\d| [A-Z])"
+)  # the four letters alone stand in one of many thousand random tokens
 
 
-# --- asking ----------------------------------------------------------------------------------------------------------
+# --- asking ---------------------------------------------------------------------------------------
 
 
 class Visitor:
-    """One actor at the door: asks an address, leaves nothing behind, and never sees a byte of organization B."""
+    """One actor at the door: asks an address, leaves nothing behind, and never sees a byte of
+    organization B.
+    """
 
     def __init__(self, client: Client, both: Both, who: str, **headers: str) -> None:
         self.client, self.both, self.who, self.headers = client, both, who, headers
         self.cookies = client.cookies.copy()
 
-    def ask(self, route: Route, method: str, whose: str = "own") -> tuple[int, bytes, dict[str, str]]:
+    def ask(
+        self, route: Route, method: str, whose: str = "own"
+    ) -> tuple[int, bytes, dict[str, str]]:
         """`whose`: own, other (organization B's), unknown (an id that nobody has)."""
         row, world = {
             "own": (own_row(self.both, route, self.who), self.both.a),
-            "other": (other_row(self.both, route), self.both.b) if whose == "other" else (None, None),
+            "other": (
+                (other_row(self.both, route), self.both.b) if whose == "other" else (None, None)
+            ),
             "unknown": (None, None),
         }[whose]
         url = route.url(row, world)
         self.client.cookies = self.cookies.copy()
-        kind = {"content_type": "application/json", "data": "{}"} if route.api and method != "get" else {}
+        kind = (
+            {"content_type": "application/json", "data": "{}"}
+            if route.api and method != "get"
+            else {}
+        )
         with transaction.atomic():
-            response = getattr(self.client, method)(url, headers={"X-Request-ID": REQUEST_ID, **self.headers}, **kind)
+            response = getattr(self.client, method)(
+                url, headers={"X-Request-ID": REQUEST_ID, **self.headers}, **kind
+            )
             body: bytes = response.getvalue()
             transaction.set_rollback(True)
-        if CANARY_OF_B.search(body) or any(CANARY_OF_B.search(v.encode()) for v in response.headers.values()):
-            raise AssertionError(f"{self.who} saw a row of organization B at {method.upper()} {route.name}")
+        if CANARY_OF_B.search(body) or any(
+            CANARY_OF_B.search(v.encode()) for v in response.headers.values()
+        ):
+            raise AssertionError(
+                f"{self.who} saw a row of organization B at {method.upper()} {route.name}"
+            )
         return response.status_code, _plain(body, url), dict(response.headers)
 
 
 def _plain(body: bytes, url: str) -> bytes:
-    """A body without what differs from one request to the next: the masked token and the address itself."""
+    """A body without what differs from one request to the next: the masked token and the address
+    itself.
+    """
     body = re.sub(rb'csrfmiddlewaretoken" value="[^"]*"', b"", body)
     body = re.sub(rb"X-CSRFToken[^}]*}", b"", body)
     return body.replace(url.encode(), b"URL")
@@ -94,7 +116,9 @@ def own_row(both: Both, route: Route, who: str) -> Any:
         return None
     if route.object == "web.SavedView":
         return SavedView.objects.get_or_create(
-            owner=both.cast.user(who if who in both.cast.users else "max"), path="/work/", name="Mine"
+            owner=both.cast.user(who if who in both.cast.users else "max"),
+            path="/work/",
+            name="Mine",
         )[0]
     if route.object in SHARED:
         return both.shared[route.object]
@@ -103,11 +127,13 @@ def own_row(both: Both, route: Route, who: str) -> Any:
 
 def other_row(both: Both, route: Route) -> Any:
     if route.object == "web.SavedView":
-        return SavedView.objects.get_or_create(owner=both.cast.user("olga"), path="/work/", name="CANB view")[0]
+        return SavedView.objects.get_or_create(
+            owner=both.cast.user("olga"), path="/work/", name="CANB view"
+        )[0]
     return both.b[route.object]
 
 
-# --- what the table says ---------------------------------------------------------------------------------------------
+# --- what the table says --------------------------------------------------------------------------
 
 
 def at_login(status: int, headers: dict[str, str], route: Route) -> bool:
@@ -119,7 +145,9 @@ def at_login(status: int, headers: dict[str, str], route: Route) -> bool:
 def fails(
     visit: Visitor, route: Route, method: str, needs: str, holds: bool | None, tries_others: bool
 ) -> Iterator[str]:
-    """Deviations of one actor at one route and method. `holds`: the actor has what it takes; None: nobody has signed in."""
+    """Deviations of one actor at one route and method. `holds`: the actor has what it takes; None:
+    nobody has signed in.
+    """
     status, _, headers = visit.ask(route, method)
     if status >= 500:
         yield f"answers {status}"
@@ -166,13 +194,17 @@ def deviations(both: Both, who: str) -> list[str]:
             holds = holding(both, who, route, needs)
             out += [
                 f"{who}: {method.upper()} {route.name} {d}"
-                for d in fails(visit, route, method, needs, holds, speaks_for(both, who, route, needs, holds))
+                for d in fails(
+                    visit, route, method, needs, holds, speaks_for(both, who, route, needs, holds)
+                )
             ]
     return out
 
 
 def speaks_for(both: Both, who: str, route: Route, needs: str, holds: bool | None) -> bool:
-    """Whether this actor tries the rows of the other organization: the manager, and the first who may and the first who may not."""
+    """Whether this actor tries the rows of the other organization: the manager, and the first who
+    may and the first who may not.
+    """
     if who not in STAFF or who == "mia":
         return True
     return next(w for w in STAFF if holding(both, w, route, needs) == holds) == who
@@ -191,7 +223,7 @@ def holding(both: Both, who: str, route: Route, needs: str) -> bool | None:
     return all(any(actor.can(code) for code in one_of.split("|")) for one_of in needs.split(" & "))
 
 
-# --- the tests -------------------------------------------------------------------------------------------------------
+# --- the tests ------------------------------------------------------------------------------------
 
 
 def test_every_route_is_in_the_written_table() -> None:
@@ -199,20 +231,28 @@ def test_every_route_is_in_the_written_table() -> None:
     assert product - table == set(), (
         "write each new route into tests/security/routes.csv: who may, and whose row it names"
     )
-    assert table - product == set(), "these routes are gone: take them out of tests/security/routes.csv"
+    assert table - product == set(), (
+        "these routes are gone: take them out of tests/security/routes.csv"
+    )
 
 
 def test_the_table_names_only_permissions_and_scopes_that_exist(settings) -> None:
     known = set(PERMISSIONS) | set(settings.OAUTH2_PROVIDER["SCOPES"]) | {"-", "open", "signed-in"}
     named = {
-        code for r in routes() for cell in r.needs.values() for part in cell.split(" & ") for code in part.split("|")
+        code
+        for r in routes()
+        for cell in r.needs.values()
+        for part in cell.split(" & ")
+        for code in part.split("|")
     }
     assert named <= known
 
 
 def test_a_row_of_an_address_is_named_in_the_table() -> None:
     assert [
-        r.name for r in routes() if {"public_id", "pk"} & (set(r.parameters()) - dict(r.more).keys()) and not r.object
+        r.name
+        for r in routes()
+        if {"public_id", "pk"} & (set(r.parameters()) - dict(r.more).keys()) and not r.object
     ] == []
 
 
@@ -235,14 +275,18 @@ def test_nobodys_rail_leads_to_a_closed_door(both) -> None:
 
 @pytest.fixture(scope="module")
 def crawl(both) -> dict[str, Any]:
-    """Every page read by those who see most: what changed in the tables, and the headers of each answer."""
+    """Every page read by those who see most: what changed in the tables, and the headers of each
+    answer.
+    """
     before, headers = digest(both), []
     for who in ("adam", "mia", "cleo", "partner_full"):
         visit = visitor(both, who)
         for route in routes():
             if route.needs["get"] != "-" and holding(both, who, route, route.needs["get"]):
                 visit.client.cookies = visit.cookies.copy()
-                answer = visit.client.get(route.url(own_row(both, route, who), both.a), headers=visit.headers)
+                answer = visit.client.get(
+                    route.url(own_row(both, route, who), both.a), headers=visit.headers
+                )
                 answer.getvalue()
                 headers.append((route, who, answer.headers))
     after = digest(both)
@@ -256,13 +300,17 @@ def test_reading_every_page_writes_nothing(crawl) -> None:
 def test_every_page_carries_the_headers_of_the_house(crawl) -> None:
     for route, _, headers in crawl["headers"]:
         policy = headers["Content-Security-Policy"]
-        assert "unsafe" not in policy and "object-src 'none'" in policy and "frame-ancestors 'none'" in policy, (
-            route.name
-        )
+        assert (
+            "unsafe" not in policy
+            and "object-src 'none'" in policy
+            and "frame-ancestors 'none'" in policy
+        ), route.name
         assert headers["X-Content-Type-Options"] == "nosniff", route.name
         assert headers["Referrer-Policy"] == "same-origin", route.name
         assert headers["Cross-Origin-Opener-Policy"] == "same-origin", route.name
-        assert "no-store" in headers.get("Cache-Control", "") or route.needs["get"] == "open", route.name
+        assert "no-store" in headers.get("Cache-Control", "") or route.needs["get"] == "open", (
+            route.name
+        )
 
 
 # tables that a read may touch: who read, who is signed in, what was remembered of a session
@@ -280,14 +328,20 @@ READ_TABLES = {
 def digest(both: Both) -> dict[str, tuple[Any, ...]]:
     """Count and order-free hash of every table, as both organizations see it."""
     with scope(organizations=[both.cast.a.pk, both.cast.b.pk]), connection.cursor() as cursor:
-        cursor.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace ="
+            " 'public'::regnamespace"
+        )
         out = {}
         for (table,) in cursor.fetchall():
             if table not in READ_TABLES and not table.startswith("oauth2_provider"):
                 told = (
                     "WHERE verb <> 'interchange.read'" if table == "audit_event" else ""
                 )  # a read of raw bytes is told on their timeline
-                cursor.execute(f'SELECT count(*), sum(hashtextextended(t::text, 0)::numeric) FROM "{table}" t {told}')
+                cursor.execute(
+                    f'SELECT count(*), sum(hashtextextended(t::text, 0)::numeric) FROM "{table}" t'
+                    f" {told}"
+                )
                 out[table] = cursor.fetchone()
     return out
 
@@ -298,7 +352,8 @@ def test_no_screen_takes_a_change_without_the_token_of_its_form(both, method) ->
     open_to_all = [
         r.name
         for r in routes()
-        if not r.api and getattr(client, method)(r.url(own_row(both, r, "mia"), both.a)).status_code != 403
+        if not r.api
+        and getattr(client, method)(r.url(own_row(both, r, "mia"), both.a)).status_code != 403
     ]
     assert open_to_all == []
 

@@ -1,6 +1,8 @@
-"""The API under generated input: no fault, no undocumented content, no way around the sign-in (RELIABILITY S1).
+"""The API under generated input: no fault, no undocumented content, no way around the sign-in
+(RELIABILITY S1).
 
-A small number of examples here; `python bench/api_fuzz.py` runs a thousand each against a running server.
+A small number of examples here; `python bench/api_fuzz.py` runs a thousand each against a running
+server.
 """
 
 from __future__ import annotations
@@ -48,7 +50,12 @@ def call(both, case: Any) -> Any:
     path = case.formatted_path
     with transaction.atomic():
         answer = client.generic(
-            case.method.upper(), path, body, content_type="application/json", query_params=query, headers=headers
+            case.method.upper(),
+            path,
+            body,
+            content_type="application/json",
+            query_params=query,
+            headers=headers,
         )
         answer.getvalue()
         transaction.set_rollback(True)
@@ -57,13 +64,20 @@ def call(both, case: Any) -> Any:
 
 def probe_of(both: Any, operation: Any, faults: list[str]) -> Callable[[], None]:
     """A hypothesis test of one operation that notes what it answers wrongly."""
-    label, statuses = operation.label, {int(s) for s in operation.definition.raw["responses"] if s.isdigit()}
+    label, statuses = (
+        operation.label,
+        {int(s) for s in operation.definition.raw["responses"] if s.isdigit()},
+    )
 
     @given(case=operation.as_strategy())
     @settings(
-        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    )
     def probe(case: Any) -> None:
         answer = call(both, case)
         kind = answer.headers["Content-Type"]
@@ -90,15 +104,59 @@ def test_every_operation_survives_generated_input(both, description) -> None:
 
 
 WORDS = [
-    "lines", "code", "modifiers", "units", "charge", "date_of_service", "pos", "zip", "locality", "payer", "plan", "contract", "rates", "method", "value", "mppr",
-    "equipment", "order", "authorization", "performed", "billed", "report", "claim", "patient", "diagnoses", "coverage", "site", "id", "services", "as_of",
-    "effective_from", "effective_to", "laterality", "number", "status", "insured", "subscriber", "providers", "facts", "edits",
-]  # fmt: skip
+    "lines",
+    "code",
+    "modifiers",
+    "units",
+    "charge",
+    "date_of_service",
+    "pos",
+    "zip",
+    "locality",
+    "payer",
+    "plan",
+    "contract",
+    "rates",
+    "method",
+    "value",
+    "mppr",
+    "equipment",
+    "order",
+    "authorization",
+    "performed",
+    "billed",
+    "report",
+    "claim",
+    "patient",
+    "diagnoses",
+    "coverage",
+    "site",
+    "id",
+    "services",
+    "as_of",
+    "effective_from",
+    "effective_to",
+    "laterality",
+    "number",
+    "status",
+    "insured",
+    "subscriber",
+    "providers",
+    "facts",
+    "edits",
+]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12) | st.sampled_from(["70551", "2026-03-02", "11", "60601", "26", "MR"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=12)
+    | st.sampled_from(["70551", "2026-03-02", "11", "60601", "26", "MR"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=5)
+    ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("path", FREE_FORM)
@@ -107,7 +165,13 @@ def test_questions_of_any_shape_are_answered_or_refused(both, path) -> None:
     faults = []
 
     @given(body=JSON)
-    @settings(max_examples=120, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=120,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
     def probe(body: Any) -> None:
         headers = {"Authorization": f"Bearer {both.tokens['partner_full']}"}
         answer = Client(raise_request_exception=False).post(

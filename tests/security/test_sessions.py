@@ -36,7 +36,10 @@ def _clean():
 
 
 def enter(
-    email: str = "ana@cana.test", password: str = PASSWORD, browser: Client | None = None, **extra: str
+    email: str = "ana@cana.test",
+    password: str = PASSWORD,
+    browser: Client | None = None,
+    **extra: str,
 ) -> Client:
     browser = browser or Client()
     browser.post("/accounts/login/", {"login": email, "password": password}, **extra)
@@ -47,7 +50,7 @@ def inside(browser: Client) -> bool:
     return browser.get("/style/").status_code == 200
 
 
-# --- sessions --------------------------------------------------------------------------------------------------------
+# --- sessions -------------------------------------------------------------------------------------
 
 
 def test_signing_in_changes_the_session_and_signing_out_kills_it_on_the_server(cast) -> None:
@@ -94,10 +97,12 @@ def test_nothing_of_a_signed_in_page_stays_in_a_cache(cast) -> None:
     assert enter().get("/style/").headers["Cache-Control"] == "no-store"
 
 
-# --- guessing --------------------------------------------------------------------------------------------------------
+# --- guessing -------------------------------------------------------------------------------------
 
 
-def test_guessing_one_account_stops_after_a_few_whatever_address_it_claims(cast, monkeypatch) -> None:
+def test_guessing_one_account_stops_after_a_few_whatever_address_it_claims(
+    cast, monkeypatch
+) -> None:
     from rcm.accounts.models import User
 
     checked = []
@@ -105,7 +110,9 @@ def test_guessing_one_account_stops_after_a_few_whatever_address_it_claims(cast,
     for n in range(40):
         name = ("ana@cana.test", "ANA@cana.test", "Ana@Cana.Test", " ana@cana.test ")[n % 4]
         Client().post(
-            "/accounts/login/", {"login": name, "password": f"guess-{n}"}, headers={"X-Forwarded-For": f"10.0.0.{n}"}
+            "/accounts/login/",
+            {"login": name, "password": f"guess-{n}"},
+            headers={"X-Forwarded-For": f"10.0.0.{n}"},
         )
     assert 0 < len(checked) <= 15
     monkeypatch.undo()
@@ -114,7 +121,11 @@ def test_guessing_one_account_stops_after_a_few_whatever_address_it_claims(cast,
 
 def test_a_known_and_an_unknown_address_hear_the_same(cast) -> None:
     def page(login: str) -> bytes:
-        body = Client().post("/accounts/login/", {"login": login, "password": "wrong-password-1"}).content
+        body = (
+            Client()
+            .post("/accounts/login/", {"login": login, "password": "wrong-password-1"})
+            .content
+        )
         import re
 
         return re.sub(rb'csrfmiddlewaretoken" value="[^"]*"|X-CSRFToken[^}]*}', b"", body).replace(
@@ -125,25 +136,35 @@ def test_a_known_and_an_unknown_address_hear_the_same(cast) -> None:
 
 
 def test_asking_for_a_new_password_tells_nobody_who_works_here(cast) -> None:
-    answers = [Client().post("/accounts/password/reset/", {"email": e}) for e in ("ana@cana.test", "nobody@cana.test")]
+    answers = [
+        Client().post("/accounts/password/reset/", {"email": e})
+        for e in ("ana@cana.test", "nobody@cana.test")
+    ]
     assert answers[0].status_code == answers[1].status_code == 302
     assert answers[0]["Location"] == answers[1]["Location"]
 
 
-# --- links -----------------------------------------------------------------------------------------------------------
+# --- links ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "testserver.evil.example", "testserver@evil.example", "evil.example:80"]
+    "host",
+    ["evil.example", "testserver.evil.example", "testserver@evil.example", "evil.example:80"],
 )
 def test_a_foreign_host_gets_no_page_and_no_letter(cast, host) -> None:
-    answer = Client().post("/accounts/password/reset/", {"email": "ana@cana.test"}, headers={"Host": host})
+    answer = Client().post(
+        "/accounts/password/reset/", {"email": "ana@cana.test"}, headers={"Host": host}
+    )
     assert answer.status_code == 400
     assert mail.outbox == []
 
 
 def test_a_claimed_host_is_not_believed_in_letters(cast) -> None:
-    Client().post("/accounts/password/reset/", {"email": "ana@cana.test"}, headers={"X-Forwarded-Host": "evil.example"})
+    Client().post(
+        "/accounts/password/reset/",
+        {"email": "ana@cana.test"},
+        headers={"X-Forwarded-Host": "evil.example"},
+    )
     assert "http://testserver/" in mail.outbox[0].body
     assert "evil" not in mail.outbox[0].body
 
@@ -161,14 +182,16 @@ EVIL = [
 
 @pytest.mark.parametrize("wanted", EVIL)
 def test_signing_in_leads_to_no_other_host(cast, wanted) -> None:
-    answer = Client().post("/accounts/login/", {"login": "ana@cana.test", "password": PASSWORD, "next": wanted})
+    answer = Client().post(
+        "/accounts/login/", {"login": "ana@cana.test", "password": PASSWORD, "next": wanted}
+    )
     assert answer.status_code == 302
     where = answer["Location"]
     assert where.startswith("/") and not where.startswith(("//", "/\\"))
     assert "\n" not in where
 
 
-# --- second factor ---------------------------------------------------------------------------------------------------
+# --- second factor --------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -216,7 +239,10 @@ def test_a_code_is_good_once_and_guessing_codes_ends(cast, totp) -> None:
 def test_the_secret_is_not_in_clear_in_the_database(cast, totp) -> None:
     kept = str(Authenticator.objects.get(user=cast.user("ana")).data)
     assert totp not in kept
-    assert get_adapter().decrypt(Authenticator.objects.get(user=cast.user("ana")).data["secret"]) == totp
+    assert (
+        get_adapter().decrypt(Authenticator.objects.get(user=cast.user("ana")).data["secret"])
+        == totp
+    )
 
 
 def test_a_new_password_by_link_does_not_skip_the_second_factor(cast, totp) -> None:
@@ -226,7 +252,10 @@ def test_a_new_password_by_link_does_not_skip_the_second_factor(cast, totp) -> N
     browser.post("/accounts/password/reset/", {"email": "ana@cana.test"})
     link = re.search(r"http://testserver(/accounts/password/reset/key/\S+)", mail.outbox[0].body)[1]
     form = browser.get(link, follow=True)
-    browser.post(form.redirect_chain[-1][0], {"password1": "blue-rivers-7-run", "password2": "blue-rivers-7-run"})
+    browser.post(
+        form.redirect_chain[-1][0],
+        {"password1": "blue-rivers-7-run", "password2": "blue-rivers-7-run"},
+    )
     assert not inside(browser)
     entered = enter(password="blue-rivers-7-run")
     assert not inside(entered)
@@ -245,7 +274,7 @@ def test_switching_the_second_factor_off_asks_for_the_password_again(cast, totp)
     assert Authenticator.objects.filter(user=cast.user("ana"), type="totp").exists()
 
 
-# --- what production refuses -----------------------------------------------------------------------------------------
+# --- what production refuses ----------------------------------------------------------------------
 
 STRONG = {
     "DJANGO_SECRET_KEY": "x" * 30 + "Q9z!" * 10,
@@ -261,12 +290,19 @@ def boots(**given: str) -> subprocess.CompletedProcess[str]:
         "ISOCENTER_DEMO": "no",
     }
     kept = {
-        k: v for k, v in os.environ.items() if not k.startswith(("DJANGO", "ISOCENTER", "DATABASE", "REDIS", "SECURE"))
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("DJANGO", "ISOCENTER", "DATABASE", "REDIS", "SECURE"))
     }
     return subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
-        cwd=ROOT, env=kept | urls | given, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=kept | urls | given,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def test_production_starts_with_its_own_keys_and_passes_the_deployment_check() -> None:
@@ -276,7 +312,12 @@ def test_production_starts_with_its_own_keys_and_passes_the_deployment_check() -
 
 @pytest.mark.parametrize(
     "missing",
-    [{"DJANGO_SECRET_KEY": ""}, {"DJANGO_SECRET_KEY": "short"}, {"ISOCENTER_FIELD_KEYS": ""}, {"DJANGO_DEBUG": "yes"}],
+    [
+        {"DJANGO_SECRET_KEY": ""},
+        {"DJANGO_SECRET_KEY": "short"},
+        {"ISOCENTER_FIELD_KEYS": ""},
+        {"DJANGO_DEBUG": "yes"},
+    ],
     ids=str,
 )
 def test_production_refuses_to_start_with_weak_settings(missing) -> None:
@@ -302,21 +343,30 @@ def test_the_demos_people_and_client_are_nobody_in_production(cast, settings) ->
     user.email = "ana.frontdesk@demo.example"
     user.save()
     partner_make(cast.a)
-    ask = {"grant_type": "client_credentials", "client_id": DEMO_CLIENT, "client_secret": PARTNER_SECRET}
+    ask = {
+        "grant_type": "client_credentials",
+        "client_id": DEMO_CLIENT,
+        "client_secret": PARTNER_SECRET,
+    }
     token = Client().post("/api/v1/oauth/token", ask).json()["access_token"]
     assert inside(enter(user.email))
     settings.PRODUCTION = True
     assert not inside(enter(user.email))
     assert Client().post("/api/v1/oauth/token", ask).status_code == 401
-    assert Client().get("/api/v1/orders", headers={"Authorization": f"Bearer {token}"}).status_code == 401
+    assert (
+        Client().get("/api/v1/orders", headers={"Authorization": f"Bearer {token}"}).status_code
+        == 401
+    )
 
 
-# --- a lost database -------------------------------------------------------------------------------------------------
+# --- a lost database ------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def losing(cast, monkeypatch):
-    """Ana, signed in; `losing()` lets every further write of a session row meet a database that has gone."""
+    """Ana, signed in; `losing()` lets every further write of a session row meet a database that has
+    gone.
+    """
     browser = Client(raise_request_exception=False)
     enter(browser=browser)
     assert inside(browser)  # the first page after the sign-in notes when the session began
@@ -331,7 +381,9 @@ def losing(cast, monkeypatch):
     return lose
 
 
-def test_a_session_that_could_not_be_kept_is_the_databases_fault_and_never_the_readers(losing) -> None:
+def test_a_session_that_could_not_be_kept_is_the_databases_fault_and_never_the_readers(
+    losing,
+) -> None:
     browser = losing()
     answer = browser.post("/shell/place/", {"place": "1"})  # changes the session itself
     assert answer.status_code == 503
@@ -339,7 +391,9 @@ def test_a_session_that_could_not_be_kept_is_the_databases_fault_and_never_the_r
 
 
 def test_an_answer_stands_when_only_the_idle_time_could_not_be_moved(losing) -> None:
-    assert losing().get("/style/").status_code == 200  # its work is committed: "nothing was saved" would be untrue
+    assert (
+        losing().get("/style/").status_code == 200
+    )  # its work is committed: "nothing was saved" would be untrue
 
 
 def test_a_session_that_was_ended_elsewhere_meanwhile_stays_ended(cast) -> None:

@@ -1,7 +1,9 @@
-"""One row of every tenant table in both organizations, each text of A saying CANA-n and each text of B CANB-n.
+"""One row of every tenant table in both organizations, each text of A saying CANA-n and each text
+of B CANB-n.
 
-Rows are made from the models themselves, in the order of their references: a new table is in the walk the day it is migrated. What a
-column may hold beyond its type (a constraint, the shape of a JSON) stands in RULES; nothing else here names a column.
+Rows are made from the models themselves, in the order of their references: a new table is in the
+walk the day it is migrated. What a column may hold beyond its type (a constraint, the shape of a
+JSON) stands in RULES; nothing else here names a column.
 """
 
 from __future__ import annotations
@@ -77,14 +79,26 @@ COMMON: dict[str, Any] = {
 for _name in ("ordering_npi", "rendering_npi", "facility_npi", "referring_npi", "reader_npi"):
     COMMON[_name] = "1679576722"
 
-HOLD = {"code": "REPORT_CHECK", "queue": "charge_review", "waive": "charge.review", "sentence": "{}", "fix": "{}"}
+HOLD = {
+    "code": "REPORT_CHECK",
+    "queue": "charge_review",
+    "waive": "charge.review",
+    "sentence": "{}",
+    "fix": "{}",
+}
 
 # what a table asks beyond that
 RULES: dict[str, dict[str, Any]] = {
     "intake.Appointment": {"gates": {}, "minutes": 30},
     "intake.GateDecision": {"state": "stop"},
     "intake.EligibilityCheck": {"status": "active", "seen_at": None},
-    "intake.Benefit": {"kind": "copay", "code": "B", "level": "IND", "period": "27", "service_types": ["62"]},
+    "intake.Benefit": {
+        "kind": "copay",
+        "code": "B",
+        "level": "IND",
+        "period": "27",
+        "service_types": ["62"],
+    },
     "intake.Estimate": {"kind": "estimate", "lines": [], "hold": ""},
     "pricing.Contract": {"method": "percent_of_medicare", "terms": {"percent": "120"}},
     "pricing.ContractRate": {"method": "flat"},
@@ -92,10 +106,30 @@ RULES: dict[str, dict[str, Any]] = {
     "authorizations.AuthorizedService": {"used": 1, "status": "approved"},
     "authorizations.AuthRequest": {"channel": "278", "action": "A4"},
     "charges.ReadingGroup": {"relation": "employee"},
-    "charges.BillingArrangement": {"reader_relation": "employee", "equipment_owner": "ours", "tech_employer": "ours", "force": ""},
-    "charges.Exam": {"status": "final", "form": {}, "holds": [dict.fromkeys(("code", "sentence", "fix", "field", "owner", "rule", "due"), "") | HOLD]},
-    "charges.Report": {"status": "F", "version": 1, "sections": {"impression": "{}", "findings": "{}"}},
-    "charges.Charge": {"status": "billed", "bill_as": "ours", "amount": Decimal(900), "derivation": []},
+    "charges.BillingArrangement": {
+        "reader_relation": "employee",
+        "equipment_owner": "ours",
+        "tech_employer": "ours",
+        "force": "",
+    },
+    "charges.Exam": {
+        "status": "final",
+        "form": {},
+        "holds": [
+            dict.fromkeys(("code", "sentence", "fix", "field", "owner", "rule", "due"), "") | HOLD
+        ],
+    },
+    "charges.Report": {
+        "status": "F",
+        "version": 1,
+        "sections": {"impression": "{}", "findings": "{}"},
+    },
+    "charges.Charge": {
+        "status": "billed",
+        "bill_as": "ours",
+        "amount": Decimal(900),
+        "derivation": [],
+    },
     "charges.Unsolicited": {"kind": "ORU"},
     "claims.Claim": {"status": "denied", "total": Decimal(900), "extra": {}},
     "claims.ClaimLine": {"number": 1, "pointers": [1], "extra": {}},
@@ -103,8 +137,21 @@ RULES: dict[str, dict[str, Any]] = {
     "claims.PayerRule": {"severity": "B", "definition": {}, "backtest": {}},
     "claims.Submission": {"claims_count": 1},
     "claims.SubmissionClaim": {"state": "waiting"},
-    "claims.Acknowledgement": {"kind": "277CA", "category": "A7", "status_code": "562", "entity": "85"},
-    "remittance.Remittance": {"status": "ready", "amount": Decimal(0), "claims_total": Decimal(0), "plb_total": Decimal(0), "source": "835", "method": "ACH", "job": None},
+    "claims.Acknowledgement": {
+        "kind": "277CA",
+        "category": "A7",
+        "status_code": "562",
+        "entity": "85",
+    },
+    "remittance.Remittance": {
+        "status": "ready",
+        "amount": Decimal(0),
+        "claims_total": Decimal(0),
+        "plb_total": Decimal(0),
+        "source": "835",
+        "method": "ACH",
+        "job": None,
+    },
     "remittance.ClaimPayment": {"paid": Decimal(0), "state": "exception", "references": {}},
     "remittance.ServicePayment": {"paid": Decimal(0)},
     "remittance.Adjustment": {"klass": "denial"},
@@ -119,12 +166,23 @@ RULES: dict[str, dict[str, Any]] = {
     "ar.AgingSnapshot": {"basis": "service", "bucket": "0-30"},
     "ar.KpiSnapshot": {"kpi": "days_in_ar", "definition": 1},
     "exchange.Connection": {"kind": "http", "config": {}, "url": "http://127.0.0.1:9/"},
-    "exchange.Interchange": {"direction": "in", "kind": "835", "status": "quarantined", "media_type": "application/edi-x12", "queue": "posting"},
+    "exchange.Interchange": {
+        "direction": "in",
+        "kind": "835",
+        "status": "quarantined",
+        "media_type": "application/edi-x12",
+        "queue": "posting",
+    },
     "exchange.Outbox": {"queue": "batch", "topic": "test.topic", "delivered_at": None},
-    "worklist.WorkItem": {"queue": "authorization_needed", "status": "open", "subject_type": "authorization", "owner": None},
+    "worklist.WorkItem": {
+        "queue": "authorization_needed",
+        "status": "open",
+        "subject_type": "authorization",
+        "owner": None,
+    },
     "worklist.Interaction": {"channel": "phone"},
     "jobs.JobRun": {"kind": "eligibility.reverify", "status": "done"},
-}  # fmt: skip
+}
 
 # a second row of a table where a screen asks for a special one
 SPECIAL: dict[str, dict[str, Any]] = {"jobs.JobRun#scrub": {"kind": "scrub"}}
@@ -156,7 +214,9 @@ class World:
         self._count: Iterator[int] = itertools.count(1)
         self.actor = Actor.system("test", [organization.pk])
         self.rows["accounts.User"] = person
-        self.rows["accounts.Membership"] = Membership.objects.filter(user=person, organization=organization).get()
+        self.rows["accounts.Membership"] = Membership.objects.filter(
+            user=person, organization=organization
+        ).get()
 
     def __getitem__(self, label: str) -> Any:
         return self.rows[label]
@@ -170,7 +230,9 @@ class World:
                 label = model._meta.label
                 if label not in NOT_MADE:
                     self.rows[label] = (
-                        self._post_a_charge() if label == "ledger.LedgerTransaction" else self.make(model)
+                        self._post_a_charge()
+                        if label == "ledger.LedgerTransaction"
+                        else self.make(model)
                     )
             for key, given in SPECIAL.items():
                 self.rows[key] = self.make(type(self.rows[key.partition("#")[0]]), **given)
@@ -184,7 +246,9 @@ class World:
             if field.primary_key or field.generated or field.name in {"public_id", "created_at"}:
                 continue
             told = field.name in rules and (
-                field.null if rules[field.name] is None else not isinstance(field, models.ForeignKey)
+                field.null
+                if rules[field.name] is None
+                else not isinstance(field, models.ForeignKey)
             )
             if told:
                 values[field.name] = self._filled(rules[field.name])
@@ -223,7 +287,11 @@ class World:
             case models.EmailField():
                 return f"{self.word().lower()}@example.test"
             case models.CharField() | models.TextField():
-                return self.word(field.max_length) if not field.max_length or field.max_length >= 9 else ""
+                return (
+                    self.word(field.max_length)
+                    if not field.max_length or field.max_length >= 9
+                    else ""
+                )
             case models.BooleanField():
                 return field.default if field.has_default() else True
             case models.JSONField():
@@ -255,11 +323,21 @@ class World:
         )
         legs = ((Account.AR_INSURANCE, Decimal(900)), (Account.REVENUE, Decimal(-900)))
         keys = {
-            key: self[label].pk for key, label in PLAIN_KEYS.items() if key in {"charge_id", "claim_id", "patient_id"}
+            key: self[label].pk
+            for key, label in PLAIN_KEYS.items()
+            if key in {"charge_id", "claim_id", "patient_id"}
         }
         LedgerEntry.objects.bulk_create(
-            LedgerEntry(organization=self.organization, transaction=posting, account=account, amount=amount, effective_on=DAY, **keys) for account, amount in legs
-        )  # fmt: skip
+            LedgerEntry(
+                organization=self.organization,
+                transaction=posting,
+                account=account,
+                amount=amount,
+                effective_on=DAY,
+                **keys,
+            )
+            for account, amount in legs
+        )
         return posting
 
     def _last_change(self) -> models.Model:
@@ -275,7 +353,9 @@ class World:
 
 def _shared(target: Any) -> Any:
     makers: dict[str, Callable[[], Any]] = {
-        "reference.Provider": lambda: target.objects.create(npi="1932102084", last_name="Referrer", first_name="Ann"),
+        "reference.Provider": lambda: target.objects.create(
+            npi="1932102084", last_name="Referrer", first_name="Ann"
+        ),
     }
     return makers[target._meta.label]()
 

@@ -1,4 +1,6 @@
-"""The simulated payers over a real socket: every set asked and answered, twice is once, real faults denied for real reasons."""
+"""The simulated payers over a real socket: every set asked and answered, twice is once, real faults
+denied for real reasons.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,8 @@ def claim(
     f8: str = "",
 ) -> Claim:
     rows = tuple(
-        ServiceLine(Procedure(c), Decimal(a), f"{number}-{n}", service_date=day) for n, (c, a) in enumerate(lines, 1)
+        ServiceLine(Procedure(c), Decimal(a), f"{number}-{n}", service_date=day)
+        for n, (c, a) in enumerate(lines, 1)
     )
     return Claim(
         number,
@@ -114,7 +117,9 @@ def claim(
 def payer(transactional_db):
     server = serve("127.0.0.1", 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.server_address[1]}", timeout=60) as client:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{server.server_address[1]}", timeout=60
+    ) as client:
         yield client
     server.shutdown()
     server.server_close()
@@ -139,7 +144,11 @@ def test_a_270_is_answered_with_benefits_and_a_terminated_member_is_inactive(pay
             service_types=("62",),
             date_from=DAY,
         )
-        return next(read_271(payer.post("/x12/realtime", content=write_270(envelope(1), [request]).data).content))
+        return next(
+            read_271(
+                payer.post("/x12/realtime", content=write_270(envelope(1), [request]).data).content
+            )
+        )
 
     good = next(a for a in (ask(f"ABC12345678{n}") for n in range(9)) if a.active)
     assert any(b.code == "B" and b.amount == Decimal("50.00") for b in good.benefits)
@@ -162,12 +171,20 @@ def authorize(payer, codes: list[str], trace: str = "AUTH1"):
         services=services,
     )
     return next(
-        read_278_responses(payer.post("/x12/realtime", content=write_278_request(envelope(2), [request]).data).content)
+        read_278_responses(
+            payer.post(
+                "/x12/realtime", content=write_278_request(envelope(2), [request]).data
+            ).content
+        )
     )
 
 
 def test_a_claim_without_authorization_is_denied_197_and_with_it_is_paid_and_balances(payer):
-    answer = next(a for a in (authorize(payer, ["70551"], f"AUTH{n}") for n in range(20)) if a.decision.action == "A1")
+    answer = next(
+        a
+        for a in (authorize(payer, ["70551"], f"AUTH{n}") for n in range(20))
+        if a.decision.action == "A1"
+    )
     numbers = [f"P{n}" for n in range(30)]
     batch = [
         claim(n, ("70551", "900.00"), auth=answer.decision.number, member_id=f"ABC1{i:08d}")
@@ -194,10 +211,16 @@ def test_a_claim_without_authorization_is_denied_197_and_with_it_is_paid_and_bal
 def test_the_same_file_twice_is_one_file(payer):
     data = file_of(4, [claim("TWICE", ("71046", "120.00"))])
     for _ in range(3):
-        assert payer.post("/x12/batch", content=data, headers={"Idempotency-Key": "k1"}).status_code == 202
+        assert (
+            payer.post("/x12/batch", content=data, headers={"Idempotency-Key": "k1"}).status_code
+            == 202
+        )
     assert Received.objects.filter(claim_id="TWICE").count() == 1
     other = file_of(5, [claim("OTHER", ("71046", "120.00"))])
-    assert payer.post("/x12/batch", content=other, headers={"Idempotency-Key": "k1"}).status_code == 422
+    assert (
+        payer.post("/x12/batch", content=other, headers={"Idempotency-Key": "k1"}).status_code
+        == 422
+    )
 
 
 def test_a_second_first_claim_is_a_duplicate_and_a_late_one_is_past_the_limit(payer):
@@ -228,7 +251,9 @@ def test_a_276_is_answered_with_the_payers_own_number(payer):
     )
     answer = next(
         s
-        for s in read_277(payer.post("/x12/realtime", content=write_276(envelope(8), [request]).data).content)
+        for s in read_277(
+            payer.post("/x12/realtime", content=write_276(envelope(8), [request]).data).content
+        )
         if s.level == "claim"
     )
     assert answer.payer_control == Received.objects.get(claim_id="ASK").icn
@@ -242,9 +267,16 @@ def test_a_replaced_claim_comes_back_as_reversal_and_new_payment(payer):
     mail(payer, "2026-10-20")
     payer.post(
         "/x12/batch",
-        content=file_of(10, [claim("NEW", ("76705", "400.00"), frequency="7", f8=old.icn)], date(2026, 10, 21)),
+        content=file_of(
+            10, [claim("NEW", ("76705", "400.00"), frequency="7", f8=old.icn)], date(2026, 10, 21)
+        ),
     )
-    claims = [c for content in mail(payer, "2026-11-30")["835"] for r in read_835(content) for c in r.claims]
+    claims = [
+        c
+        for content in mail(payer, "2026-11-30")["835"]
+        for r in read_835(content)
+        for c in r.claims
+    ]
     assert [c.status for c in claims if c.claim_id == "OLD"] == ["22"]
     assert any(c.claim_id == "NEW" and c.original_control == old.icn for c in claims)
 

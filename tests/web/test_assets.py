@@ -17,7 +17,9 @@ def test_the_font_is_built_once_and_found_like_any_static_file(settings, tmp_pat
     assert font.flavor == "woff2"
     assert {axis.axisTag for axis in font["fvar"].axes} == {"wght"}
     assert {ord("0"), ord("$"), 0x2212, 0x2019, 0xF1} <= set(font.getBestCmap())
-    assert {"tnum", "zero", "ss02"} <= {record.FeatureTag for record in font["GSUB"].table.FeatureList.FeatureRecord}
+    assert {"tnum", "zero", "ss02"} <= {
+        record.FeatureTag for record in font["GSUB"].table.FeatureList.FeatureRecord
+    }
 
 
 def test_no_font_file_is_in_the_repository() -> None:

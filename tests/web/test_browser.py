@@ -1,4 +1,6 @@
-"""The shell in a real Chromium under the real content policy: accessible, keyboard-first, light and dark, 1280 to 1920."""
+"""The shell in a real Chromium under the real content policy: accessible, keyboard-first, light and
+dark, 1280 to 1920.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +11,26 @@ from tests.browser import CHROMIUM, Inspector, violations
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium is not installed (apt-get install chromium)"),
+    pytest.mark.skipif(
+        not CHROMIUM.exists(),
+        reason="Debian's chromium is not installed (apt-get install chromium)",
+    ),
 ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 1920])
-def test_every_component_is_accessible_and_nothing_scrolls_sideways(enter, width: int, scheme: str) -> None:
+def test_every_component_is_accessible_and_nothing_scrolls_sideways(
+    enter, width: int, scheme: str
+) -> None:
     page = enter("/style/", width=width, scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert violations(page) == []
 
 
-@pytest.mark.parametrize("path", ["/accounts/login/", "/accounts/password/reset/", "/no/such/page/"])
+@pytest.mark.parametrize(
+    "path", ["/accounts/login/", "/accounts/password/reset/", "/no/such/page/"]
+)
 def test_pages_without_a_session_are_accessible(chromium, live_server, path: str) -> None:
     context = chromium.new_context(color_scheme="dark")
     page = context.new_page()
@@ -34,7 +43,8 @@ def test_the_font_is_the_built_one(enter) -> None:
     page = enter("/style/")
     Inspector(page).settle()
     assert page.evaluate(
-        "document.fonts.check('560 14px Inter') && [...document.fonts].some(f => f.family.includes('Inter') && f.status === 'loaded')"
+        "document.fonts.check('560 14px Inter') && [...document.fonts].some(f =>"
+        " f.family.includes('Inter') && f.status === 'loaded')"
     )
 
 

@@ -19,7 +19,9 @@ ALL = [
         urls=["/a/", "/b/", "/c/"],
     ),
     charts.bars(EVIL, ["CO-197", EVIL], [41, 9], urls=["/x/?a=1&b=2"]),
-    charts.stacked("Aging", ["Aetna", EVIL], [("0-30", [10, 20]), ("31-60", [None, 5])], urls=["/a/", "/b/"]),
+    charts.stacked(
+        "Aging", ["Aetna", EVIL], [("0-30", [10, 20]), ("31-60", [None, 5])], urls=["/a/", "/b/"]
+    ),
     charts.waterfall("Hours", [("Order", 26), ("Refund", -6), (EVIL, 0)]),
     charts.state_map("States", [charts.StateTile("AL", "9%", "bad", "/al/", EVIL)]),
 ]
@@ -30,8 +32,14 @@ def test_a_chart_is_well_formed_and_passes_the_content_policy(chart: charts.Char
     root = ET.fromstring(chart.svg)
     names = {node.tag.rpartition("}")[2] for node in root.iter()}
     assert not names & {"script", "style", "foreignObject"}
-    assert not any(key in node.attrib for node in root.iter() for key in ("style", "onclick", "onload"))
-    assert not any(value.lower().startswith("javascript") for node in root.iter() for value in node.attrib.values())
+    assert not any(
+        key in node.attrib for node in root.iter() for key in ("style", "onclick", "onload")
+    )
+    assert not any(
+        value.lower().startswith("javascript")
+        for node in root.iter()
+        for value in node.attrib.values()
+    )
 
 
 @pytest.mark.parametrize("chart", ALL, ids=lambda c: c.kind)

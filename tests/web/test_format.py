@@ -71,11 +71,16 @@ def test_the_three_way_tie_says_each_difference() -> None:
         ("Not posted yet", Decimal("18261.00")),
     ]
     assert parts.Tie(Decimal(5), Decimal(5), Decimal(5)).ties
-    assert parts.Tie(None, Decimal(5), Decimal(5)).differences == [("No deposit matched yet", Decimal(5))]
+    assert parts.Tie(None, Decimal(5), Decimal(5)).differences == [
+        ("No deposit matched yet", Decimal(5))
+    ]
 
 
 def test_raw_text_is_split_by_its_own_terminator() -> None:
-    isa = "ISA*00*          *00*          *ZZ*A              *ZZ*B              *261123*0900*^*00501*000000001*0*T*:!"
+    isa = (
+        "ISA*00*          *00*          *ZZ*A              *ZZ*B             "
+        " *261123*0900*^*00501*000000001*0*T*:!"
+    )
     lines = parts.raw_lines(isa + "GS*HP!ST*835*0001!", marked=(3,))
     assert [line.tag for line in lines] == ["ISA", "GS", "ST"]
     assert lines[2].marked

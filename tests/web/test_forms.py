@@ -199,7 +199,11 @@ def test_each_empty_field_says_what_to_enter() -> None:
         ("born", "yesterday", "Date of birth must be a real date, such as 03/27/1958"),
         ("phone", "555-0142", "Phone must be 10 digits with the area code, such as (205) 555-0142"),
         ("zip", "3520", "ZIP code must be 5 digits, or 9 with the extension, such as 35203"),
-        ("member_id", "W<b>", "Member ID has only letters, digits and hyphens; copy it from the card"),
+        (
+            "member_id",
+            "W<b>",
+            "Member ID has only letters, digits and hyphens; copy it from the card",
+        ),
         ("copay", "-1", "Copay must be zero or more"),
         ("kind", "ppo", "Choose the plan type from the list"),
     ],

@@ -48,7 +48,10 @@ def walk(queryset, order, size, backwards=False) -> list[int]:
 def test_pages_show_every_row_once_in_order_both_ways(cast, order, size) -> None:
     for i, name in enumerate(("ana", "ben", "mia", "max")):
         Membership.objects.create(
-            user=cast.user(name), organization=cast.a, site=[cast.north, cast.south][i % 2], role="coder"
+            user=cast.user(name),
+            organization=cast.a,
+            site=[cast.north, cast.south][i % 2],
+            role="coder",
         )
     rows = Membership.objects.all()
     whole = [r.pk for r in rows.order_by(*(Key.of(k).ordering() for k in order))]

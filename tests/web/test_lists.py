@@ -20,7 +20,9 @@ from rcm.web.lists import BulkAction, Column, ListPage, Order, Tab
 class RoleFilter(django_filters.FilterSet):
     q = django_filters.CharFilter(label="Name", method="search")
     role = django_filters.MultipleChoiceFilter(
-        label="Role", choices=[("biller", "Biller"), ("coder", "Coder"), ("ar", "A/R")], widget=MenuMultiple("Role")
+        label="Role",
+        choices=[("biller", "Biller"), ("coder", "Coder"), ("ar", "A/R")],
+        widget=MenuMultiple("Role"),
     )
 
     def search(self, rows, name, value):
@@ -68,11 +70,15 @@ PEOPLE = ListPage(
 @pytest.fixture
 def show(cast):
     def ask(query: str = "", who: str = "mia", **headers: str):
-        request = RequestFactory().get(f"/people/{query}", **{f"HTTP_{k.upper()}": v for k, v in headers.items()})
+        request = RequestFactory().get(
+            f"/people/{query}", **{f"HTTP_{k.upper()}": v for k, v in headers.items()}
+        )
         request.user = cast.user(who)
         request.actor = cast.actor(who)
         request.session = {}
-        response = PEOPLE.respond(request, Membership.objects.select_related("user").filter(organization=cast.a))
+        response = PEOPLE.respond(
+            request, Membership.objects.select_related("user").filter(organization=cast.a)
+        )
         body = b"".join(response.streaming_content) if response.streaming else response.content
         return response, body.decode()
 
@@ -126,7 +132,14 @@ def test_the_next_link_leads_on_and_keeps_the_filters(show) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["?cursor=zzz", "?order=nothing", "?view=nothing", "?role=hacker", "?cursor=" + "x" * 500, "?open=x&cursor=:::"],
+    [
+        "?cursor=zzz",
+        "?order=nothing",
+        "?view=nothing",
+        "?role=hacker",
+        "?cursor=" + "x" * 500,
+        "?open=x&cursor=:::",
+    ],
 )
 def test_a_query_string_nobody_offered_still_gives_a_page(show, query: str) -> None:
     response, _ = show(query)
@@ -180,7 +193,9 @@ def test_a_negative_amount_stays_a_number() -> None:
     assert lists.inert("-12.40") == "'-12.40"
 
 
-def test_a_list_asks_the_database_a_fixed_number_of_times(show, django_assert_max_num_queries) -> None:
+def test_a_list_asks_the_database_a_fixed_number_of_times(
+    show, django_assert_max_num_queries
+) -> None:
     show()
     with django_assert_max_num_queries(12):
         show()

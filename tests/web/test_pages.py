@@ -23,7 +23,9 @@ def _clean_cache():
 def signed_in(cast):
     def enter(name: str) -> Client:
         client = Client()
-        client.force_login(cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend")
+        client.force_login(
+            cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend"
+        )
         return client
 
     return enter
@@ -44,20 +46,28 @@ def test_the_style_page_shows_every_component_without_inline_code(signed_in) -> 
     assert " style=" not in html
     assert "<style" not in html
     assert "onclick" not in html
-    assert html.count("<script") == html.count("<script src=") + html.count('<script type="module" src=')
+    assert html.count("<script") == html.count("<script src=") + html.count(
+        '<script type="module" src='
+    )
     assert "unsafe" not in response["Content-Security-Policy"]
 
 
 def test_the_palette_finds_pages_by_their_words(signed_in, cast, monkeypatch) -> None:
     monkeypatch.setattr(nav, "_entries", {})
-    monkeypatch.setattr(nav, "_providers", [lambda request, text: [nav.Hit(f"Claim {text}", "/c/", group="Claims")]])
+    monkeypatch.setattr(
+        nav, "_providers", [lambda request, text: [nav.Hit(f"Claim {text}", "/c/", group="Claims")]]
+    )
     nav.register(nav.Entry("Manage", "Style", "web:style", "kpi.view", jump="z", words="look"))
-    found = signed_in("mia").get("/palette/?q=look", headers={"HX-Request": "true"}).content.decode()
+    found = (
+        signed_in("mia").get("/palette/?q=look", headers={"HX-Request": "true"}).content.decode()
+    )
     assert 'href="/style/"' in found
     assert "Claim look" in found
     assert (
         'href="/style/"'
-        not in signed_in("ana").get("/palette/?q=look", headers={"HX-Request": "true"}).content.decode()
+        not in signed_in("ana")
+        .get("/palette/?q=look", headers={"HX-Request": "true"})
+        .content.decode()
     )
 
 
@@ -84,14 +94,18 @@ def test_preferences_are_kept_with_the_user_and_only_offered_ones(signed_in, cas
     client = signed_in("mia")
     assert (
         client.post(
-            "/shell/preferences/", {"theme": "dark", "density": "compact", "hotkeys": "off", "next": "/style/"}
+            "/shell/preferences/",
+            {"theme": "dark", "density": "compact", "hotkeys": "off", "next": "/style/"},
         )["Location"]
         == "/style/"
     )
     client.post("/shell/preferences/", {"theme": "neon<script>"})
     user = User.objects.get(pk=cast.user("mia").pk)
     assert (user.theme, user.density, user.hotkeys) == ("dark", "compact", False)
-    assert 'data-theme="dark" data-density="compact" data-hotkeys="off"' in client.get("/style/").content.decode()
+    assert (
+        'data-theme="dark" data-density="compact" data-hotkeys="off"'
+        in client.get("/style/").content.decode()
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +145,12 @@ def test_choosing_a_place_narrows_the_actor_and_never_widens_it(signed_in, cast)
 def test_a_saved_view_keeps_the_filters_but_no_name_of_a_patient(signed_in, cast) -> None:
     response = signed_in("mia").post(
         "/shell/views/",
-        {"path": "/denials/", "name": "Aetna", "query": "payer=Aetna&q=Ibarra&open=7&cursor=x", "shared": "yes"},
+        {
+            "path": "/denials/",
+            "name": "Aetna",
+            "query": "payer=Aetna&q=Ibarra&open=7&cursor=x",
+            "shared": "yes",
+        },
     )
     assert response["Location"] == "/denials/?payer=Aetna"
     view = SavedView.objects.get()
@@ -143,7 +162,9 @@ def test_a_saved_view_keeps_the_filters_but_no_name_of_a_patient(signed_in, cast
 
 
 def test_only_its_owner_deletes_a_saved_view(signed_in, cast) -> None:
-    view = SavedView.objects.create(owner=cast.user("mia"), path="/denials/", name="Aetna", shared=True)
+    view = SavedView.objects.create(
+        owner=cast.user("mia"), path="/denials/", name="Aetna", shared=True
+    )
     assert signed_in("ben").post(f"/shell/views/{view.pk}/delete/").status_code == 404
     assert signed_in("mia").post(f"/shell/views/{view.pk}/delete/").status_code == 302
     assert not SavedView.objects.exists()
@@ -155,13 +176,17 @@ def test_an_error_page_has_a_reference_and_no_details(signed_in) -> None:
     assert response.status_code == 404
     assert "Reference" in html
     assert "Ibarra" not in html
-    fragment = signed_in("mia").get("/no/such/page/", headers={"HX-Request": "true"}).content.decode()
+    fragment = (
+        signed_in("mia").get("/no/such/page/", headers={"HX-Request": "true"}).content.decode()
+    )
     assert "<html" not in fragment
 
 
 def test_a_form_from_elsewhere_is_refused_with_a_page(cast) -> None:
     client = Client(enforce_csrf_checks=True)
-    client.force_login(cast.user("mia"), backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(
+        cast.user("mia"), backend="allauth.account.auth_backends.AuthenticationBackend"
+    )
     response = client.post("/shell/place/", {"place": ""})
     assert response.status_code == 403
     assert "Reference" in response.content.decode()
@@ -197,7 +222,8 @@ def test_pages_before_sign_in_are_in_the_house_look(client, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/accounts/2fa/", "/accounts/password/change/", "/accounts/email/", "/accounts/sessions/"]
+    "path",
+    ["/accounts/2fa/", "/accounts/password/change/", "/accounts/email/", "/accounts/sessions/"],
 )
 def test_account_pages_are_in_the_house_look(signed_in, path: str) -> None:
     response = signed_in("mia").get(path, follow=True)

@@ -17,8 +17,20 @@ def panel(item, actor):
     return registry.Panel(
         why=f"Authorization A-1 covers 74177. The exam billed was {item.facts.get('exam')}.",
         grid=[
-            {"cell": "Order", "code": "74178", "text": "CT abdomen", "more": "Rt", "differs": False},
-            {"cell": "Authorization", "code": "74177", "text": "CT with contrast", "more": "A-1", "differs": True},
+            {
+                "cell": "Order",
+                "code": "74178",
+                "text": "CT abdomen",
+                "more": "Rt",
+                "differs": False,
+            },
+            {
+                "cell": "Authorization",
+                "code": "74177",
+                "text": "CT with contrast",
+                "more": "A-1",
+                "differs": True,
+            },
         ],
         fixes=[
             registry.Fix("Request update", "/somewhere/", permission="denial.work", primary=True),
@@ -56,7 +68,9 @@ def test_queue(monkeypatch):
 def enter():
     def signed_in(cast, name: str) -> Client:
         client = Client()
-        client.force_login(cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend")
+        client.force_login(
+            cast.user(name), backend="allauth.account.auth_backends.AuthenticationBackend"
+        )
         return client
 
     return signed_in

@@ -1,4 +1,6 @@
-"""Work items for partners: only the queues their scopes open, and no change over somebody else's."""
+"""Work items for partners: only the queues their scopes open, and no change over somebody
+else's.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def call(cast, client):
     application = Application.objects.create(
         name="ris", client_type="confidential", authorization_grant_type="client-credentials"
     )
-    Partner.objects.create(organization=cast.a, name="RIS", application=application, scopes=BOTH.split())
+    Partner.objects.create(
+        organization=cast.a, name="RIS", application=application, scopes=BOTH.split()
+    )
 
     def ask(method: str, path: str, body: Any = None, *, scopes: str = BOTH, **headers: str):
         token = AccessToken.objects.create(
@@ -57,12 +61,25 @@ def test_a_partner_reads_its_organizations_items_of_open_queues(cast, call) -> N
 def test_a_next_action_needs_the_etag_and_loses_nobodys_change(cast, call) -> None:
     item = make_items(cast, 1)[0]
     path = f"work-items/{item.public_id}/next-action"
-    body = {"action": "Called payer", "note": "ref 12", "next_action_on": str(timezone.localdate() + timedelta(days=3))}
+    body = {
+        "action": "Called payer",
+        "note": "ref 12",
+        "next_action_on": str(timezone.localdate() + timedelta(days=3)),
+    }
     assert call("post", path, body).status_code == 428
     done = call("post", path, body, **{"If-Match": '"0"'})
-    assert (done.status_code, done["ETag"], done.json()["next_action"]) == (200, '"1"', "Called payer")
+    assert (done.status_code, done["ETag"], done.json()["next_action"]) == (
+        200,
+        '"1"',
+        "Called payer",
+    )
     assert call("post", path, body, **{"If-Match": '"0"'}).status_code == 412
-    assert call("post", path, body | {"next_action_on": "2020-01-01"}, **{"If-Match": '"1"'}).status_code == 400
+    assert (
+        call(
+            "post", path, body | {"next_action_on": "2020-01-01"}, **{"If-Match": '"1"'}
+        ).status_code
+        == 400
+    )
     assert call("post", path, body, scopes=READ, **{"If-Match": '"1"'}).status_code == 403
 
 
@@ -70,12 +87,17 @@ def test_a_note_and_the_end(cast, call) -> None:
     item = make_items(cast, 1)[0]
     assert call("post", f"work-items/{item.public_id}/notes", {"note": "Seen"}).status_code == 200
     assert (
-        call("post", f"work-items/{item.public_id}/finish", {"outcome": "Paid already"}, **{"If-Match": '"0"'}).json()[
-            "status"
-        ]
+        call(
+            "post",
+            f"work-items/{item.public_id}/finish",
+            {"outcome": "Paid already"},
+            **{"If-Match": '"0"'},
+        ).json()["status"]
         == "done"
     )
-    again = call("post", f"work-items/{item.public_id}/finish", {"outcome": "x"}, **{"If-Match": '"1"'})
+    again = call(
+        "post", f"work-items/{item.public_id}/finish", {"outcome": "x"}, **{"If-Match": '"1"'}
+    )
     assert again.status_code == 422
     assert again["Content-Type"] == "application/problem+json"
     with scope(cast.system):
@@ -84,5 +106,8 @@ def test_a_note_and_the_end(cast, call) -> None:
 
 def test_a_strangers_item_is_not_found(cast, call) -> None:
     theirs = make_items(cast, 1, system=cast.system_b, organization=cast.b)[0]
-    for path in (f"work-items/{theirs.public_id}", "work-items/01a20819-b17b-7c42-aa31-7877848e2437"):
+    for path in (
+        f"work-items/{theirs.public_id}",
+        "work-items/01a20819-b17b-7c42-aa31-7877848e2437",
+    ):
         assert call("get", path).status_code == 404

@@ -44,7 +44,12 @@ def test_the_queue_shows_nearest_deadline_first_with_its_panel(cast, enter) -> N
 def test_tabs_are_the_declared_views_with_counts(cast, enter) -> None:
     make_items(cast, 12)
     html = enter(cast, "ari").get(f"{URL}?view=all").content.decode()
-    for label, count in (("Auth mismatch", 6), ("Filing limit &lt; 10 d", 10), ("TC/26", 4), ("All open", 12)):
+    for label, count in (
+        ("Auth mismatch", 6),
+        ("Filing limit &lt; 10 d", 10),
+        ("TC/26", 4),
+        ("All open", 12),
+    ):
         assert f'{label}<span class="count">{count}</span>' in html
 
 
@@ -75,7 +80,11 @@ def test_pages_follow_by_key_and_none_is_lost(cast, enter) -> None:
     url = f"{URL}?view=all"
     for _ in range(5):
         html = client.get(url, headers={"HX-Request": "true", "HX-Target": "rows"}).content.decode()
-        seen += [part[:6] for part in html.split("data-row-link")[1:] for part in [part[part.index(">") + 1 :]]]
+        seen += [
+            part[:6]
+            for part in html.split("data-row-link")[1:]
+            for part in [part[part.index(">") + 1 :]]
+        ]
         if 'rel="next"' not in html:
             break
         url = URL + html.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
@@ -88,14 +97,16 @@ def test_the_page_is_found_by_the_index_without_a_sort(cast) -> None:
         for other in ("seqscan", "bitmapscan", "sort"):
             cursor.execute(f"SET LOCAL enable_{other} = off")
         cursor.execute(
-            "EXPLAIN SELECT id FROM worklist_workitem WHERE queue = 'test_denials' AND status = 'open' AND organization_id = %s "
-            "AND (sort_day, sort_cents, id) > ('2020-01-01', -5, 1) ORDER BY sort_day, sort_cents, id LIMIT 50",
+            "EXPLAIN SELECT id FROM worklist_workitem WHERE queue = 'test_denials' AND status ="
+            " 'open' AND organization_id = %s AND (sort_day, sort_cents, id) > ('2020-01-01', -5,"
+            " 1) ORDER BY sort_day, sort_cents, id LIMIT 50",
             [cast.a.pk],
         )
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "item_order" in plan
     assert "Sort" not in plan
-    # the place in the order is found by the index, not by reading up to it: under row-level security only leakproof comparisons are
+    # the place in the order is found by the index, not by reading up to it: under row-level
+    # security only leakproof comparisons are
     condition = next(line for line in plan.splitlines() if "Index Cond" in line)
     assert "ROW(sort_day, sort_cents, id)" in condition
 
@@ -123,7 +134,9 @@ def test_another_organization_sees_nothing_of_it(cast, enter) -> None:
     html = client.get(f"{URL}?view=all&open={items[0].pk}").content.decode()
     assert "CANA" not in html
     assert client.get(reverse("worklist:item", args=[items[0].public_id])).status_code == 404
-    assert client.post(reverse("worklist:touch", args=[items[0].public_id, "take"])).status_code == 404
+    assert (
+        client.post(reverse("worklist:touch", args=[items[0].public_id, "take"])).status_code == 404
+    )
     assert fresh(cast, items[0]).owner_id is None
 
 
@@ -131,7 +144,9 @@ def test_take_answers_the_panel_with_a_toast_that_undoes_it(cast, enter) -> None
     item = make_items(cast, 1)[0]
     client = enter(cast, "ari")
     response = client.post(
-        reverse("worklist:touch", args=[item.public_id, "take"]), {"version": item.version}, headers=HTMX
+        reverse("worklist:touch", args=[item.public_id, "take"]),
+        {"version": item.version},
+        headers=HTMX,
     )
     assert response.status_code == 200
     trigger = json.loads(response["HX-Trigger"])
@@ -158,7 +173,9 @@ def test_every_touch_ends_with_an_outcome_and_a_date(cast, enter) -> None:
     item = make_items(cast, 1)[0]
     client = enter(cast, "ari")
     url = reverse("worklist:touch", args=[item.public_id, "act"])
-    refused = client.post(url, {"action": "", "next_action_on": "", "version": item.version}, headers=HTMX)
+    refused = client.post(
+        url, {"action": "", "next_action_on": "", "version": item.version}, headers=HTMX
+    )
     assert refused.status_code == 422
     assert "Enter the next action" in refused.content.decode()
     later = timezone.localdate() + timedelta(days=4)
@@ -199,7 +216,12 @@ def test_without_script_a_refusal_comes_back_as_a_message(cast, enter) -> None:
 def test_a_contact_a_note_and_the_history(cast, enter) -> None:
     item = make_items(cast, 1)[0]
     client = enter(cast, "ari")
-    touch = lambda verb, **data: client.post(reverse("worklist:touch", args=[item.public_id, verb]), data, headers=HTMX)  # noqa: E731
+
+    def touch(verb, **data):
+        return client.post(
+            reverse("worklist:touch", args=[item.public_id, verb]), data, headers=HTMX
+        )
+
     assert (
         touch(
             "contact",
@@ -221,13 +243,19 @@ def test_a_contact_a_note_and_the_history(cast, enter) -> None:
 def test_only_a_manager_assigns_and_only_to_a_colleague(cast, enter) -> None:
     item = make_items(cast, 1)[0]
     url = reverse("worklist:touch", args=[item.public_id, "assign"])
-    assert enter(cast, "ari").post(url, {"to": cast.user("ben").pk}, headers=HTMX).status_code == 403
     assert (
-        enter(cast, "mia").post(url, {"to": cast.user("olga").pk, "version": item.version}, headers=HTMX).status_code
+        enter(cast, "ari").post(url, {"to": cast.user("ben").pk}, headers=HTMX).status_code == 403
+    )
+    assert (
+        enter(cast, "mia")
+        .post(url, {"to": cast.user("olga").pk, "version": item.version}, headers=HTMX)
+        .status_code
         == 422
     )
     assert (
-        enter(cast, "mia").post(url, {"to": cast.user("ben").pk, "version": item.version}, headers=HTMX).status_code
+        enter(cast, "mia")
+        .post(url, {"to": cast.user("ben").pk, "version": item.version}, headers=HTMX)
+        .status_code
         == 200
     )
     assert fresh(cast, item).owner_id == cast.user("ben").pk
@@ -236,7 +264,12 @@ def test_only_a_manager_assigns_and_only_to_a_colleague(cast, enter) -> None:
 def test_escalate_finish_and_open_again(cast, enter) -> None:
     item = make_items(cast, 1)[0]
     client = enter(cast, "ari")
-    touch = lambda verb, **data: client.post(reverse("worklist:touch", args=[item.public_id, verb]), data, headers=HTMX)  # noqa: E731
+
+    def touch(verb, **data):
+        return client.post(
+            reverse("worklist:touch", args=[item.public_id, verb]), data, headers=HTMX
+        )
+
     assert touch("escalate", reason="Payer refuses to talk").status_code == 200
     assert fresh(cast, item).escalated_at is not None
     assert touch("finish", outcome="Paid already").status_code == 200
@@ -249,18 +282,26 @@ def test_escalate_finish_and_open_again(cast, enter) -> None:
 def test_bulk_checks_each_row_and_names_those_that_failed(cast, enter) -> None:
     items = make_items(cast, 3)
     with scope(cast.system):
-        services.item_take(item=items[1], actor=cast.actor("ben"))  # somebody was first with the second
+        services.item_take(
+            item=items[1], actor=cast.actor("ben")
+        )  # somebody was first with the second
     picks = [f"{i.pk}:0" for i in items]
     client = enter(cast, "mia")
     asked = client.post(reverse("worklist:bulk_assign"), {"pick": picks})
     assert asked.status_code == 200
     assert "3 items, $60.00" in asked.content.decode()
     done = client.post(
-        reverse("worklist:bulk_assign"), {"pick": picks, "confirmed": "yes", "to": cast.user("ari").pk}, follow=True
+        reverse("worklist:bulk_assign"),
+        {"pick": picks, "confirmed": "yes", "to": cast.user("ari").pk},
+        follow=True,
     ).content.decode()
     assert "Assigned: 2 of 3 items." in done
     assert "Denial 2 of the payer: Somebody else has changed this item" in done
-    assert [fresh(cast, i).owner_id for i in items] == [cast.user("ari").pk, cast.user("ben").pk, cast.user("ari").pk]
+    assert [fresh(cast, i).owner_id for i in items] == [
+        cast.user("ari").pk,
+        cast.user("ben").pk,
+        cast.user("ari").pk,
+    ]
 
 
 def test_bulk_ignores_rows_of_another_organization(cast, enter) -> None:
@@ -304,7 +345,9 @@ def test_an_opened_panel_and_an_export_are_logged_as_reads(cast, enter) -> None:
     body = b"".join(client.get(f"{URL}?view=all&export=csv").streaming_content).decode()
     assert "C00001" in body
     with scope(cast.system):
-        assert set(Access.objects.filter(patient_id=patient.pk).values_list("purpose", flat=True)) == {
+        assert set(
+            Access.objects.filter(patient_id=patient.pk).values_list("purpose", flat=True)
+        ) == {
             "work panel test_denials",
             "export work test_denials",
         }
@@ -314,7 +357,9 @@ def test_overview_counts_each_queue_and_shows_managers_the_load(cast, enter) -> 
     items = make_items(cast, 3)
     with scope(cast.system):
         services.item_take(item=items[0], actor=cast.actor("ari"))
-        WorkItem.objects.filter(pk=items[2].pk).update(opened_at=timezone.now() - timedelta(days=20))
+        WorkItem.objects.filter(pk=items[2].pk).update(
+            opened_at=timezone.now() - timedelta(days=20)
+        )
     html = enter(cast, "mia").get("/work/").content.decode()
     assert "Test denials" in html
     assert "Ari Receivable" in html
@@ -368,7 +413,9 @@ def test_a_holder_who_wakes_late_is_refused(cast) -> None:
         held = services.item_take(item=item, actor=cast.actor("ari"), at=now)
         seen, token = held.version, held.lease_token
         services.return_pended(actor=cast.system, at=now + timedelta(minutes=21))
-        other = services.work_next(queue="test_denials", actor=cast.actor("ben"), at=now + timedelta(minutes=22))
+        other = services.work_next(
+            queue="test_denials", actor=cast.actor("ben"), at=now + timedelta(minutes=22)
+        )
         assert other is not None
         with pytest.raises(services.Conflict):
             services.require_lease(other, token=token, actor=cast.actor("ari"))

@@ -24,7 +24,9 @@ def people(cast, count: int) -> list[Actor]:
     users = User.objects.bulk_create(
         [User(email=f"p{n}@cana.test", first_name=f"P{n}", last_name="Taker") for n in range(count)]
     )
-    Membership.objects.bulk_create([Membership(user=u, organization=cast.a, role="ar") for u in users])
+    Membership.objects.bulk_create(
+        [Membership(user=u, organization=cast.a, role="ar") for u in users]
+    )
     return [u.actor() for u in User.objects.filter(email__endswith="@cana.test", last_name="Taker")]
 
 
@@ -85,7 +87,10 @@ def test_fifty_people_press_take_on_the_same_row_one_wins(cast_committed) -> Non
             with scope(actor):
                 services.item_take(
                     item=WorkItem(
-                        pk=item.pk, organization_id=item.organization_id, version=item.version, status=item.status
+                        pk=item.pk,
+                        organization_id=item.organization_id,
+                        version=item.version,
+                        status=item.status,
                     ),
                     actor=actor,
                     version=item.version,

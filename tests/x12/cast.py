@@ -35,48 +35,96 @@ SERVICE = datetime.date(2026, 10, 28)
 ENVELOPE = Envelope("IMGCTR01", "CLRHOUSE", 101, TODAY, "1015", usage="T")
 
 SUBMITTER = Party(
-    "41", "BAYSIDE IMAGING CENTER", id_qualifier="46", id="IMGCTR01",
+    "41",
+    "BAYSIDE IMAGING CENTER",
+    id_qualifier="46",
+    id="IMGCTR01",
     contacts=(Contact("BILLING DESK", (("TE", "4085550100"),)),),
-)  # fmt: skip
+)
 RECEIVER = Party("40", "CLEARING HOUSE", id_qualifier="46", id="CLRHOUSE")
 BILLING = Party(
-    "85", "BAYSIDE IMAGING CENTER", id_qualifier="XX", id="1234567893", taxonomy="261QR0200X", provider_role="BI",
-    address=Address("100 MODALITY DR", "", "SAN JOSE", "CA", "951281234"), refs=(Reference("EI", "941234567"),),
-)  # fmt: skip
+    "85",
+    "BAYSIDE IMAGING CENTER",
+    id_qualifier="XX",
+    id="1234567893",
+    taxonomy="261QR0200X",
+    provider_role="BI",
+    address=Address("100 MODALITY DR", "", "SAN JOSE", "CA", "951281234"),
+    refs=(Reference("EI", "941234567"),),
+)
 JANE = Party(
-    "IL", "DOE", "JANE", person=True, id_qualifier="MI", id="W123456789", sex="F",
-    birth_date=datetime.date(1980, 2, 14), address=Address("5 ELM ST", "", "SAN JOSE", "CA", "95112"),
-)  # fmt: skip
-CHILD = Party(
-    "QC", "DOE", "TIM", person=True, sex="M", birth_date=datetime.date(2015, 3, 1),
+    "IL",
+    "DOE",
+    "JANE",
+    person=True,
+    id_qualifier="MI",
+    id="W123456789",
+    sex="F",
+    birth_date=datetime.date(1980, 2, 14),
     address=Address("5 ELM ST", "", "SAN JOSE", "CA", "95112"),
-)  # fmt: skip
+)
+CHILD = Party(
+    "QC",
+    "DOE",
+    "TIM",
+    person=True,
+    sex="M",
+    birth_date=datetime.date(2015, 3, 1),
+    address=Address("5 ELM ST", "", "SAN JOSE", "CA", "95112"),
+)
 ACME = Party("PR", "ACME HEALTH PLAN", id_qualifier="PI", id="60054")
 MEDICARE = Party("PR", "SAMPLE PART B PAYER", id_qualifier="PI", id="04112")
 ANNA = Party("DN", "REFER", "ANNA", person=True, id_qualifier="XX", id="1245319599")
-READER = Party("82", "READER", "IVAN", person=True, id_qualifier="XX", id="1801889012", taxonomy="2085R0202X",
-               provider_role="PE")  # fmt: skip
-NORTH = Party("77", "BAYSIDE IMAGING NORTH", id_qualifier="XX", id="1993999998",
-              address=Address("22 RADIOLOGY WAY", "", "SAN JOSE", "CA", "951281234"))  # fmt: skip
+READER = Party(
+    "82",
+    "READER",
+    "IVAN",
+    person=True,
+    id_qualifier="XX",
+    id="1801889012",
+    taxonomy="2085R0202X",
+    provider_role="PE",
+)
+NORTH = Party(
+    "77",
+    "BAYSIDE IMAGING NORTH",
+    id_qualifier="XX",
+    id="1993999998",
+    address=Address("22 RADIOLOGY WAY", "", "SAN JOSE", "CA", "951281234"),
+)
 
 # The clean imaging claim of the design, byte for byte.
 CLEAN = (
-    b"ISA*00*          *00*          *ZZ*IMGCTR01       *ZZ*CLRHOUSE       *261102*1015*^*00501*000000101*0*T*:~"
+    b"ISA*00*          *00*          *ZZ*IMGCTR01       *ZZ*CLRHOUSE      "
+    b" *261102*1015*^*00501*000000101*0*T*:~"
     b"GS*HC*IMGCTR01*CLRHOUSE*20261102*1015*101*X*005010X222A1~"
-    b"ST*837*0001*005010X222A1~BHT*0019*00*B000101*20261102*1015*CH~NM1*41*2*BAYSIDE IMAGING CENTER*****46*IMGCTR01~"
-    b"PER*IC*BILLING DESK*TE*4085550100~NM1*40*2*CLEARING HOUSE*****46*CLRHOUSE~HL*1**20*1~PRV*BI*PXC*261QR0200X~"
-    b"NM1*85*2*BAYSIDE IMAGING CENTER*****XX*1234567893~N3*100 MODALITY DR~N4*SAN JOSE*CA*951281234~REF*EI*941234567~"
-    b"HL*2*1*22*0~SBR*P*18*GRP1001******CI~NM1*IL*1*DOE*JANE****MI*W123456789~N3*5 ELM ST~N4*SAN JOSE*CA*95112~"
-    b"DMG*D8*19800214*F~NM1*PR*2*ACME HEALTH PLAN*****PI*60054~CLM*ACC0001-1*850***11:B:1*Y*A*Y*Y~REF*G1*PA99887766~"
-    b"HI*ABK:M5416~NM1*DN*1*REFER*ANNA****XX*1245319599~NM1*77*2*BAYSIDE IMAGING NORTH*****XX*1993999998~"
-    b"N3*22 RADIOLOGY WAY~N4*SAN JOSE*CA*951281234~LX*1~SV1*HC:72148:TC*850*UN*1***1~DTP*472*D8*20261028~"
+    b"ST*837*0001*005010X222A1~BHT*0019*00*B000101*20261102*1015*CH~NM1*41*2*BAYSIDE IMAGING"
+    b" CENTER*****46*IMGCTR01~"
+    b"PER*IC*BILLING DESK*TE*4085550100~NM1*40*2*CLEARING"
+    b" HOUSE*****46*CLRHOUSE~HL*1**20*1~PRV*BI*PXC*261QR0200X~"
+    b"NM1*85*2*BAYSIDE IMAGING CENTER*****XX*1234567893~N3*100 MODALITY DR~N4*SAN"
+    b" JOSE*CA*951281234~REF*EI*941234567~"
+    b"HL*2*1*22*0~SBR*P*18*GRP1001******CI~NM1*IL*1*DOE*JANE****MI*W123456789~N3*5 ELM ST~N4*SAN"
+    b" JOSE*CA*95112~"
+    b"DMG*D8*19800214*F~NM1*PR*2*ACME HEALTH"
+    b" PLAN*****PI*60054~CLM*ACC0001-1*850***11:B:1*Y*A*Y*Y~REF*G1*PA99887766~"
+    b"HI*ABK:M5416~NM1*DN*1*REFER*ANNA****XX*1245319599~NM1*77*2*BAYSIDE IMAGING"
+    b" NORTH*****XX*1993999998~"
+    b"N3*22 RADIOLOGY WAY~N4*SAN"
+    b" JOSE*CA*951281234~LX*1~SV1*HC:72148:TC*850*UN*1***1~DTP*472*D8*20261028~"
     b"REF*6R*ACC0001-1-1~SE*30*0001~GE*1*101~IEA*1*000000101~"
 )
 
 
-def line(code: str, *modifiers: str, charge: str = "850", control: str = "ACC0001-1-1", **more: object) -> ServiceLine:
+def line(
+    code: str, *modifiers: str, charge: str = "850", control: str = "ACC0001-1-1", **more: object
+) -> ServiceLine:
     return ServiceLine(
-        procedure=Procedure(code, modifiers), charge=Decimal(charge), line_control=control, service_date=SERVICE, **more
+        procedure=Procedure(code, modifiers),
+        charge=Decimal(charge),
+        line_control=control,
+        service_date=SERVICE,
+        **more,
     )  # type: ignore[arg-type]
 
 
@@ -106,9 +154,14 @@ def variants() -> dict[str, Claim]:
     )
     contrast = (
         line("74177", charge="900"),
-        line("Q9967", charge="90", control="ACC0001-1-2", units=Decimal("80"),
-             drug=Drug("00407141402", Decimal("80"), "ML")),
-    )  # fmt: skip
+        line(
+            "Q9967",
+            charge="90",
+            control="ACC0001-1-2",
+            units=Decimal("80"),
+            drug=Drug("00407141402", Decimal("80"), "ML"),
+        ),
+    )
     paid_by_medicare = OtherPayer(
         sequence="P",
         payer=MEDICARE,
@@ -129,11 +182,15 @@ def variants() -> dict[str, Claim]:
     )
     return {
         "the clean claim": claim(),
-        "a child of the subscriber": claim(patient=CHILD, patient_relationship="19", relationship=""),
+        "a child of the subscriber": claim(
+            patient=CHILD, patient_relationship="19", relationship=""
+        ),
         "a replacement": claim(frequency="7", payer_control="ICN26090001"),
         "a void": claim(frequency="8", payer_control="ICN26090001"),
         "technical and professional lines in different places": claim(
-            charge=Decimal("1500"), lines=two_readings, diagnoses=(Diagnosis("M5416", "ABK"), Diagnosis("R519"))
+            charge=Decimal("1500"),
+            lines=two_readings,
+            diagnoses=(Diagnosis("M5416", "ABK"), Diagnosis("R519")),
         ),
         "contrast with its drug code": claim(charge=Decimal("990"), lines=contrast),
         "secondary after Medicare": claim(
@@ -155,7 +212,9 @@ def variants() -> dict[str, Claim]:
         ),
         "ordering and supervising providers": claim(
             rendering=READER,
-            supervising=Party("DQ", "WATCH", "VERA", person=True, id_qualifier="XX", id="1245319599"),
+            supervising=Party(
+                "DQ", "WATCH", "VERA", person=True, id_qualifier="XX", id="1245319599"
+            ),
             lines=(
                 line(
                     "72148",

@@ -16,11 +16,26 @@ from rcm.x12.model import (
 from .cast import CLEAN, ENVELOPE
 
 REFUSAL = SetAcknowledgement(
-    "837", "0002", "005010X222A1", "R", ("5",),
-    (SegmentError("CLM", 22, "8", "2300", ("CLM01:ACC0001-1",), (ElementError(5, "7", 1, "1331", "99"),)),),
-)  # fmt: skip
+    "837",
+    "0002",
+    "005010X222A1",
+    "R",
+    ("5",),
+    (
+        SegmentError(
+            "CLM", 22, "8", "2300", ("CLM01:ACC0001-1",), (ElementError(5, "7", 1, "1331", "99"),)
+        ),
+    ),
+)
 PARTLY = Acknowledgement(
-    "HC", "101", "005010X222A1", (SetAcknowledgement("837", "0001", "005010X222A1", "A"), REFUSAL), "P", 2, 2, 1
+    "HC",
+    "101",
+    "005010X222A1",
+    (SetAcknowledgement("837", "0001", "005010X222A1", "A"), REFUSAL),
+    "P",
+    2,
+    2,
+    1,
 )
 
 
@@ -48,7 +63,12 @@ def test_a_file_without_ta1_says_so() -> None:
 
 def test_a_good_file_is_acknowledged() -> None:
     (found,) = acknowledge(CLEAN)
-    assert (found.group_code, found.group_control, found.code, found.accepted_count) == ("HC", "101", "A", 1)
+    assert (found.group_code, found.group_control, found.code, found.accepted_count) == (
+        "HC",
+        "101",
+        "A",
+        1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +80,9 @@ def test_a_good_file_is_acknowledged() -> None:
         (b"ST*837", b"ST*850", "1"),
     ],
 )
-def test_a_file_with_a_broken_set_is_refused_with_the_reason(was: bytes, becomes: bytes, reason: str) -> None:
+def test_a_file_with_a_broken_set_is_refused_with_the_reason(
+    was: bytes, becomes: bytes, reason: str
+) -> None:
     (found,) = acknowledge(CLEAN.replace(was, becomes))
     assert (found.code, found.sets[0].code, found.sets[0].reasons) == ("R", "R", (reason,))
 

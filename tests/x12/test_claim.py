@@ -1,4 +1,6 @@
-"""837: claims of every shape pass the guide, come back as they went, and no data can break the syntax."""
+"""837: claims of every shape pass the guide, come back as they went, and no data can break the
+syntax.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rcm.x12 import Document, guide, read_837, write_837i, write_837p
-from rcm.x12.model import Address, Claim, DatePeriod, Delimiters, Diagnosis, Party, Procedure, Reference, ServiceLine
+from rcm.x12.model import (
+    Address,
+    Claim,
+    DatePeriod,
+    Delimiters,
+    Diagnosis,
+    Party,
+    Procedure,
+    Reference,
+    ServiceLine,
+)
 
 from .cast import (
     ACME,
@@ -48,7 +60,9 @@ def test_reading_and_writing_again_changes_nothing() -> None:
     assert found.reference == "B000101"
 
 
-@pytest.mark.parametrize(("name", "one"), variants().items(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "one"), variants().items(), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_a_claim_passes_the_guide_and_comes_back_as_it_went(name: str, one: Claim) -> None:
     data = write(one)
     result = guide.check(data)
@@ -58,25 +72,47 @@ def test_a_claim_passes_the_guide_and_comes_back_as_it_went(name: str, one: Clai
 
 def test_all_variants_in_one_file_pass_the_guide() -> None:
     many = [
-        replace(one, claim_id=f"ACC{i:04d}", lines=tuple(replace(item, line_control=f"{i}-{n}") for n, item in enumerate(one.lines)))
+        replace(
+            one,
+            claim_id=f"ACC{i:04d}",
+            lines=tuple(replace(item, line_control=f"{i}-{n}") for n, item in enumerate(one.lines)),
+        )
         for i, one in enumerate(variants().values())
-    ]  # fmt: skip
+    ]
     written = write_837p(ENVELOPE, many, submitter=SUBMITTER, receiver=RECEIVER)
     assert guide.check(written.data).valid
-    assert {item.claim_id: item for item in read_837(written.data)} == {item.claim_id: item for item in many}
+    assert {item.claim_id: item for item in read_837(written.data)} == {
+        item.claim_id: item for item in many
+    }
 
 
 def test_an_institutional_claim_passes_the_guide_and_comes_back() -> None:
     one = Claim(
-        claim_id="HOSP0001", charge=Decimal("900"), billing=replace(BILLING, taxonomy="282N00000X"), subscriber=JANE, payer=ACME,
-        group_number="GRP1001", pos="13", facility_qualifier="A", assignment="A", institutional=True,
+        claim_id="HOSP0001",
+        charge=Decimal("900"),
+        billing=replace(BILLING, taxonomy="282N00000X"),
+        subscriber=JANE,
+        payer=ACME,
+        group_number="GRP1001",
+        pos="13",
+        facility_qualifier="A",
+        assignment="A",
+        institutional=True,
         diagnoses=(Diagnosis("R1031", "ABK"), Diagnosis("R109", "ABF")),
-        dates=(DatePeriod("434", SERVICE, SERVICE),), admission=("3", "1", "01"),
+        dates=(DatePeriod("434", SERVICE, SERVICE),),
+        admission=("3", "1", "01"),
         attending=Party("71", "REFER", "ANNA", person=True, id_qualifier="XX", id="1245319599"),
         lines=(
-            ServiceLine(Procedure("74177"), Decimal("900"), "HOSP0001-1", revenue_code="0352", service_date=SERVICE, pointers=()),
+            ServiceLine(
+                Procedure("74177"),
+                Decimal("900"),
+                "HOSP0001-1",
+                revenue_code="0352",
+                service_date=SERVICE,
+                pointers=(),
+            ),
         ),
-    )  # fmt: skip
+    )
     written = write_837i(ENVELOPE, [one], submitter=SUBMITTER, receiver=RECEIVER)
     result = guide.check(written.data)
     assert result.valid, result.findings
@@ -113,8 +149,10 @@ def test_long_batches_are_split_into_sets_and_the_sets_say_what_they_carry() -> 
     many = [claim(claim_id=f"ACC{i:04d}") for i in range(5)]
     written = write_837p(ENVELOPE, many, submitter=SUBMITTER, receiver=RECEIVER, claims_per_set=2)
     assert [(item.st02, item.ids) for item in written.sets] == [
-        ("0001", ("ACC0000", "ACC0001")), ("0002", ("ACC0002", "ACC0003")), ("0003", ("ACC0004",)),
-    ]  # fmt: skip
+        ("0001", ("ACC0000", "ACC0001")),
+        ("0002", ("ACC0002", "ACC0003")),
+        ("0003", ("ACC0004",)),
+    ]
     assert guide.check(written.data).valid
     document = Document(written.data)
     assert len(list(document.sets())) == 3
@@ -128,7 +166,10 @@ def test_the_first_diagnosis_becomes_the_principal_one() -> None:
 
 def test_delimiters_and_letters_that_x12_cannot_carry_are_replaced_and_reported() -> None:
     wild = replace(
-        JANE, name="MÜLLER*~:^", first="ZOË\n", address=Address("5 ELM ST\t#2*", "", "SAN JOSE", "CA", "95112")
+        JANE,
+        name="MÜLLER*~:^",
+        first="ZOË\n",
+        address=Address("5 ELM ST\t#2*", "", "SAN JOSE", "CA", "95112"),
     )
     written = write_837p(ENVELOPE, [claim(subscriber=wild)], submitter=SUBMITTER, receiver=RECEIVER)
     (found,) = read_837(written.data)
@@ -167,15 +208,20 @@ def test_a_claim_total_that_is_not_the_sum_of_its_lines_is_a_finding_on_reading(
 def test_what_a_payer_needs_to_adjudicate_is_read() -> None:
     (found,) = read_837(write(variants()["secondary after Medicare"]))
     (other,) = found.other_payers
-    assert (other.payer.id, other.paid, other.payer_control) == ("04112", Decimal("300"), "ICN26090001")
+    assert (other.payer.id, other.paid, other.payer_control) == (
+        "04112",
+        Decimal("300"),
+        "ICN26090001",
+    )
     (paid,) = found.lines[0].adjudications
     assert [(a.group, a.reason, a.amount) for a in paid.adjustments] == [
-        ("CO", "45", Decimal("475")), ("PR", "2", Decimal("75")),
-    ]  # fmt: skip
+        ("CO", "45", Decimal("475")),
+        ("PR", "2", Decimal("75")),
+    ]
     assert found.who_is_patient is found.subscriber
 
 
-# --- property ------------------------------------------------------------------------------------------------------------
+# --- property -------------------------------------------------------------------------------------
 
 NAME = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ '-", min_size=1, max_size=20).map(str.strip).filter(bool)
 ID = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=2, max_size=12)
@@ -186,10 +232,17 @@ DATES = st.dates(datetime.date(2020, 1, 1), datetime.date(2030, 12, 31))
 @st.composite
 def people(draw: Any, entity: str, with_id: bool = True) -> Party:
     return Party(
-        entity, draw(NAME), draw(NAME), draw(st.just("") | NAME), person=True, id_qualifier="MI" if with_id else "",
-        id=draw(ID) if with_id else "", sex=draw(st.sampled_from("FMU")), birth_date=draw(DATES),
+        entity,
+        draw(NAME),
+        draw(NAME),
+        draw(st.just("") | NAME),
+        person=True,
+        id_qualifier="MI" if with_id else "",
+        id=draw(ID) if with_id else "",
+        sex=draw(st.sampled_from("FMU")),
+        birth_date=draw(DATES),
         address=Address(draw(NAME), "", draw(NAME), "CA", "951281234"),
-    )  # fmt: skip
+    )
 
 
 @st.composite
@@ -197,7 +250,9 @@ def lines(draw: Any) -> ServiceLine:
     start = draw(DATES)
     later = draw(st.none() | st.integers(1, 30).map(lambda n: start + datetime.timedelta(n)))
     return ServiceLine(
-        procedure=Procedure(draw(ID)[:5], tuple(draw(st.lists(ID.map(lambda t: t[:2]), max_size=4)))),
+        procedure=Procedure(
+            draw(ID)[:5], tuple(draw(st.lists(ID.map(lambda t: t[:2]), max_size=4)))
+        ),
         charge=draw(CHARGES),
         line_control=draw(st.just("") | ID),
         units=draw(st.integers(1, 99).map(Decimal)),
@@ -216,22 +271,37 @@ def claims(draw: Any) -> Claim:
     own_lines = tuple(draw(st.lists(lines(), min_size=1, max_size=4)))
     patient = draw(st.none() | people("QC", with_id=False))
     return Claim(
-        claim_id=draw(ID), charge=sum((item.charge for item in own_lines), Decimal(0)), billing=BILLING,
-        subscriber=draw(people("IL")), payer=draw(st.sampled_from([ACME, MEDICARE])), lines=own_lines,
-        diagnoses=(Diagnosis(draw(ID), "ABK"), *(Diagnosis(code) for code in draw(st.lists(ID, max_size=11)))),
-        pos=draw(st.sampled_from(["11", "22", "49"])), frequency=draw(st.sampled_from("178")), patient=patient,
-        patient_relationship="19" if patient else "", relationship="" if patient else "18",
-        group_number=draw(st.just("") | ID), authorization=draw(st.just("") | ID), referral=draw(st.just("") | ID),
-        payer_control=draw(st.just("") | ID), refs=draw(st.sampled_from([(), (Reference("EA", "MRN1"),)])),
+        claim_id=draw(ID),
+        charge=sum((item.charge for item in own_lines), Decimal(0)),
+        billing=BILLING,
+        subscriber=draw(people("IL")),
+        payer=draw(st.sampled_from([ACME, MEDICARE])),
+        lines=own_lines,
+        diagnoses=(
+            Diagnosis(draw(ID), "ABK"),
+            *(Diagnosis(code) for code in draw(st.lists(ID, max_size=11))),
+        ),
+        pos=draw(st.sampled_from(["11", "22", "49"])),
+        frequency=draw(st.sampled_from("178")),
+        patient=patient,
+        patient_relationship="19" if patient else "",
+        relationship="" if patient else "18",
+        group_number=draw(st.just("") | ID),
+        authorization=draw(st.just("") | ID),
+        referral=draw(st.just("") | ID),
+        payer_control=draw(st.just("") | ID),
+        refs=draw(st.sampled_from([(), (Reference("EA", "MRN1"),)])),
         accident_date=draw(st.none() | DATES),
-    )  # fmt: skip
+    )
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(claims(), min_size=1, max_size=4, unique_by=lambda item: item.claim_id))
 def test_any_claims_come_back_as_they_went(given_claims: list[Claim]) -> None:
     data = write(*given_claims)
-    assert {item.claim_id: item for item in read_837(data)} == {item.claim_id: item for item in given_claims}
+    assert {item.claim_id: item for item in read_837(data)} == {
+        item.claim_id: item for item in given_claims
+    }
     document = Document(data)
     list(document.sets())
     assert document.envelope_errors == []
@@ -243,4 +313,7 @@ def test_a_dental_claim_is_read_with_its_charges() -> None:
     )
     (found,) = read_837(data)
     assert found.origin.kind == "837D"
-    assert (found.lines[0].procedure, found.line_total) == (Procedure("D0330", (), "AD"), Decimal("850"))
+    assert (found.lines[0].procedure, found.line_total) == (
+        Procedure("D0330", (), "AD"),
+        Decimal("850"),
+    )

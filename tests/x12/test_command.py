@@ -1,4 +1,6 @@
-"""``manage.py x12``: one JSON object a file, sentences for a person, exit 2 for what is no X12, never a traceback."""
+"""``manage.py x12``: one JSON object a file, sentences for a person, exit 2 for what is no X12,
+never a traceback.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def run(*files: Path, **options: bool) -> tuple[int, str]:
     command = Command(stdout=out, no_color=True)
     code = 0
     try:
-        command.handle(files=[str(path) for path in files], **{"json": False, "check": False, **options})
+        command.handle(
+            files=[str(path) for path in files], **{"json": False, "check": False, **options}
+        )
     except SystemExit as leaving:
         code = int(str(leaving.code))
     return code, out.getvalue()
@@ -63,7 +67,9 @@ def test_sentences_for_a_person(files: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize(("name", "word"), [("message.hl7", "HL7"), ("empty", "empty")])
-def test_what_is_no_x12_ends_with_2_and_a_sentence(files: dict[str, Path], name: str, word: str) -> None:
+def test_what_is_no_x12_ends_with_2_and_a_sentence(
+    files: dict[str, Path], name: str, word: str
+) -> None:
     code, text = run(files[name])
     assert (code, word in text) == (2, True)
     code, text = run(files["claims.837"], files[name], json=True)

@@ -44,15 +44,26 @@ def test_the_size_of_the_pieces_read_makes_no_difference(size: int) -> None:
         ("carriage return and line feed end segments", CLEAN.replace(b"~", b"\r\n")),
         ("0x1D ends segments", CLEAN.replace(b"~", b"\x1d")),
         ("underscore ends segments", CLEAN.replace(b"~", b"_")),
-        ("wrapped at eighty columns", b"\r\n".join(CLEAN[i : i + 80] for i in range(0, len(CLEAN), 80))),
+        (
+            "wrapped at eighty columns",
+            b"\r\n".join(CLEAN[i : i + 80] for i in range(0, len(CLEAN), 80)),
+        ),
         ("tilde between elements", CLEAN.replace(b"~", b"'").replace(b"*", b"~")),
-        ("trimmed header", CLEAN.replace(b"*          *", b"**").replace(b"IMGCTR01       *", b"IMGCTR01*", 1)),
+        (
+            "trimmed header",
+            CLEAN.replace(b"*          *", b"**").replace(b"IMGCTR01       *", b"IMGCTR01*", 1),
+        ),
         ("sixteen bits a letter", CLEAN.decode().encode("utf-16")),
         ("no terminator at the end", CLEAN[:-1]),
         ("mail text before the header", b"Dear biller,\r\nplease find\r\n" + CLEAN),
-        ("header without its sixteenth element", CLEAN.replace(b"*T*:~", b"*T*~\r\n", 1).replace(b"~", b"~\r\n").replace(b"\r\n\r\n", b"\r\n")),
+        (
+            "header without its sixteenth element",
+            CLEAN.replace(b"*T*:~", b"*T*~\r\n", 1)
+            .replace(b"~", b"~\r\n")
+            .replace(b"\r\n\r\n", b"\r\n"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_odd_wrappings_of_the_same_claim_read_the_same(name: str, data: bytes) -> None:
     assert kinds(data)[0] == ["837P"], name
     (claim,) = read_837(data)

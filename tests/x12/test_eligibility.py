@@ -25,9 +25,15 @@ from .cast import ACME, BILLING, CHILD, ENVELOPE, JANE
 
 PROVIDER = replace(BILLING, entity="1P", address=None, refs=(), taxonomy="", provider_role="")
 QUESTION = EligibilityRequest(
-    payer=ACME, provider=PROVIDER, subscriber=replace(JANE, address=None), trace="T0001", trace_origin="9123456789",
-    service_types=("30", "4", "62"), date_from=datetime.date(2026, 11, 3), reference="Q1",
-)  # fmt: skip
+    payer=ACME,
+    provider=PROVIDER,
+    subscriber=replace(JANE, address=None),
+    trace="T0001",
+    trace_origin="9123456789",
+    service_types=("30", "4", "62"),
+    date_from=datetime.date(2026, 11, 3),
+    reference="Q1",
+)
 ANSWER = EligibilityResponse(
     payer=replace(ACME, contacts=(Contact("PROVIDER LINE", (("TE", "8005550100"),)),)),
     provider=PROVIDER,
@@ -39,18 +45,39 @@ ANSWER = EligibilityResponse(
         Benefit("C", "IND", ("30",), time_period="23", amount=Decimal("1500"), in_network="Y"),
         Benefit("C", "IND", ("30",), time_period="29", amount=Decimal("420.5"), in_network="Y"),
         Benefit("B", "", ("4", "62"), time_period="27", amount=Decimal("50"), in_network="Y"),
-        Benefit("A", "IND", ("62",), percent=Decimal("0.2"), in_network="N", messages=("OUT OF NETWORK",)),
         Benefit(
-            "CB", "", ("62",), authorization="Y", in_network="Y", procedure=Procedure("72148"),
-            delivery=(("VS", "1"),), dates=(DatePeriod("348", datetime.date(2026, 1, 1), datetime.date(2026, 12, 31)),),
+            "A",
+            "IND",
+            ("62",),
+            percent=Decimal("0.2"),
+            in_network="N",
+            messages=("OUT OF NETWORK",),
         ),
         Benefit(
-            "R", parties=(Party("PRP", "SAMPLE PART B PAYER", id_qualifier="PI", id="04112",
-                                address=Address("PO BOX 1", "", "MADISON", "WI", "53708")),),
+            "CB",
+            "",
+            ("62",),
+            authorization="Y",
+            in_network="Y",
+            procedure=Procedure("72148"),
+            delivery=(("VS", "1"),),
+            dates=(DatePeriod("348", datetime.date(2026, 1, 1), datetime.date(2026, 12, 31)),),
+        ),
+        Benefit(
+            "R",
+            parties=(
+                Party(
+                    "PRP",
+                    "SAMPLE PART B PAYER",
+                    id_qualifier="PI",
+                    id="04112",
+                    address=Address("PO BOX 1", "", "MADISON", "WI", "53708"),
+                ),
+            ),
         ),
     ),
     reference="Q1",
-)  # fmt: skip
+)
 
 
 def test_a_question_is_written_and_read_back() -> None:
@@ -86,11 +113,16 @@ def test_the_answer_says_active_and_that_the_mri_needs_authorization() -> None:
     assert not answer.inactive
     mri = [benefit for benefit in answer.benefits if "62" in benefit.service_types]
     assert [benefit.authorization for benefit in mri] == ["", "", "Y"]
-    assert [benefit.amount for benefit in answer.benefits if benefit.code == "C"] == [Decimal("1500"), Decimal("420.5")]
+    assert [benefit.amount for benefit in answer.benefits if benefit.code == "C"] == [
+        Decimal("1500"),
+        Decimal("420.5"),
+    ]
 
 
 def test_inactive_coverage_is_said() -> None:
-    (answer,) = read_271(write_271(ENVELOPE, [replace(ANSWER, benefits=(Benefit("6", "", ("30",)),))]).data)
+    (answer,) = read_271(
+        write_271(ENVELOPE, [replace(ANSWER, benefits=(Benefit("6", "", ("30",)),))]).data
+    )
     assert answer.inactive
 
 
@@ -102,7 +134,9 @@ def test_a_member_not_found_is_a_rejection_of_that_level() -> None:
 
 
 def test_a_payer_that_is_down_gives_one_answer_without_a_person() -> None:
-    refused = EligibilityResponse(payer=ACME, rejections=(Rejection(True, "42", "P", "source"),), reference="Q1")
+    refused = EligibilityResponse(
+        payer=ACME, rejections=(Rejection(True, "42", "P", "source"),), reference="Q1"
+    )
     (answer,) = read_271(write_271(ENVELOPE, [refused]).data)
     assert answer == refused
 
@@ -110,9 +144,14 @@ def test_a_payer_that_is_down_gives_one_answer_without_a_person() -> None:
 def test_the_answer_about_a_child_carries_what_was_said_above() -> None:
     child = replace(CHILD, entity="03")
     family = replace(
-        ANSWER, dependent=child, relationship="19",
-        rejections=(Rejection(True, "42", "P", "source"), Rejection(False, "72", "C", "subscriber")),
-    )  # fmt: skip
+        ANSWER,
+        dependent=child,
+        relationship="19",
+        rejections=(
+            Rejection(True, "42", "P", "source"),
+            Rejection(False, "72", "C", "subscriber"),
+        ),
+    )
     assert list(read_271(write_271(ENVELOPE, [family]).data)) == [family]
 
 

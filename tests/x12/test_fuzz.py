@@ -1,4 +1,6 @@
-"""A short run of the fuzz targets of bench/fuzz_x12.py: whatever the bytes, only NotX12 comes out of a reader."""
+"""A short run of the fuzz targets of bench/fuzz_x12.py: whatever the bytes, only NotX12 comes out
+of a reader.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ def test_damaged_files_never_raise() -> None:
 
 
 def test_damaged_samples_never_raise() -> None:
-    seeds = [seed for seed in fuzz_x12.folder_seeds(SAMPLES / "x12") if len(seed) < 8000] if SAMPLES.exists() else []
+    seeds = (
+        [seed for seed in fuzz_x12.folder_seeds(SAMPLES / "x12") if len(seed) < 8000]
+        if SAMPLES.exists()
+        else []
+    )
     if not seeds:
         pytest.skip("the reference samples are not beside this checkout")
     assert fuzz_x12.run(seeds, 3, 8, fail) > 1000

@@ -28,7 +28,9 @@ def test_a_finding_names_claim_loop_segment_and_element() -> None:
 
 
 def test_a_missing_subscriber_name_is_found() -> None:
-    written = write_837p(ENVELOPE, [claim(subscriber=replace(JANE, name=""))], submitter=SUBMITTER, receiver=RECEIVER)
+    written = write_837p(
+        ENVELOPE, [claim(subscriber=replace(JANE, name=""))], submitter=SUBMITTER, receiver=RECEIVER
+    )
     findings = guide.check(written.data).findings
     assert [(item.segment, item.loop) for item in findings] == [("NM1", "2010BA")]
 

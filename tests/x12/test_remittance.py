@@ -30,10 +30,11 @@ from rcm.x12.model import (
 
 from .cast import ENVELOPE, SAMPLES
 
-# A lumbar MRI cut for being the second, a CT denied for want of authorization, an ultrasound taken back and paid anew as
-# a smaller one, an old overpayment recovered and interest added.
+# A lumbar MRI cut for being the second, a CT denied for want of authorization, an ultrasound taken
+# back and paid anew as a smaller one, an old overpayment recovered and interest added.
 REMITTANCE = (
-    "ISA*00*          *00*          *ZZ*PAYERID01      *ZZ*IMGCTR01       *260925*0800*^*00501*000000101*0*T*:~"
+    "ISA*00*          *00*          *ZZ*PAYERID01      *ZZ*IMGCTR01      "
+    " *260925*0800*^*00501*000000101*0*T*:~"
     "GS*HP*PAYERID01*IMGCTR01*20260925*0800*101*X*005010X221A1~"
     "ST*835*0001~"
     "BPR*I*279.07*C*ACH*CCP*01*011000015*DA*0001*1512345678**01*071000013*DA*9988*20260925~"
@@ -71,20 +72,32 @@ def test_the_worked_remittance_balances_to_the_cent() -> None:
     trailer = remittance.trailer
     assert trailer.sum_paid == Decimal("327.82")
     assert trailer.sum_provider_adjustments == Decimal("48.75")
-    assert remittance.header.amount == Decimal("279.07") == trailer.sum_paid - trailer.sum_provider_adjustments
+    assert (
+        remittance.header.amount
+        == Decimal("279.07")
+        == trailer.sum_paid - trailer.sum_provider_adjustments
+    )
     assert remittance.postable
     assert not remittance.findings
 
 
 def test_the_header_names_payer_payee_and_payment() -> None:
     header = read(REMITTANCE).header
-    assert (header.method, header.trace, header.trace_payer) == ("ACH", "EFT20260925001", "1512345678")
+    assert (header.method, header.trace, header.trace_payer) == (
+        "ACH",
+        "EFT20260925001",
+        "1512345678",
+    )
     assert header.payment_date == header.production_date == datetime.date(2026, 9, 25)
     assert header.payer.name == "SAMPLE PART B PAYER"
     assert header.payer.address == Address("PO BOX 1", "", "MADISON", "WI", "53708")
     assert header.payer.contacts == (Contact("EDI", (("TE", "8005550100"),), "BL"),)
     assert (header.payee.npi, header.payee.tax_id) == ("1679576722", "371234567")
-    assert (header.origin.isa13, header.origin.sender, header.origin.usage) == ("000000101", "PAYERID01", "T")
+    assert (header.origin.isa13, header.origin.sender, header.origin.usage) == (
+        "000000101",
+        "PAYERID01",
+        "T",
+    )
 
 
 def test_a_line_carries_its_reductions_remarks_and_our_line_number() -> None:
@@ -97,7 +110,11 @@ def test_a_line_carries_its_reductions_remarks_and_our_line_number() -> None:
         Adjustment("CO", "253", Decimal("2.03")),
         Adjustment("PR", "2", Decimal("25.33")),
     )
-    assert (second.line_control, second.remarks, second.allowed) == ("1001L2", ("N361",), Decimal("126.67"))
+    assert (second.line_control, second.remarks, second.allowed) == (
+        "1001L2",
+        ("N361",),
+        Decimal("126.67"),
+    )
     assert second.service_date == datetime.date(2026, 9, 8)
     assert claim.rendering is not None
     assert claim.rendering.npi == "1801889012"
@@ -122,8 +139,12 @@ def test_a_reversal_and_its_correction_are_two_payments_under_one_claim_number()
 
 def test_provider_adjustments_carry_reason_reference_and_sign() -> None:
     assert read(REMITTANCE).trailer.provider_adjustments == (
-        ProviderAdjustment("1679576722", datetime.date(2026, 12, 31), "WO", "ICN26050001", Decimal("50")),
-        ProviderAdjustment("1679576722", datetime.date(2026, 12, 31), "L6", "INT0926", Decimal("-1.25")),
+        ProviderAdjustment(
+            "1679576722", datetime.date(2026, 12, 31), "WO", "ICN26050001", Decimal("50")
+        ),
+        ProviderAdjustment(
+            "1679576722", datetime.date(2026, 12, 31), "L6", "INT0926", Decimal("-1.25")
+        ),
     )
 
 
@@ -182,13 +203,16 @@ def test_six_adjustments_fit_in_one_segment_and_six_pairs_in_one_plb() -> None:
         "CAS*CO*197*900~", "CAS*CO*197*100*1*45*200*2*16*300*3*18*100*4*22*100*5*29*100*6~"
     ).replace("*50*L6:INT0926*-1.25~", "*10*WO:B*10*WO:C*10*WO:D*10*WO:E*10*L6:INT0926*-1.25~")
     remittance = read(text)
-    assert [a.quantity for a in remittance.claims[1].services[0].adjustments] == [Decimal(i) for i in range(1, 7)]
+    assert [a.quantity for a in remittance.claims[1].services[0].adjustments] == [
+        Decimal(i) for i in range(1, 7)
+    ]
     assert len(remittance.trailer.provider_adjustments) == 6
     assert remittance.postable
 
 
 @pytest.mark.parametrize(
-    "text", ["NaN", "1E5", "Infinity", "1_000", "１２", "12,5", "1.005", "99999999999999", "--1", "x"]
+    "text",
+    ["NaN", "1E5", "Infinity", "1_000", "１２", "12,5", "1.005", "99999999999999", "--1", "x"],
 )
 def test_an_amount_that_is_none_is_refused_and_nothing_is_posted(text: str) -> None:
     damaged = read(REMITTANCE.replace("CAS*CO*197*900~", f"CAS*CO*197*{text}~"))
@@ -223,8 +247,9 @@ def test_the_same_trace_may_stand_in_two_sets() -> None:
     text = REMITTANCE.replace("GE*1*101", one_set.replace("*0001~", "*0002~") + "GE*2*101")
     remittances = list(read_835(text.encode()))
     assert [(item.header.trace, item.header.origin.st02) for item in remittances] == [
-        ("EFT20260925001", "0001"), ("EFT20260925001", "0002"),
-    ]  # fmt: skip
+        ("EFT20260925001", "0001"),
+        ("EFT20260925001", "0002"),
+    ]
     assert all(item.postable for item in remittances)
 
 
@@ -233,7 +258,12 @@ def test_streaming_gives_the_same_parts_one_by_one() -> None:
     header, *claims, trailer = stream_835(REMITTANCE.encode())
     assert (header, tuple(claims), trailer) == (whole.header, whole.claims, whole.trailer)
     ((_, balance),) = balance_835(REMITTANCE.encode())
-    assert (balance.n_claims, balance.n_services, balance.n_reversals, balance.balanced) == (4, 5, 1, True)
+    assert (balance.n_claims, balance.n_services, balance.n_reversals, balance.balanced) == (
+        4,
+        5,
+        1,
+        True,
+    )
 
 
 def test_the_facts_of_the_worked_remittance() -> None:
@@ -252,20 +282,33 @@ def test_the_made_sample_is_the_worked_example() -> None:
     assert remittance == read(REMITTANCE)
 
 
-# --- properties --------------------------------------------------------------------------------------------------------
+# --- properties -----------------------------------------------------------------------------------
 
 CENTS = st.integers(-10_000_000, 10_000_000).map(lambda n: Decimal(n) / 100)
-WORD = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -./&'#", min_size=1, max_size=20).map(str.strip).filter(bool)
+WORD = (
+    st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -./&'#", min_size=1, max_size=20)
+    .map(str.strip)
+    .filter(bool)
+)
 CODE = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=5)
 DAYS = st.dates(datetime.date(1990, 1, 1), datetime.date(2099, 12, 31))
 ADJUSTMENTS = st.lists(
-    st.builds(Adjustment, st.sampled_from(["CO", "PR", "OA", "PI"]), CODE, CENTS,
-              st.none() | st.integers(0, 99).map(Decimal)),
+    st.builds(
+        Adjustment,
+        st.sampled_from(["CO", "PR", "OA", "PI"]),
+        CODE,
+        CENTS,
+        st.none() | st.integers(0, 99).map(Decimal),
+    ),
     max_size=8,
-).map(tuple)  # fmt: skip
+).map(tuple)
 PROCEDURES = st.builds(Procedure, CODE, st.lists(CODE.map(lambda c: c[:2]), max_size=4).map(tuple))
-REFS = st.lists(st.builds(Reference, st.sampled_from(["F8", "1L", "CE", "LU"]), WORD), max_size=3).map(tuple)
-PEOPLE = st.none() | st.builds(Party, st.just("QC"), WORD, WORD, WORD, st.just(""), st.just(True), st.just("MI"), CODE)
+REFS = st.lists(
+    st.builds(Reference, st.sampled_from(["F8", "1L", "CE", "LU"]), WORD), max_size=3
+).map(tuple)
+PEOPLE = st.none() | st.builds(
+    Party, st.just("QC"), WORD, WORD, WORD, st.just(""), st.just(True), st.just("MI"), CODE
+)
 
 
 @st.composite
@@ -284,7 +327,9 @@ def services(draw: Any) -> ServicePayment:
         adjustments=adjustments,
         line_control=draw(st.just("") | WORD),
         refs=draw(REFS),
-        amounts=draw(st.lists(st.builds(Money, st.sampled_from(["B6", "AU"]), CENTS), max_size=2).map(tuple)),
+        amounts=draw(
+            st.lists(st.builds(Money, st.sampled_from(["B6", "AU"]), CENTS), max_size=2).map(tuple)
+        ),
         remarks=draw(st.lists(CODE, max_size=3).map(tuple)),
     )
 
@@ -320,21 +365,35 @@ def remittances(draw: Any) -> Remittance:
     claims = draw(st.lists(payments(), max_size=4).map(tuple))
     withheld = draw(
         st.lists(
-            st.builds(ProviderAdjustment, st.sampled_from(["1679576722", "1234567893"]), st.just(datetime.date(2026, 12, 31)),
-                      st.sampled_from(["WO", "FB", "L6"]), WORD, CENTS),
+            st.builds(
+                ProviderAdjustment,
+                st.sampled_from(["1679576722", "1234567893"]),
+                st.just(datetime.date(2026, 12, 31)),
+                st.sampled_from(["WO", "FB", "L6"]),
+                WORD,
+                CENTS,
+            ),
             max_size=8,
         ).map(tuple)
-    )  # fmt: skip
-    total = sum((c.paid for c in claims), Decimal(0)) - sum((a.amount for a in withheld), Decimal(0))
+    )
+    total = sum((c.paid for c in claims), Decimal(0)) - sum(
+        (a.amount for a in withheld), Decimal(0)
+    )
     return Remittance(
         RemittanceHeader(
-            amount=total, handling="I", method="ACH", payment_date=draw(DAYS), trace=draw(CODE), trace_payer="1512345678",
-            production_date=draw(st.none() | DAYS), payer=Party("PR", draw(WORD)),
+            amount=total,
+            handling="I",
+            method="ACH",
+            payment_date=draw(DAYS),
+            trace=draw(CODE),
+            trace_payer="1512345678",
+            production_date=draw(st.none() | DAYS),
+            payer=Party("PR", draw(WORD)),
             payee=Party("PE", draw(WORD), id_qualifier="XX", id="1679576722"),
         ),
         claims,
         RemittanceTrailer(withheld),
-    )  # fmt: skip
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -14,13 +14,23 @@ from .cast import SAMPLES
 
 EXPECTED = sorted((SAMPLES / "x12").rglob("*.expected.json"))
 ABOUT_THE_SAMPLE = {
-    "file", "source_repo", "source_path", "source_commit", "bytes", "sha256", "lexical_notes", "tags", "transactions",
-}  # fmt: skip
+    "file",
+    "source_repo",
+    "source_path",
+    "source_commit",
+    "bytes",
+    "sha256",
+    "lexical_notes",
+    "tags",
+    "transactions",
+}
 
 
 def test_the_samples_are_here() -> None:
     if not EXPECTED:
-        pytest.skip("the reference samples are not beside this checkout; the worked examples stand for them")
+        pytest.skip(
+            "the reference samples are not beside this checkout; the worked examples stand for them"
+        )
     assert len(EXPECTED) >= 90
 
 
@@ -38,7 +48,9 @@ def test_a_sample_gives_its_facts(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in EXPECTED if path.parent.name == "legacy4010"], ids=lambda path: path.name
+    "path",
+    [path for path in EXPECTED if path.parent.name == "legacy4010"],
+    ids=lambda path: path.name,
 )
 def test_version_4010_is_read_but_refused_in_words(path: Path) -> None:
     facts = describe(str(path)[: -len(".expected.json")])

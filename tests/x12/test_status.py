@@ -7,7 +7,16 @@ from dataclasses import replace
 from decimal import Decimal
 
 from rcm.x12 import Document, read_276, read_277, write_276, write_277, write_277ca
-from rcm.x12.model import ClaimStatus, LineStatus, Party, Procedure, Reference, StatusCode, StatusInfo, StatusRequest
+from rcm.x12.model import (
+    ClaimStatus,
+    LineStatus,
+    Party,
+    Procedure,
+    Reference,
+    StatusCode,
+    StatusInfo,
+    StatusRequest,
+)
 
 from .cast import ACME, BILLING, CHILD, ENVELOPE, JANE, SERVICE, SUBMITTER
 
@@ -15,31 +24,78 @@ RECEIVER = replace(SUBMITTER, contacts=())
 PROVIDER = Party("1P", BILLING.name, id_qualifier="XX", id=BILLING.id)
 MEMBER = replace(JANE, address=None)
 QUESTION = StatusRequest(
-    payer=ACME, receiver=RECEIVER, provider=PROVIDER, subscriber=MEMBER, trace="S0001", claim_id="ACC0001-1",
-    payer_control="ICN1", charge=Decimal("850"), service_from=SERVICE, reference="Q1",
-)  # fmt: skip
+    payer=ACME,
+    receiver=RECEIVER,
+    provider=PROVIDER,
+    subscriber=MEMBER,
+    trace="S0001",
+    claim_id="ACC0001-1",
+    payer_control="ICN1",
+    charge=Decimal("850"),
+    service_from=SERVICE,
+    reference="Q1",
+)
 NAMED_ONLY = replace(MEMBER, birth_date=None, sex="")
 PAID = ClaimStatus(
-    level="claim", trace="S0001", payer=ACME, receiver=RECEIVER, provider=PROVIDER, subscriber=NAMED_ONLY,
-    claim_id="ACC0001-1", payer_control="ICN1", service_from=SERVICE, reference="Q1",
+    level="claim",
+    trace="S0001",
+    payer=ACME,
+    receiver=RECEIVER,
+    provider=PROVIDER,
+    subscriber=NAMED_ONLY,
+    claim_id="ACC0001-1",
+    payer_control="ICN1",
+    service_from=SERVICE,
+    reference="Q1",
     statuses=(
-        StatusInfo((StatusCode("F1", "65"),), datetime.date(2026, 11, 1), "", Decimal("850"), Decimal("300"),
-                   datetime.date(2026, 11, 1), "", datetime.date(2026, 11, 1), "EFT1"),
+        StatusInfo(
+            (StatusCode("F1", "65"),),
+            datetime.date(2026, 11, 1),
+            "",
+            Decimal("850"),
+            Decimal("300"),
+            datetime.date(2026, 11, 1),
+            "",
+            datetime.date(2026, 11, 1),
+            "EFT1",
+        ),
     ),
     lines=(
-        LineStatus(Procedure("72148", ("TC",)), Decimal("850"), Decimal("300"), Decimal("1"),
-                   (StatusInfo((StatusCode("F1", "65"),), datetime.date(2026, 11, 1)),), "ACC0001-1-1", SERVICE),
+        LineStatus(
+            Procedure("72148", ("TC",)),
+            Decimal("850"),
+            Decimal("300"),
+            Decimal("1"),
+            (StatusInfo((StatusCode("F1", "65"),), datetime.date(2026, 11, 1)),),
+            "ACC0001-1-1",
+            SERVICE,
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def answer(trace: str, category: str, status: str, action: str, charge: str = "850") -> ClaimStatus:
     return ClaimStatus(
-        level="claim", trace=trace, payer=ACME, receiver=RECEIVER, provider=replace(PROVIDER, entity="85"),
-        subscriber=replace(NAMED_ONLY, entity="QC"), claim_id=trace, payer_control=f"ICN{trace}", service_from=SERVICE,
-        reference="R1", refs=(Reference("D9", "CH1"),),
-        statuses=(StatusInfo((StatusCode(category, status, "85"),), datetime.date(2026, 11, 2), action, Decimal(charge)),),
-    )  # fmt: skip
+        level="claim",
+        trace=trace,
+        payer=ACME,
+        receiver=RECEIVER,
+        provider=replace(PROVIDER, entity="85"),
+        subscriber=replace(NAMED_ONLY, entity="QC"),
+        claim_id=trace,
+        payer_control=f"ICN{trace}",
+        service_from=SERVICE,
+        reference="R1",
+        refs=(Reference("D9", "CH1"),),
+        statuses=(
+            StatusInfo(
+                (StatusCode(category, status, "85"),),
+                datetime.date(2026, 11, 2),
+                action,
+                Decimal(charge),
+            ),
+        ),
+    )
 
 
 def test_a_question_is_written_and_read_back() -> None:
@@ -68,12 +124,16 @@ def test_a_clearinghouse_says_which_claims_it_took_and_which_not() -> None:
     batch = found[1]
     assert batch.trace == "B000101"
     assert batch.statuses[0].charge == Decimal("950")
-    assert [(q.qualifier, q.quantity) for q in batch.quantities] == [("90", Decimal("1")), ("AA", Decimal("1"))]
+    assert [(q.qualifier, q.quantity) for q in batch.quantities] == [
+        ("90", Decimal("1")),
+        ("AA", Decimal("1")),
+    ]
     claims = [item for item in found if item.level == "claim"]
     assert claims == given
     assert [(item.claim_id, item.accepted, item.rejected) for item in claims] == [
-        ("ACC1", True, False), ("ACC2", False, True),
-    ]  # fmt: skip
+        ("ACC1", True, False),
+        ("ACC2", False, True),
+    ]
     assert all(item.origin.kind == "277CA" for item in found)
     document = Document(written.data)
     list(document.sets())

@@ -1,4 +1,6 @@
-"""manage.py match FILE.json: the four-way match of one exam, by the loaded rules, families and crosswalks; nothing is changed."""
+"""manage.py match FILE.json: the four-way match of one exam, by the loaded rules, families and
+crosswalks; nothing is changed.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,16 @@ MOST_BYTES = 5_000_000
 
 
 class Command(BaseCommand):
-    help = "Match ordered, authorized, performed and billed (the body of POST /api/v1/match). Exit status 1 when it does not pass."
+    help = (
+        "Match ordered, authorized, performed and billed (the body of POST /api/v1/match). Exit"
+        " status 1 when it does not pass."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "file", type=Path, help='JSON: {"ordered": {…}, "authorized": {…}, "performed": {…}, "billed": {…}}'
+            "file",
+            type=Path,
+            help='JSON: {"ordered": {…}, "authorized": {…}, "performed": {…}, "billed": {…}}',
         )
         parser.add_argument("--json", action="store_true", help="the whole answer as JSON")
 
@@ -39,7 +46,10 @@ class Command(BaseCommand):
         today = timezone.localdate()
         known = catalog(today)
         answer = payload.match(
-            question, context=MatchContext(known, crosswalk()), today=today, rules=requirement_rules(known)
+            question,
+            context=MatchContext(known, crosswalk()),
+            today=today,
+            rules=requirement_rules(known),
         )
         if answer.get("errors"):
             raise CommandError("; ".join(f"{e['field']}: {e['message']}" for e in answer["errors"]))

@@ -1,4 +1,6 @@
-"""manage.py scrub FILE.json | --claim NUMBER: judge claims from a file, or one claim of the database, without changing anything."""
+"""manage.py scrub FILE.json | --claim NUMBER: judge claims from a file, or one claim of the
+database, without changing anything.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +24,26 @@ MOST_BYTES = 50_000_000
 
 
 class Command(BaseCommand):
-    help = "Scrub claims from a JSON file (the body of POST /api/v1/scrub), or one claim by its number. Exit status 1 when one is blocked."
+    help = (
+        "Scrub claims from a JSON file (the body of POST /api/v1/scrub), or one claim by its"
+        " number. Exit status 1 when one is blocked."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", nargs="?", type=Path, help='JSON: {"claims": [...]}')
         parser.add_argument("--claim", help="Number of a claim in the database")
-        parser.add_argument("--organization", help="Code of its organization, when the number is not unique")
+        parser.add_argument(
+            "--organization", help="Code of its organization, when the number is not unique"
+        )
         parser.add_argument("--json", action="store_true", help="Answer as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if bool(options["file"]) == bool(options["claim"]):
             raise CommandError("Give a file or --claim, not both.")
         results = (
-            self._file(options["file"]) if options["file"] else self._claim(options["claim"], options["organization"])
+            self._file(options["file"])
+            if options["file"]
+            else self._claim(options["claim"], options["organization"])
         )
         if options["json"]:
             self.stdout.write(json.dumps(results, indent=2, default=str))
@@ -45,10 +54,14 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _write(self, result: dict[str, Any]) -> None:
-        self.stdout.write(f"{result['claim_id'] or 'claim'}: {'passes' if result['passes'] else 'blocked'}")
+        self.stdout.write(
+            f"{result['claim_id'] or 'claim'}: {'passes' if result['passes'] else 'blocked'}"
+        )
         for found in result["findings"]:
             where = f" line {found['line']}" if found["line"] else ""
-            self.stdout.write(f"  {found['severity']} {found['edit']}{where}: {found['sentence']} {found['fix']}")
+            self.stdout.write(
+                f"  {found['severity']} {found['edit']}{where}: {found['sentence']} {found['fix']}"
+            )
         for mended in result["repairs"]:
             self.stdout.write(f"  repaired {mended['field']}")
 
@@ -65,15 +78,21 @@ class Command(BaseCommand):
         return list(answer["claims"])
 
     def _claim(self, number: str, code: str | None) -> list[dict[str, Any]]:
-        organizations = Organization.objects.filter(code=code) if code else Organization.objects.all()
+        organizations = (
+            Organization.objects.filter(code=code) if code else Organization.objects.all()
+        )
         with scope(Actor.system("scrub command", organizations.values_list("id", flat=True))):
             ids = list(Claim.objects.filter(number=number).values_list("id", flat=True)[:2])
             if not ids:
                 raise CommandError(f"There is no claim {number}.")
             if len(ids) > 1:
-                raise CommandError(f"Several organizations have a claim {number}; name one with --organization.")
+                raise CommandError(
+                    f"Several organizations have a claim {number}; name one with --organization."
+                )
             sheets = load_sheets(ids)
-            findings = scrub((s.facts for s in sheets), load_reference(sheets), as_of=timezone.localdate())
+            findings = scrub(
+                (s.facts for s in sheets), load_reference(sheets), as_of=timezone.localdate()
+            )
             return [
                 {
                     "claim_id": s.facts.claim_id,

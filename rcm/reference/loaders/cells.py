@@ -1,4 +1,6 @@
-"""One row of a reference file: its cells by name, and how each becomes a value. A bad cell is a `RowError`, a sentence."""
+"""One row of a reference file: its cells by name, and how each becomes a value. A bad cell is a
+`RowError`, a sentence.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ class RowError(ValueError):
 
 
 def parse_date(text: str) -> dt.date | None:
-    """A date as the official files write it: 2026-01-31, 20260131, 1/31/2026, 2026-01-31 00:00:00. Blank or `*` is none."""
+    """A date as the official files write it: 2026-01-31, 20260131, 1/31/2026, 2026-01-31 00:00:00.
+    Blank or `*` is none.
+    """
     text = text.strip().split(" ")[0].split("T")[0]
     if text.upper() in _NO_DATE:
         return None
@@ -34,7 +38,9 @@ def parse_date(text: str) -> dt.date | None:
 
 
 class Cells:
-    """The cells of one row by the name the layout gives them; a name that the file lacks reads as blank."""
+    """The cells of one row by the name the layout gives them; a name that the file lacks reads as
+    blank.
+    """
 
     __slots__ = ("_at", "line", "values")
 
@@ -78,7 +84,9 @@ class Cells:
             raise RowError(f"{name} “{value[:20]}” is not {words}.")
         return value
 
-    def decimal(self, name: str, *, required: bool = False, places: int | None = None) -> Decimal | None:
+    def decimal(
+        self, name: str, *, required: bool = False, places: int | None = None
+    ) -> Decimal | None:
         value = self.text(name).replace(",", "").replace("$", "").replace("%", "")
         if not value:
             if required:
@@ -97,7 +105,9 @@ class Cells:
         if number is None:
             return None
         if number != int(number) or number < least:
-            raise RowError(f"{name} “{self.text(name)[:20]}” is not a whole number of {least} or more.")
+            raise RowError(
+                f"{name} “{self.text(name)[:20]}” is not a whole number of {least} or more."
+            )
         return int(number)
 
     def flag(self, name: str, *, default: bool | None = None) -> bool | None:

@@ -1,4 +1,6 @@
-"""Code sets: procedures, modifiers, places of service, adjustment and remark codes, diagnoses, taxonomies, HCPCS Level II."""
+"""Code sets: procedures, modifiers, places of service, adjustment and remark codes, diagnoses,
+taxonomies, HCPCS Level II.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ def dates(cells: Cells, options: Options, fallback: dt.date | None = None) -> Va
     }
 
 
-# --- procedures ------------------------------------------------------------------------------------------------------
+# --- procedures -----------------------------------------------------------------------------------
 
 
 def _procedure(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
@@ -54,7 +56,9 @@ def _procedure(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
         "laterality": cells.choice("laterality", ("", "required", "bilateral", "none")),
         "unit": cells.text("unit", 20),
         "unit_size": cells.decimal("unit_size"),
-        "kind": cells.choice("kind", ("exam", "addon", "contrast", "radiopharm", "guidance", "other"), default="exam"),
+        "kind": cells.choice(
+            "kind", ("exam", "addon", "contrast", "radiopharm", "guidance", "other"), default="exam"
+        ),
         "sex": cells.choice("sex", ("", "F", "M")),
         "age_min": cells.integer("age_min"),
         "age_max": cells.integer("age_max"),
@@ -70,13 +74,23 @@ def _family(cells: Cells, options: Options, known: dict[str, tuple[str, str]]) -
     body = cells.text("body_part", 40)
     contrast = cells.choice("contrast", CONTRASTS, default="any")
     made = " ".join(
-        filter(None, [modality, body.replace("_", " "), cells.text("extent"), _CONTRAST_WORDS.get(contrast, "")])
+        filter(
+            None,
+            [
+                modality,
+                body.replace("_", " "),
+                cells.text("extent"),
+                _CONTRAST_WORDS.get(contrast, ""),
+            ],
+        )
     )
     name, kind = known.get(code, ("", ""))
     yield {
         "code": code,
         "name": name or made[:60],
-        "kind": kind or ("addon" if "add-on" in cells.text("note") or modality == "POST" else "exam"),
+        "kind": (
+            kind or ("addon" if "add-on" in cells.text("note") or modality == "POST" else "exam")
+        ),
         "modality": modality,
         "body_part": body,
         "family": cells.text("family", 40, required=True),
@@ -84,9 +98,11 @@ def _family(cells: Cells, options: Options, known: dict[str, tuple[str, str]]) -
         "extent": cells.text("extent", 24),
         "views_min": cells.integer("views_min"),
         "views_max": cells.integer("views_max"),
-        "laterality": "required"
-        if "unilateral; needs" in cells.text("note")
-        else _LATERALITY.get(cells.text("bilat"), "none"),
+        "laterality": (
+            "required"
+            if "unilateral; needs" in cells.text("note")
+            else _LATERALITY.get(cells.text("bilat"), "none")
+        ),
         "auth_default": cells.flag("auth"),
         **dates(cells, options, dt.date(2025, 1, 1)),
     }
@@ -110,10 +126,18 @@ def _drug(cells: Cells, options: Options, known: dict[str, tuple[str, str]]) -> 
     }
 
 
-def _level_two(cells: Cells, options: Options, known: dict[str, tuple[str, str]]) -> Iterator[Values]:
-    """Imaging supplies and services of HCPCS Level II. Record 3 begins a procedure; 4, 7 and 8 continue or are modifiers."""
+def _level_two(
+    cells: Cells, options: Options, known: dict[str, tuple[str, str]]
+) -> Iterator[Values]:
+    """Imaging supplies and services of HCPCS Level II. Record 3 begins a procedure; 4, 7 and 8
+    continue or are modifiers.
+    """
     code = cells.text("code").upper()
-    if cells.text("record") not in ("", "3") or not CODE.fullmatch(code) or code[0] not in "ACGJQRS":
+    if (
+        cells.text("record") not in ("", "3")
+        or not CODE.fullmatch(code)
+        or code[0] not in "ACGJQRS"
+    ):
         return
     name, kind = known.get(code, ("", ""))
     yield {
@@ -145,18 +169,41 @@ PROCEDURES = Kind(
         house(
             _procedure,
             "code name modality kind",
-            optional="body_part family contrast extent views_min views_max laterality unit unit_size sex age_min age_max "
-            "auth_default effective_from effective_to",
+            optional=(
+                "body_part family contrast extent views_min views_max laterality unit unit_size sex"
+                " age_min age_max auth_default effective_from effective_to"
+            ),
         ),
         Layout(
             "code families",
             _family,
-            {"code": "hcpcs|code", "family": "family id", "modality": "modality", "body_part": "body region", "contrast": "contrast",
-             "views_min": "views min", "views_max": "views max", "extent": "extent", "auth": "typical prior auth", "bilat": "bilat ind",
-             "note": "note"},
+            {
+                "code": "hcpcs|code",
+                "family": "family id",
+                "modality": "modality",
+                "body_part": "body region",
+                "contrast": "contrast",
+                "views_min": "views min",
+                "views_max": "views max",
+                "extent": "extent",
+                "auth": "typical prior auth",
+                "bilat": "bilat ind",
+                "note": "note",
+            },
             frozenset({"note", "bilat", "views_min", "views_max", "extent"}),
-            supplies=("name", "kind", "modality", "body_part", "family", "contrast", "extent", "views_min", "views_max", "laterality",
-                      "auth_default"),
+            supplies=(
+                "name",
+                "kind",
+                "modality",
+                "body_part",
+                "family",
+                "contrast",
+                "extent",
+                "views_min",
+                "views_max",
+                "laterality",
+                "auth_default",
+            ),
         ),
         Layout(
             "contrast and radiopharmaceuticals",
@@ -166,8 +213,10 @@ PROCEDURES = Kind(
         ),
     ),
     prepare=_known_procedures,
-    words="Imaging exams, add-ons, contrast and radiopharmaceuticals with what charge capture needs.",
-)  # fmt: skip
+    words=(
+        "Imaging exams, add-ons, contrast and radiopharmaceuticals with what charge capture needs."
+    ),
+)
 
 LEVEL_TWO = Kind(
     "hcpcs",
@@ -178,8 +227,14 @@ LEVEL_TWO = Kind(
         Layout(
             "CMS alpha-numeric sheet",
             _level_two,
-            {"code": "hcpc|hcpcs|hcpcs code", "record": "recid|record id.*", "long": "long descrip.*", "short": "short descrip.*",
-             "added": "add dt|code added date|add date", "ended": "term dt|termination date|term date"},
+            {
+                "code": "hcpc|hcpcs|hcpcs code",
+                "record": "recid|record id.*",
+                "long": "long descrip.*",
+                "short": "short descrip.*",
+                "added": "add dt|code added date|add date",
+                "ended": "term dt|termination date|term date",
+            },
             frozenset({"record", "added", "ended", "long"}),
             supplies=("name", "kind", "modality"),
             ends=True,
@@ -187,7 +242,14 @@ LEVEL_TWO = Kind(
         Layout(
             "CMS alpha-numeric fixed width",
             _level_two,
-            fixed={"code": (1, 5), "record": (11, 11), "long": (12, 91), "short": (92, 119), "added": (269, 276), "ended": (285, 292)},
+            fixed={
+                "code": (1, 5),
+                "record": (11, 11),
+                "long": (12, 91),
+                "short": (92, 119),
+                "added": (269, 276),
+                "ended": (285, 292),
+            },
             shape=r"[A-Z][0-9]{4}[ 0-9]{5}[3478]",
             supplies=("name", "kind", "modality"),
             ends=True,
@@ -195,12 +257,19 @@ LEVEL_TWO = Kind(
     ),
     prepare=_known_procedures,
     words="Supply and service codes with their public short names.",
-)  # fmt: skip
+)
 
 
-# --- modifiers, places, taxonomies -----------------------------------------------------------------------------------
+# --- modifiers, places, taxonomies ----------------------------------------------------------------
 
-_RANKS = {"component": 10, "equipment": 20, "laterality": 30, "ncci": 40, "repeat": 45, "reduced": 50}
+_RANKS = {
+    "component": 10,
+    "equipment": 20,
+    "laterality": 30,
+    "ncci": 40,
+    "repeat": 45,
+    "reduced": 50,
+}
 
 
 def _modifier(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
@@ -236,7 +305,12 @@ MODIFIERS = Kind(
         Layout(
             "modifier sheet",
             _modifier_sheet,
-            {"code": "modifier", "group": "group", "meaning": "meaning own words", "effect": "payment effect"},
+            {
+                "code": "modifier",
+                "group": "group",
+                "meaning": "meaning own words",
+                "effect": "payment effect",
+            },
         ),
     ),
     words="Modifiers with their order on the line.",
@@ -257,7 +331,13 @@ def _place_sheet(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
     setting = cells.text("setting").lower()
     if "unassigned" in setting or "unassigned" in cells.text("name").lower():
         return
-    facility = {"facility": True, "non-facility": False, "nonfacility": False, "f": True, "nf": False}.get(setting)
+    facility = {
+        "facility": True,
+        "non-facility": False,
+        "nonfacility": False,
+        "f": True,
+        "nf": False,
+    }.get(setting)
     if facility is None:
         raise RowError(f"“{setting[:20]}” is neither facility nor non-facility.")
     yield {
@@ -278,17 +358,23 @@ PLACES = Kind(
         Layout(
             "CMS place of service list",
             _place_sheet,
-            {"code": "pos|pos code|place of service code s?", "name": "name|pos name|place of service name",
-             "setting": "mpfs rate setting|payment rate|facility non facility.*|rate"},
+            {
+                "code": "pos|pos code|place of service code s?",
+                "name": "name|pos name|place of service name",
+                "setting": "mpfs rate setting|payment rate|facility non facility.*|rate",
+            },
             supplies=("name", "facility"),
         ),
     ),
     words="Place of service codes and the fee column each one uses.",
-)  # fmt: skip
+)
 
 
 def _taxonomy(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
-    name = cells.cut("name", 120) or " ".join(filter(None, [cells.text("class"), cells.text("special")]))[:120]
+    name = (
+        cells.cut("name", 120)
+        or " ".join(filter(None, [cells.text("class"), cells.text("special")]))[:120]
+    )
     yield {
         "code": cells.match("code", "[0-9A-Z]{9}X", "a taxonomy code of ten characters"),
         "name": name,
@@ -307,7 +393,12 @@ TAXONOMIES = Kind(
         Layout(
             "NUCC list",
             _taxonomy,
-            {"code": "code", "name": "display name", "class": "classification", "special": "specialization"},
+            {
+                "code": "code",
+                "name": "display name",
+                "class": "classification",
+                "special": "specialization",
+            },
             frozenset({"name", "special"}),
         ),
     ),
@@ -315,7 +406,7 @@ TAXONOMIES = Kind(
 )
 
 
-# --- adjustment and remark codes -------------------------------------------------------------------------------------
+# --- adjustment and remark codes ------------------------------------------------------------------
 
 _CARC = r"[0-9]{1,3}|[A-Z][0-9]{1,2}|W[0-9]{1,2}"
 _RARC = r"M[0-9]{1,3}|MA[0-9]{1,3}|N[0-9]{1,3}"
@@ -379,7 +470,12 @@ def _list_only(pattern: str, words: str) -> Any:
     return read
 
 
-_LIST = {"code": "code", "words": "description", "effective_from": "start( date)?", "effective_to": "stop( date)?"}
+_LIST = {
+    "code": "code",
+    "words": "description",
+    "effective_from": "start( date)?",
+    "effective_to": "stop( date)?",
+}
 
 ADJUSTMENTS = Kind(
     "carc",
@@ -388,23 +484,38 @@ ADJUSTMENTS = Kind(
     ("code",),
     (
         house(
-            _carc, "code words klass", optional="category owner_stage preventable first_action effective_from effective_to", ends=True
+            _carc,
+            "code words klass",
+            optional="category owner_stage preventable first_action effective_from effective_to",
+            ends=True,
         ),
         Layout(
             "adjustment reason sheet",
             _carc_sheet,
-            {"code": "carc", "klass": "class", "category": "denial category", "words": "paraphrase", "owner": "owner stage",
-             "action": "default action", "effective_from": "start date", "effective_to": "stop date"},
+            {
+                "code": "carc",
+                "klass": "class",
+                "category": "denial category",
+                "words": "paraphrase",
+                "owner": "owner stage",
+                "action": "default action",
+                "effective_from": "start date",
+                "effective_to": "stop date",
+            },
             ends=True,
         ),
         # the published list: codes and dates only, its words are licensed
         Layout(
-            "published list (codes and dates)", _list_only(_CARC, "an adjustment reason code"), _LIST,
-            frozenset({"words", "effective_to"}), supplies=(), ends=True,
+            "published list (codes and dates)",
+            _list_only(_CARC, "an adjustment reason code"),
+            _LIST,
+            frozenset({"words", "effective_to"}),
+            supplies=(),
+            ends=True,
         ),
     ),
     words="Claim adjustment reason codes with class, owner and first action.",
-)  # fmt: skip
+)
 
 
 def _rarc(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
@@ -426,19 +537,29 @@ REMARKS = Kind(
         Layout(
             "remark sheet",
             _rarc,
-            {"code": "rarc", "words": "paraphrase", "category": "category", "effective_from": "start date", "effective_to": "stop date"},
+            {
+                "code": "rarc",
+                "words": "paraphrase",
+                "category": "category",
+                "effective_from": "start date",
+                "effective_to": "stop date",
+            },
             ends=True,
         ),
         Layout(
-            "published list (codes and dates)", _list_only(_RARC, "a remark code"), _LIST,
-            frozenset({"words", "effective_to"}), supplies=(), ends=True,
+            "published list (codes and dates)",
+            _list_only(_RARC, "a remark code"),
+            _LIST,
+            frozenset({"words", "effective_to"}),
+            supplies=(),
+            ends=True,
         ),
     ),
     words="Remittance advice remark codes.",
-)  # fmt: skip
+)
 
 
-# --- diagnoses -------------------------------------------------------------------------------------------------------
+# --- diagnoses ------------------------------------------------------------------------------------
 
 
 def _fiscal(options: Options) -> dt.date:
@@ -478,11 +599,19 @@ DIAGNOSES = Kind(
         Layout(
             "CMS order file",
             _order_line,
-            fixed={"order": (1, 5), "code": (7, 13), "billable": (15, 15), "short": (17, 76), "long": (78, 400)},
+            fixed={
+                "order": (1, 5),
+                "code": (7, 13),
+                "billable": (15, 15),
+                "short": (17, 76),
+                "long": (78, 400),
+            },
             shape=r"[0-9]{5} [A-Z][0-9][0-9A-Z]\S* +[01] ",
         ),
         house(_diagnosis, "code name", optional="effective_from effective_to"),
-        Layout("code list", _diagnosis, {"code": "code", "name": "description|long description|title"}),
+        Layout(
+            "code list", _diagnosis, {"code": "code", "name": "description|long description|title"}
+        ),
     ),
     yearly=True,
     words="Billable diagnosis codes of one fiscal year (from October 1).",

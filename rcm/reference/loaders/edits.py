@@ -12,7 +12,9 @@ from rcm.reference.loaders.kinds import Kind, Layout, Options, Values, house, re
 from rcm.reference.models import AddOn, CoverageRow, MueEdit, Payer, PtpEdit
 
 SHEET_FROM = dt.date(2024, 7, 1)
-"""The release of the product's own edit sheets, where neither the file nor the loader says a date."""
+"""The release of the product's own edit sheets, where neither the file nor the loader says a
+date.
+"""
 
 
 def _pair(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
@@ -34,30 +36,50 @@ PTP = Kind(
         Layout(
             "Isocenter sheet",
             _pair,
-            {"column1": "column1", "column2": "column2", "indicator": "modifier indicator", "rationale": "rationale",
-             "effective_from": "effective from", "effective_to": "effective to"},
+            {
+                "column1": "column1",
+                "column2": "column2",
+                "indicator": "modifier indicator",
+                "rationale": "rationale",
+                "effective_from": "effective from",
+                "effective_to": "effective to",
+            },
             frozenset({"rationale", "effective_from", "effective_to"}),
         ),
         Layout(
             "CMS practitioner edits",
             _pair,
-            {"column1": "column ?1", "column2": "column ?2", "effective_from": "effective( date)?", "effective_to": "deletion.*",
-             "indicator": "modifier.*", "rationale": "ptp edit rationale|rationale"},
+            {
+                "column1": "column ?1",
+                "column2": "column ?2",
+                "effective_from": "effective( date)?",
+                "effective_to": "deletion.*",
+                "indicator": "modifier.*",
+                "rationale": "ptp edit rationale|rationale",
+            },
             frozenset({"rationale"}),
             ends=True,
         ),
-        # the published tables break their header over several lines; the columns themselves never move
+        # the published tables break their header over several lines; the columns themselves never
+        # move
         Layout(
             "CMS practitioner edits, bare columns",
             _pair,
             {"column1": "column ?1( column 2 edits)?", "mark": ".*in existence.*|.*1996.*"},
             frozenset({"mark"}),
-            positions={"column1": 0, "column2": 1, "effective_from": 3, "effective_to": 4, "indicator": 5, "rationale": 6},
+            positions={
+                "column1": 0,
+                "column2": 1,
+                "effective_from": 3,
+                "effective_to": 4,
+                "indicator": 5,
+                "rationale": 6,
+            },
             ends=True,
         ),
     ),
     words="Which of two codes is denied when both are billed for one patient and day.",
-)  # fmt: skip
+)
 
 
 def _units(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
@@ -74,7 +96,9 @@ def _units(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
 
 
 def _units_sheet(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
-    """One row with up to three releases: 2024-07-01, the second quarter of 2026 (indicator 3 only), Medicaid 2026."""
+    """One row with up to three releases: 2024-07-01, the second quarter of 2026 (indicator 3 only),
+    Medicaid 2026.
+    """
     code = cells.code("code")
     first = cells.integer("first")
     second = cells.integer("second")
@@ -91,14 +115,22 @@ def _units_sheet(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
         }
     if second is not None:
         yield {
-            "code": code, "value": second, "mai": "3", "program": "medicare",
-            "effective_from": dt.date(2026, 4, 1), "effective_to": None,
-        }  # fmt: skip
+            "code": code,
+            "value": second,
+            "mai": "3",
+            "program": "medicare",
+            "effective_from": dt.date(2026, 4, 1),
+            "effective_to": None,
+        }
     if medicaid is not None:
         yield {
-            "code": code, "value": medicaid, "mai": "", "program": "medicaid",
-            "effective_from": dt.date(2026, 1, 1), "effective_to": None,
-        }  # fmt: skip
+            "code": code,
+            "value": medicaid,
+            "mai": "",
+            "program": "medicaid",
+            "effective_from": dt.date(2026, 1, 1),
+            "effective_to": None,
+        }
     if first is None and second is None and medicaid is None:
         raise RowError(f"{code} has no limit in any release.")
 
@@ -113,19 +145,28 @@ MUE = Kind(
         Layout(
             "unit limit sheet",
             _units_sheet,
-            {"code": "hcpcs", "first": "mue practitioner 20240701", "mai": "mai 20240701",
-             "second": "mue practitioner 2026q2 mai3only", "medicaid": "mue medicaid practitioner 2026q1"},
+            {
+                "code": "hcpcs",
+                "first": "mue practitioner 20240701",
+                "mai": "mai 20240701",
+                "second": "mue practitioner 2026q2 mai3only",
+                "medicaid": "mue medicaid practitioner 2026q1",
+            },
         ),
         Layout(
             "CMS practitioner MUE",
             _units,
-            {"code": "hcpcs ?cpt code|hcpcs|code", "value": ".*mue values?|mue", "mai": "mue adjudication indicator|mai"},
+            {
+                "code": "hcpcs ?cpt code|hcpcs|code",
+                "value": ".*mue values?|mue",
+                "mai": "mue adjudication indicator|mai",
+            },
             frozenset({"mai"}),
         ),
     ),
     within=("program",),
     words="The most units of a code for one patient and day.",
-)  # fmt: skip
+)
 
 
 def _addon(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
@@ -150,21 +191,31 @@ ADDONS = Kind(
         Layout(
             "Isocenter sheet",
             _addon,
-            {"addon": "addon( code)?", "primary": "primary( code)?", "type": "aoc type", "effective_from": "effective from",
-             "effective_to": "effective to"},
+            {
+                "addon": "addon( code)?",
+                "primary": "primary( code)?",
+                "type": "aoc type",
+                "effective_from": "effective from",
+                "effective_to": "effective to",
+            },
             frozenset({"effective_from", "effective_to"}),
         ),
         Layout(
             "CMS add-on code edits",
             _addon,
-            {"addon": "add on code|aoc", "primary": "primary code", "type": "aoc edit type|.*type.*",
-             "effective_from": "aoc edit eff.*|.*effective date.*", "effective_to": "aoc edit del.*|.*deletion date.*"},
+            {
+                "addon": "add on code|aoc",
+                "primary": "primary code",
+                "type": "aoc edit type|.*type.*",
+                "effective_from": "aoc edit eff.*|.*effective date.*",
+                "effective_to": "aoc edit del.*|.*deletion date.*",
+            },
             frozenset({"effective_to"}),
             ends=True,
         ),
     ),
     words="Codes that are billed only beside their primary code.",
-)  # fmt: skip
+)
 
 
 def _payers(options: Options) -> dict[str, int]:
@@ -193,18 +244,34 @@ COVERAGE = Kind(
     CoverageRow,
     ("code", "diagnosis", "contractor", "payer"),
     (
-        house(_coverage, "code diagnosis covered", optional="policy contractor payer advisory effective_from effective_to"),
+        house(
+            _coverage,
+            "code diagnosis covered",
+            optional="policy contractor payer advisory effective_from effective_to",
+        ),
         Layout(
             "coverage sheet",
             _coverage,
-            {"code": "hcpcs( code)?|cpt( code)?|hcpc code id", "diagnosis": "icd10cm|icd 10 code|icd10 code|icd10 code id|dx",
-             "covered": "covered|coverage", "policy": "lcd ids?|policy|article id|lcd id", "contractor": "contractor|mac",
-             "payer": "payer", "effective_from": "effective( date)?", "effective_to": "end date|retire.*"},
-            frozenset({"covered", "policy", "contractor", "payer", "effective_from", "effective_to"}),
+            {
+                "code": "hcpcs( code)?|cpt( code)?|hcpc code id",
+                "diagnosis": "icd10cm|icd 10 code|icd10 code|icd10 code id|dx",
+                "covered": "covered|coverage",
+                "policy": "lcd ids?|policy|article id|lcd id",
+                "contractor": "contractor|mac",
+                "payer": "payer",
+                "effective_from": "effective( date)?",
+                "effective_to": "end date|retire.*",
+            },
+            frozenset(
+                {"covered", "policy", "contractor", "payer", "effective_from", "effective_to"}
+            ),
         ),
     ),
     prepare=_payers,
-    words="Which diagnoses a policy accepts for a procedure. Rows without contractor, group and date only advise.",
-)  # fmt: skip
+    words=(
+        "Which diagnoses a policy accepts for a procedure. Rows without contractor, group and date"
+        " only advise."
+    ),
+)
 
 register(PTP, MUE, ADDONS, COVERAGE)

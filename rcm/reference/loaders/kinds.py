@@ -1,7 +1,9 @@
-"""What a kind of reference file is: its table, its key, its layouts. Each room registers the kinds of its own tables.
+"""What a kind of reference file is: its table, its key, its layouts. Each room registers the kinds
+of its own tables.
 
-A layout recognises its file by the header line, wherever among the first lines that is (official files carry notices above it), or,
-for fixed-width text, by the shape of a line. It turns one row of cells into the values of zero or more table rows.
+A layout recognises its file by the header line, wherever among the first lines that is (official
+files carry notices above it), or, for fixed-width text, by the shape of a line. It turns one row of
+cells into the values of zero or more table rows.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the person who loads the file says about it: the first service date it holds for, the fee schedule year."""
+    """What the person who loads the file says about it: the first service date it holds for, the
+    fee schedule year.
+    """
 
     effective: dt.date | None = None
     year: int | None = None
@@ -45,9 +49,10 @@ RowReader = Callable[[Cells, Options, Any], Iterable[Values]]
 class Layout:
     """One way a file of a kind is written.
 
-    `columns` maps our name of a column to a pattern of the file's header; names in `optional` may be missing. `fixed` maps names
-    to (first, last) positions from 1 for text without delimiter, recognised by `shape`. `positions` maps names to column numbers
-    where a header repeats itself. `supplies` are the table columns this layout knows: others keep what an earlier load said.
+    `columns` maps our name of a column to a pattern of the file's header; names in `optional` may
+    be missing. `fixed` maps names to (first, last) positions from 1 for text without delimiter,
+    recognised by `shape`. `positions` maps names to column numbers where a header repeats itself.
+    `supplies` are the table columns this layout knows: others keep what an earlier load said.
     """
 
     name: str
@@ -67,7 +72,9 @@ class Layout:
         named = [re.sub(r"[^a-z0-9]+", " ", cell.lower()).strip() for cell in header]
         found: dict[str, int] = {}
         for name, pattern in self.columns.items():
-            index = next((i for i, cell in enumerate(named) if cell and re.fullmatch(pattern, cell)), None)
+            index = next(
+                (i for i, cell in enumerate(named) if cell and re.fullmatch(pattern, cell)), None
+            )
             if index is not None:
                 found[name] = index
             elif name not in self.optional:
@@ -77,21 +84,29 @@ class Layout:
     def fits(self, head: Sequence[str]) -> bool:
         """Whether most of these lines have the fixed-width shape."""
         lines = [line.rstrip("\r\n") for line in head if line.strip()]
-        return bool(self.shape and lines) and sum(bool(re.match(self.shape, line)) for line in lines) * 2 > len(lines)
+        return bool(self.shape and lines) and sum(
+            bool(re.match(self.shape, line)) for line in lines
+        ) * 2 > len(lines)
 
     def cells(self, line: int, values: Sequence[str], at: Mapping[str, int]) -> Cells:
         if not self.fixed:
             return Cells(line, values, at)
         text = values[0]
-        return Cells(line, [text[a - 1 : b] for a, b in self.fixed.values()], {n: i for i, n in enumerate(self.fixed)})
+        return Cells(
+            line,
+            [text[a - 1 : b] for a, b in self.fixed.values()],
+            {n: i for i, n in enumerate(self.fixed)},
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of reference file. `prepare(options)` fetches in bulk what rows refer to (payer codes, last year's indicators).
+    """A kind of reference file. `prepare(options)` fetches in bulk what rows refer to (payer codes,
+    last year's indicators).
 
-    `within`: columns that divide the table, so that "complete" closes only rows of the parts a file speaks of. `source_column`: where
-    a table without load keeps who wrote a row, so that the starter set leaves other people's rows alone.
+    `within`: columns that divide the table, so that "complete" closes only rows of the parts a file
+    speaks of. `source_column`: where a table without load keeps who wrote a row, so that the
+    starter set leaves other people's rows alone.
     """
 
     name: str
@@ -144,5 +159,10 @@ def house(
     """The product's own layout of a table: a CSV or sheet whose headers are the given names."""
     patterns = {n: re.escape(n.replace("_", " ")) for n in (*names.split(), *optional.split())}
     return Layout(
-        name, read, patterns, frozenset(optional.split()), supplies=tuple(supplies.split()) or None, ends=ends
+        name,
+        read,
+        patterns,
+        frozenset(optional.split()),
+        supplies=tuple(supplies.split()) or None,
+        ends=ends,
     )

@@ -1,4 +1,6 @@
-"""Loading one reference file: read, check row by row, merge, and keep the record of it (issue 3 section 1)."""
+"""Loading one reference file: read, check row by row, merge, and keep the record of it (issue 3
+section 1).
+"""
 
 from __future__ import annotations
 
@@ -39,10 +41,12 @@ def load_file(
     starter: bool = False,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> tuple[ReferenceLoad | None, Outcome]:
-    """Load a file into its table in one transaction; the record is None when nothing was written (preview, or the same file again).
+    """Load a file into its table in one transaction; the record is None when nothing was written
+    (preview, or the same file again).
 
-    `complete`: rows of the same part of the table that the file lacks are closed. `preview`: do everything, keep nothing.
-    Raises `FileRefused` when the file as a whole cannot be read as this kind; a bad row is only reported.
+    `complete`: rows of the same part of the table that the file lacks are closed. `preview`: do
+    everything, keep nothing. Raises `FileRefused` when the file as a whole cannot be read as this
+    kind; a bad row is only reported.
     """
     about = kind_of(kind)
     options = named_year(about, path, options or Options())
@@ -58,24 +62,43 @@ def load_file(
     record: ReferenceLoad | None = None
     with suppress(_Undo), transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(72030, hashtext(%s))", [about.model._meta.db_table])
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(72030, hashtext(%s))", [about.model._meta.db_table]
+            )
             cursor.execute("SET LOCAL statement_timeout = '10min'")
         record = ReferenceLoad.objects.create(
-            kind=kind, source=(source or path.name)[:200], sha256=sha, options=said, actor_name=actor_name[:120]
+            kind=kind,
+            source=(source or path.name)[:200],
+            sha256=sha,
+            options=said,
+            actor_name=actor_name[:120],
         )
-        _run(about, path, options, outcome, complete=complete, load_id=record.pk, starter=starter, progress=progress)
+        _run(
+            about,
+            path,
+            options,
+            outcome,
+            complete=complete,
+            load_id=record.pk,
+            starter=starter,
+            progress=progress,
+        )
         if preview:
             raise _Undo
         record.rows, record.added, record.changed = outcome.read, outcome.added, outcome.changed
         record.closed = outcome.closed
         more = outcome.bad_count - len(outcome.bad)
-        record.bad = outcome.bad + ([{"line": 0, "sentence": f"and {more} more rows"}] if more else [])
+        record.bad = outcome.bad + (
+            [{"line": 0, "sentence": f"and {more} more rows"}] if more else []
+        )
         record.save()
     return (None if preview else record), outcome
 
 
 def named_year(kind: Kind, path: Path, options: Options) -> Options:
-    """Where a yearly file is given neither date nor year, the one year in its name (PPRRVU2025_Oct.csv)."""
+    """Where a yearly file is given neither date nor year, the one year in its name
+    (PPRRVU2025_Oct.csv).
+    """
     years = set(re.findall(r"(?<![0-9])20[0-9]{2}(?![0-9])", path.name))
     if kind.yearly and options.year is None and options.effective is None and len(years) == 1:
         return replace(options, year=int(years.pop()))
@@ -83,7 +106,9 @@ def named_year(kind: Kind, path: Path, options: Options) -> Options:
 
 
 def _loaded_already(kind: str, sha: str, said: Mapping[str, object], starter: bool) -> bool:
-    """The starter set is laid down once; any other file again counts only when it was the last one of its kind."""
+    """The starter set is laid down once; any other file again counts only when it was the last one
+    of its kind.
+    """
     loads = ReferenceLoad.objects.filter(kind=kind)
     if starter:
         return loads.filter(sha256=sha, source__startswith=STARTER).exists()
@@ -103,11 +128,15 @@ def _run(
     progress: Callable[[int], None],
 ) -> None:
     fixed = [layout for layout in kind.layouts if layout.fixed]
-    with open_rows(path, whole_lines=lambda head: any(layout.fits(head) for layout in fixed)) as rows:
+    with open_rows(
+        path, whole_lines=lambda head: any(layout.fits(head) for layout in fixed)
+    ) as rows:
         layout, at, notices, body = _recognise(kind, rows)
         options = replace(options, notices=notices)
         context = kind.prepare(options)
-        merge = Merge(kind, supplies=layout.supplies, ends=layout.ends, load_id=load_id, starter=starter)
+        merge = Merge(
+            kind, supplies=layout.supplies, ends=layout.ends, load_id=load_id, starter=starter
+        )
         merge.copy(_checked(kind, layout, at, body, options, context, outcome, progress))
         merge.drop_repeats(outcome)
         merge.apply(outcome)
@@ -115,8 +144,12 @@ def _run(
             merge.close_missing(outcome, options.first_day())
 
 
-def _recognise(kind: Kind, rows: Iterator[Row]) -> tuple[Layout, dict[str, int], str, Iterator[Row]]:
-    """The layout of the file by its header or the shape of its lines. Raises `FileRefused` when none fits."""
+def _recognise(
+    kind: Kind, rows: Iterator[Row]
+) -> tuple[Layout, dict[str, int], str, Iterator[Row]]:
+    """The layout of the file by its header or the shape of its lines. Raises `FileRefused` when
+    none fits.
+    """
     head = list(islice(rows, HEADER_WITHIN))
     for layout in kind.layouts:
         if layout.fixed and layout.fits([values[0] for _, values in head if len(values) == 1]):
@@ -128,7 +161,10 @@ def _recognise(kind: Kind, rows: Iterator[Row]) -> tuple[Layout, dict[str, int],
                 notices = "\n".join(" ".join(cells) for _, cells in head[: index + 1])
                 return layout, at, notices, chain(head[index + 1 :], rows)
     known = "; ".join(layout.name for layout in kind.layouts)
-    raise FileRefused(f"No line of the file is the header of a known layout for {kind.label.lower()}. Known: {known}.")
+    raise FileRefused(
+        f"No line of the file is the header of a known layout for {kind.label.lower()}. Known:"
+        f" {known}."
+    )
 
 
 def _checked(
@@ -178,7 +214,8 @@ def _check(values: Values, fields: Mapping[str, Any], kind: Kind) -> None:
         until = values.get("effective_to")
         if until is not None and until < values["effective_from"]:
             raise RowError(
-                f"The row ends on {until.isoformat()}, before it begins on {values['effective_from'].isoformat()}."
+                f"The row ends on {until.isoformat()}, before it begins on"
+                f" {values['effective_from'].isoformat()}."
             )
 
 

@@ -1,8 +1,11 @@
-# ruff: noqa: S608  table and column names come from the models themselves; every value travels by COPY or as a parameter
-"""Putting the rows of one file into a dated table by a handful of statements (ARCHITECTURE: bulk is the normal case).
+# ruff: noqa: S608  table and column names come from the models themselves; every value travels by
+# COPY or as a parameter
+"""Putting the rows of one file into a dated table by a handful of statements (ARCHITECTURE: bulk is
+the normal case).
 
-COPY into a temporary table, then compare with what is in force: equal rows stay as they are, a changed row closes the old one on the
-day before and opens a new one, a change from the same day corrects that row, an end date closes. So loading a file twice changes nothing.
+COPY into a temporary table, then compare with what is in force: equal rows stay as they are, a
+changed row closes the old one on the day before and opens a new one, a change from the same day
+corrects that row, an end date closes. So loading a file twice changes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ KEPT_CHANGES = 60
 
 @dataclass(slots=True)
 class Outcome:
-    """What a load did, or would do. `changes` holds the first rows that differ, before and after."""
+    """What a load did, or would do. `changes` holds the first rows that differ, before and
+    after.
+    """
 
     read: int = 0
     added: int = 0
@@ -88,7 +93,13 @@ class Merge:
     """One merge into one table. Runs inside the caller's transaction."""
 
     def __init__(
-        self, kind: Kind, *, supplies: tuple[str, ...] | None, ends: bool, load_id: int | None, starter: bool
+        self,
+        kind: Kind,
+        *,
+        supplies: tuple[str, ...] | None,
+        ends: bool,
+        load_id: int | None,
+        starter: bool,
     ) -> None:
         self.kind = kind
         self.ends = ends
@@ -107,7 +118,9 @@ class Merge:
         self.fields = {self._column(fields[name]): name for name in (*kind.key, *named)}
         self.values = [self._column(fields[name]) for name in named]
         self.rest = {
-            self._column(f): f for n, f in fields.items() if n not in skip and self._column(f) not in self.fields
+            self._column(f): f
+            for n, f in fields.items()
+            if n not in skip and self._column(f) not in self.fields
         }
         self.public = "public_id" in fields
         self._nullable = {self._column(f) for f in fields.values() if f.null}
@@ -116,7 +129,7 @@ class Merge:
     def _column(f: models.Field[Any, Any]) -> str:
         return f'"{f.column}"'  # one official column name is a word of SQL
 
-    # --- reading -----------------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------
 
     def copy(self, rows: Iterable[tuple[int, Values]]) -> None:
         """Stream the rows into the temporary table `incoming`."""
@@ -135,25 +148,31 @@ class Merge:
         with connection.cursor() as cursor:
             cursor.execute("DROP TABLE IF EXISTS incoming, plan")
             cursor.execute(
-                f"CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {', '.join(columns)}{extra}, 0::int AS line FROM {self.table} WITH NO DATA"
+                f"CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {', '.join(columns)}{extra},"
+                f" 0::int AS line FROM {self.table} WITH NO DATA"
             )
-            cursor.copy_expert(f"COPY incoming ({', '.join(columns)}{extra}, line) FROM STDIN", _CopyStream(lines()))
+            cursor.copy_expert(
+                f"COPY incoming ({', '.join(columns)}{extra}, line) FROM STDIN",
+                _CopyStream(lines()),
+            )
             cursor.execute("ANALYZE incoming")
 
-    # --- comparing ---------------------------------------------------------------------------------------------------
+    # --- comparing --------------------------------------------------------------------------------
 
     def _same_key(self, a: str, b: str) -> str:
         return " AND ".join(
-            f"{a}.{c} IS NOT DISTINCT FROM {b}.{c}" if c in self._nullable else f"{a}.{c} = {b}.{c}" for c in self.key
+            f"{a}.{c} IS NOT DISTINCT FROM {b}.{c}" if c in self._nullable else f"{a}.{c} = {b}.{c}"
+            for c in self.key
         )
 
     def drop_repeats(self, outcome: Outcome) -> None:
-        """A row given twice counts once; given twice and different, the first one stands and the other is refused."""
+        """A row given twice counts once; given twice and different, the first one stands and the
+        other is refused.
+        """
         part = ", ".join([*self.key, *(["effective_from"] if self.kind.dated else [])])
         said = f"ROW({', '.join(self.values or self.key)})::text"
         with connection.cursor() as cursor:
-            cursor.execute(
-                f"""
+            cursor.execute(f"""
                 WITH ranked AS (
                     SELECT ctid AS at, line, row_number() OVER w AS place, first_value(line) OVER w AS first_line,
                            {said} = first_value({said}) OVER w AS equal
@@ -162,18 +181,21 @@ class Merge:
                     DELETE FROM incoming i USING ranked r WHERE i.ctid = r.at AND r.place > 1 RETURNING r.line, r.first_line, r.equal
                 )
                 SELECT line, first_line, equal FROM gone ORDER BY line
-                """
-            )
+                """)
             for line, first, equal in cursor:
                 if equal:
                     outcome.unchanged += 1
                 else:
                     outcome.refuse(
-                        line, f"The same key stands on line {first} with other values; the first one was kept."
+                        line,
+                        f"The same key stands on line {first} with other values; the first one was"
+                        " kept.",
                     )
 
     def apply(self, outcome: Outcome) -> None:
-        """Compare and write. Several versions of one key in the file are applied in order of date."""
+        """Compare and write. Several versions of one key in the file are applied in order of
+        date.
+        """
         if not self.kind.dated:
             self._round(outcome, "TRUE")
             return
@@ -181,8 +203,9 @@ class Merge:
             part = ", ".join(self.key)
             cursor.execute("ALTER TABLE incoming ADD COLUMN turn int")
             cursor.execute(
-                f"UPDATE incoming i SET turn = r.turn FROM (SELECT ctid AS at, row_number() OVER (PARTITION BY {part} "
-                "ORDER BY effective_from) AS turn FROM incoming) r WHERE i.ctid = r.at"
+                "UPDATE incoming i SET turn = r.turn FROM (SELECT ctid AS at, row_number() OVER"
+                f" (PARTITION BY {part} ORDER BY effective_from) AS turn FROM incoming) r WHERE"
+                " i.ctid = r.at"
             )
             cursor.execute("SELECT coalesce(max(turn), 0) FROM incoming")
             turns = cursor.fetchone()[0]
@@ -193,7 +216,8 @@ class Merge:
         incoming = ", ".join(f"i.{c}" for c in [*self.key, *self.values])
         public = ", i.public_id" if self.public else ""
         same = (
-            f"(ROW({', '.join('c.' + c for c in self.values)}) IS NOT DISTINCT FROM ROW({', '.join('i.' + c for c in self.values)}))"
+            f"(ROW({', '.join('c.' + c for c in self.values)}) IS NOT DISTINCT FROM"
+            f" ROW({', '.join('i.' + c for c in self.values)}))"
             if self.values
             else "TRUE"
         )
@@ -207,7 +231,11 @@ class Merge:
                  WHERE {where}
             """
         until = "LEAST(i.effective_to, n.effective_from - 1)"
-        ends = until if self.ends else f"CASE WHEN c.id IS NOT NULL AND {same} THEN c.effective_to ELSE {until} END"
+        ends = (
+            until
+            if self.ends
+            else f"CASE WHEN c.id IS NOT NULL AND {same} THEN c.effective_to ELSE {until} END"
+        )
         return f"""
             CREATE TEMP TABLE plan ON COMMIT DROP AS
             SELECT p.*, CASE
@@ -234,16 +262,21 @@ class Merge:
         """
 
     def _mine(self) -> str:
-        """Whether this load may change the current row: the starter set touches only what it wrote itself."""
+        """Whether this load may change the current row: the starter set touches only what it wrote
+        itself.
+        """
         if not self.starter:
             return "TRUE"
         if self.kind.has_load:
-            return f"EXISTS (SELECT 1 FROM reference_referenceload l WHERE l.id = c.load_id AND starts_with(l.source, '{STARTER}'))"
+            return (
+                "EXISTS (SELECT 1 FROM reference_referenceload l WHERE l.id = c.load_id AND"
+                f" starts_with(l.source, '{STARTER}'))"
+            )
         if self.kind.source_column:
             return f"starts_with(c.{self.kind.source_column}, '{STARTER}')"
         return "TRUE"
 
-    # --- writing -----------------------------------------------------------------------------------------------------
+    # --- writing ----------------------------------------------------------------------------------
 
     def _round(self, outcome: Outcome, where: str) -> None:
         with connection.cursor() as cursor:
@@ -252,7 +285,9 @@ class Merge:
             cursor.execute("SELECT act, count(*) FROM plan GROUP BY act")
             counts = dict(cursor.fetchall())
             outcome.added += counts.get("add", 0)
-            outcome.changed += counts.get("correct", 0) + counts.get("replace", 0) + counts.get("reopen", 0)
+            outcome.changed += (
+                counts.get("correct", 0) + counts.get("replace", 0) + counts.get("reopen", 0)
+            )
             outcome.closed += counts.get("end", 0)
             outcome.unchanged += counts.get("same", 0)
             outcome.kept += counts.get("keep", 0)
@@ -264,15 +299,18 @@ class Merge:
                 ends = ", effective_to = p.until" if self.kind.dated else ""
                 sets = ", ".join(f"{c} = p.{c}" for c in self.values)
                 cursor.execute(
-                    f"UPDATE {self.table} t SET {sets}{ends}{load} FROM plan p WHERE p.act = 'correct' AND t.id = p.cur_id"
+                    f"UPDATE {self.table} t SET {sets}{ends}{load} FROM plan p WHERE p.act ="
+                    " 'correct' AND t.id = p.cur_id"
                 )
             if counts.get("end") or counts.get("reopen"):
                 cursor.execute(
-                    f"UPDATE {self.table} t SET effective_to = p.until{load} FROM plan p WHERE p.act IN ('end', 'reopen') AND t.id = p.cur_id"
+                    f"UPDATE {self.table} t SET effective_to = p.until{load} FROM plan p WHERE"
+                    " p.act IN ('end', 'reopen') AND t.id = p.cur_id"
                 )
             if counts.get("replace"):
                 cursor.execute(
-                    f"UPDATE {self.table} t SET effective_to = p.effective_from - 1 FROM plan p WHERE p.act = 'replace' AND t.id = p.cur_id"
+                    f"UPDATE {self.table} t SET effective_to = p.effective_from - 1 FROM plan p"
+                    " WHERE p.act = 'replace' AND t.id = p.cur_id"
                 )
             if counts.get("add") or counts.get("replace"):
                 self._insert(cursor)
@@ -296,8 +334,9 @@ class Merge:
             selected.append("%s")
             params.append(self.load_id)
         cursor.execute(
-            f"INSERT INTO {self.table} ({', '.join(columns)}) SELECT {', '.join(selected)} FROM plan p "
-            f"LEFT JOIN {self.table} c ON c.id = p.cur_id WHERE p.act IN ('add', 'replace')",
+            f"INSERT INTO {self.table} ({', '.join(columns)}) SELECT {', '.join(selected)} FROM"
+            f" plan p LEFT JOIN {self.table} c ON c.id = p.cur_id WHERE p.act IN ('add',"
+            " 'replace')",
             params,
         )
 
@@ -318,22 +357,32 @@ class Merge:
             new = json.loads(new) if isinstance(new, str) else new
             old = json.loads(old) if isinstance(old, str) else old
             values = map(plain, self.values)
-            differs = [c for c in values if old is not None and old.get(c) != new.get(c)] if act != "add" else []
-            outcome.changes.append({
-                "line": line,
-                "act": {"add": "added", "end": "closed"}.get(act, "changed"),
-                "key": " ".join(str(new[c]) for c in map(plain, self.key) if new[c] not in (None, "")),
-                "from": since.isoformat() if since else None,
-                "to": last.isoformat() if last else None,
-                "before": {c: old.get(c) for c in differs} if old else {},
-                "after": {c: new.get(c) for c in differs},
-            })  # fmt: skip
+            differs = (
+                [c for c in values if old is not None and old.get(c) != new.get(c)]
+                if act != "add"
+                else []
+            )
+            outcome.changes.append(
+                {
+                    "line": line,
+                    "act": {"add": "added", "end": "closed"}.get(act, "changed"),
+                    "key": " ".join(
+                        str(new[c]) for c in map(plain, self.key) if new[c] not in (None, "")
+                    ),
+                    "from": since.isoformat() if since else None,
+                    "to": last.isoformat() if last else None,
+                    "before": {c: old.get(c) for c in differs} if old else {},
+                    "after": {c: new.get(c) for c in differs},
+                }
+            )
 
     def close_missing(self, outcome: Outcome, day: Any) -> None:
         """The file is the whole list: rows in force that it lacks end on the day before."""
         if not self.kind.dated:
             return
-        part = "".join(f" AND EXISTS (SELECT 1 FROM incoming x WHERE x.{c} = t.{c})" for c in self.kind.within)
+        part = "".join(
+            f" AND EXISTS (SELECT 1 FROM incoming x WHERE x.{c} = t.{c})" for c in self.kind.within
+        )
         with connection.cursor() as cursor:
             cursor.execute(
                 f"""UPDATE {self.table} t SET effective_to = %s

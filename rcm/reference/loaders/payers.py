@@ -47,7 +47,9 @@ def _service_types(text: str) -> dict[str, list[str]]:
         pairs = (part.split("=") for part in text.split(";") if part.strip())
         return {modality.strip(): codes.split() for modality, codes in pairs}
     except ValueError:
-        raise RowError(f"service_types “{text[:30]}” is not written like MR=62 4; CT=62 4.") from None
+        raise RowError(
+            f"service_types “{text[:30]}” is not written like MR=62 4; CT=62 4."
+        ) from None
 
 
 def _payer(cells: Cells, options: Options, taken: dict[str, str]) -> Iterator[Values]:
@@ -65,7 +67,10 @@ def _payer(cells: Cells, options: Options, taken: dict[str, str]) -> Iterator[Va
         "edi_id": edi,
         "kind": cells.choice("kind", KINDS),
         "claim_filing": cells.text("claim_filing", 2) or "CI",
-        **{n: cells.text(n, m) for n, m in (("address", 100), ("city", 60), ("state", 2), ("zip", 9), ("phone", 10))},
+        **{
+            n: cells.text(n, m)
+            for n, m in (("address", 100), ("city", 60), ("state", 2), ("zip", 9), ("phone", 10))
+        },
         **{n: cells.integer(n) for n in _DAYS},
         "response_days": 21 if response is None else response,
         **{n: cells.flag(n, default=d) for n, d in _FLAGS.items()},
@@ -95,19 +100,23 @@ _KIND_WORDS = (
 def _payer_rules(cells: Cells, options: Options, known: dict[str, str]) -> Iterator[Values]:
     """A sheet of filing and appeal limits by payer name.
 
-    A payer of exactly that name gets the limits. An unknown name becomes an inactive payer, so that nothing is sent to it before
-    someone enters its EDI id.
+    A payer of exactly that name gets the limits. An unknown name becomes an inactive payer, so that
+    nothing is sent to it before someone enters its EDI id.
     """
     name = cells.text("payer", 80, required=True)
     code = known.get("name " + name.lower())
-    source = "; ".join(filter(None, [cells.text("source"), cells.text("note"), cells.text("confidence")]))
+    source = "; ".join(
+        filter(None, [cells.text("source"), cells.text("note"), cells.text("confidence")])
+    )
     made = re.sub(r"[^A-Z0-9]+", "-", name.upper()).strip("-")[:16].strip("-")
     yield {
         "code": code or made,
         "name": name,
         "edi_id": known.get(f"edi {code}") or f"TBD-{made}",
-        "kind": known.get(f"kind {code}")
-        or next((k for word, k in _KIND_WORDS if word in name.lower()), PayerKind.COMMERCIAL),
+        "kind": (
+            known.get(f"kind {code}")
+            or next((k for word, k in _KIND_WORDS if word in name.lower()), PayerKind.COMMERCIAL)
+        ),
         "active": known.get(f"active {code}", "no") == "yes",
         "filing_days": cells.integer("filing"),
         "corrected_days": _number(cells.text("corrected")),
@@ -118,14 +127,23 @@ def _payer_rules(cells: Cells, options: Options, known: dict[str, str]) -> Itera
 
 def _taken(options: Options) -> dict[str, str]:
     found: dict[str, str] = {}
-    for edi, code, name, kind, active in Payer.objects.values_list("edi_id", "code", "name", "kind", "active"):
+    for edi, code, name, kind, active in Payer.objects.values_list(
+        "edi_id", "code", "name", "kind", "active"
+    ):
         found[edi] = code
         found["name " + name.lower()] = code
-        found[f"edi {code}"], found[f"kind {code}"], found[f"active {code}"] = edi, kind, "yes" if active else "no"
+        found[f"edi {code}"], found[f"kind {code}"], found[f"active {code}"] = (
+            edi,
+            kind,
+            "yes" if active else "no",
+        )
     return found
 
 
-_PAYER_OPTIONAL = f"claim_filing address city state zip phone {' '.join(_DAYS)} response_days {' '.join(_FLAGS)} member_id_pattern service_types reviewer source"
+_PAYER_OPTIONAL = (
+    f"claim_filing address city state zip phone {' '.join(_DAYS)} response_days {' '.join(_FLAGS)}"
+    " member_id_pattern service_types reviewer source"
+)
 
 PAYERS = Kind(
     "payers",
@@ -137,16 +155,32 @@ PAYERS = Kind(
         Layout(
             "payer rule sheet",
             _payer_rules,
-            {"payer": "payer", "filing": "initial filing days", "corrected": "corrected claim rule", "appeal": "appeal days",
-             "note": "note", "source": "source", "confidence": "confidence"},
+            {
+                "payer": "payer",
+                "filing": "initial filing days",
+                "corrected": "corrected claim rule",
+                "appeal": "appeal days",
+                "note": "note",
+                "source": "source",
+                "confidence": "confidence",
+            },
             frozenset({"note", "confidence", "source", "corrected", "appeal"}),
-            supplies=("name", "edi_id", "kind", "active", "filing_days", "corrected_days", "appeal_days", "source"),
+            supplies=(
+                "name",
+                "edi_id",
+                "kind",
+                "active",
+                "filing_days",
+                "corrected_days",
+                "appeal_days",
+                "source",
+            ),
         ),
     ),
     prepare=_taken,
     source_column="source",
     words="Payers with their limits, windows and habits.",
-)  # fmt: skip
+)
 
 
 def _plan(cells: Cells, options: Options, payers: dict[str, tuple[int, str]]) -> Iterator[Values]:
@@ -168,12 +202,14 @@ PLANS = Kind(
     Plan,
     ("payer", "code"),
     (house(_plan, "payer code name", optional="kind self_funded"),),
-    prepare=lambda options: {code: (pk, kind) for code, pk, kind in Payer.objects.values_list("code", "id", "kind")},
+    prepare=lambda options: {
+        code: (pk, kind) for code, pk, kind in Payer.objects.values_list("code", "id", "kind")
+    },
     words="Plans of payers.",
 )
 
 
-# --- states and holidays ---------------------------------------------------------------------------------------------
+# --- states and holidays --------------------------------------------------------------------------
 
 STATES: dict[str, str] = dict(
     pair.split("=")
@@ -240,7 +276,9 @@ _SIMPLE = re.compile(r"([0-9.]+)%\s*/\s*(year|yr|month)")
 
 
 def yearly_interest(text: str) -> Decimal | None:
-    """A simple yearly rate from words such as “1.5%/month” (18). Tiered or conditional rates are not reduced to one number."""
+    """A simple yearly rate from words such as “1.5%/month” (18). Tiered or conditional rates are
+    not reduced to one number.
+    """
     match = _SIMPLE.fullmatch(text.strip())
     if match is None:
         return None
@@ -272,10 +310,16 @@ def _state(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
 
 
 _STATE_SHEET = {
-    "state": "state", "electronic": "prompt pay days electronic", "paper": "prompt pay days paper", "interest": "prompt pay interest",
-    "citation": "citation", "basis": "prompt pay basis", "confidence": "prompt pay confidence",
-    "medicaid": "medicaid ffs filing days", "medicaid_basis": "medicaid basis",
-}  # fmt: skip
+    "state": "state",
+    "electronic": "prompt pay days electronic",
+    "paper": "prompt pay days paper",
+    "interest": "prompt pay interest",
+    "citation": "citation",
+    "basis": "prompt pay basis",
+    "confidence": "prompt pay confidence",
+    "medicaid": "medicaid ffs filing days",
+    "medicaid_basis": "medicaid basis",
+}
 
 
 def _state_sheet(cells: Cells, options: Options, _: Any) -> Iterator[Values]:
@@ -339,11 +383,19 @@ STATE_RULES = Kind(
         house(
             _state,
             "state",
-            optional="prompt_pay_days_electronic interest_pct medicaid_filing_days mac carrier confidence basis effective_from effective_to",
-            supplies="name prompt_pay_days_electronic interest_pct medicaid_filing_days mac carrier confidence basis",
+            optional=(
+                "prompt_pay_days_electronic interest_pct medicaid_filing_days mac carrier"
+                " confidence basis effective_from effective_to"
+            ),
+            supplies=(
+                "name prompt_pay_days_electronic interest_pct medicaid_filing_days mac carrier"
+                " confidence basis"
+            ),
         ),
     ),
-    words="Prompt pay, interest, Medicaid limits and Medicare contractors, each with its confidence.",
+    words=(
+        "Prompt pay, interest, Medicaid limits and Medicare contractors, each with its confidence."
+    ),
 )
 
 

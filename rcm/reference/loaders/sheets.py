@@ -1,6 +1,8 @@
-"""Reading a reference file as numbered rows of text, whatever it is: CSV, tab or fixed-width text, gzip, zip or XLSX.
+"""Reading a reference file as numbered rows of text, whatever it is: CSV, tab or fixed-width text,
+gzip, zip or XLSX.
 
-Streams, so that memory stays flat. A file that unpacks to more than the limits allow is refused (RELIABILITY M14).
+Streams, so that memory stays flat. A file that unpacks to more than the limits allow is refused
+(RELIABILITY M14).
 """
 
 from __future__ import annotations
@@ -53,11 +55,16 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def open_rows(
-    path: Path, *, whole_lines: Callable[[list[str]], bool] = lambda head: False, limits: Limits = LIMITS
+    path: Path,
+    *,
+    whole_lines: Callable[[list[str]], bool] = lambda head: False,
+    limits: Limits = LIMITS,
 ) -> Iterator[Iterator[Row]]:
-    """The rows of a file with their line numbers (from 1). Blank rows are left out. Raises `FileRefused`.
+    """The rows of a file with their line numbers (from 1). Blank rows are left out. Raises
+    `FileRefused`.
 
-    `whole_lines(head)` answers from the first lines of a text whether it is fixed-width: then each row is one uncut line.
+    `whole_lines(head)` answers from the first lines of a text whether it is fixed-width: then each
+    row is one uncut line.
     """
     if path.stat().st_size > limits.file_bytes:
         raise FileRefused(f"The file is larger than {limits.file_bytes // 1024**2} MB.")
@@ -66,7 +73,10 @@ def open_rows(
     with ExitStack() as stack:
         if magic[:2] == b"\x1f\x8b":
             packed = stack.enter_context(gzip.open(path, "rb"))
-            yield _counted(_text_rows(_Bounded(packed, path.stat().st_size, limits), whole_lines, limits), limits)
+            yield _counted(
+                _text_rows(_Bounded(packed, path.stat().st_size, limits), whole_lines, limits),
+                limits,
+            )
         elif magic == b"PK\x03\x04":
             archive = stack.enter_context(_archive(path))
             if "[Content_Types].xml" in archive.namelist():
@@ -76,7 +86,10 @@ def open_rows(
                 inner = stack.enter_context(archive.open(member))
                 if member.filename.lower().endswith(".xlsx"):
                     raise FileRefused("Unpack the archive first: it holds a workbook.")
-                yield _counted(_text_rows(_Bounded(inner, member.compress_size, limits), whole_lines, limits), limits)
+                yield _counted(
+                    _text_rows(_Bounded(inner, member.compress_size, limits), whole_lines, limits),
+                    limits,
+                )
         else:
             plain = stack.enter_context(path.open("rb"))
             yield _counted(_text_rows(plain, whole_lines, limits), limits)
@@ -92,10 +105,17 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _member(archive: zipfile.ZipFile, limits: Limits) -> zipfile.ZipInfo:
-    files = [m for m in archive.infolist() if not m.is_dir() and m.filename.lower().endswith((".csv", ".txt", ".xlsx"))]
+    files = [
+        m
+        for m in archive.infolist()
+        if not m.is_dir() and m.filename.lower().endswith((".csv", ".txt", ".xlsx"))
+    ]
     if len(files) != 1:
         names = ", ".join(Path(m.filename).name for m in files[:6]) or "no table"
-        raise FileRefused(f"The archive must hold exactly one table; it holds {names}. Unpack it and load one file.")
+        raise FileRefused(
+            f"The archive must hold exactly one table; it holds {names}. Unpack it and load one"
+            " file."
+        )
     return files[0]
 
 
@@ -122,12 +142,16 @@ class _Bounded(io.RawIOBase):
 
 
 def _lines(handle: IO[bytes] | io.RawIOBase, limits: Limits) -> Iterator[str]:
-    """Lines as text: UTF-8, else the Windows code page, line by line, because official files mix them."""
+    """Lines as text: UTF-8, else the Windows code page, line by line, because official files mix
+    them.
+    """
     reader = io.BufferedReader(handle) if isinstance(handle, io.RawIOBase) else handle
     first = True
     while raw := reader.readline(limits.line_chars + 1):
         if len(raw) > limits.line_chars:
-            raise FileRefused(f"A line is longer than {limits.line_chars} characters: this is no table.")
+            raise FileRefused(
+                f"A line is longer than {limits.line_chars} characters: this is no table."
+            )
         if first and raw.startswith(b"\xef\xbb\xbf"):
             raw = raw[3:]
         first = False
@@ -186,7 +210,9 @@ def _sheet_rows(path: Path, archive: zipfile.ZipFile, limits: Limits) -> Iterato
         sheet = book.worksheets[0] if book.worksheets else None
         if sheet is None:
             raise FileRefused("The workbook has no sheet.")
-        for number, cells in enumerate(sheet.iter_rows(max_col=limits.columns, values_only=True), 1):
+        for number, cells in enumerate(
+            sheet.iter_rows(max_col=limits.columns, values_only=True), 1
+        ):
             if number > limits.sheet_rows:
                 raise FileRefused(f"The sheet has more than {limits.sheet_rows} rows.")
             yield number, [_cell(value) for value in cells]

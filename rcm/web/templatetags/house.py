@@ -42,8 +42,14 @@ def dollars(value: Any) -> str:
 
 @register.filter
 def code(value: Any) -> SafeString:
-    """An identifier or code in its own figures, never broken across lines: `{{ line.cpt|code }}`."""
-    return format_html('<span class="code">{}</span>', value) if value not in (None, "") else SafeString("")
+    """An identifier or code in its own figures, never broken across lines: `{{ line.cpt|code
+    }}`.
+    """
+    return (
+        format_html('<span class="code">{}</span>', value)
+        if value not in (None, "")
+        else SafeString("")
+    )
 
 
 @register.filter
@@ -69,7 +75,8 @@ def json_attr(value: Any) -> str:
 def icon(name: str, tone: str = "") -> SafeString:
     """`{% icon "check" %} Ready`: decoration beside a word, hidden from screen readers."""
     return format_html(
-        '<svg class="icon{}" viewBox="0 0 16 16" aria-hidden="true" focusable="false"><path d="{}"/></svg>',
+        '<svg class="icon{}" viewBox="0 0 16 16" aria-hidden="true" focusable="false"><path'
+        ' d="{}"/></svg>',
         f" t-{tone}" if tone else "",
         PATHS[name],
     )
@@ -81,14 +88,18 @@ def tag(text: Any, tone: str = "", title: str = "") -> SafeString:
     if text in (None, ""):
         return SafeString("")
     extra = format_html(' title="{}"', title) if title else ""
-    return format_html('<span class="tag{}"{}>{}</span>', f" tag--{tone}" if tone else "", extra, text)
+    return format_html(
+        '<span class="tag{}"{}>{}</span>', f" tag--{tone}" if tone else "", extra, text
+    )
 
 
 @register.simple_tag
 def days_left(
     deadline: Any, as_of: dt.date | None = None, bad: int = fmt.DAYS_BAD, warn: int = fmt.DAYS_WARN
 ) -> SafeString:
-    """`{% days_left claim.deadline %}`: a tag such as `2 d` or `Overdue 3 d` in the tone of its nearness."""
+    """`{% days_left claim.deadline %}`: a tag such as `2 d` or `Overdue 3 d` in the tone of its
+    nearness.
+    """
     left = fmt.days_between(deadline, as_of)
     if left is None:
         return SafeString("")
@@ -97,7 +108,9 @@ def days_left(
 
 @register.simple_tag
 def deadline(value: Any, as_of: dt.date | None = None) -> SafeString:
-    """`{% deadline claim.deadline %}`: the date and its days-left tag, never truncated; on two lines where a year makes them long."""
+    """`{% deadline claim.deadline %}`: the date and its days-left tag, never truncated; on two
+    lines where a year makes them long.
+    """
     day = fmt.as_date(value)
     if day is None:
         return SafeString("")
@@ -112,7 +125,9 @@ def deadline(value: Any, as_of: dt.date | None = None) -> SafeString:
 @register.simple_tag
 def attrs(**pairs: Any) -> SafeString:
     """HTML attributes from keywords; `hx_get` becomes `hx-get`, empty ones are left out."""
-    kept = ((k.rstrip("_").replace("_", "-"), v) for k, v in pairs.items() if v not in (None, "", False))
+    kept = (
+        (k.rstrip("_").replace("_", "-"), v) for k, v in pairs.items() if v not in (None, "", False)
+    )
     return format_html_join("", ' {}="{}"', kept)
 
 
@@ -126,7 +141,7 @@ def csrf_headers(context: Any) -> str:
 def brand() -> SafeString:
     """The mark: beams that cross in one point."""
     return mark_safe(
-        '<svg class="mark" viewBox="0 0 22 22" aria-hidden="true" focusable="false">'
-        '<circle class="ring" cx="11" cy="11" r="8.2"/><path class="beam" d="M11 .8v5.4M11 15.8v5.4M.8 11h5.4M15.8 11h5.4"/>'
-        '<circle class="iso" cx="11" cy="11" r="2.3"/></svg>'
+        '<svg class="mark" viewBox="0 0 22 22" aria-hidden="true" focusable="false"><circle'
+        ' class="ring" cx="11" cy="11" r="8.2"/><path class="beam" d="M11 .8v5.4M11 15.8v5.4M.8'
+        ' 11h5.4M15.8 11h5.4"/><circle class="iso" cx="11" cy="11" r="2.3"/></svg>'
     )

@@ -1,4 +1,6 @@
-"""999 and TA1 readers: was the file taken in, and if not, which segment of which set was at fault."""
+"""999 and TA1 readers: was the file taken in, and if not, which segment of which set was at
+fault.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,17 @@ from rcm.x12.values import whole
 
 
 def read_999(source: Source | Document) -> Iterator[Acknowledgement]:
-    """Each 999 (or its elder, 997) of the file. Raises ``NotX12`` or ``WrongSet`` and nothing else."""
+    """Each 999 (or its elder, 997) of the file. Raises ``NotX12`` or ``WrongSet`` and nothing
+    else.
+    """
     for current in sets_of(source, "999", "997"):
         yield read_999_set(current)
 
 
 def read_ta1(source: Source | Document) -> Iterator[InterchangeAcknowledgement]:
-    """Each TA1 of the file, whatever else is in it. Raises ``NotX12`` or ``WrongSet`` and nothing else."""
+    """Each TA1 of the file, whatever else is in it. Raises ``NotX12`` or ``WrongSet`` and nothing
+    else.
+    """
     document = source if isinstance(source, Document) else Document(source)
     for _ in document.sets():
         pass
@@ -74,9 +80,19 @@ def read_999_set(current: TransactionSet) -> Acknowledgement:
         else:
             notes.unknown(segment, "999")
     if not ak1:
-        notes.add("missing-ak1", "error", "999", "The acknowledgement does not say which group it answers (AK1).")
+        notes.add(
+            "missing-ak1",
+            "error",
+            "999",
+            "The acknowledgement does not say which group it answers (AK1).",
+        )
     if not ak9:
-        notes.add("missing-ak9", "warning", "999", "The acknowledgement does not say how the group fared (AK9).")
+        notes.add(
+            "missing-ak9",
+            "warning",
+            "999",
+            "The acknowledgement does not say how the group fared (AK9).",
+        )
     return Acknowledgement(
         group_code=at(ak1, 1),
         group_control=at(ak1, 2),

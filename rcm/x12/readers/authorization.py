@@ -1,4 +1,6 @@
-"""278 readers: the request for authorization as a payer reads it, and the payer's answer (DOMAIN B)."""
+"""278 readers: the request for authorization as a payer reads it, and the payer's answer (DOMAIN
+B).
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,33 @@ from rcm.x12.model import (
 from rcm.x12.readers.common import Notes, PartyBuilder, at, procedure, reference, sets_of
 from rcm.x12.readers.eligibility import built, rejection, trace
 
-_LEVELS = {"20": "source", "21": "receiver", "22": "subscriber", "23": "dependent", "EV": "event", "SS": "service"}
+_LEVELS = {
+    "20": "source",
+    "21": "receiver",
+    "22": "subscriber",
+    "23": "dependent",
+    "EV": "event",
+    "SS": "service",
+}
 _ORDER = ("source", "receiver", "subscriber", "dependent")
 _QUIET = frozenset(
-    ("BHT", "CL1", "CRC", "CR1", "CR2", "CR5", "CR6", "TOO", "INS", "N3", "N4", "PER", "PRV", "DMG", "SV3")
+    (
+        "BHT",
+        "CL1",
+        "CRC",
+        "CR1",
+        "CR2",
+        "CR5",
+        "CR6",
+        "TOO",
+        "INS",
+        "N3",
+        "N4",
+        "PER",
+        "PRV",
+        "DMG",
+        "SV3",
+    )
 )
 
 
@@ -59,9 +84,21 @@ class _Loop:
     """An event (EV) or service (SS) loop while it is being read."""
 
     __slots__ = (
-        "attachments", "dates", "decision", "diagnoses", "messages", "parties", "party", "position", "quantities", "refs",
-        "rejections", "sv", "traces", "um",
-    )  # fmt: skip
+        "attachments",
+        "dates",
+        "decision",
+        "diagnoses",
+        "messages",
+        "parties",
+        "party",
+        "position",
+        "quantities",
+        "refs",
+        "rejections",
+        "sv",
+        "traces",
+        "um",
+    )
 
     def __init__(self, position: int) -> None:
         self.position = position
@@ -79,7 +116,9 @@ class _Loop:
         self.party: PartyBuilder | None = None
         self.sv: Segment = []
 
-    def take(self, segment: Segment, tag: str, notes: Notes, marks: Any, position: int, level: str) -> bool:
+    def take(
+        self, segment: Segment, tag: str, notes: Notes, marks: Any, position: int, level: str
+    ) -> bool:
         if tag == "TRN":
             self.traces.append(trace(segment))
         elif tag == "UM":
@@ -123,7 +162,9 @@ class _Loop:
         return ""
 
     def take_period(self, *qualifiers: str) -> tuple[date | None, date | None]:
-        """Remove and return the first date with one of ``qualifiers``; the end only when it differs."""
+        """Remove and return the first date with one of ``qualifiers``; the end only when it
+        differs.
+        """
         for qualifier in qualifiers:
             for i, item in enumerate(self.dates):
                 if item.qualifier == qualifier:
@@ -138,7 +179,10 @@ def decision(segment: Segment, marks: Any) -> Decision:
         if mark:
             text = text.replace(mark, "\x1f")
     return Decision(
-        at(segment, 1), at(segment, 2), tuple([code for code in text.split("\x1f") if code]), at(segment, 4)
+        at(segment, 1),
+        at(segment, 2),
+        tuple([code for code in text.split("\x1f") if code]),
+        at(segment, 4),
     )
 
 
@@ -159,7 +203,10 @@ def read_278_set(current: TransactionSet) -> Iterator[AuthorizationRequest | Aut
 
     def finish() -> AuthorizationRequest | AuthorizationResponse:
         nonlocal event, services, loop
-        what, done = event or _Loop(current.start), tuple([_service(s, notes, marks.component) for s in services])
+        what, done = (
+            event or _Loop(current.start),
+            tuple([_service(s, notes, marks.component) for s in services]),
+        )
         event, services, loop = None, [], None
         common: dict[str, Any] = {
             "dependent": built(parties.get("dependent")),
@@ -190,7 +237,10 @@ def read_278_set(current: TransactionSet) -> Iterator[AuthorizationRequest | Aut
                 valid_to=end,
                 issued=issued,
                 expires=expires,
-                rejections=tuple([r for at_level in _ORDER for r in rejections.get(at_level, ())] + what.rejections),
+                rejections=tuple(
+                    [r for at_level in _ORDER for r in rejections.get(at_level, ())]
+                    + what.rejections
+                ),
                 **common,
                 **_lists(what),
                 **rest,
@@ -234,7 +284,10 @@ def read_278_set(current: TransactionSet) -> Iterator[AuthorizationRequest | Aut
                 relationship = ""
                 traces = []
         elif loop is not None:
-            if not loop.take(segment, tag, notes, marks, current.position, level) and tag not in _QUIET:
+            if (
+                not loop.take(segment, tag, notes, marks, current.position, level)
+                and tag not in _QUIET
+            ):
                 notes.unknown(segment, level)
         elif tag == "BHT":
             reference_number = at(segment, 3)

@@ -31,13 +31,53 @@ from rcm.x12.model import (
 from rcm.x12.readers.common import Notes, PartyBuilder, at, procedure, reference, sets_of
 
 _DIAGNOSES = frozenset(("ABK", "ABF", "BK", "BF", "ABJ", "BJ", "APR", "PR", "ABN", "BN", "DR"))
-_CLAIM_PARTIES = {"DN": "referring", "82": "rendering", "77": "facility", "DQ": "supervising", "71": "attending",
-                  "72": "operating"}  # fmt: skip
-_LINE_PARTIES = {"82": "rendering", "QB": "purchased_from", "77": "facility", "DQ": "supervising", "DK": "ordering",
-                 "DN": "referring"}  # fmt: skip
-_ABOVE = frozenset(("HL", "SBR", "PAT", "NM1", "N3", "N4", "REF", "PER", "DMG", "PRV", "CUR", "BHT"))
-_QUIET = frozenset(("CRC", "CR1", "CR2", "CR3", "CR4", "CR5", "CR6", "CR8", "CN1", "HCP", "MEA", "SV4", "SV5", "SV7",
-                    "LQ", "FRM", "MIA", "LE", "LS", "QTY", "TOO", "UR", "HSD", "CL1"))  # fmt: skip
+_CLAIM_PARTIES = {
+    "DN": "referring",
+    "82": "rendering",
+    "77": "facility",
+    "DQ": "supervising",
+    "71": "attending",
+    "72": "operating",
+}
+_LINE_PARTIES = {
+    "82": "rendering",
+    "QB": "purchased_from",
+    "77": "facility",
+    "DQ": "supervising",
+    "DK": "ordering",
+    "DN": "referring",
+}
+_ABOVE = frozenset(
+    ("HL", "SBR", "PAT", "NM1", "N3", "N4", "REF", "PER", "DMG", "PRV", "CUR", "BHT")
+)
+_QUIET = frozenset(
+    (
+        "CRC",
+        "CR1",
+        "CR2",
+        "CR3",
+        "CR4",
+        "CR5",
+        "CR6",
+        "CR8",
+        "CN1",
+        "HCP",
+        "MEA",
+        "SV4",
+        "SV5",
+        "SV7",
+        "LQ",
+        "FRM",
+        "MIA",
+        "LE",
+        "LS",
+        "QTY",
+        "TOO",
+        "UR",
+        "HSD",
+        "CL1",
+    )
+)
 
 
 def read_837(source: Source | Document) -> Iterator[Claim]:
@@ -62,7 +102,18 @@ def read_set(current: TransactionSet) -> Iterator[Claim]:
 
 
 class _Line:
-    __slots__ = ("adjudications", "attachments", "dates", "fields", "k3", "notes", "parties", "position", "refs", "svd")
+    __slots__ = (
+        "adjudications",
+        "attachments",
+        "dates",
+        "fields",
+        "k3",
+        "notes",
+        "parties",
+        "position",
+        "refs",
+        "svd",
+    )
 
     def __init__(self, number: int, position: int) -> None:
         self.position = position
@@ -78,7 +129,9 @@ class _Line:
 
 
 class _State:
-    """Where in the hierarchy the reading is: provider, subscriber, patient, claim, other payer, line."""
+    """Where in the hierarchy the reading is: provider, subscriber, patient, claim, other payer,
+    line.
+    """
 
     def __init__(self, current: TransactionSet) -> None:
         self.current = current
@@ -154,7 +207,7 @@ class _State:
             self.patient = None
             self.pat = []
 
-    # -- above the claim ---------------------------------------------------------------------------------------------
+    # -- above the claim ---------------------------------------------------------------------------
 
     def above(self, segment: Segment, tag: str) -> None:
         if tag == "NM1":
@@ -192,7 +245,7 @@ class _State:
         elif tag not in _ABOVE and tag not in _QUIET:
             self.notes.unknown(segment, "above the claims")
 
-    # -- claim ---------------------------------------------------------------------------------------------------------
+    # -- claim -------------------------------------------------------------------------------------
 
     def in_claim(self, segment: Segment, tag: str) -> None:
         notes = self.notes
@@ -246,7 +299,7 @@ class _State:
             else:
                 self.hi_codes.append(parts)
 
-    # -- other payer ---------------------------------------------------------------------------------------------------
+    # -- other payer -------------------------------------------------------------------------------
 
     def in_other(self, segment: Segment, tag: str) -> None:
         notes = self.notes
@@ -274,7 +327,9 @@ class _State:
             if at(segment, 1) == "573":
                 other["paid_date"] = notes.period(segment, "DTP").start
         elif tag == "REF" and self.party is not None and at(self.party.head, 1) == "PR":
-            name = {"G1": "authorization", "9F": "referral", "F8": "payer_control"}.get(at(segment, 1))
+            name = {"G1": "authorization", "9F": "referral", "F8": "payer_control"}.get(
+                at(segment, 1)
+            )
             if name and name not in other:
                 other[name] = at(segment, 2)
             else:
@@ -284,7 +339,7 @@ class _State:
         elif tag not in _QUIET and tag != "DMG":
             notes.unknown(segment, f"claim {at(self.clm or [], 1)} other payer")
 
-    # -- line ------------------------------------------------------------------------------------------------------------
+    # -- line --------------------------------------------------------------------------------------
 
     def in_line(self, segment: Segment, tag: str) -> None:
         notes = self.notes
@@ -305,13 +360,17 @@ class _State:
             fields["pos"] = at(segment, 5)
             pointers = at(segment, 7)
             fields["pointers"] = (
-                tuple([values.whole(part) for part in pointers.split(self.component) if part]) if pointers else ()
+                tuple([values.whole(part) for part in pointers.split(self.component) if part])
+                if pointers
+                else ()
             )
             fields["emergency"] = at(segment, 9) == "Y"
         elif tag == "SV2":
             self.institutional = True
             fields["revenue_code"] = at(segment, 1)
-            fields["procedure"] = procedure(at(segment, 2), self.component) if at(segment, 2) else Procedure()
+            fields["procedure"] = (
+                procedure(at(segment, 2), self.component) if at(segment, 2) else Procedure()
+            )
             fields["charge"] = notes.money(at(segment, 3), "SV203")
             fields["unit"] = at(segment, 4)
             fields["units"] = notes.number(at(segment, 5), "SV205") or ZERO
@@ -360,7 +419,9 @@ class _State:
         elif tag == "PWK":
             line.attachments.append(attachment(segment))
         elif tag == "PS1":
-            fields["purchased"] = PurchasedService(at(segment, 1), notes.money(at(segment, 2), "PS102"))
+            fields["purchased"] = PurchasedService(
+                at(segment, 1), notes.money(at(segment, 2), "PS102")
+            )
         elif tag not in _QUIET:
             notes.unknown(segment, f"claim {at(self.clm or [], 1)} line {len(self.lines)}")
 
@@ -369,9 +430,12 @@ class _State:
         if qualifier in ("XZ", "VY") and "ndc" in line.fields:
             line.fields["prescription"] = at(segment, 2)
             return
-        name = {"6R": "line_control", "G1": "authorization", "9F": "referral", "EW": "mammography_certification"}.get(
-            qualifier
-        )
+        name = {
+            "6R": "line_control",
+            "G1": "authorization",
+            "9F": "referral",
+            "EW": "mammography_certification",
+        }.get(qualifier)
         if name and name not in line.fields:
             line.fields[name] = at(segment, 2)
         else:
@@ -397,7 +461,7 @@ class _State:
             )
         )
 
-    # -- building --------------------------------------------------------------------------------------------------------
+    # -- building ----------------------------------------------------------------------------------
 
     def finish(self) -> Claim | None:
         if self.clm is None:
@@ -425,7 +489,9 @@ class _State:
             ("payer", self.payer),
         ):
             if builder is None:
-                self.notes.add("missing-party", "warning", f"claim {claim_id}", f"The claim has no {what}.")
+                self.notes.add(
+                    "missing-party", "warning", f"claim {claim_id}", f"The claim has no {what}."
+                )
         claim = Claim(
             claim_id=claim_id,
             charge=charge,
@@ -549,5 +615,10 @@ def cas(notes: Notes, segment: Segment, found: list[Adjustment]) -> None:
         text = at(segment, i + 1)
         if segment[i] or text:
             found.append(
-                Adjustment(group, segment[i], notes.money(text, "CAS"), notes.number(at(segment, i + 2), "CAS"))
+                Adjustment(
+                    group,
+                    segment[i],
+                    notes.money(text, "CAS"),
+                    notes.number(at(segment, i + 2), "CAS"),
+                )
             )

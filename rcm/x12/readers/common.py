@@ -1,4 +1,6 @@
-"""What every reader needs: elements by number, parties built segment by segment, the findings of one set."""
+"""What every reader needs: elements by number, parties built segment by segment, the findings of
+one set.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,17 @@ from decimal import Decimal
 
 from rcm.x12 import values
 from rcm.x12.document import MOST_NOTES, Document, Segment, Source, TransactionSet
-from rcm.x12.model import ZERO, Address, Contact, DatePeriod, Finding, Party, Procedure, Reference, WrongSet
+from rcm.x12.model import (
+    ZERO,
+    Address,
+    Contact,
+    DatePeriod,
+    Finding,
+    Party,
+    Procedure,
+    Reference,
+    WrongSet,
+)
 
 
 def at(segment: Segment, index: int) -> str:
@@ -16,7 +28,9 @@ def at(segment: Segment, index: int) -> str:
 
 
 def sets_of(source: Source | Document, *kinds: str) -> Iterator[TransactionSet]:
-    """The sets of ``source`` whose ST01 is one of ``kinds``; raises ``WrongSet`` when a file holds none of them."""
+    """The sets of ``source`` whose ST01 is one of ``kinds``; raises ``WrongSet`` when a file holds
+    none of them.
+    """
     document = source if isinstance(source, Document) else Document(source)
     found = False
     others: dict[str, None] = {}
@@ -48,7 +62,12 @@ class Notes:
     def money(self, text: str, where: str) -> Decimal:
         value = values.money(text)
         if value is None:
-            self.add("bad-amount", "error", where, f"“{text[:30]}” is no amount of money; it was read as 0.")
+            self.add(
+                "bad-amount",
+                "error",
+                where,
+                f"“{text[:30]}” is no amount of money; it was read as 0.",
+            )
             return ZERO
         return value
 
@@ -58,7 +77,9 @@ class Notes:
     def number(self, text: str, where: str) -> Decimal | None:
         value = values.number(text)
         if value is None and text.strip():
-            self.add("bad-number", "warning", where, f"“{text[:30]}” is no number; it was left out.")
+            self.add(
+                "bad-number", "warning", where, f"“{text[:30]}” is no number; it was left out."
+            )
         return value
 
     def day(self, text: str, where: str) -> date | None:
@@ -77,7 +98,10 @@ class Notes:
 
     def unknown(self, segment: Segment, where: str) -> None:
         self.add(
-            "unknown-segment", "info", where, f"Segment {segment[0][:20]} is not expected here; it was passed over."
+            "unknown-segment",
+            "info",
+            where,
+            f"Segment {segment[0][:20]} is not expected here; it was passed over.",
         )
 
     def take(self) -> tuple[Finding, ...]:
@@ -87,9 +111,21 @@ class Notes:
 
 
 class PartyBuilder:
-    """Collects the segments that describe one party (NM1 or N1, then N3, N4, REF, PER, DMG, PRV)."""
+    """Collects the segments that describe one party (NM1 or N1, then N3, N4, REF, PER, DMG,
+    PRV).
+    """
 
-    __slots__ = ("_built", "address", "birth_date", "contacts", "head", "provider_role", "refs", "sex", "taxonomy")
+    __slots__ = (
+        "_built",
+        "address",
+        "birth_date",
+        "contacts",
+        "head",
+        "provider_role",
+        "refs",
+        "sex",
+        "taxonomy",
+    )
 
     def __init__(self, head: Segment) -> None:
         self.head = head
@@ -189,12 +225,16 @@ def party(segment: Segment) -> Party:
 
 def reference(segment: Segment) -> Reference:
     n = len(segment)
-    return Reference(segment[1] if n > 1 else "", segment[2] if n > 2 else "", segment[3] if n > 3 else "")
+    return Reference(
+        segment[1] if n > 1 else "", segment[2] if n > 2 else "", segment[3] if n > 3 else ""
+    )
 
 
 def contact(segment: Segment) -> Contact:
     numbers = tuple(
-        (segment[i], at(segment, i + 1)) for i in range(3, min(len(segment), 9), 2) if segment[i] or at(segment, i + 1)
+        (segment[i], at(segment, i + 1))
+        for i in range(3, min(len(segment), 9), 2)
+        if segment[i] or at(segment, i + 1)
     )
     return Contact(at(segment, 2), numbers, at(segment, 1))
 

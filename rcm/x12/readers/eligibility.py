@@ -21,7 +21,9 @@ from rcm.x12.readers.common import Notes, PartyBuilder, at, procedure, reference
 
 _LEVELS = {"20": "source", "21": "receiver", "22": "subscriber", "23": "dependent"}
 _ABOVE = ("source", "receiver", "subscriber")
-_QUIET = frozenset(("BHT", "III", "MPI", "HI", "LE", "NX1", "CRC", "PRV", "REF", "N3", "N4", "PER", "DMG"))
+_QUIET = frozenset(
+    ("BHT", "III", "MPI", "HI", "LE", "NX1", "CRC", "PRV", "REF", "N3", "N4", "PER", "DMG")
+)
 
 
 def read_270(source: Source | Document) -> Iterator[EligibilityRequest]:
@@ -31,7 +33,8 @@ def read_270(source: Source | Document) -> Iterator[EligibilityRequest]:
 
 
 def read_271(source: Source | Document) -> Iterator[EligibilityResponse]:
-    """Each person's answer of the file's 271 sets; a set refused before any person gives one answer with the reasons.
+    """Each person's answer of the file's 271 sets; a set refused before any person gives one answer
+    with the reasons.
 
     Raises ``NotX12`` or ``WrongSet`` and nothing else.
     """
@@ -42,7 +45,16 @@ def read_271(source: Source | Document) -> Iterator[EligibilityResponse]:
 class _Hierarchy:
     """Payer, provider, subscriber and dependent as the HL loops come by."""
 
-    __slots__ = ("dependent", "level", "party", "payer", "provider", "reference", "relationship", "subscriber")
+    __slots__ = (
+        "dependent",
+        "level",
+        "party",
+        "payer",
+        "provider",
+        "reference",
+        "relationship",
+        "subscriber",
+    )
 
     def __init__(self) -> None:
         self.level = ""
@@ -98,7 +110,7 @@ def trace(segment: Segment) -> Trace:
     return Trace(at(segment, 2), at(segment, 3), at(segment, 1), at(segment, 4))
 
 
-# --- 270 -------------------------------------------------------------------------------------------------------------
+# --- 270 ------------------------------------------------------------------------------------------
 
 
 def read_270_set(current: TransactionSet) -> Iterator[EligibilityRequest]:
@@ -163,7 +175,7 @@ def read_270_set(current: TransactionSet) -> Iterator[EligibilityRequest]:
         yield done
 
 
-# --- 271 -------------------------------------------------------------------------------------------------------------
+# --- 271 ------------------------------------------------------------------------------------------
 
 
 class _Answer:
@@ -182,7 +194,17 @@ class _Answer:
 class _Eb:
     """One EB loop while it is being read."""
 
-    __slots__ = ("dates", "delivery", "messages", "parties", "party", "position", "refs", "rejections", "segment")
+    __slots__ = (
+        "dates",
+        "delivery",
+        "messages",
+        "parties",
+        "party",
+        "position",
+        "refs",
+        "rejections",
+        "segment",
+    )
 
     def __init__(self, segment: Segment, position: int) -> None:
         self.segment = segment
@@ -224,7 +246,9 @@ class _Eb:
         return Benefit(
             code=at(eb, 1),
             coverage_level=at(eb, 2),
-            service_types=tuple([code for code in (types.split(again) if again else [types]) if code]),
+            service_types=tuple(
+                [code for code in (types.split(again) if again else [types]) if code]
+            ),
             insurance_type=at(eb, 4),
             plan=at(eb, 5),
             time_period=at(eb, 6),
@@ -286,7 +310,8 @@ def read_271_set(current: TransactionSet) -> Iterator[EligibilityResponse]:
                 answer.benefits.append(eb.build(notes, component, again))
             eb = None
             opening = _LEVELS.get(at(segment, 3), "")
-            # A subscriber whose dependent follows is only the way to the dependent, unless benefits were given.
+            # A subscriber whose dependent follows is only the way to the dependent, unless benefits
+            # were given.
             if answer is not None:
                 if opening == "dependent" and at_hand.level == "subscriber" and not answer.benefits:
                     above["subscriber"] = answer.rejections

@@ -1,7 +1,7 @@
 """835 reader: claim by claim, balanced at line, claim and transaction level (DOMAIN F1 to F3).
 
-Line: SVC02 − Σ CAS = SVC03. Claim: CLP03 − Σ CAS of claim and lines = CLP04. Transaction: Σ CLP04 − Σ PLB = BPR02,
-negative when BPR03 is D. Memory does not grow with the number of claims.
+Line: SVC02 − Σ CAS = SVC03. Claim: CLP03 − Σ CAS of claim and lines = CLP04. Transaction: Σ CLP04 −
+Σ PLB = BPR02, negative when BPR03 is D. Memory does not grow with the number of claims.
 """
 
 from __future__ import annotations
@@ -29,7 +29,16 @@ from rcm.x12.model import (
     RemittanceTrailer,
     ServicePayment,
 )
-from rcm.x12.readers.common import Notes, PartyBuilder, at, contact, party, procedure, reference, sets_of
+from rcm.x12.readers.common import (
+    Notes,
+    PartyBuilder,
+    at,
+    contact,
+    party,
+    procedure,
+    reference,
+    sets_of,
+)
 
 Part = RemittanceHeader | ClaimPayment | RemittanceTrailer
 
@@ -82,7 +91,17 @@ def read_set(current: TransactionSet) -> Iterator[Part]:
 class _Header:
     """Everything before the first claim."""
 
-    __slots__ = ("amount", "bpr", "current", "notes", "parties", "production_date", "readable", "refs", "trn")
+    __slots__ = (
+        "amount",
+        "bpr",
+        "current",
+        "notes",
+        "parties",
+        "production_date",
+        "readable",
+        "refs",
+        "trn",
+    )
 
     def __init__(self, current: TransactionSet) -> None:
         self.current = current
@@ -125,17 +144,25 @@ class _Header:
         if not bpr:
             self.readable = False
             self.notes.add(
-                "missing-bpr", "error", "header", "There is no BPR: the amount paid is not stated.", "Ask the payer."
+                "missing-bpr",
+                "error",
+                "header",
+                "There is no BPR: the amount paid is not stated.",
+                "Ask the payer.",
             )
         stated = values.money(at(bpr, 2))
         if stated is None or (bpr and not at(bpr, 2).strip()):
             self.readable = False
-            self.notes.add("bad-amount", "error", "BPR02", f"“{at(bpr, 2)[:30]}” is no amount of money.")
+            self.notes.add(
+                "bad-amount", "error", "BPR02", f"“{at(bpr, 2)[:30]}” is no amount of money."
+            )
         self.amount = stated or ZERO
         if at(bpr, 3) == "D":
             self.amount = -self.amount
         if not at(trn, 2):
-            self.notes.add("missing-trace", "warning", "header", "There is no check or EFT number (TRN02).")
+            self.notes.add(
+                "missing-trace", "warning", "header", "There is no check or EFT number (TRN02)."
+            )
         return RemittanceHeader(
             amount=self.amount,
             handling=at(bpr, 1),
@@ -163,9 +190,23 @@ class _Claim:
     """A CLP loop while it is being read."""
 
     __slots__ = (
-        "adjustments", "amounts", "clp", "contacts", "coverage_end", "index", "mia", "moa",
-        "parties", "position", "quantities", "received", "refs", "services", "statement_from", "statement_to",
-    )  # fmt: skip
+        "adjustments",
+        "amounts",
+        "clp",
+        "contacts",
+        "coverage_end",
+        "index",
+        "mia",
+        "moa",
+        "parties",
+        "position",
+        "quantities",
+        "received",
+        "refs",
+        "services",
+        "statement_from",
+        "statement_to",
+    )
 
     def __init__(self, clp: Segment, index: int, position: int) -> None:
         self.clp = clp
@@ -190,8 +231,17 @@ class _Line:
     """An SVC loop while it is being read."""
 
     __slots__ = (
-        "adjustments", "amounts", "control", "end", "position", "quantities", "refs", "remarks", "start", "svc",
-    )  # fmt: skip
+        "adjustments",
+        "amounts",
+        "control",
+        "end",
+        "position",
+        "quantities",
+        "refs",
+        "remarks",
+        "start",
+        "svc",
+    )
 
     def __init__(self, svc: Segment, position: int) -> None:
         self.svc = svc
@@ -210,9 +260,22 @@ class _Totals:
     """Running sums of a set, and the building of finished claims."""
 
     __slots__ = (
-        "adjustments", "balanced_claims", "balanced_lines", "charge", "component", "n_claims", "n_reversals",
-        "n_services", "notes", "paid", "patient", "procedures", "readable", "service_charge", "service_paid",
-    )  # fmt: skip
+        "adjustments",
+        "balanced_claims",
+        "balanced_lines",
+        "charge",
+        "component",
+        "n_claims",
+        "n_reversals",
+        "n_services",
+        "notes",
+        "paid",
+        "patient",
+        "procedures",
+        "readable",
+        "service_charge",
+        "service_paid",
+    )
 
     def __init__(self, notes: Notes, component: str, readable: bool) -> None:
         self.notes = notes
@@ -253,9 +316,10 @@ class _Totals:
                 "line-unbalanced",
                 "error",
                 f"claim {claim_id} line {number}",
-                f"Charge {charge:.2f} less adjustments {charge - paid - delta:.2f} is not the {paid:.2f} paid: "
-                f"{delta:.2f} is unexplained.",
-                "Nothing of this remittance is posted until the payer corrects it or a person decides.",
+                f"Charge {charge:.2f} less adjustments {charge - paid - delta:.2f} is not the"
+                f" {paid:.2f} paid: {delta:.2f} is unexplained.",
+                "Nothing of this remittance is posted until the payer corrects it or a person"
+                " decides.",
             )
         self.service_charge += charge
         self.service_paid += paid
@@ -309,14 +373,16 @@ class _Totals:
                 f"claim {claim_id}",
                 f"Charge {charge:.2f} less adjustments {adjusted:.2f} is not the {paid:.2f} paid: "
                 f"{delta:.2f} is unexplained.",
-                "Nothing of this remittance is posted until the payer corrects it or a person decides.",
+                "Nothing of this remittance is posted until the payer corrects it or a person"
+                " decides.",
             )
         if patient != patient_share:
             self.notes.add(
                 "patient-share",
                 "info" if status == "22" else "warning",
                 f"claim {claim_id}",
-                f"Patient responsibility {patient:.2f} (CLP05) is not the sum {patient_share:.2f} of PR adjustments.",
+                f"Patient responsibility {patient:.2f} (CLP05) is not the sum {patient_share:.2f}"
+                " of PR adjustments.",
             )
         if services and line_charge != charge:
             self.notes.add(
@@ -439,7 +505,9 @@ def _read_body(
         elif tag == "SVC":
             if claim is None:
                 totals.readable = False
-                notes.add("line-without-claim", "error", "SVC", "A service line stands outside any claim.")
+                notes.add(
+                    "line-without-claim", "error", "SVC", "A service line stands outside any claim."
+                )
             else:
                 line = _Line(segment, current.position)
                 claim.services.append(line)
@@ -466,7 +534,9 @@ def _read_body(
         elif tag == "QTY":
             owner = line or claim
             if owner is not None:
-                owner.quantities.append(Quantity(at(segment, 1), notes.number(at(segment, 2), "QTY02") or ZERO))
+                owner.quantities.append(
+                    Quantity(at(segment, 1), notes.number(at(segment, 2), "QTY02") or ZERO)
+                )
         elif tag == "PLB":
             if claim is not None:
                 yield totals.claim(claim, current.position - 1)
@@ -480,14 +550,18 @@ def _read_body(
                 yield totals.claim(claim, current.position - 1)
                 claim = line = None
         elif tag not in _KNOWN_BUT_UNUSED:
-            notes.unknown(segment, f"claim {at(claim.clp, 1)}" if claim is not None else "after the header")
+            notes.unknown(
+                segment, f"claim {at(claim.clp, 1)}" if claim is not None else "after the header"
+            )
         segment = next(segments, None)
     if claim is not None:
         yield totals.claim(claim, current.position)
     yield _trailer(current, header, totals, provider_adjustments)
 
 
-def _provider_adjustments(segment: Segment, totals: _Totals, position: int, found: list[ProviderAdjustment]) -> None:
+def _provider_adjustments(
+    segment: Segment, totals: _Totals, position: int, found: list[ProviderAdjustment]
+) -> None:
     """Up to six pairs of reason and amount in one PLB."""
     provider, fiscal = at(segment, 1), totals.notes.day(at(segment, 2), "PLB02")
     for i in range(3, min(len(segment), 15), 2):
@@ -495,11 +569,16 @@ def _provider_adjustments(segment: Segment, totals: _Totals, position: int, foun
         if not segment[i] and not text:
             continue
         reason, _, ref = segment[i].partition(totals.component)
-        found.append(ProviderAdjustment(provider, fiscal, reason, ref, totals.money(text, "PLB"), position))
+        found.append(
+            ProviderAdjustment(provider, fiscal, reason, ref, totals.money(text, "PLB"), position)
+        )
 
 
 def _trailer(
-    current: TransactionSet, header: _Header, totals: _Totals, provider_adjustments: list[ProviderAdjustment]
+    current: TransactionSet,
+    header: _Header,
+    totals: _Totals,
+    provider_adjustments: list[ProviderAdjustment],
 ) -> RemittanceTrailer:
     notes = totals.notes
     withheld = sum((item.amount for item in provider_adjustments), ZERO)
@@ -509,8 +588,8 @@ def _trailer(
             "transaction-unbalanced",
             "error",
             f"ST {current.origin.st02}",
-            f"Claims pay {totals.paid:.2f}, provider adjustments take {withheld:.2f}, but the payment is "
-            f"{header.amount:.2f}: {delta:.2f} is unexplained.",
+            f"Claims pay {totals.paid:.2f}, provider adjustments take {withheld:.2f}, but the"
+            f" payment is {header.amount:.2f}: {delta:.2f} is unexplained.",
             "Nothing of this remittance is posted until the payer corrects it or a person decides.",
         )
     if current.cut_off:
@@ -518,11 +597,14 @@ def _trailer(
             "cut-off",
             "error",
             f"ST {current.origin.st02}",
-            "The set has no end (SE): the file was cut off, and claims or adjustments may be missing.",
+            "The set has no end (SE): the file was cut off, and claims or adjustments may be"
+            " missing.",
             "Ask the payer or clearinghouse for the whole file.",
         )
     if not totals.n_claims and not provider_adjustments:
-        notes.add("no-claims", "warning", f"ST {current.origin.st02}", "The remittance holds no claim.")
+        notes.add(
+            "no-claims", "warning", f"ST {current.origin.st02}", "The remittance holds no claim."
+        )
     return RemittanceTrailer(
         provider_adjustments=tuple(provider_adjustments),
         n_claims=totals.n_claims,

@@ -23,7 +23,14 @@ from rcm.x12.model import (
 )
 from rcm.x12.readers.common import Notes, PartyBuilder, at, procedure, reference, sets_of
 
-_LEVELS = {"20": "source", "21": "receiver", "19": "provider", "22": "claim", "23": "claim", "PT": "claim"}
+_LEVELS = {
+    "20": "source",
+    "21": "receiver",
+    "19": "provider",
+    "22": "claim",
+    "23": "claim",
+    "PT": "claim",
+}
 _QUIET = frozenset(("BHT", "N3", "N4", "PER", "PWK", "TOO"))
 
 
@@ -53,7 +60,11 @@ def status_info(segment: Segment, notes: Notes, component: str) -> StatusInfo:
         text = at(segment, place)
         if text:
             parts = text.split(component)
-            codes.append(StatusCode(parts[0], parts[1] if len(parts) > 1 else "", parts[2] if len(parts) > 2 else ""))
+            codes.append(
+                StatusCode(
+                    parts[0], parts[1] if len(parts) > 1 else "", parts[2] if len(parts) > 2 else ""
+                )
+            )
     return StatusInfo(
         codes=tuple(codes),
         effective=notes.day(at(segment, 2), "STC02"),
@@ -71,7 +82,17 @@ def status_info(segment: Segment, notes: Notes, component: str) -> StatusInfo:
 class _Traced:
     """One TRN with what follows it."""
 
-    __slots__ = ("amounts", "dates", "lines", "position", "quantities", "refs", "service", "statuses", "trn")
+    __slots__ = (
+        "amounts",
+        "dates",
+        "lines",
+        "position",
+        "quantities",
+        "refs",
+        "service",
+        "statuses",
+        "trn",
+    )
 
     def __init__(self, trn: Segment, position: int) -> None:
         self.trn = trn
@@ -166,7 +187,11 @@ def read_277_set(current: TransactionSet) -> Iterator[ClaimStatus]:
             if tag == "STC":
                 traced = _Traced(["TRN"], current.position)
                 traced.statuses.append(status_info(segment, notes, component))
-            elif not (party is not None and party.take(segment)) and tag not in _QUIET and tag != "DMG":
+            elif (
+                not (party is not None and party.take(segment))
+                and tag not in _QUIET
+                and tag != "DMG"
+            ):
                 notes.unknown(segment, level or "header")
         elif tag == "STC":
             info = status_info(segment, notes, component)
@@ -201,7 +226,9 @@ def read_277_set(current: TransactionSet) -> Iterator[ClaimStatus]:
         elif tag == "AMT":
             traced.amounts.append(Money(at(segment, 1), notes.money(at(segment, 2), "AMT02")))
         elif tag == "QTY":
-            traced.quantities.append(Quantity(at(segment, 1), notes.number(at(segment, 2), "QTY02") or ZERO))
+            traced.quantities.append(
+                Quantity(at(segment, 1), notes.number(at(segment, 2), "QTY02") or ZERO)
+            )
         elif tag not in _QUIET and tag != "DMG":
             notes.unknown(segment, level or "header")
     yield from finish()

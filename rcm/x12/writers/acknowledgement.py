@@ -6,7 +6,13 @@ from collections.abc import Iterable
 
 from rcm.x12.document import GROUP_OF_SET, Document, Source
 from rcm.x12.emit import Emitter, composite
-from rcm.x12.model import Acknowledgement, Envelope, InterchangeAcknowledgement, SetAcknowledgement, Written
+from rcm.x12.model import (
+    Acknowledgement,
+    Envelope,
+    InterchangeAcknowledgement,
+    SetAcknowledgement,
+    Written,
+)
 
 GUIDE_999 = "005010X231A1"
 
@@ -24,7 +30,14 @@ def write_999(envelope: Envelope, acknowledgements: Iterable[Acknowledgement]) -
         out.put("AK1", item.group_code, item.group_control, item.group_version)
         for one in item.sets:
             _set(out, one)
-        out.put("AK9", item.code, str(item.included), str(item.received), str(item.accepted_count), *item.reasons[:5])
+        out.put(
+            "AK9",
+            item.code,
+            str(item.included),
+            str(item.received),
+            str(item.accepted_count),
+            *item.reasons[:5],
+        )
         out.end()
     return out.written()
 
@@ -36,12 +49,16 @@ def _set(out: Emitter, one: SetAcknowledgement) -> None:
         for context in error.contexts:
             out.put("CTX", composite(*context.split(":")))
         for element in error.elements:
-            place = composite(str(element.element), str(element.component) if element.component else "")
+            place = composite(
+                str(element.element), str(element.component) if element.component else ""
+            )
             out.put("IK4", place, element.reference, element.code, element.bad_data[:99])
     out.put("IK5", one.code, *one.reasons[:5])
 
 
-def write_ta1(envelope: Envelope, acknowledgements: Iterable[InterchangeAcknowledgement]) -> Written:
+def write_ta1(
+    envelope: Envelope, acknowledgements: Iterable[InterchangeAcknowledgement]
+) -> Written:
     """TA1 segments in an interchange without a group."""
     out = Emitter(envelope, "", "")
     for item in acknowledgements:
@@ -49,10 +66,14 @@ def write_ta1(envelope: Envelope, acknowledgements: Iterable[InterchangeAcknowle
     return out.written()
 
 
-def acknowledge(source: Source, errors: dict[str, SetAcknowledgement] | None = None) -> list[Acknowledgement]:
-    """The 999s for a received file: one for each group, by its counts, control numbers and ``errors`` by ST02.
+def acknowledge(
+    source: Source, errors: dict[str, SetAcknowledgement] | None = None
+) -> list[Acknowledgement]:
+    """The 999s for a received file: one for each group, by its counts, control numbers and
+    ``errors`` by ST02.
 
-    A set with a wrong count, number or version is rejected; ``errors`` (from a guide check) replaces the verdict of a set.
+    A set with a wrong count, number or version is rejected; ``errors`` (from a guide check)
+    replaces the verdict of a set.
     """
     document = Document(source)
     groups: dict[tuple[str, str, str, str], list[SetAcknowledgement]] = {}
@@ -64,7 +85,9 @@ def acknowledge(source: Source, errors: dict[str, SetAcknowledgement] | None = N
         reasons += [code for fault, code in _FAULTS.items() if fault in current.faults]
         if origin.refusal:
             reasons.append("I5")
-        verdict = SetAcknowledgement(origin.st01, origin.st02, current.st03, "R" if reasons else "A", tuple(reasons))
+        verdict = SetAcknowledgement(
+            origin.st01, origin.st02, current.st03, "R" if reasons else "A", tuple(reasons)
+        )
         if errors and not reasons:
             verdict = errors.get(origin.st02, verdict)
         groups.setdefault((origin.isa13, origin.gs01, origin.gs06, origin.gs08), []).append(verdict)

@@ -28,14 +28,31 @@ def write_278_request(envelope: Envelope, requests: Iterable[AuthorizationReques
         out.context = f"authorization {item.trace}"
         out.begin("278")
         out.carries(item.trace)
-        out.put("BHT", "0007", "13", item.reference or item.trace, day_text(envelope.date), envelope.time)
-        hl = _people(out, item.payer, item.provider, item.subscriber, item.dependent, item.relationship, ())
+        out.put(
+            "BHT",
+            "0007",
+            "13",
+            item.reference or item.trace,
+            day_text(envelope.date),
+            envelope.time,
+        )
+        hl = _people(
+            out, item.payer, item.provider, item.subscriber, item.dependent, item.relationship, ()
+        )
         out.put("HL", str(hl + 1), str(hl), "EV", "1" if item.services else "0")
         out.put("TRN", "1", item.trace, item.trace_origin)
         out.put(
-            "UM", item.category, item.certification, item.service_type, composite(item.pos, item.pos_qualifier if item.pos else ""),
-            item.related_cause, item.level_of_service, "", "", item.release,
-        )  # fmt: skip
+            "UM",
+            item.category,
+            item.certification,
+            item.service_type,
+            composite(item.pos, item.pos_qualifier if item.pos else ""),
+            item.related_cause,
+            item.level_of_service,
+            "",
+            "",
+            item.release,
+        )
         out.ref("BB", item.previous_number)
         out.ref("NT", item.payer_control)
         out.refs(item.refs)
@@ -55,8 +72,18 @@ def write_278_response(envelope: Envelope, responses: Iterable[AuthorizationResp
         out.context = f"authorization {item.trace}"
         out.begin("278")
         out.carries(item.trace)
-        out.put("BHT", "0007", "11", item.reference or item.trace, day_text(envelope.date), envelope.time, "18")
-        hl = _people(out, item.payer, item.provider, item.subscriber, item.dependent, "", item.rejections)
+        out.put(
+            "BHT",
+            "0007",
+            "11",
+            item.reference or item.trace,
+            day_text(envelope.date),
+            envelope.time,
+            "18",
+        )
+        hl = _people(
+            out, item.payer, item.provider, item.subscriber, item.dependent, "", item.rejections
+        )
         event = (
             item.category
             or item.decision
@@ -71,9 +98,14 @@ def write_278_response(envelope: Envelope, responses: Iterable[AuthorizationResp
             _rejections(out, item.rejections, "event")
             if item.category:
                 out.put(
-                    "UM", item.category, item.certification, item.service_type,
-                    composite(item.pos, item.pos_qualifier if item.pos else ""), "", item.level_of_service,
-                )  # fmt: skip
+                    "UM",
+                    item.category,
+                    item.certification,
+                    item.service_type,
+                    composite(item.pos, item.pos_qualifier if item.pos else ""),
+                    "",
+                    item.level_of_service,
+                )
             _hcr(out, item.decision)
             out.ref("BB", item.previous_number)
             out.ref("NT", item.payer_control)
@@ -123,7 +155,9 @@ def _people(
     return hl
 
 
-def _party(out: Emitter, party: Party, entity: str, refused: tuple[Rejection, ...] = (), level: str = "") -> None:
+def _party(
+    out: Emitter, party: Party, entity: str, refused: tuple[Rejection, ...] = (), level: str = ""
+) -> None:
     out.nm1(party, entity)
     out.refs(party.refs)
     out.n3_n4(party)
@@ -143,14 +177,24 @@ def _event_rest(out: Emitter, item: Any) -> None:
     for quantity in item.quantities:
         out.put("HSD", *quantity)
     for one in item.attachments:
-        out.put("PWK", one.report_type, one.transmission, "", "", "AC" if one.control else "", one.control)
+        out.put(
+            "PWK",
+            one.report_type,
+            one.transmission,
+            "",
+            "",
+            "AC" if one.control else "",
+            one.control,
+        )
     for message in item.messages:
         out.put("MSG", message[:264])
     for party in item.providers:
         _party(out, party, party.entity)
 
 
-def _service(out: Emitter, service: AuthorizationService, number: int, parent: int, trace_kind: str) -> None:
+def _service(
+    out: Emitter, service: AuthorizationService, number: int, parent: int, trace_kind: str
+) -> None:
     out.put("HL", str(number), str(parent), "SS", "0")
     if service.trace:
         out.put("TRN", trace_kind, service.trace)
@@ -163,7 +207,12 @@ def _service(out: Emitter, service: AuthorizationService, number: int, parent: i
     for period in service.dates:
         out.dtp(period.qualifier, period.start, period.end)
     if service.procedure.code or service.revenue_code:
-        tail = (procedure_text(service.procedure), money_text(service.charge), service.unit, money_text(service.units))
+        tail = (
+            procedure_text(service.procedure),
+            money_text(service.charge),
+            service.unit,
+            money_text(service.units),
+        )
         if service.revenue_code:
             out.put("SV2", service.revenue_code, *tail)
         else:
@@ -178,7 +227,13 @@ def _service(out: Emitter, service: AuthorizationService, number: int, parent: i
 
 def _hcr(out: Emitter, decision: Decision | None) -> None:
     if decision is not None:
-        out.put("HCR", decision.action, decision.number, repeated(decision.reasons), decision.second_opinion)
+        out.put(
+            "HCR",
+            decision.action,
+            decision.number,
+            repeated(decision.reasons),
+            decision.second_opinion,
+        )
 
 
 def _rejections(out: Emitter, refused: tuple[Rejection, ...], level: str) -> None:

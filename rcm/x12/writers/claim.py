@@ -1,7 +1,8 @@
-"""837P and 837I writers: many claims in one interchange, grouped by billing provider, subscriber and patient (DOMAIN E1).
+"""837P and 837I writers: many claims in one interchange, grouped by billing provider, subscriber
+and patient (DOMAIN E1).
 
-Segments go out in the order of the implementation guides 005010X222A1 and 005010X223A2. The guide's syntax is checked by
-``rcm.x12.guide``; what pays or does not pay is for the claim edits.
+Segments go out in the order of the implementation guides 005010X222A1 and 005010X223A2. The guide's
+syntax is checked by ``rcm.x12.guide``; what pays or does not pay is for the claim edits.
 """
 
 from __future__ import annotations
@@ -31,8 +32,27 @@ GUIDE_837I = "005010X223A2"
 CLAIMS_PER_SET = 5000
 
 # Order of the dates and references of a claim and of a line in the guides; others follow.
-_CLAIM_DATES_P = ("431", "454", "304", "453", "439", "484", "455", "471", "314", "360", "361", "297", "296", "435", "096",
-                  "090", "091", "444", "050")  # fmt: skip
+_CLAIM_DATES_P = (
+    "431",
+    "454",
+    "304",
+    "453",
+    "439",
+    "484",
+    "455",
+    "471",
+    "314",
+    "360",
+    "361",
+    "297",
+    "296",
+    "435",
+    "096",
+    "090",
+    "091",
+    "444",
+    "050",
+)
 _CLAIM_DATES_I = ("096", "434", "435", "050")
 _CLAIM_REFS_P = ("4N", "F5", "EW", "9F", "G1", "F8", "X4", "9A", "9C", "LX", "D9", "EA", "P4", "1J")
 _CLAIM_REFS_I = ("4N", "9F", "G1", "F8", "9A", "9C", "LX", "D9", "LU", "EA", "P4", "G4")
@@ -51,10 +71,13 @@ def write_837p(
 ) -> Written:
     """Professional claims as one interchange.
 
-    ``submitter`` (with a contact) and ``receiver`` are the NM1*41 and NM1*40 parties, ``reference`` is BHT03 (default: the
-    interchange control number; a number is added per set). ``Written.sets`` tells which CLM01 stands in which ST.
+    ``submitter`` (with a contact) and ``receiver`` are the NM1*41 and NM1*40 parties, ``reference``
+    is BHT03 (default: the interchange control number; a number is added per set). ``Written.sets``
+    tells which CLM01 stands in which ST.
     """
-    return _write(envelope, claims, submitter, receiver, reference, claims_per_set, institutional=False)
+    return _write(
+        envelope, claims, submitter, receiver, reference, claims_per_set, institutional=False
+    )
 
 
 def write_837i(
@@ -67,7 +90,9 @@ def write_837i(
     claims_per_set: int = CLAIMS_PER_SET,
 ) -> Written:
     """Institutional claims as one interchange; as ``write_837p``."""
-    return _write(envelope, claims, submitter, receiver, reference, claims_per_set, institutional=True)
+    return _write(
+        envelope, claims, submitter, receiver, reference, claims_per_set, institutional=True
+    )
 
 
 def _write(
@@ -97,9 +122,14 @@ def _write(
                 name = reference or str(envelope.control)
                 out.begin("837")
                 out.put(
-                    "BHT", "0019", "00", name if number_of_sets == 1 else f"{name}-{number_of_sets}",
-                    day_text(envelope.date), envelope.time, "CH",
-                )  # fmt: skip
+                    "BHT",
+                    "0019",
+                    "00",
+                    name if number_of_sets == 1 else f"{name}-{number_of_sets}",
+                    day_text(envelope.date),
+                    envelope.time,
+                    "CH",
+                )
                 out.nm1(submitter, "41")
                 for contact in submitter.contacts[:2]:
                     out.per(contact)
@@ -148,9 +178,15 @@ class _ClaimWriter:
         groups: dict[tuple[object, ...], list[Claim]] = {}
         for claim in claims:
             key = (
-                claim.subscriber, claim.payer, claim.payer_sequence, claim.relationship, claim.group_number,
-                claim.group_name, claim.insurance_type, claim.filing_code,
-            )  # fmt: skip
+                claim.subscriber,
+                claim.payer,
+                claim.payer_sequence,
+                claim.relationship,
+                claim.group_number,
+                claim.group_name,
+                claim.insurance_type,
+                claim.filing_code,
+            )
             groups.setdefault(key, []).append(claim)
         for group in groups.values():
             first = group[0]
@@ -158,7 +194,9 @@ class _ClaimWriter:
             dependents: dict[tuple[object, ...], list[Claim]] = {}
             for claim in group:
                 if claim.patient is not None:
-                    dependents.setdefault((claim.patient, claim.patient_relationship), []).append(claim)
+                    dependents.setdefault((claim.patient, claim.patient_relationship), []).append(
+                        claim
+                    )
             if own:
                 self.subscriber(first, has_dependents=bool(dependents), is_patient=True)
                 for claim in own:
@@ -177,9 +215,17 @@ class _ClaimWriter:
         self.hl += 1
         out.put("HL", str(self.hl), str(self.provider_hl), "22", "1" if has_dependents else "0")
         out.put(
-            "SBR", claim.payer_sequence, (claim.relationship or "18") if is_patient else "", claim.group_number,
-            claim.group_name if not claim.group_number else "", claim.insurance_type, "", "", "", claim.filing_code,
-        )  # fmt: skip
+            "SBR",
+            claim.payer_sequence,
+            (claim.relationship or "18") if is_patient else "",
+            claim.group_number,
+            claim.group_name if not claim.group_number else "",
+            claim.insurance_type,
+            "",
+            "",
+            "",
+            claim.filing_code,
+        )
         out.nm1(claim.subscriber, "IL")
         out.n3_n4(claim.subscriber)
         out.dmg(claim.subscriber)
@@ -208,13 +254,28 @@ class _ClaimWriter:
         out.carries(claim.claim_id)
         causes = claim.related_causes
         put(
-            "CLM", claim.claim_id, money_text(claim.charge), "", "",
+            "CLM",
+            claim.claim_id,
+            money_text(claim.charge),
+            "",
+            "",
             composite(claim.pos, claim.facility_qualifier, claim.frequency),
-            "" if institutional else claim.provider_signature, claim.assignment, claim.benefits_assigned, claim.release,
+            "" if institutional else claim.provider_signature,
+            claim.assignment,
+            claim.benefits_assigned,
+            claim.release,
             claim.patient_signature,
             composite(*(*causes, "", "", "")[:3], claim.accident_state) if causes else "",
-            "", "", "", "", "", "", "", "", claim.delay_reason,
-        )  # fmt: skip
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            claim.delay_reason,
+        )
         order = _CLAIM_DATES_I if institutional else _CLAIM_DATES_P
         if claim.dates or claim.accident_date:
             dates = [(period.qualifier, period.start, period.end) for period in claim.dates]
@@ -257,7 +318,10 @@ class _ClaimWriter:
         diagnoses = claim.diagnoses
         if diagnoses and not any(item.qualifier in ("ABK", "BK") for item in diagnoses):
             first = diagnoses[0]
-            diagnoses = (Diagnosis(first.code, "BK" if first.qualifier == "BF" else "ABK"), *diagnoses[1:])
+            diagnoses = (
+                Diagnosis(first.code, "BK" if first.qualifier == "BF" else "ABK"),
+                *diagnoses[1:],
+            )
         if self.institutional:
             # Each kind of code has a segment of its own in 837I.
             groups: dict[str, list[str]] = {}
@@ -313,7 +377,15 @@ class _ClaimWriter:
 
     def attachments(self, attachments: tuple[Attachment, ...]) -> None:
         for item in attachments[:10]:
-            self.out.put("PWK", item.report_type, item.transmission, "", "", "AC" if item.control else "", item.control)
+            self.out.put(
+                "PWK",
+                item.report_type,
+                item.transmission,
+                "",
+                "",
+                "AC" if item.control else "",
+                item.control,
+            )
 
     def notes(self, notes: tuple[Note, ...]) -> None:
         for note in notes:
@@ -327,11 +399,23 @@ class _ClaimWriter:
         out = self.out
         put = out.put
         put(
-            "SBR", other.sequence, other.relationship, other.group_number,
-            other.group_name if not other.group_number else "", other.insurance_type, "", "", "", other.filing_code,
-        )  # fmt: skip
+            "SBR",
+            other.sequence,
+            other.relationship,
+            other.group_number,
+            other.group_name if not other.group_number else "",
+            other.insurance_type,
+            "",
+            "",
+            "",
+            other.filing_code,
+        )
         self.adjustments(other.adjustments)
-        for qualifier, value in (("D", other.paid), ("A8", other.non_covered), ("EAF", other.remaining)):
+        for qualifier, value in (
+            ("D", other.paid),
+            ("A8", other.non_covered),
+            ("EAF", other.remaining),
+        ):
             if value is not None:
                 put("AMT", qualifier, money_text(value))
         put("OI", "", "", other.benefits_assigned, other.patient_signature, "", other.release)
@@ -354,15 +438,28 @@ class _ClaimWriter:
         put("LX", str(number))
         if self.institutional:
             put(
-                "SV2", line.revenue_code, procedure_text(line.procedure) if line.procedure.code else "",
-                money_text(line.charge), line.unit, money_text(line.units), money_text(line.rate),
+                "SV2",
+                line.revenue_code,
+                procedure_text(line.procedure) if line.procedure.code else "",
+                money_text(line.charge),
+                line.unit,
+                money_text(line.units),
+                money_text(line.rate),
                 money_text(line.non_covered),
-            )  # fmt: skip
+            )
         else:
             put(
-                "SV1", procedure_text(line.procedure), money_text(line.charge), line.unit, money_text(line.units), line.pos,
-                "", composite(*[str(pointer) for pointer in line.pointers[:4]]), "", "Y" if line.emergency else "",
-            )  # fmt: skip
+                "SV1",
+                procedure_text(line.procedure),
+                money_text(line.charge),
+                line.unit,
+                money_text(line.units),
+                line.pos,
+                "",
+                composite(*[str(pointer) for pointer in line.pointers[:4]]),
+                "",
+                "Y" if line.emergency else "",
+            )
         if line.attachments:
             self.attachments(line.attachments)
         out.dtp("472", line.service_date, line.service_end)
@@ -419,9 +516,14 @@ class _ClaimWriter:
     def adjudication(self, item: LineAdjudication) -> None:
         out = self.out
         out.put(
-            "SVD", item.payer_id, money_text(item.paid), procedure_text(item.procedure), item.revenue_code,
-            money_text(item.units), item.bundled_line,
-        )  # fmt: skip
+            "SVD",
+            item.payer_id,
+            money_text(item.paid),
+            procedure_text(item.procedure),
+            item.revenue_code,
+            money_text(item.units),
+            item.bundled_line,
+        )
         self.adjustments(item.adjustments)
         out.dtp("573", item.paid_date)
         if item.remaining is not None:

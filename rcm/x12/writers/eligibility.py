@@ -5,18 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rcm.x12.emit import Emitter, procedure_text, repeated
-from rcm.x12.model import Benefit, EligibilityRequest, EligibilityResponse, Envelope, Party, Rejection, Written
+from rcm.x12.model import (
+    Benefit,
+    EligibilityRequest,
+    EligibilityResponse,
+    Envelope,
+    Party,
+    Rejection,
+    Written,
+)
 from rcm.x12.values import day_text, money_text
 
 GUIDE_270 = "005010X279A1"
 
 
-def write_270(envelope: Envelope, requests: Iterable[EligibilityRequest], *, reference: str = "") -> Written:
-    """Inquiries as one set, grouped by payer and provider. ``reference`` (BHT03) defaults to the first request's."""
+def write_270(
+    envelope: Envelope, requests: Iterable[EligibilityRequest], *, reference: str = ""
+) -> Written:
+    """Inquiries as one set, grouped by payer and provider. ``reference`` (BHT03) defaults to the
+    first request's.
+    """
     asked = list(requests)
     out = Emitter(envelope, "HS", GUIDE_270)
     out.begin("270")
-    name = reference or next((item.reference for item in asked if item.reference), str(envelope.control))
+    name = reference or next(
+        (item.reference for item in asked if item.reference), str(envelope.control)
+    )
     out.put("BHT", "0022", "13", name, day_text(envelope.date), envelope.time)
     hl = 0
     groups: dict[tuple[Party, Party], list[EligibilityRequest]] = {}
@@ -70,7 +84,9 @@ def _person(out: Emitter, party: Party, entity: str, relationship: str) -> None:
         out.put("INS", "N", relationship)
 
 
-def write_271(envelope: Envelope, responses: Iterable[EligibilityResponse], *, reference: str = "") -> Written:
+def write_271(
+    envelope: Envelope, responses: Iterable[EligibilityResponse], *, reference: str = ""
+) -> Written:
     """Answers as one set each, so that every answer carries its own BHT03."""
     out = Emitter(envelope, "HB", GUIDE_270)
     for response in responses:
@@ -78,7 +94,9 @@ def write_271(envelope: Envelope, responses: Iterable[EligibilityResponse], *, r
     return out.written()
 
 
-def _answer(out: Emitter, envelope: Envelope, response: EligibilityResponse, reference: str) -> None:
+def _answer(
+    out: Emitter, envelope: Envelope, response: EligibilityResponse, reference: str
+) -> None:
     out.begin("271")
     out.put(
         "BHT",
@@ -126,7 +144,12 @@ def _traces(out: Emitter, response: EligibilityResponse) -> None:
 
 
 def _answered_person(
-    out: Emitter, party: Party, entity: str, relationship: str, refused: tuple[Rejection, ...], level: str
+    out: Emitter,
+    party: Party,
+    entity: str,
+    relationship: str,
+    refused: tuple[Rejection, ...],
+    level: str,
 ) -> None:
     out.nm1(party, entity)
     out.refs(party.refs)
@@ -145,11 +168,21 @@ def _rejections(out: Emitter, refused: tuple[Rejection, ...], level: str) -> Non
 
 def _benefit(out: Emitter, benefit: Benefit) -> None:
     out.put(
-        "EB", benefit.code, benefit.coverage_level, repeated(benefit.service_types), benefit.insurance_type, benefit.plan,
-        benefit.time_period, money_text(benefit.amount), money_text(benefit.percent), benefit.quantity_qualifier,
-        money_text(benefit.quantity), benefit.authorization, benefit.in_network,
+        "EB",
+        benefit.code,
+        benefit.coverage_level,
+        repeated(benefit.service_types),
+        benefit.insurance_type,
+        benefit.plan,
+        benefit.time_period,
+        money_text(benefit.amount),
+        money_text(benefit.percent),
+        benefit.quantity_qualifier,
+        money_text(benefit.quantity),
+        benefit.authorization,
+        benefit.in_network,
         procedure_text(benefit.procedure) if benefit.procedure else "",
-    )  # fmt: skip
+    )
     for delivery in benefit.delivery:
         out.put("HSD", *delivery)
     out.refs(benefit.refs)

@@ -1,11 +1,21 @@
-"""835 writer: what a payer sends. The simulator pays with it, and it proves the reader: ``read(write(x)) == x``."""
+"""835 writer: what a payer sends. The simulator pays with it, and it proves the reader:
+``read(write(x)) == x``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from rcm.x12.emit import Emitter, composite, procedure_text
-from rcm.x12.model import ClaimPayment, Envelope, Party, ProviderAdjustment, Remittance, ServicePayment, Written
+from rcm.x12.model import (
+    ClaimPayment,
+    Envelope,
+    Party,
+    ProviderAdjustment,
+    Remittance,
+    ServicePayment,
+    Written,
+)
 from rcm.x12.values import day_text, money_text
 from rcm.x12.writers.claim import write_adjustments
 
@@ -28,10 +38,18 @@ def _set(out: Emitter, remittance: Remittance) -> None:
     out.begin("835", with_guide=False)
     out.carries(header.trace)
     put(
-        "BPR", header.handling, money_text(abs(header.amount)), "D" if header.amount < 0 else "C", header.method, header.format,
-        *header.payer_account, header.originator, header.originator_supplement, *header.payee_account,
+        "BPR",
+        header.handling,
+        money_text(abs(header.amount)),
+        "D" if header.amount < 0 else "C",
+        header.method,
+        header.format,
+        *header.payer_account,
+        header.originator,
+        header.originator_supplement,
+        *header.payee_account,
         day_text(header.payment_date),
-    )  # fmt: skip
+    )
     put("TRN", "1", header.trace, header.trace_payer, header.trace_supplement)
     out.refs(header.refs)
     if header.production_date:
@@ -59,15 +77,30 @@ def _claim(out: Emitter, claim: ClaimPayment) -> None:
     out.context = f"claim {claim.claim_id}"
     out.carries(claim.claim_id)
     put(
-        "CLP", claim.claim_id, claim.status, money_text(claim.charge), money_text(claim.paid),
-        money_text(claim.patient_responsibility) if claim.patient_responsibility else "", claim.filing_code,
-        claim.payer_control, claim.pos, claim.frequency, "", claim.drg, money_text(claim.drg_weight),
-    )  # fmt: skip
+        "CLP",
+        claim.claim_id,
+        claim.status,
+        money_text(claim.charge),
+        money_text(claim.paid),
+        money_text(claim.patient_responsibility) if claim.patient_responsibility else "",
+        claim.filing_code,
+        claim.payer_control,
+        claim.pos,
+        claim.frequency,
+        "",
+        claim.drg,
+        money_text(claim.drg_weight),
+    )
     write_adjustments(put, claim.adjustments)
     for party, entity in (
-        (claim.patient, "QC"), (claim.insured, "IL"), (claim.corrected, "74"), (claim.rendering, "82"),
-        (claim.crossover, "TT"), (claim.priority_payer, "PR"), (claim.other_insured, "GB"),
-    ):  # fmt: skip
+        (claim.patient, "QC"),
+        (claim.insured, "IL"),
+        (claim.corrected, "74"),
+        (claim.rendering, "82"),
+        (claim.crossover, "TT"),
+        (claim.priority_payer, "PR"),
+        (claim.other_insured, "GB"),
+    ):
         if party is not None:
             out.nm1(party, entity)
     if claim.mia:
@@ -77,8 +110,11 @@ def _claim(out: Emitter, claim: ClaimPayment) -> None:
         put("MOA", "", "", *claim.moa[:5])
     out.refs(claim.refs)
     for qualifier, day in (
-        ("232", claim.statement_from), ("233", claim.statement_to), ("036", claim.coverage_end), ("050", claim.received),
-    ):  # fmt: skip
+        ("232", claim.statement_from),
+        ("233", claim.statement_to),
+        ("036", claim.coverage_end),
+        ("050", claim.received),
+    ):
         if day:
             put("DTM", qualifier, day_text(day))
     for contact in claim.contacts:
@@ -94,10 +130,15 @@ def _claim(out: Emitter, claim: ClaimPayment) -> None:
 def _line(out: Emitter, line: ServicePayment) -> None:
     put = out.put
     put(
-        "SVC", procedure_text(line.procedure), money_text(line.charge), money_text(line.paid), line.revenue_code,
-        money_text(line.units), procedure_text(line.original_procedure) if line.original_procedure else "",
+        "SVC",
+        procedure_text(line.procedure),
+        money_text(line.charge),
+        money_text(line.paid),
+        line.revenue_code,
+        money_text(line.units),
+        procedure_text(line.original_procedure) if line.original_procedure else "",
         money_text(line.original_units),
-    )  # fmt: skip
+    )
     if line.service_end is not None:
         if line.service_date:
             put("DTM", "150", day_text(line.service_date))
@@ -125,8 +166,12 @@ def _provider_adjustments(out: Emitter, adjustments: tuple[ProviderAdjustment, .
         while (
             i < n
             and len(parts) < 12
-            and (adjustments[i].provider_id, adjustments[i].fiscal_date) == (first.provider_id, first.fiscal_date)
+            and (adjustments[i].provider_id, adjustments[i].fiscal_date)
+            == (first.provider_id, first.fiscal_date)
         ):
-            parts += (composite(adjustments[i].reason, adjustments[i].reference), money_text(adjustments[i].amount))
+            parts += (
+                composite(adjustments[i].reason, adjustments[i].reference),
+                money_text(adjustments[i].amount),
+            )
             i += 1
         out.put("PLB", first.provider_id, day_text(first.fiscal_date), *parts)

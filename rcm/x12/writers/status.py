@@ -6,19 +6,32 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from rcm.x12.emit import Emitter, composite, procedure_text
-from rcm.x12.model import ZERO, ClaimStatus, Envelope, Party, StatusCode, StatusInfo, StatusRequest, Written
+from rcm.x12.model import (
+    ZERO,
+    ClaimStatus,
+    Envelope,
+    Party,
+    StatusCode,
+    StatusInfo,
+    StatusRequest,
+    Written,
+)
 from rcm.x12.values import day_text, money_text
 
 GUIDE_276 = "005010X212"
 GUIDE_277CA = "005010X214"
 
 
-def write_276(envelope: Envelope, requests: Iterable[StatusRequest], *, reference: str = "") -> Written:
+def write_276(
+    envelope: Envelope, requests: Iterable[StatusRequest], *, reference: str = ""
+) -> Written:
     """Inquiries as one set, grouped by payer, receiver and provider."""
     asked = list(requests)
     out = Emitter(envelope, "HR", GUIDE_276)
     out.begin("276")
-    name = reference or next((item.reference for item in asked if item.reference), str(envelope.control))
+    name = reference or next(
+        (item.reference for item in asked if item.reference), str(envelope.control)
+    )
     out.put("BHT", "0010", "13", name, day_text(envelope.date), envelope.time)
     hl = 0
     groups: dict[tuple[Party, Party, Party], list[StatusRequest]] = {}
@@ -51,7 +64,9 @@ def write_276(envelope: Envelope, requests: Iterable[StatusRequest], *, referenc
     return out.written()
 
 
-def _above(out: Emitter, hl: int, payer: Party, receiver: Party, provider: Party, provider_entity: str) -> int:
+def _above(
+    out: Emitter, hl: int, payer: Party, receiver: Party, provider: Party, provider_entity: str
+) -> int:
     """HL 20, 21 and 19; the number of the last."""
     out.put("HL", str(hl + 1), "", "20", "1")
     out.nm1(payer, "PR")
@@ -73,10 +88,20 @@ def _stc(out: Emitter, info: StatusInfo) -> None:
     codes = [composite(code.category, code.status, code.entity) for code in info.codes[:3]]
     codes += [""] * (3 - len(codes))
     out.put(
-        "STC", codes[0], day_text(info.effective), info.action, money_text(info.charge), money_text(info.paid),
-        day_text(info.paid_date), info.method, day_text(info.check_date), info.check_number, codes[1], codes[2],
+        "STC",
+        codes[0],
+        day_text(info.effective),
+        info.action,
+        money_text(info.charge),
+        money_text(info.paid),
+        day_text(info.paid_date),
+        info.method,
+        day_text(info.check_date),
+        info.check_number,
+        codes[1],
+        codes[2],
         info.message,
-    )  # fmt: skip
+    )
 
 
 def _details(out: Emitter, status: ClaimStatus, *, own_claim_ref: bool) -> None:
@@ -95,26 +120,40 @@ def _details(out: Emitter, status: ClaimStatus, *, own_claim_ref: bool) -> None:
         out.dtp(period.qualifier, period.start, period.end)
     for line in status.lines:
         out.put(
-            "SVC", procedure_text(line.procedure), money_text(line.charge), money_text(line.paid), "", "", "",
+            "SVC",
+            procedure_text(line.procedure),
+            money_text(line.charge),
+            money_text(line.paid),
+            "",
+            "",
+            "",
             money_text(line.units),
-        )  # fmt: skip
+        )
         for info in line.statuses:
             _stc(out, info)
         out.ref("FJ", line.line_control)
         _service_period(out, line.service_from, line.service_to)
 
 
-def write_277(envelope: Envelope, statuses: Iterable[ClaimStatus], *, reference: str = "") -> Written:
+def write_277(
+    envelope: Envelope, statuses: Iterable[ClaimStatus], *, reference: str = ""
+) -> Written:
     """Answers to a 276 as one set, grouped by payer, receiver and provider."""
     given = list(statuses)
     out = Emitter(envelope, "HN", GUIDE_276)
     out.begin("277")
-    name = reference or next((item.reference for item in given if item.reference), str(envelope.control))
+    name = reference or next(
+        (item.reference for item in given if item.reference), str(envelope.control)
+    )
     out.put("BHT", "0010", "08", name, day_text(envelope.date), envelope.time, "DG")
     hl = 0
     groups: dict[tuple[Party, Party, Party], list[ClaimStatus]] = {}
     for item in given:
-        key = (item.payer or Party("PR"), item.receiver or Party("41"), item.provider or Party("1P"))
+        key = (
+            item.payer or Party("PR"),
+            item.receiver or Party("41"),
+            item.provider or Party("1P"),
+        )
         groups.setdefault(key, []).append(item)
     for (payer, receiver, provider), items in groups.items():
         hl = _above(out, hl, payer, receiver, provider, "1P")
@@ -138,17 +177,23 @@ def write_277(envelope: Envelope, statuses: Iterable[ClaimStatus], *, reference:
 
 
 def write_277ca(
-    envelope: Envelope, statuses: Iterable[ClaimStatus], *, reference: str = "", batch_trace: str = ""
+    envelope: Envelope,
+    statuses: Iterable[ClaimStatus],
+    *,
+    reference: str = "",
+    batch_trace: str = "",
 ) -> Written:
     """Acceptance or rejection claim by claim, as one set.
 
-    ``statuses`` are those of claims, each with its payer, receiver and provider. The levels above are summed up from
-    them: ``batch_trace`` is the BHT03 of the 837 that is answered.
+    ``statuses`` are those of claims, each with its payer, receiver and provider. The levels above
+    are summed up from them: ``batch_trace`` is the BHT03 of the 837 that is answered.
     """
     given = [item for item in statuses if item.level == "claim"]
     out = Emitter(envelope, "HN", GUIDE_277CA)
     out.begin("277")
-    name = reference or next((item.reference for item in given if item.reference), str(envelope.control))
+    name = reference or next(
+        (item.reference for item in given if item.reference), str(envelope.control)
+    )
     out.put("BHT", "0085", "08", name, day_text(envelope.date), envelope.time, "TH")
     hl = 0
     by_payer: dict[tuple[Party, Party], dict[Party, list[ClaimStatus]]] = {}
@@ -209,7 +254,10 @@ def _sums(
     _stc(
         out,
         StatusInfo(
-            (StatusCode("A1", "19", "PR") if whole_batch else StatusCode("A1", "19"),), envelope.date, "WQ", total
+            (StatusCode("A1", "19", "PR") if whole_batch else StatusCode("A1", "19"),),
+            envelope.date,
+            "WQ",
+            total,
         ),
     )
     for qualifier, group in ((taken, accepted), (refused, rejected)):

@@ -21,7 +21,9 @@ REMEMBERED_SECONDS = 5.0
 
 
 class Callers:
-    """The AE titles that may call, remembered for a moment; none when the database does not answer."""
+    """The AE titles that may call, remembered for a moment; none when the database does not
+    answer.
+    """
 
     def __init__(self) -> None:
         self._asked, self._titles = 0.0, list[str]()
@@ -39,7 +41,9 @@ class Callers:
 
 
 def store(dataset: bytes, **facts: Any) -> int:
-    """One message, in the thread of its association, which ends with the association: so does its database connection."""
+    """One message, in the thread of its association, which ends with the association: so does its
+    database connection.
+    """
     close_old_connections()
     try:
         return receive_mpps(dataset, **facts)
@@ -48,7 +52,10 @@ def store(dataset: bytes, **facts: Any) -> int:
 
 
 class Command(BaseCommand):
-    help = "Listen for DICOM MPPS (N-CREATE, N-SET) and C-ECHO; store each message before it is answered."
+    help = (
+        "Listen for DICOM MPPS (N-CREATE, N-SET) and C-ECHO; store each message before it is"
+        " answered."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default=settings.DICOM_HOST)
@@ -57,7 +64,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(
-            resource.RLIMIT_DATA, (MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard), hard)
+            resource.RLIMIT_DATA,
+            (MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard), hard),
         )
         limits = mpps.Limits()
         server = mpps.start_provider(settings.DICOM_AE_TITLE, Callers(), store, limits)
@@ -68,7 +76,9 @@ class Command(BaseCommand):
             self.stdout.flush()
 
         async def main() -> None:
-            task = asyncio.create_task(guard.serve(options["host"], options["port"], ready=announce))
+            task = asyncio.create_task(
+                guard.serve(options["host"], options["port"], ready=announce)
+            )
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
             with contextlib.suppress(asyncio.CancelledError):

@@ -33,14 +33,21 @@ class Command(BaseCommand):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(
             resource.RLIMIT_NOFILE,
-            (min(hard, max(soft, 8192)) if hard != resource.RLIM_INFINITY else max(soft, 8192), hard),
+            (
+                min(hard, max(soft, 8192)) if hard != resource.RLIM_INFINITY else max(soft, 8192),
+                hard,
+            ),
         )
         tls = None
         if settings.MLLP_TLS_CERTIFICATE:
             tls = mllp.tls_context(
-                settings.MLLP_TLS_CERTIFICATE, settings.MLLP_TLS_KEY, settings.MLLP_TLS_CLIENT_AUTHORITY
+                settings.MLLP_TLS_CERTIFICATE,
+                settings.MLLP_TLS_KEY,
+                settings.MLLP_TLS_CLIENT_AUTHORITY,
             )
-        limits = mllp.Limits(message_bytes=settings.MLLP_MAX_BYTES, total_bytes=3 * settings.MLLP_MAX_BYTES)
+        limits = mllp.Limits(
+            message_bytes=settings.MLLP_MAX_BYTES, total_bytes=3 * settings.MLLP_MAX_BYTES
+        )
         listener = mllp.Listener(store, limits=limits)
 
         def announce(port: int) -> None:
@@ -48,7 +55,9 @@ class Command(BaseCommand):
             self.stdout.flush()
 
         async def main() -> None:
-            task = asyncio.create_task(listener.serve(options["host"], options["port"], tls=tls, ready=announce))
+            task = asyncio.create_task(
+                listener.serve(options["host"], options["port"], tls=tls, ready=announce)
+            )
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
             with contextlib.suppress(asyncio.CancelledError):

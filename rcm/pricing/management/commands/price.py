@@ -17,27 +17,38 @@ from rcm.pricing.services import quote
 
 class Command(BaseCommand):
     help = (
-        "Say what a payer is expected to pay for one session, with the derivation. A line is CODE[-MOD[-MOD]][xUNITS], "
-        "such as 70553 72148-26 A9585x80; or give --file with a quote in JSON."
+        "Say what a payer is expected to pay for one session, with the derivation. A line is"
+        " CODE[-MOD[-MOD]][xUNITS], such as 70553 72148-26 A9585x80; or give --file with a quote in"
+        " JSON."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("lines", nargs="*", metavar="LINE")
         parser.add_argument("--file", type=Path, help="a quote in JSON; - reads standard input")
-        parser.add_argument("--date", type=date.fromisoformat, default=None, help="date of service (default today)")
+        parser.add_argument(
+            "--date", type=date.fromisoformat, default=None, help="date of service (default today)"
+        )
         parser.add_argument("--pos", default="11")
         where = parser.add_mutually_exclusive_group()
         where.add_argument("--zip", help="five digits, or nine where a ZIP lies in two localities")
         where.add_argument("--locality", help='such as 06102-16, or "national"')
         where.add_argument("--site", help="code of one of our sites")
-        parser.add_argument("--org", default="", help="code of the organization whose contracts and prices are used")
-        parser.add_argument("--payer", default="", help="payer code, EDI id or name; without it Medicare prices")
+        parser.add_argument(
+            "--org", default="", help="code of the organization whose contracts and prices are used"
+        )
+        parser.add_argument(
+            "--payer", default="", help="payer code, EDI id or name; without it Medicare prices"
+        )
         parser.add_argument("--plan", default="")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
         payload = self._payload(options)
-        found = Organization.objects.filter(code=options["org"]) if options["org"] else Organization.objects.all()
+        found = (
+            Organization.objects.filter(code=options["org"])
+            if options["org"]
+            else Organization.objects.all()
+        )
         organizations = list(found.values_list("id", flat=True))
         if options["org"] and not organizations:
             raise CommandError(f"There is no organization {options['org']}.")
@@ -64,7 +75,7 @@ class Command(BaseCommand):
         if not options["lines"]:
             raise CommandError("Give at least one line, such as 70553, or --file.")
         payload: dict[str, Any] = {
-            "date_of_service": (options["date"] or date.today()).isoformat(),  # noqa: DTZ011  the caller's day
+            "date_of_service": ((options["date"] or date.today()).isoformat()),  # noqa: DTZ011  the caller's day
             "payer": options["payer"],
             "plan": options["plan"],
             "lines": [_line(text) for text in options["lines"]],
@@ -73,11 +84,15 @@ class Command(BaseCommand):
             payload["site"] = options["site"]
         else:
             payload["pos"] = options["pos"]
-            payload["zip" if options["zip"] else "locality"] = options["zip"] or options["locality"] or "national"
+            payload["zip" if options["zip"] else "locality"] = (
+                options["zip"] or options["locality"] or "national"
+            )
         return payload
 
     def _print(self, answer: dict[str, Any]) -> None:
-        self.stdout.write(f"{answer['payer']}, {answer['date_of_service']}, locality {answer['locality']}")
+        self.stdout.write(
+            f"{answer['payer']}, {answer['date_of_service']}, locality {answer['locality']}"
+        )
         for line in answer["lines"]:
             name = "-".join([line["code"], *line["modifiers"]])
             self.stdout.write(
@@ -89,8 +104,9 @@ class Command(BaseCommand):
                 self.stdout.write(f"    note: {note}")
         totals = answer["totals"]
         self.stdout.write(
-            f"\nallowed {totals['allowed'] or 'not known'}, patient {totals['patient_share'] or 'not known'}, "
-            f"payer {totals['payer_share'] or 'not known'}"
+            f"\nallowed {totals['allowed'] or 'not known'}, patient"
+            f" {totals['patient_share'] or 'not known'}, payer"
+            f" {totals['payer_share'] or 'not known'}"
         )
 
 

@@ -8,7 +8,10 @@ from rcm.reference.services import starter_load
 
 
 class Command(BaseCommand):
-    help = "Load the product's own starter set of payers, codes, edits and fees. Loading it again changes nothing."
+    help = (
+        "Load the product's own starter set of payers, codes, edits and fees. Loading it again"
+        " changes nothing."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         changed = 0
@@ -17,8 +20,9 @@ class Command(BaseCommand):
                 continue
             changed += outcome.added + outcome.changed + outcome.closed
             self.stdout.write(
-                f"{kind}: {outcome.added} added, {outcome.changed} changed, {outcome.closed} closed, "
-                f"{outcome.unchanged} as before, {outcome.kept} kept as you have them, {outcome.bad_count} bad"
+                f"{kind}: {outcome.added} added, {outcome.changed} changed, {outcome.closed}"
+                f" closed, {outcome.unchanged} as before, {outcome.kept} kept as you have them,"
+                f" {outcome.bad_count} bad"
             )
             for bad in outcome.bad:
                 self.stdout.write(f"  line {bad['line']}: {bad['sentence']}")

@@ -11,12 +11,17 @@ from rcm.accounts.problems import Refused
 
 
 class Command(BaseCommand):
-    help = "Two imaging groups, twenty people, six months of exams and money, made by the product's own services."
+    help = (
+        "Two imaging groups, twenty people, six months of exams and money, made by the product's"
+        " own services."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--exams", type=int, default=2000)
         parser.add_argument("--months", type=float, default=6)
-        parser.add_argument("--one-process", action="store_true", help="One group after the other, for profiling")
+        parser.add_argument(
+            "--one-process", action="store_true", help="One group after the other, for profiling"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         # the demo knows every phase, this room none: it is called by name

@@ -21,7 +21,8 @@ class Command(BaseCommand):
             server = serve(address.hostname or "127.0.0.1", address.port or 8010)
         except OSError as error:
             raise CommandError(
-                f"The simulator cannot listen on {address.netloc}: {error.strerror}. Set SIMULATOR_PORT to a free port."
+                f"The simulator cannot listen on {address.netloc}: {error.strerror}. Set"
+                " SIMULATOR_PORT to a free port."
             ) from None
         signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         self.stdout.write(f"Payers answer on {address.netloc}")

@@ -35,7 +35,8 @@ class Command(BaseCommand):
             for p in proofs:
                 mark = self.style.SUCCESS("holds ") if not p.total else self.style.ERROR("BROKEN")
                 self.stdout.write(
-                    f"{mark} {p.organization:<10} {p.check.number:>3}  {p.looked:>9,} looked at  {p.total:>6,} breaches  {p.check.promise}"
+                    f"{mark} {p.organization:<10} {p.check.number:>3}  {p.looked:>9,} looked at "
+                    f" {p.total:>6,} breaches  {p.check.promise}"
                 )
                 for key, words in p.breaches:
                     self.stdout.write(f"          row {key}: {words}")
