@@ -1,4 +1,8 @@
 // The token every unsafe request carries; base.html puts it where htmx finds it too.
 export function csrf() {
-  try { return JSON.parse(document.body.getAttribute("hx-headers") ?? "{}")["X-CSRFToken"] ?? ""; } catch { return ""; }
+  try {
+    return JSON.parse(document.body.getAttribute("hx-headers") ?? "{}")["X-CSRFToken"] ?? "";
+  } catch {
+    return "";
+  }
 }

@@ -8,15 +8,25 @@ document.addEventListener("click", (event) => {
   if (!input) return;
   event.preventDefault();
   input.focus();
-  (input.closest(".field") ?? input).scrollIntoView({ block: "start" });
+  (input.closest(".field") ?? input).scrollIntoView({
+    block: "start"
+  });
 });
 document.addEventListener("submit", (event) => {
   const words = event.submitter?.dataset.confirm;
-  if (words && !window.confirm(words)) { event.preventDefault(); return; }
+  if (words && !window.confirm(words)) {
+    event.preventDefault();
+    return;
+  }
   const form = event.target;
-  if (form.method !== "post" || form.hasAttribute("hx-post") || form.matches("[data-preferences]")) return;
-  if (form.dataset.sent) { event.preventDefault(); return; }
+  if (form.method !== "post" || form.hasAttribute("hx-post") || form.matches(
+      "[data-preferences]")) return;
+  if (form.dataset.sent) {
+    event.preventDefault();
+    return;
+  }
   form.dataset.sent = "yes";
   event.submitter?.setAttribute("aria-busy", "true");
 });
-window.addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
+window.addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((
+  form) => delete form.dataset.sent));

@@ -1,5 +1,8 @@
 // The contract with the server: 422 is the form again, 409 the conflict, both are shown; other failures get a sentence.
-import { announce, toast } from "./messages.js";
+import {
+  announce,
+  toast
+} from "./messages.js";
 
 const SHOWN = [409, 422];
 const SENTENCES = {
@@ -21,12 +24,20 @@ for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(name, (event) => {
     const status = event.detail.xhr?.status ?? 0;
     if (SHOWN.includes(status)) return;
-    if (status === 401) { location.reload(); return; }
-    toast({ text: SENTENCES[status] ?? "Something went wrong on our side. Nothing was changed.", tone: "bad" });
+    if (status === 401) {
+      location.reload();
+      return;
+    }
+    toast({
+      text: SENTENCES[status] ?? "Something went wrong on our side. Nothing was changed.",
+      tone: "bad"
+    });
   });
 }
-document.addEventListener("htmx:beforeRequest", (event) => event.detail.target?.setAttribute?.("aria-busy", "true"));
-document.addEventListener("htmx:afterRequest", (event) => event.detail.target?.removeAttribute?.("aria-busy"));
+document.addEventListener("htmx:beforeRequest", (event) => event.detail.target?.setAttribute?.(
+  "aria-busy", "true"));
+document.addEventListener("htmx:afterRequest", (event) => event.detail.target?.removeAttribute?.(
+  "aria-busy"));
 document.addEventListener("htmx:afterSettle", (event) => {
   const said = event.detail.target?.querySelector?.("[data-announce]");
   if (said) announce(said.textContent.trim());

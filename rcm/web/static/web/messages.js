@@ -1,6 +1,8 @@
 // Toasts with undo and the announcer for screen readers.
 // The server asks for one by the response header  HX-Trigger: {"toast": {"text": "…", "undo": "/url/", "tone": "bad"}}
-import { csrf } from "./csrf.js";
+import {
+  csrf
+} from "./csrf.js";
 
 const UNDO_SECONDS = 10;
 
@@ -9,24 +11,43 @@ export function announce(text) {
   if (region) region.textContent = text;
 }
 
-export function toast({ text, undo = "", tone = "", label = "Undo" }) {
+export function toast({
+  text,
+  undo = "",
+  tone = "",
+  label = "Undo"
+}) {
   const box = document.createElement("div");
   box.className = tone ? `toast toast--${tone}` : "toast";
   const words = document.createElement("span");
   words.textContent = text;
   box.append(words);
   let timer = 0;
-  const close = () => { clearTimeout(timer); box.remove(); };
-  const wait = () => { timer = setTimeout(close, (undo || tone === "bad" ? UNDO_SECONDS : 5) * 1000); };
+  const close = () => {
+    clearTimeout(timer);
+    box.remove();
+  };
+  const wait = () => {
+    timer = setTimeout(close, (undo || tone === "bad" ? UNDO_SECONDS : 5) * 1000);
+  };
   if (undo) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = label;
     button.addEventListener("click", async () => {
       close();
-      const answer = await fetch(undo, { method: "POST", headers: { "X-CSRFToken": csrf(), "HX-Request": "true" } });
+      const answer = await fetch(undo, {
+        method: "POST",
+        headers: {
+          "X-CSRFToken": csrf(),
+          "HX-Request": "true"
+        }
+      });
       if (answer.ok) location.reload();
-      else toast({ text: "That could not be undone. Reload the page to see what is there now.", tone: "bad" });
+      else toast({
+        text: "That could not be undone. Reload the page to see what is there now.",
+        tone: "bad"
+      });
     });
     box.append(button);
   }

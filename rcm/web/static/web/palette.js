@@ -12,19 +12,27 @@ export function openPalette() {
 export function openShortcuts() {
   const sheet = document.getElementById("shortcuts");
   if (!sheet || sheet.open) return;
-  fill(sheet.querySelector("[data-jumps]"), [...document.querySelectorAll("[data-jump]")].map((a) => [`g ${a.dataset.jump}`, a.firstElementChild.textContent]));
-  fill(sheet.querySelector("[data-page-keys]"), [...document.querySelectorAll("[data-key][data-key-label]")].map((b) => [b.dataset.key, b.dataset.keyLabel]));
+  fill(sheet.querySelector("[data-jumps]"), [...document.querySelectorAll("[data-jump]")].map((
+    a) => [`g ${a.dataset.jump}`, a.firstElementChild.textContent]));
+  fill(sheet.querySelector("[data-page-keys]"), [...document.querySelectorAll(
+    "[data-key][data-key-label]")].map((b) => [b.dataset.key, b.dataset.keyLabel]));
   sheet.showModal();
 }
+
 function fill(list, pairs) {
   list.replaceChildren(...pairs.flatMap(([keys, words]) => {
     const term = document.createElement("dt");
-    term.append(...keys.split(" ").flatMap((key, i) => { const k = document.createElement("kbd"); k.textContent = key; return i ? [" ", k] : [k]; }));
+    term.append(...keys.split(" ").flatMap((key, i) => {
+      const k = document.createElement("kbd");
+      k.textContent = key;
+      return i ? [" ", k] : [k];
+    }));
     const text = document.createElement("dd");
     text.textContent = words;
     return [term, text];
   }));
 }
+
 function choose(step) {
   const all = hits();
   if (!all.length) return;
@@ -32,17 +40,24 @@ function choose(step) {
   const next = (now + step + all.length) % all.length;
   all.forEach((hit, i) => hit.setAttribute("aria-selected", String(i === next)));
   box.setAttribute("aria-activedescendant", all[next].id);
-  all[next].scrollIntoView({ block: "nearest" });
+  all[next].scrollIntoView({
+    block: "nearest"
+  });
 }
 box?.addEventListener("keydown", (event) => {
-  if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); choose(event.key === "ArrowDown" ? 1 : -1); }
+  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    event.preventDefault();
+    choose(event.key === "ArrowDown" ? 1 : -1);
+  }
   if (event.key === "Enter") {
     event.preventDefault();
     hits().find((hit) => hit.getAttribute("aria-selected") === "true")?.click();
   }
 });
 for (const dialog of document.querySelectorAll("dialog")) {
-  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close();
+  });
 }
 document.addEventListener("click", (event) => {
   if (event.target.closest("[data-palette]")) openPalette();

@@ -3,10 +3,20 @@ document.addEventListener("submit", async (event) => {
   const form = event.target.closest("form[data-preferences]");
   if (!form || !event.submitter) return;
   event.preventDefault();
-  const { name, value } = event.submitter;
+  const {
+    name,
+    value
+  } = event.submitter;
   document.documentElement.dataset[name] = value;
-  for (const button of form.querySelectorAll(`button[name="${name}"]`)) button.setAttribute("aria-pressed", String(button === event.submitter));
+  for (const button of form.querySelectorAll(`button[name="${name}"]`)) button.setAttribute(
+    "aria-pressed", String(button === event.submitter));
   const body = new FormData(form);
   body.set(name, value);
-  await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
+  await fetch(form.action, {
+    method: "POST",
+    body,
+    headers: {
+      "HX-Request": "true"
+    }
+  });
 });
