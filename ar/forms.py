@@ -82,10 +82,10 @@ class WriteOffForm(house.HouseForm):
         super().__init__(*args, **kwargs)
         self.fields["charge"].queryset = charges  # type: ignore[attr-defined]
         self.fields["contact"].queryset = contacts  # type: ignore[attr-defined]
-        self.fields["reason"].choices = [
+        self.fields["reason"].choices = [  # type: ignore[attr-defined]
             ("", "Choose"),
             *((r.code, r.label) for r in reasons().values()),
-        ]  # type: ignore[attr-defined]
+        ]
 
 
 class DecideForm(house.HouseForm):

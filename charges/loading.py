@@ -361,8 +361,8 @@ class Facts:
             options = [
                 r
                 for g in sorted(groups)
-                if (r := resolve_arrangement(facts, group=g, **wanted)) is not None
-            ]  # type: ignore[arg-type]
+                if (r := resolve_arrangement(facts, group=g, **wanted)) is not None  # type: ignore[arg-type]
+            ]
             found = options[0] if options else None
         return next(((f, row) for f, row in self._facts if f is found), None) if found else None
 

@@ -1163,8 +1163,10 @@ def rule_new(request: HttpRequest, kind: str) -> HttpResponseBase:
 def rule(request: HttpRequest, kind: str, public_id: str) -> HttpResponseBase:
     model, _, _, _ = _rule(kind)
     return _rule_page(
-        request, kind, found(model.objects.visible_to(actor_of(request)), public_id=public_id)
-    )  # type: ignore[attr-defined]
+        request,
+        kind,
+        found(model.objects.visible_to(actor_of(request)), public_id=public_id),  # type: ignore[attr-defined]
+    )
 
 
 def _rule_page(request: HttpRequest, kind: str, row: Any) -> HttpResponseBase:

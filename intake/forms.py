@@ -115,9 +115,9 @@ class CoverageForm(house.VersionedMixin, house.HouseForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["payer"].queryset = Payer.objects.filter(active=True)  # type: ignore[attr-defined]
-        self.fields["plan"].queryset = Plan.objects.select_related("payer").order_by(
+        self.fields["plan"].queryset = Plan.objects.select_related("payer").order_by(  # type: ignore[attr-defined]
             "payer__name", "name"
-        )  # type: ignore[attr-defined]
+        )
         self.fields["plan"].label_from_instance = lambda p: f"{p.payer.name}: {p.name}"  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
@@ -263,9 +263,9 @@ class BookForm(house.VersionedMixin, house.HouseForm):
         sites = Site.objects.filter(organization_id=organization_id)
         self.fields["site"].queryset = sites.filter(pk__in=actor.sites) if actor.sites else sites  # type: ignore[attr-defined]
         self.fields["exams"].queryset = exams  # type: ignore[attr-defined]
-        self.fields["exams"].label_from_instance = lambda e: (
+        self.fields["exams"].label_from_instance = lambda e: (  # type: ignore[attr-defined]
             f"{e.code} {e.description} {e.laterality}".strip()
-        )  # type: ignore[attr-defined]
+        )
         if not may_override:
             del self.fields["override_reason"]
 

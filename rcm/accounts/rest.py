@@ -112,10 +112,10 @@ class ByPublicId(PartnerView):
 
     def get_object(self) -> Any:
         row = (
-            self.filter_queryset(self.get_queryset())
-            .filter(public_id=self.kwargs["public_id"])
+            self.filter_queryset(self.get_queryset())  # type: ignore[attr-defined]
+            .filter(public_id=self.kwargs["public_id"])  # type: ignore[attr-defined]
             .first()
-        )  # type: ignore[attr-defined]
+        )
         if row is None:
             raise Http404
         return row

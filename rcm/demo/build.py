@@ -111,8 +111,10 @@ def build(
     else:
         for code, *rest in jobs:
             counts[code] = drive(
-                code, *rest, say=lambda text: say(f"{text}, {time.monotonic() - began:.0f} s")
-            )  # type: ignore[arg-type]
+                code,
+                *rest,
+                say=lambda text: say(f"{text}, {time.monotonic() - began:.0f} s"),  # type: ignore[arg-type]
+            )
     with scope(everyone()):
         places.connections_point(places.final_address())
     say(f"{sum(c['exams'] for c in counts.values()):,} exams in {time.monotonic() - began:.0f} s")

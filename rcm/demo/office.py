@@ -240,9 +240,9 @@ def _clear(center: Center, claim: Claim, actor: object, at: datetime) -> None:
             finding_override(
                 finding=finding,
                 reason="Documentation reviewed; billed as performed",
-                actor=actor,
+                actor=actor,  # type: ignore[arg-type]
                 at=at,
-            )  # type: ignore[arg-type]
+            )
         except TROUBLE:
             continue
     if not findings:
@@ -315,12 +315,12 @@ def _work(center: Center, row: Denial, day: date, at: datetime, actor: object) -
             channel="phone",
             note="Payer confirms the decision; nothing more to send",
             outcome="Denial stands",
-            actor=actor,
+            actor=actor,  # type: ignore[arg-type]
             claim_id=row.claim_id,
             patient_id=row.claim.patient_id,
             contact="Provider line",
             reference=f"REF{row.pk:06d}",
-            at=at,  # type: ignore[arg-type]
+            at=at,
         )
         denial_park(denial=row, reason="Not worth an appeal", actor=actor, at=at)  # type: ignore[arg-type]
     return 1
