@@ -10,8 +10,10 @@ class AuthorizationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # importing it registers its kinds of files
         from authorizations import (
             events,
+            loaders,  # noqa: F401
             pages,
             queues,
             services,

@@ -10,6 +10,8 @@ class ReferenceConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # importing them registers their kinds of files
+        from rcm.reference.loaders import codes, edits, payers  # noqa: F401
         from rcm.web import nav
 
         nav.register(
