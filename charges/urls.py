@@ -2,29 +2,29 @@ from __future__ import annotations
 
 from django.urls import path
 
-from charges import views
+from charges.views import control, decisions, exam, lists, review, rules, unsolicited
 
 app_name = "charges"
 urlpatterns = [
-    path("exams/", views.exams, name="exams"),
-    path("exams/<uuid:public_id>/", views.exam, name="exam"),
-    path("exams/<uuid:public_id>/release/", views.release, name="release"),
-    path("exams/<uuid:public_id>/evaluate/", views.evaluate, name="evaluate"),
-    path("exams/<uuid:public_id>/accept/", views.accept, name="accept"),
-    path("exams/<uuid:public_id>/code/", views.code, name="code"),
-    path("exams/<uuid:public_id>/diagnoses/", views.diagnoses, name="diagnoses"),
-    path("exams/<uuid:public_id>/correct/", views.correct, name="correct"),
-    path("exams/<uuid:public_id>/order-change/", views.order_change, name="order_change"),
-    path("exams/<uuid:public_id>/waive/<str:hold>/", views.waive, name="waive"),
-    path("exams/<uuid:public_id>/no-bill/", views.no_bill, name="no_bill"),
-    path("exams/<uuid:public_id>/bill-again/", views.bill_again, name="bill_again"),
-    path("unsigned/", views.unsigned, name="unsigned"),
-    path("charge-review/", views.review, name="review"),
-    path("results/", views.unsolicited, name="unsolicited"),
-    path("results/<uuid:public_id>/", views.unsolicited_row, name="unsolicited_row"),
-    path("accession-control/", views.control, name="control"),
-    path("charge-rules/", views.arrangements, name="arrangements"),
-    path("charge-rules/<str:kind>/", views.rules, name="rules"),
-    path("charge-rules/<str:kind>/new/", views.rule_new, name="rule_new"),
-    path("charge-rules/<str:kind>/<uuid:public_id>/", views.rule, name="rule"),
+    path("exams/", lists.exams, name="exams"),
+    path("exams/<uuid:public_id>/", exam.exam, name="exam"),
+    path("exams/<uuid:public_id>/release/", decisions.release, name="release"),
+    path("exams/<uuid:public_id>/evaluate/", decisions.evaluate, name="evaluate"),
+    path("exams/<uuid:public_id>/accept/", decisions.accept, name="accept"),
+    path("exams/<uuid:public_id>/code/", decisions.code, name="code"),
+    path("exams/<uuid:public_id>/diagnoses/", decisions.diagnoses, name="diagnoses"),
+    path("exams/<uuid:public_id>/correct/", decisions.correct, name="correct"),
+    path("exams/<uuid:public_id>/order-change/", decisions.order_change, name="order_change"),
+    path("exams/<uuid:public_id>/waive/<str:hold>/", decisions.waive, name="waive"),
+    path("exams/<uuid:public_id>/no-bill/", decisions.no_bill, name="no_bill"),
+    path("exams/<uuid:public_id>/bill-again/", decisions.bill_again, name="bill_again"),
+    path("unsigned/", lists.unsigned, name="unsigned"),
+    path("charge-review/", review.review, name="review"),
+    path("results/", unsolicited.unsolicited, name="unsolicited"),
+    path("results/<uuid:public_id>/", unsolicited.unsolicited_row, name="unsolicited_row"),
+    path("accession-control/", control.control, name="control"),
+    path("charge-rules/", rules.arrangements, name="arrangements"),
+    path("charge-rules/<str:kind>/", rules.rules, name="rules"),
+    path("charge-rules/<str:kind>/new/", rules.rule_new, name="rule_new"),
+    path("charge-rules/<str:kind>/<uuid:public_id>/", rules.rule, name="rule"),
 ]

@@ -13,7 +13,7 @@ class ClaimsConfig(AppConfig):
         from charges import sections as exam_sections
         from claims import events, queues, search, sections, services
         from claims.services.scrubbing import RUN_KIND
-        from claims.views import start_run
+        from claims.views.runs import start_run
         from rcm.exchange.services import register_processor, subscribe
         from rcm.jobs import kinds
         from rcm.web import nav

@@ -1,0 +1,1 @@
+"""Screens of the mid-cycle, a module for each resource."""

@@ -1,0 +1,96 @@
+"""Charge review: suggestion, evidence, accept or change."""
+
+from __future__ import annotations
+
+from django.db.models import Q
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.views.decorators.http import require_GET
+
+from charges import forms, present
+from charges.assembly import CONFLICT, REVIEW
+from charges.filters import ExamFilter
+from charges.models import (
+    ExamStatus,
+)
+from charges.services.clocks import WAITING
+from charges.views.common import (
+    EXAM,
+    EXPECTED,
+    LIMIT,
+    ORDERS,
+    PATIENT,
+    PAYER,
+    actor_of,
+    exams_of,
+    first_hold,
+)
+from intake import present as front
+from rcm.web.access import may
+from rcm.web.lists import Column, ListPage, Tab, panel_html
+
+REVIEWS = ListPage(
+    name="charge-review",
+    title="Charge review",
+    noun=("exam", "exams"),
+    columns=(
+        PATIENT,
+        EXAM,
+        Column(
+            "suggested",
+            "Suggested",
+            forms.accept_words,
+            kind="code",
+            second=lambda e: e.suggestion.get("why", "")[:60],
+        ),
+        PAYER,
+        Column("why", "Why it stopped", first_hold),
+        EXPECTED,
+        LIMIT,
+    ),
+    orders=ORDERS,
+    tabs=(
+        Tab("coder", "To code", Q(holds__contains=[{"queue": REVIEW}])),
+        Tab("reader", "At the reader", Q(holds__contains=[{"queue": CONFLICT}])),
+        Tab("all", "Both"),
+    ),
+    filterset=ExamFilter,
+    panel=lambda request, pk: review_panel(request, pk),
+    row_label=lambda e: f"exam {e.accession}",
+    amount="expected",
+    empty="Every charge is coded.",
+)
+
+
+@require_GET
+@may("charge.view")
+def review(request: HttpRequest) -> HttpResponseBase:
+    """Exams a coder must look at: suggestion, evidence, accept or change in one key (FEATURES
+    C9).
+    """
+    wanted = Q(holds__contains=[{"queue": REVIEW}]) | Q(holds__contains=[{"queue": CONFLICT}])
+    return REVIEWS.respond(
+        request, exams_of(request).filter(wanted).exclude(status__in=[*WAITING, ExamStatus.NO_BILL])
+    )
+
+
+def review_panel(request: HttpRequest, pk: str) -> str | None:
+    exam = exams_of(request).filter(pk=pk).first() if pk.isdecimal() else None
+    if exam is None:
+        return None
+    front.chart_read(request, [exam.patient], "charge review")
+    actor = actor_of(request)
+    report = exam.reports.order_by("-version").first() if actor.can("report.view") else None
+    return panel_html(
+        request,
+        "charges/review_panel.html",
+        {
+            "exam": exam,
+            "accept": forms.accept_words(exam),
+            "evidence": present.evidence(exam),
+            "holds": exam.holds,
+            "report": present.report_parts(report, exam.findings) if report else [],
+            "charges": list(exam.charges.exclude(status="void").order_by("id")),
+            "may_review": actor.can("charge.review"),
+        },
+    )

@@ -1,0 +1,202 @@
+"""Changes of a claim: edit, correction, void, findings accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from claims import forms, present, services
+from claims.models import (
+    Claim,
+    ScrubFinding,
+)
+from claims.records import Correction
+from claims.services.correcting import EDITABLE
+from claims.views.claim import ready_words
+from claims.views.common import actor_of, back_to, claim_of, reason_page, say
+from intake import present as front
+from rcm.accounts.problems import Conflict, Refused
+from rcm.web import parts
+from rcm.web.access import found, may
+
+
+@require_http_methods(["GET", "POST"])
+@may("claim.edit")
+def edit(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """Change a claim that has not been filed."""
+    row = claim_of(request, public_id)
+
+    def verb(form: Any) -> str:
+        services.claim_edit(
+            claim=row,
+            changes=form.changes(),
+            reason=form.cleaned_data["reason"],
+            version=form.cleaned_data["version"],
+            actor=actor_of(request),
+        )
+        return "Changed and scrubbed again."
+
+    return _change_page(request, row, "Change the claim", "Save and scrub", verb)
+
+
+@require_http_methods(["GET", "POST"])
+@may("claim.edit")
+def correct(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """Correct a filed claim the way its payer takes it."""
+    row = claim_of(request, public_id)
+    goes_to: list[Correction] = []
+
+    def verb(form: Any) -> str:
+        made = services.claim_correct(
+            claim=row,
+            reason=form.cleaned_data["reason"],
+            changes=form.changes(),
+            actor=actor_of(request),
+        )
+        goes_to.append(made)
+        return made.sentence
+
+    takes = row.payer.accepts_replacement and row.payer.kind != "medicare"
+    text = (
+        f"{row.payer.name} takes a replacement (frequency 7) with its number"
+        f" {row.payer_control_number or 'which is not known yet'}."
+        if takes
+        else (
+            f"{row.payer.name} takes no replacement: a clerical error is reopened by telephone or"
+            " portal."
+        )
+    )
+    return _change_page(
+        request,
+        row,
+        f"Correct claim {row.number}",
+        "Make the correction",
+        verb,
+        text=text,
+        goes_to=goes_to,
+    )
+
+
+def _change_page(
+    request: HttpRequest,
+    row: Claim,
+    title: str,
+    button: str,
+    verb: Callable[[Any], str],
+    *,
+    text: str = "",
+    goes_to: list[Correction] | None = None,
+) -> HttpResponseBase:
+    front.chart_read(request, [row.patient], "claim change")
+    lines = list(row.lines.order_by("number"))
+    form = forms.ChangeForm.for_claim(
+        row, lines, request.POST if request.method == "POST" else None
+    )
+    status = 200
+    if request.method == "POST":
+        status = 422
+        if form.is_valid():
+            try:
+                with transaction.atomic():
+                    said = verb(form)
+            except Refused as refusal:
+                form.add_error(
+                    refusal.field if refusal.field in form.fields else None,
+                    f"{refusal} {refusal.fix}".strip(),
+                )
+                status = 409 if isinstance(refusal, Conflict) else 422
+            else:
+                messages.success(request, said)
+                made = goes_to[0].claim_id if goes_to else None
+                target = (
+                    Claim.objects.visible_to(actor_of(request)).filter(pk=made).first()
+                    if made
+                    else row
+                )
+                return redirect(back_to(target or row))
+    findings = list(
+        row.findings.filter(cleared_at__isnull=True)
+        .select_related("line__charge__exam")
+        .order_by("severity", "edit")
+    )
+    return render(
+        request,
+        "claims/change.html",
+        {
+            "title": title,
+            "text": text,
+            "form": form,
+            "verb": button,
+            "back_url": back_to(row),
+            "claim": row,
+            "patient": front.banner(row.patient),
+            "blockers": present.blockers(row, findings, actor_of(request)),
+            "ready": ready_words(row),
+            "crumbs": [parts.Crumb(f"Claim {row.number}", back_to(row))],
+        },
+        status=status,
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@may("claim.edit")
+def void(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """Take a claim back, with a reason."""
+    row = claim_of(request, public_id)
+    front.chart_read(request, [row.patient], "claim void")
+    text = (
+        "It has not been filed: its charges are free for another claim."
+        if row.status in EDITABLE
+        else "A claim of frequency 8 goes to the payer."
+    )
+    return reason_page(
+        request,
+        row,
+        f"Void claim {row.number}",
+        text,
+        "Void",
+        lambda reason: (
+            services.claim_void(claim=row, reason=reason, actor=actor_of(request)).sentence
+        ),
+        danger=True,
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@may("claim.override")
+def override(request: HttpRequest, public_id: str, finding_id: str) -> HttpResponseBase:
+    """Accept one finding with a reason (FEATURES E10)."""
+    row = claim_of(request, public_id)
+    finding = found(
+        ScrubFinding.objects.visible_to(actor_of(request)).filter(claim=row), public_id=finding_id
+    )
+
+    def verb(reason: str) -> str:
+        services.finding_override(finding=finding, reason=reason, actor=actor_of(request))
+        return f"{finding.edit} is accepted."
+
+    return reason_page(request, row, f"Accept {finding.edit}", finding.sentence, "Accept", verb)
+
+
+@require_POST
+@may("claim.override")
+def restore(request: HttpRequest, public_id: str, finding_id: str) -> HttpResponseBase:
+    row = claim_of(request, public_id)
+    finding = found(
+        ScrubFinding.objects.visible_to(actor_of(request)).filter(claim=row), public_id=finding_id
+    )
+    try:
+        with transaction.atomic():
+            services.finding_restore(finding=finding, actor=actor_of(request))
+    except Refused as refusal:
+        say(request, refusal)
+    else:
+        messages.success(request, f"{finding.edit} stops the claim again.")
+    return redirect(back_to(row))
