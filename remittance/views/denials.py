@@ -1,0 +1,251 @@
+"""The list of denials and their groups."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Count, Min, Q, QuerySet, Sum
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from rcm.web import format as fmt
+from rcm.web import parts
+from rcm.web.access import may
+from rcm.web.keyset import Key
+from rcm.web.lists import BulkAction, Column, ListPage, Order, Tab
+from remittance import forms, present, services
+from remittance.filters import DenialFilter
+from remittance.models import (
+    Denial,
+    DenialStatus,
+)
+from remittance.views.common import ZERO, actor_of
+
+OPEN = [DenialStatus.OPEN, DenialStatus.UPHELD]
+
+DENIALS = ListPage(
+    name="denials",
+    title="Denials",
+    noun=("denial", "denials"),
+    columns=(
+        Column(
+            "claim",
+            "Claim",
+            "claim.number",
+            kind="code",
+            width="id",
+            link=True,
+            second=lambda d: f"DOS {fmt.short_day(d.claim.service_date)}",
+        ),
+        Column(
+            "patient",
+            "Patient",
+            "claim.patient.name",
+            width="who",
+            second=lambda d: f"{fmt.mdy(d.claim.patient.born_on)} {d.claim.patient.mrn}",
+            second_kind="code",
+        ),
+        Column("payer", "Payer", "payer.name", width="payer", fold=True),
+        Column(
+            "exam",
+            "Exam",
+            lambda d: d.line.code if d.line else "",
+            kind="code",
+            width="exam",
+            second=lambda d: " ".join(d.line.modifiers) if d.line else "",
+        ),
+        Column(
+            "reason",
+            "Denial",
+            lambda d: f"{d.group}-{d.reason}",
+            kind="strong",
+            second=lambda d: present.reason_words(d.reason),
+        ),
+        Column(
+            "risk",
+            "At risk",
+            lambda d: d.expected if d.expected is not None else d.amount,
+            kind="money",
+            width="money",
+            order="risk",
+        ),
+        Column(
+            "deadline",
+            "Appeal by",
+            lambda d: d.appeal_by or d.correct_by,
+            kind="deadline",
+            width="due",
+            order="deadline",
+        ),
+        Column(
+            "status",
+            "Status",
+            lambda d: (d.get_status_display(), present.DENIAL_TONES[DenialStatus(d.status)]),
+            kind="tag",
+            width="tag",
+        ),
+    ),
+    orders=(
+        Order(
+            "deadline",
+            "appeal deadline, then amount",
+            (Key("appeal_by", nulls="last"), "-amount", "pk"),
+        ),
+        Order("risk", "amount", ("-amount", "pk")),
+        Order("new", "newest first", ("-pk",)),
+    ),
+    tabs=(
+        Tab("open", "To work", Q(status__in=OPEN)),
+        Tab(
+            "waiting",
+            "Waiting for the payer",
+            Q(status__in=[DenialStatus.CORRECTED, DenialStatus.APPEALED]),
+        ),
+        Tab("auth", "Authorization", Q(status__in=OPEN, category="prior_auth")),
+        Tab(
+            "soon",
+            "Deadline < 10 d",
+            lambda request: (
+                Q(status__in=OPEN) & Q(appeal_by__lte=timezone.localdate() + timedelta(days=10))
+            ),
+        ),
+        Tab("parked", "Parked", Q(status=DenialStatus.PARKED)),
+        Tab(
+            "won",
+            "Overturned",
+            Q(status__in=[DenialStatus.OVERTURNED, DenialStatus.PARTIAL]),
+            order="new",
+        ),
+        Tab("all", "All", order="new"),
+    ),
+    filterset=DenialFilter,
+    detail=lambda d: reverse("remittance:denial", args=[d.public_id]),
+    row_label=lambda d: f"denial of claim {d.claim.number}",
+    amount="amount",
+    version="version",
+    bulk=(BulkAction("Park", "remittance:denials_park", "denial.work"),),
+    summary=lambda request, rows: _denial_line(rows),
+    actions=lambda request: [
+        parts.Action("By payer and reason", reverse("remittance:denial_groups")),
+        parts.Action(
+            "Work queue", reverse("worklist:queue", args=["denials"]), primary=True, key="w"
+        ),
+    ],
+    empty="Every denial is worked.",
+)
+
+
+def _denial_line(rows: QuerySet[Any]) -> str:
+    live = rows.filter(status__in=OPEN)
+    figures = live.aggregate(
+        n=Count("pk"),
+        s=Sum("amount"),
+        soon=Count("pk", filter=Q(appeal_by__lte=timezone.localdate() + timedelta(days=10))),
+    )
+    if not figures["n"]:
+        return ""
+    return (
+        f"{fmt.number(figures['n'])} to work, {fmt.money(figures['s'], cents=False)} billed,"
+        f" {fmt.number(figures['soon'])} with a deadline in ten days."
+    )
+
+
+@require_safe
+@may("denial.view")
+def denials(request: HttpRequest) -> HttpResponseBase:
+    rows = Denial.objects.visible_to(actor_of(request)).select_related(
+        "claim__patient", "payer", "line"
+    )
+    return DENIALS.respond(request, rows)
+
+
+@require_safe
+@may("denial.view")
+def denial_groups(request: HttpRequest) -> HttpResponseBase:
+    """Open denials by payer and reason, the most dollars first: one cause worked once (FEATURES
+    H2).
+    """
+    rows = (
+        Denial.objects.visible_to(actor_of(request))
+        .filter(status__in=OPEN)
+        .values("payer_id", "payer__name", "group", "reason", "category")
+        .annotate(
+            n=Count("pk"),
+            billed=Sum("amount"),
+            risk=Sum("expected"),
+            nearest=Min("appeal_by"),
+            repeats=Count("pk", filter=Q(repeat=True)),
+        )
+        .order_by("-billed")
+    )
+    groups = [
+        r
+        | {
+            "words": present.reason_words(r["reason"]),
+            "category_words": present.category_words(r["category"]),
+            "url": (
+                f"{reverse('remittance:denials')}?view=open&payer={r['payer_id']}&reason={r['reason']}"
+            ),
+        }
+        for r in rows[:500]
+    ]
+    context = {
+        "groups": groups,
+        "total": sum((Decimal(str(g["billed"])) for g in groups), ZERO),
+        "count": sum(int(str(g["n"])) for g in groups),
+        "crumbs": [parts.Crumb("Denials", reverse("remittance:denials"))],
+    }
+    return render(request, "remittance/groups.html", context)
+
+
+@require_http_methods(["POST"])
+@may("denial.work")
+def denials_park(request: HttpRequest) -> HttpResponseBase:
+    """The bulk bar's Park: asks for the reason, then parks each and names those that could not
+    be.
+    """
+    actor = actor_of(request)
+    picks = [p.partition(":") for p in request.POST.getlist("pick")[:500]]
+    versions = {
+        int(pk): int(version)
+        for pk, _, version in picks
+        if pk.isdecimal() and version.isdecimal() and len(pk) < 19 and len(version) < 10
+    }
+    form = forms.ParkForm(request.POST if "reason" in request.POST else None)
+    if not versions:
+        messages.info(request, "Pick at least one denial.")
+        return redirect("remittance:denials")
+    if form.is_bound and form.is_valid():
+        data = form.cleaned_data
+        result = services.denials_group(
+            denial_ids=versions,
+            act=lambda d: services.denial_park(
+                denial=d,
+                reason=data["reason"],
+                review_on=data["review_on"],
+                version=versions[d.pk],
+                actor=actor,
+            ),
+            actor=actor,
+        )
+        if result.done:
+            messages.success(request, f"{fmt.number(result.done)} parked.")
+        for title, sentence in result.refused[:5]:
+            messages.warning(request, f"{title}: {sentence}")
+        return redirect("remittance:denials")
+    context = {
+        "title": f"Park {fmt.number(len(versions))} denials",
+        "form": form,
+        "verb": "Park",
+        "back_url": reverse("remittance:denials"),
+        "action_url": request.path,
+        "hidden": [("pick", f"{pk}:{version}") for pk, version in versions.items()],
+    }
+    return render(request, "components/confirm.html", context, status=422 if form.errors else 200)
