@@ -15,7 +15,7 @@ from rcm.exchange.models import Interchange
 from rcm.exchange.services import Event
 from rcm.worklist.services import ItemSpec, close_items, open_items
 from remittance.models import ClaimPayment, PaymentState, Remittance, RemittanceStatus
-from remittance.services import bank, posting, runs
+from remittance.services import bank, posting, responsibility_release, runs
 from remittance.services.reference import policy
 
 WHOLE = 300
@@ -85,7 +85,7 @@ def on_next_payer(events: Sequence[Event], *, actor: Actor, at: datetime) -> Non
             made.append(following.pk)
     claims.claims_scrub(claim_ids=made, actor=actor, at=at)
     if alone:
-        posting.responsibility_release(claim_ids=alone, actor=actor, at=at)
+        responsibility_release(claim_ids=alone, actor=actor, at=at)
 
 
 def on_exchange_failure(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:

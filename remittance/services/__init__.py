@@ -37,6 +37,7 @@ Records are in `remittance.records`. Domain events published (ids only): "remitt
 
 from __future__ import annotations
 
+from remittance.services.applying import payment_apply
 from remittance.services.bank import deposits_import, deposits_match
 from remittance.services.clocks import underpayments_refresh, upkeep
 from remittance.services.denials import (
@@ -53,14 +54,10 @@ from remittance.services.denials import (
     variance_recovered,
 )
 from remittance.services.paper import eob_key
-from remittance.services.posting import (
-    payment_apply,
-    remittance_post,
-    remittance_preview,
-    remittance_reverse,
-    responsibility_release,
-)
+from remittance.services.planning import remittance_preview
+from remittance.services.posting import remittance_post, remittance_reverse
 from remittance.services.receiving import advice_upload, receive_835, remittance_match
+from remittance.services.responsibility import responsibility_release
 from remittance.services.runs import posting_resume, posting_run, posting_start
 
 __all__ = [

@@ -15,8 +15,8 @@ from rcm.accounts.actor import Actor
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import ItemSpec, close_items, open_items
 from remittance.models import Denial, DenialStatus, Variance, VarianceStatus
+from remittance.services.consequences.denials import items_of
 from remittance.services.denials import move
-from remittance.services.effects import items_of
 from remittance.variance import CAUSES
 
 CHUNK = 2000

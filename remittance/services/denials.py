@@ -32,9 +32,9 @@ from remittance.models import (
     Variance,
     VarianceStatus,
 )
-from remittance.services.effects import UNPROCESSABLE, clock_of, items_of
-from remittance.services.posting import responsibility_release
+from remittance.services.consequences.denials import UNPROCESSABLE, clock_of, items_of
 from remittance.services.reference import policy
+from remittance.services.responsibility import responsibility_release
 
 ZERO = Decimal("0.00")
 LIVE = (

@@ -8,526 +8,46 @@ middle has done whole claims only and the next one goes on behind them.
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q, Sum
 from django.utils import timezone
 
-from claims.models import ClaimLine
-from intake.models import Coverage, CoverageStatus
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
-from rcm.exchange.services import publish, publish_many
-from rcm.ledger.models import Balance, LedgerEntry, LedgerTransaction
+from rcm.exchange.services import publish
+from rcm.ledger.models import LedgerEntry, LedgerTransaction
 from rcm.ledger.services import Leg, Posting, post
-from rcm.reference.models import PayerKind
 from rcm.web.format import plural
 from rcm.worklist.services import close_items
-from remittance import bulk
 from remittance.models import (
     REMITTANCE_MOVES,
-    Adjustment,
     ClaimPayment,
-    Denial,
-    DenialStatus,
     PaymentState,
     ProviderAdjustment,
     Remittance,
     RemittanceStatus,
-    ServicePayment,
 )
 from remittance.plan import (
     CASH,
-    EXCEPTIONS,
-    FORWARDED,
-    REVERSAL,
-    Book,
-    Cas,
-    Line,
-    Payment,
-    Plan,
     PlanLeg,
-    Withheld,
-    plan_payment,
-    plan_withheld,
-    unapplied,
 )
-from remittance.records import Posted, PostingLine, Preview, PreviewClaim
-from remittance.services.finding import earlier_payments
+from remittance.records import Posted
+from remittance.services import consequences
+from remittance.services.planning import (
+    CHUNK,
+    ZERO,
+    Facts,
+    Planned,
+    effect_key,
+    why_not,
+    withheld_of,
+)
 from remittance.services.reference import book
-
-CHUNK = int(os.environ.get("POSTING_CHUNK", "1000"))
-"""Claims posted in one transaction by the workers: a worker killed in the middle repeats at most so
-many.
-"""
-ZERO = Decimal("0.00")
-UNSETTLED = (DenialStatus.OPEN, DenialStatus.CORRECTED, DenialStatus.APPEALED, DenialStatus.PARKED)
-
-
-@dataclass(slots=True)
-class Planned:
-    """A payment, its facts and what posting it does. `original` is the payment that a reversal
-    takes back.
-    """
-
-    row: ClaimPayment
-    fact: Payment
-    plan: Plan
-    original: ClaimPayment | None = None
-    mirrors: list[tuple[int, list[PlanLeg]]] = field(default_factory=list)
-    claim: Mapping[str, Any] = field(default_factory=dict)
-
-
-def effect_key(remittance: Remittance, place: int | str) -> str:
-    """The key under which the effect of one CLP (by position) or PLB (plb:n) happens once."""
-    return f"835:{remittance.trace}:{remittance.payer_ref}:{remittance.occurrence}:{place}"
-
-
-def claims_by_control(numbers: Iterable[str], *, organization_id: int) -> dict[str, int]:
-    """Our claim by the payer's number, from what it paid before and from what it accepted."""
-    wanted = {n for n in numbers if n}
-    if not wanted:
-        return {}
-    from claims.models import Claim
-
-    found = dict(
-        Claim.objects.filter(organization_id=organization_id, payer_control_number__in=wanted)
-        .order_by("id")
-        .values_list("payer_control_number", "id")
-    )
-    paid = ClaimPayment.objects.filter(
-        organization_id=organization_id,
-        payer_control_number__in=wanted - set(found),
-        claim__isnull=False,
-    )
-    return found | dict(paid.order_by("id").values_list("payer_control_number", "claim_id"))
-
-
-# --- facts ----------------------------------------------------------------------------------------
-
-
-class Facts:
-    """What planning needs, carried over the chunks of one remittance: open balances move as claims
-    are planned.
-    """
-
-    def __init__(self, remittance: Remittance, codes: Book, *, lock: bool) -> None:
-        self.remittance = remittance
-        self.codes = codes
-        self.lock = lock
-        self.opened: dict[int, Decimal] = {}
-        self.reversed: set[int] = set()
-        self.legs: dict[int, list[PlanLeg]] = {}
-
-    def plan(
-        self, rows: Sequence[ClaimPayment], *, source: str = CASH, force: bool = False
-    ) -> list[Planned]:
-        """Plan payments in their order. A constant number of queries."""
-        remittance = self.remittance
-        pks = [r.pk for r in rows]
-        claim_ids = {r.claim_id for r in rows if r.claim_id}
-        services: dict[int, list[Any]] = defaultdict(list)
-        for s in (
-            ServicePayment.objects.filter(payment_id__in=pks)
-            .order_by("payment_id", "position")
-            .values_list(
-                "payment_id",
-                "id",
-                "billed",
-                "paid",
-                "modifiers",
-                "remarks",
-                "line_id",
-                "line__charge_id",
-                "expected",
-            )
-        ):
-            services[s[0]].append(s)
-        cas: dict[tuple[int, int | None], list[Cas]] = defaultdict(list)
-        for payment_id, service_id, group, reason, amount in (
-            Adjustment.objects.filter(payment_id__in=pks)
-            .order_by("id")
-            .values_list("payment_id", "service_id", "group", "reason", "amount")
-        ):
-            cas[(payment_id, service_id)].append(Cas(group, reason, amount))
-        lines: dict[int, list[tuple[int, int, Decimal, Decimal | None]]] = defaultdict(list)
-        claims: dict[int, Mapping[str, Any]] = {}
-        for claim_id, line_id, charge_id, amount, expected in (
-            ClaimLine.objects.filter(claim_id__in=claim_ids)
-            .order_by("claim_id", "number")
-            .values_list("claim_id", "id", "charge_id", "amount", "expected")
-        ):
-            lines[claim_id].append((line_id, charge_id, amount, expected))
-        from claims.models import Claim
-
-        for claim in Claim.objects.filter(pk__in=claim_ids).values(
-            "id",
-            "number",
-            "patient_id",
-            "payer_id",
-            "site_id",
-            "rank",
-            "service_date",
-            "status",
-            "filing_deadline",
-            "frequency",
-        ):
-            claims[claim["id"]] = claim
-        self._open(charge for rows_ in lines.values() for _, charge, _, _ in rows_)
-        charges = {charge for rows_ in lines.values() for _, charge, _, _ in rows_}
-        waiting: dict[int, set[int]] = defaultdict(set)
-        for charge_id, payment_id in Denial.objects.filter(
-            line__charge_id__in=charges, status__in=UNSETTLED
-        ).values_list("line__charge_id", "payment_id"):
-            waiting[charge_id].add(payment_id)
-        answered = set(
-            ServicePayment.objects.filter(
-                line__charge_id__in=charges, payment__state=PaymentState.POSTED
-            )
-            .values_list("line__charge_id", flat=True)
-            .distinct()
-        )
-        behind = _with_next_payer(claims.values())
-        originals = self._originals([r for r in rows if r.status_code == REVERSAL])
-        keys = {
-            r.pk: (r.claim_id, r.payer_control_number, r.status_code, r.paid)
-            for r in rows
-            if r.claim_id
-            and r.paid > 0
-            and r.state == PaymentState.MATCHED
-            and r.status_code != REVERSAL
-        }
-        repeated = (
-            earlier_payments(keys.values(), organization_id=remittance.organization_id)
-            if not force
-            else {}
-        )
-        out: list[Planned] = []
-        for row in rows:
-            facts_of_claim: Mapping[str, Any] = claims.get(row.claim_id or 0, {})
-            own = lines.get(row.claim_id or 0, [])
-            fact = self._fact(
-                row, facts_of_claim, own, services[row.pk], cas, behind, waiting, answered
-            )
-            if not force and row.pk in keys and keys[row.pk] in repeated:
-                fact = _but(fact, "duplicate")
-            if row.status_code == REVERSAL:
-                planned = self._reversal(row, fact, originals, source=source, force=force)
-            else:
-                planned = Planned(
-                    row,
-                    fact,
-                    plan_payment(fact, self.opened, self.codes, source=source, force=force),
-                )
-            planned.claim = facts_of_claim
-            for charge_id, amount in planned.plan.reductions.items():
-                self.opened[charge_id] = self.opened.get(charge_id, ZERO) - amount
-            self.legs[row.pk] = planned.plan.legs
-            out.append(planned)
-        return out
-
-    def _open(self, charge_ids: Iterable[int]) -> None:
-        wanted = sorted(set(charge_ids) - set(self.opened))
-        rows = Balance.objects.filter(charge_id__in=wanted).order_by("charge_id")
-        if self.lock:
-            rows = rows.select_for_update()
-        self.opened.update(rows.values_list("charge_id", "insurance"))
-
-    def _fact(
-        self,
-        row: ClaimPayment,
-        claim: Mapping[str, Any],
-        own: Sequence[tuple[int, int, Decimal, Decimal | None]],
-        services: Sequence[Any],
-        cas: Mapping[tuple[int, int | None], Sequence[Cas]],
-        behind: set[int],
-        waiting: Mapping[int, set[int]],
-        before: set[int],
-    ) -> Payment:
-        if services:
-            lines = [
-                Line(
-                    pk,
-                    billed,
-                    paid,
-                    cas.get((row.pk, pk), ()),
-                    charge_id,
-                    line_id,
-                    modifiers,
-                    remarks,
-                    expected,
-                )
-                for _, pk, billed, paid, modifiers, remarks, line_id, charge_id, expected in (
-                    services
-                )
-            ]
-        else:
-            # a payer that answers the claim as a whole: its amounts are spread over our lines
-            lines = [
-                Line(None, amount, amount, (), charge_id, line_id, expected=expected)
-                for line_id, charge_id, amount, expected in own
-            ]
-            total = sum((line.billed for line in lines), ZERO)
-            if lines and total != row.billed:
-                lines[0] = Line(
-                    None,
-                    lines[0].billed + row.billed - total,
-                    lines[0].paid + row.billed - total,
-                    (),
-                    lines[0].charge_id,
-                    lines[0].line_id,
-                )
-        answered = {line.charge_id for line in lines}
-        unsettled = any(
-            charge not in answered
-            and (
-                waiting.get(charge) or (charge not in before and self.opened.get(charge, ZERO) > 0)
-            )
-            for _, charge, _, _ in own
-        )
-        return Payment(
-            row.pk,
-            row.status_code,
-            row.billed,
-            row.paid,
-            lines,
-            cas.get((row.pk, None), ()),
-            row.remarks,
-            row.claim_id,
-            claim.get("patient_id"),
-            claim.get("payer_id") or self.remittance.payer_id,
-            (bool(claim) and claim["id"] in behind) or row.status_code in FORWARDED,
-            unsettled,
-            row.exception if row.state == PaymentState.EXCEPTION else "",
-            row.sentence if row.state == PaymentState.EXCEPTION else "",
-        )
-
-    def _originals(self, rows: Sequence[ClaimPayment]) -> list[ClaimPayment]:
-        if not rows:
-            return []
-        controls = {
-            n for r in rows for n in (r.payer_control_number, r.references.get("F8", "")) if n
-        }
-        found = ClaimPayment.objects.filter(
-            organization_id=self.remittance.organization_id, state=PaymentState.POSTED
-        ).exclude(status_code=REVERSAL)
-        return list(
-            found.filter(
-                Q(claim_number__in={r.claim_number for r in rows})
-                | Q(payer_control_number__in=controls)
-            ).order_by("-id")
-        )
-
-    def _reversal(
-        self,
-        row: ClaimPayment,
-        fact: Payment,
-        originals: Sequence[ClaimPayment],
-        *,
-        source: str,
-        force: bool,
-    ) -> Planned:
-        """The mirror of an earlier posting, leg by leg, in this remittance's name."""
-
-        def fits(p: ClaimPayment) -> bool:
-            return (
-                p.pk not in self.reversed
-                and p.pk != row.pk
-                and p.paid == -row.paid
-                and p.billed == -row.billed
-            )
-
-        own = [
-            p
-            for p in originals
-            if fits(p)
-            and p.payer_control_number
-            and p.payer_control_number in (row.payer_control_number, row.references.get("F8"))
-        ]
-        own += [
-            p for p in originals if fits(p) and p not in own and p.claim_number == row.claim_number
-        ]
-        original = own[0] if own else None
-        if original is None:
-            if force:
-                return Planned(
-                    row,
-                    fact,
-                    plan_payment(
-                        _but(fact, ""), self.opened, self.codes, source=source, force=True
-                    ),
-                )
-            return Planned(row, fact, unapplied(fact, "reversal_without_original"))
-        plan = Plan(
-            row.pk,
-            outcome="reversed",
-            lines=len(fact.lines),
-            sentence=f"Takes back the payment of {original.paid:,.2f}.",
-        )
-        mirrors: list[tuple[int, list[PlanLeg]]] = []
-        by_transaction: dict[int, list[PlanLeg]] = defaultdict(list)
-        for e in LedgerEntry.objects.filter(
-            transaction__source_type="claim_payment",
-            transaction__source_id=original.pk,
-            transaction__reverses__isnull=True,
-            transaction__reversed_by__isnull=True,
-        ).order_by("id"):
-            account = source if e.account == CASH and source != CASH else e.account
-            by_transaction[e.transaction_id].append(
-                PlanLeg(
-                    account, -e.amount, e.charge_id, e.reason, e.claim_id, e.patient_id, e.payer_id
-                )
-            )
-            if e.account == "ar_insurance" and e.charge_id:
-                plan.reductions[e.charge_id] = plan.reductions.get(e.charge_id, ZERO) + e.amount
-        plan.reductions = {charge: amount for charge, amount in plan.reductions.items() if amount}
-        # AR legs of the original are negative: taking them back opens the balance again
-        mirrors.extend(sorted(by_transaction.items()))
-        plan.legs = [leg for _, legs in mirrors for leg in legs]
-        self.reversed.add(original.pk)
-        self._open(leg.charge_id for leg in plan.legs if leg.charge_id)
-        return Planned(row, fact, plan, original, mirrors)
-
-
-def _but(fact: Payment, exception: str) -> Payment:
-    return Payment(
-        fact.payment_id,
-        fact.status,
-        fact.billed,
-        fact.paid,
-        fact.lines,
-        fact.adjustments,
-        fact.remarks,
-        fact.claim_id,
-        fact.patient_id,
-        fact.payer_id,
-        fact.next_payer,
-        fact.unsettled,
-        exception,
-        EXCEPTIONS.get(exception, ""),
-    )
-
-
-def _with_next_payer(claims: Iterable[Mapping[str, Any]]) -> set[int]:
-    """Claims behind which a further coverage stood on the day of service."""
-    rows = list(claims)
-    behind: dict[int, list[tuple[int, date | None, date | None]]] = defaultdict(list)
-    coverages = Coverage.objects.filter(
-        patient_id__in={c["patient_id"] for c in rows}, active=True, rank__gte=2
-    )
-    for patient_id, rank, first, last in (
-        coverages.exclude(payer__kind=PayerKind.SELF_PAY)
-        .exclude(status=CoverageStatus.INACTIVE)
-        .values_list("patient_id", "rank", "starts_on", "ends_on")
-    ):
-        behind[patient_id].append((rank, first, last))
-    return {
-        c["id"]
-        for c in rows
-        for rank, first, last in behind.get(c["patient_id"], ())
-        if rank > c["rank"]
-        and (first is None or first <= c["service_date"])
-        and (last is None or c["service_date"] <= last)
-    }
-
-
-# --- preview --------------------------------------------------------------------------------------
-
-
-def why_not(remittance: Remittance) -> str:
-    """What keeps a remittance from being posted, in a sentence; empty when nothing does."""
-    if remittance.status == RemittanceStatus.QUARANTINED:
-        return "It does not balance; nothing of it is posted until the payer corrects it."
-    if remittance.status == RemittanceStatus.POSTING:
-        return "It is being posted."
-    if remittance.status == RemittanceStatus.POSTED:
-        return "It is posted. Only a reversal can change that."
-    if remittance.status == RemittanceStatus.REVERSED:
-        return "It was reversed."
-    if remittance.claims_total - remittance.plb_total != remittance.amount:
-        return (
-            "835 and check differ by"
-            f" ${abs(remittance.claims_total - remittance.plb_total - remittance.amount):,.2f}."
-        )
-    return ""
-
-
-def remittance_preview(
-    *, remittance: Remittance, positions: Iterable[int] | None = None
-) -> Preview:
-    """The exact postings, nothing written. `positions` limits the claims listed; sums and groups
-    are always of all.
-    """
-    wanted = None if positions is None else set(positions)
-    preview = Preview(remittance.amount, blocked=why_not(remittance))
-    facts = Facts(remittance, book(), lock=False)
-    counts: dict[str, int] = defaultdict(int)
-    dollars: dict[str, Decimal] = defaultdict(lambda: ZERO)
-    accounts: dict[str, Decimal] = defaultdict(lambda: ZERO)
-    rows = list(ClaimPayment.objects.filter(remittance=remittance).order_by("position"))
-    for start in range(0, len(rows), CHUNK):
-        for planned in facts.plan(rows[start : start + CHUNK]):
-            row, plan = planned.row, planned.plan
-            counts[plan.group] += 1
-            dollars[plan.group] += plan.denied if plan.group == "denial" else row.paid
-            for leg in plan.legs:
-                accounts[leg.account] += leg.amount
-            if wanted is None or row.position in wanted:
-                preview.claims.append(
-                    PreviewClaim(
-                        row.pk,
-                        row.position,
-                        plan.group,
-                        plan.sentence or _words(plan),
-                        row.paid,
-                        tuple(
-                            PostingLine(x.account, x.amount, x.reason, x.charge_id)
-                            for x in plan.legs
-                        ),
-                        plan.denied,
-                        plan.patient + plan.patient_later,
-                        plan.exception,
-                    )
-                )
-    for adjustment, legs, more in _withheld(remittance):
-        counts["plb"] += 1
-        dollars["plb"] += adjustment.amount
-        for leg in (*legs, *more):
-            accounts[leg.account] += leg.amount
-            preview.provider.append(PostingLine(leg.account, leg.amount, leg.reason, leg.charge_id))
-    preview.counts, preview.dollars, preview.accounts = dict(counts), dict(dollars), dict(accounts)
-    if not preview.blocked and preview.posted != remittance.amount:
-        preview.blocked = (
-            f"The postings come to ${preview.posted:,.2f}, the check to ${remittance.amount:,.2f}."
-        )
-    return preview
-
-
-def _words(plan: Plan) -> str:
-    parts = []
-    if plan.contractual:
-        parts.append(f"${plan.contractual:,.2f} contractual")
-    if plan.patient:
-        parts.append(f"${plan.patient:,.2f} to the patient")
-    if plan.patient_later:
-        parts.append(
-            f"${plan.patient_later:,.2f} patient share waits for the next payer or the other lines"
-        )
-    if plan.denials:
-        reasons = ", ".join(dict.fromkeys(f"{d.group}-{d.reason}" for d in plan.denials))
-        parts.append(f"${plan.denied:,.2f} denied ({reasons})")
-    return ", ".join(parts) or "Paid as billed"
-
-
-# --- posting --------------------------------------------------------------------------------------
 
 
 def _waiting(remittance: Remittance) -> Any:
@@ -603,8 +123,6 @@ def write(
     """Everything that follows from the plans: ledger, states, denials, variances, claims, items,
     next payer.
     """
-    from remittance.services import effects
-
     postings: list[Posting] = []
     for p in planned:
         key = effect_key(remittance, f"{p.row.position}{suffix}")
@@ -636,7 +154,7 @@ def write(
     written = post(postings, actor=actor)
     posted.transactions += len(written)
     posted.claims += len(planned)
-    effects.follow(remittance, planned, posted, actor=actor, at=at)
+    consequences.follow(remittance, planned, posted, actor=actor, at=at)
 
 
 def _legs(remittance: Remittance, p: Planned, legs: Sequence[PlanLeg]) -> list[Leg]:
@@ -656,66 +174,13 @@ def _legs(remittance: Remittance, p: Planned, legs: Sequence[PlanLeg]) -> list[L
     ]
 
 
-def _withheld(
-    remittance: Remittance,
-) -> list[tuple[ProviderAdjustment, list[PlanLeg], list[PlanLeg]]]:
-    rows = list(
-        ProviderAdjustment.objects.filter(remittance=remittance)
-        .select_related("claim")
-        .order_by("position")
-    )
-    claim_ids = {r.claim_id for r in rows if r.claim_id}
-    owed: dict[int, Decimal] = {}
-    charge: dict[int, int] = {}
-    if claim_ids:
-        entries = LedgerEntry.objects.filter(
-            organization_id=remittance.organization_id,
-            claim_id__in=claim_ids,
-            account="provider_level",
-        )
-        owed = {
-            int(r["claim_id"] or 0): -r["total"]
-            for r in (
-                entries.exclude(remittance_id=remittance.pk)
-                .values("claim_id")
-                .annotate(total=Sum("amount"))
-                .order_by()
-            )
-        }
-        for claim_id, charge_id in (
-            ClaimLine.objects.filter(claim_id__in=claim_ids)
-            .order_by("claim_id", "amount", "-number")
-            .values_list("claim_id", "charge_id")
-        ):
-            charge[claim_id] = charge_id
-    out = []
-    for r in rows:
-        fact = Withheld(
-            r.pk,
-            r.reason,
-            r.reference,
-            r.amount,
-            r.claim_id,
-            r.claim.patient_id if r.claim else None,
-            charge.get(r.claim_id or 0),
-            owed.get(r.claim_id or 0, ZERO),
-        )
-        legs, more = plan_withheld(fact, remittance.payer_id)
-        if r.claim_id and r.reason == "WO":
-            owed[r.claim_id] = owed.get(r.claim_id, ZERO) - r.amount
-        out.append((r, legs, more))
-    return out
-
-
 def finish(remittance: Remittance, posted: Posted, *, actor: Actor, at: datetime) -> None:
     """Provider-level amounts, the tie, the status. Raises Refused when the ledger does not come to
     the check.
     """
-    from remittance.services import effects
-
     postings: list[Posting] = []
     takebacks: list[ProviderAdjustment] = []
-    for row, legs, more in _withheld(remittance):
+    for row, legs, more in withheld_of(remittance):
         for kind, suffix, part in (
             ("remittance.provider", "", legs),
             ("remittance.takeback", ":claim", more),
@@ -765,7 +230,7 @@ def finish(remittance: Remittance, posted: Posted, *, actor: Actor, at: datetime
             status=409,
         )
     move(remittance, RemittanceStatus.POSTED, posted_at=at)
-    effects.finished(remittance, takebacks, actor=actor, at=at)
+    consequences.finished(remittance, takebacks, actor=actor, at=at)
     record_steps(
         [
             Step(
@@ -789,9 +254,6 @@ def finish(remittance: Remittance, posted: Posted, *, actor: Actor, at: datetime
     )
 
 
-# --- reversal of the whole ------------------------------------------------------------------------
-
-
 @transaction.atomic
 def remittance_reverse(
     *, remittance: Remittance, reason: str, actor: Actor, at: datetime | None = None
@@ -802,7 +264,6 @@ def remittance_reverse(
     Refused while a later remittance has taken back one of its payments: that one goes first.
     """
     from rcm.ledger.services import reverse
-    from remittance.services import effects
 
     actor.require("remittance.post")
     at = at or timezone.now()
@@ -833,7 +294,7 @@ def remittance_reverse(
         actor=actor,
     )
     move(row, RemittanceStatus.REVERSED, reversed_at=at)
-    effects.undone(row, reason, actor=actor, at=at)
+    consequences.undone(row, reason, actor=actor, at=at)
     record_steps(
         [
             Step(
@@ -851,236 +312,3 @@ def remittance_reverse(
     )
     remittance.refresh_from_db()
     return len(counters)
-
-
-# --- unapplied cash and exceptions, by a person ---------------------------------------------------
-
-
-@transaction.atomic
-def payment_apply(
-    *,
-    payment: ClaimPayment,
-    claim: Any,
-    reason: str,
-    actor: Actor,
-    lines: Mapping[int, int] | None = None,
-    at: datetime | None = None,
-) -> ClaimPayment:
-    """A person says which claim a payment is for. `lines` maps its service rows to claim lines
-    where codes differ.
-
-    Before posting it becomes a matched payment; afterwards its money moves from unapplied cash to
-    the claim, once. A credit that this leaves on a line is wanted and goes to the credit balances.
-    """
-    from remittance import matching as m
-    from remittance.services.finding import claims_where
-
-    actor.require("remittance.post")
-    at = at or timezone.now()
-    if not reason.strip():
-        raise Refused("Say why this payment belongs to that claim.", field="reason", code="missing")
-    row = ClaimPayment.objects.select_for_update().select_related("remittance").get(pk=payment.pk)
-    remittance = row.remittance
-    if row.state not in (PaymentState.EXCEPTION, PaymentState.UNAPPLIED):
-        raise Refused("This payment is on a claim already.", code="not_open", status=409)
-    if remittance.status not in (RemittanceStatus.READY, RemittanceStatus.POSTED):
-        raise Refused(why_not(remittance), code="not_open", status=409)
-    found = claims_where(Q(pk=claim.pk), organization_id=row.organization_id)
-    if not found:
-        raise Refused("There is no such claim.", field="claim", code="unknown")
-    services = list(ServicePayment.objects.filter(payment=row).order_by("position"))
-    chosen = dict(lines or {})
-    by_line = {line.line_id: line for line in found[0].lines}
-    matched = m.match_lines(
-        [m.PaidLine(s.control, s.code, s.modifiers, s.billed, s.original_code) for s in services],
-        found[0].lines,
-    )
-    for s, line in zip(services, matched, strict=True):
-        line = by_line.get(chosen[s.pk]) if s.pk in chosen else line
-        if line is None and len(by_line) == 1:
-            line = next(iter(by_line.values()))
-        if line is None and row.status_code != REVERSAL:
-            raise Refused(
-                f"{s.code} is on no line of claim {found[0].number}. Choose its line.",
-                field=f"line_{s.pk}",
-                code="code_mismatch",
-            )
-        s.line_id = line.line_id if line else None
-        s.expected = line.expected if line else None
-    bulk.update(
-        ServicePayment,
-        [{"id": s.pk, "line_id": s.line_id, "expected": s.expected} for s in services],
-    )
-    before = row.exception
-    row.claim_id, row.exception, row.sentence, row.state = claim.pk, "", "", PaymentState.MATCHED
-    row.save(update_fields=["claim_id", "exception", "sentence", "state"])
-    record_steps(
-        [
-            Step(
-                row.organization_id,
-                "payment.applied",
-                f"${row.paid:,.2f} of {remittance.trace} put on claim {found[0].number}",
-                {
-                    "remittance_id": remittance.pk,
-                    "claim_id": claim.pk,
-                    "patient_id": found[0].patient_id,
-                },
-                old=before,
-                new=row.state,
-                reason=reason,
-            )
-        ],
-        actor=actor,
-        at=at,
-    )
-    if remittance.status == RemittanceStatus.POSTED:
-        facts = Facts(remittance, book(), lock=True)
-        planned = facts.plan([row], source="unapplied", force=True)
-        write(remittance, planned, Posted(remittance.pk), actor=actor, at=at, suffix=":applied")
-        row.refresh_from_db()
-        close_items(
-            "claim_payment",
-            [row.pk],
-            actor=actor,
-            at=at,
-            outcome=f"Applied to claim {found[0].number}",
-        )
-    elif not ClaimPayment.objects.filter(
-        remittance=remittance, state=PaymentState.EXCEPTION
-    ).exists():
-        close_items(
-            "remittance",
-            [remittance.pk],
-            actor=actor,
-            at=at,
-            outcome="Every claim was found",
-            queues=["remittance_exceptions"],
-        )
-    return row
-
-
-# --- next responsibility --------------------------------------------------------------------------
-
-
-@transaction.atomic
-def responsibility_release(
-    *, claim_ids: Iterable[int], actor: Actor, at: datetime | None = None
-) -> int:
-    """Move what waited for the other lines: the patient's share, once no line of the claim is
-    denied or unanswered any more, to the patient, or the claim to the next payer (FEATURES G9).
-    Returns the number of payments moved. Never more than is still open on a charge.
-    """
-    at = at or timezone.now()
-    rows = list(
-        ClaimPayment.objects.filter(claim_id__in=list(claim_ids), state=PaymentState.POSTED)
-        .exclude(status_code=REVERSAL)
-        .select_related("remittance")
-        .order_by("id")
-    )
-    moved = set(
-        LedgerEntry.objects.filter(
-            transaction__source_type="claim_payment",
-            transaction__source_id__in=[r.pk for r in rows],
-            transaction__reversed_by__isnull=True,
-            account="ar_patient",
-        ).values_list("transaction__source_id", flat=True)
-    )
-    by_remittance: dict[int, list[ClaimPayment]] = defaultdict(list)
-    for r in rows:
-        if r.pk not in moved:
-            by_remittance[r.remittance_id].append(r)
-    codes, done = book(), 0
-    patients: list[dict[str, int]] = []
-    nexts: list[dict[str, int]] = []
-    postings: list[Posting] = []
-    organization_id = 0
-    for own in by_remittance.values():
-        remittance = own[0].remittance
-        organization_id = remittance.organization_id
-        facts = Facts(remittance, codes, lock=True)
-        settled = _settled(own)
-        for p in facts.plan(own, force=True):
-            if (p.plan.denials and p.row.pk not in settled) or p.fact.unsettled:
-                continue
-            shares = _shares(p, facts, codes)
-            if not shares:
-                continue
-            if p.fact.next_payer:
-                if p.row.status_code not in FORWARDED:
-                    nexts.append({"payment_id": p.row.pk})
-                continue
-            legs: list[Leg] = []
-            for charge_id, amount, reason in shares:
-                common = {
-                    "charge_id": charge_id,
-                    "claim_id": p.fact.claim_id,
-                    "patient_id": p.fact.patient_id,
-                    "payer_id": p.fact.payer_id,
-                }
-                legs += [
-                    Leg("ar_patient", amount, remittance_id=remittance.pk, reason=reason, **common),
-                    Leg(
-                        "ar_insurance",
-                        -amount,
-                        remittance_id=remittance.pk,
-                        reason=reason,
-                        **common,
-                    ),
-                ]
-            postings.append(
-                Posting(
-                    organization_id,
-                    "remittance.patient",
-                    f"{effect_key(remittance, p.row.position)}:patient",
-                    timezone.localdate(at),
-                    f"Patient share of claim {p.row.claim_number}",
-                    legs,
-                    "claim_payment",
-                    p.row.pk,
-                )
-            )
-            if p.fact.claim_id and p.fact.patient_id:
-                patients.append({"claim_id": p.fact.claim_id, "patient_id": p.fact.patient_id})
-    if postings:
-        done = len(post(postings, actor=actor))
-    if organization_id:
-        publish_many(
-            "patient.responsible", organization_id=organization_id, payloads=patients, due_at=at
-        )
-        publish_many(
-            "remittance.next_payer", organization_id=organization_id, payloads=nexts, due_at=at
-        )
-    return done + len(nexts)
-
-
-def _settled(rows: Sequence[ClaimPayment]) -> set[int]:
-    """Payments none of whose denials still waits."""
-    waiting = set(
-        Denial.objects.filter(payment__in=rows, status__in=UNSETTLED).values_list(
-            "payment_id", flat=True
-        )
-    )
-    return {r.pk for r in rows} - waiting
-
-
-def _shares(p: Planned, facts: Facts, codes: Book) -> list[tuple[int, Decimal, str]]:
-    """Patient amounts of a payment by charge, no more than is open now."""
-    from remittance.plan import Treatment, treat, whole_lines
-
-    current = dict(
-        Balance.objects.filter(
-            charge_id__in=[x.charge_id for x in p.fact.lines if x.charge_id]
-        ).values_list("charge_id", "insurance")
-    )
-    out: list[tuple[int, Decimal, str]] = []
-    for line in whole_lines(p.fact):
-        if line.charge_id is None:
-            continue
-        for cas in line.adjustments:
-            if treat(cas, line, (*line.remarks, *p.fact.remarks), codes) is not Treatment.PATIENT:
-                continue
-            amount = min(cas.amount, current.get(line.charge_id, ZERO))
-            if amount > 0:
-                current[line.charge_id] -= amount
-                out.append((line.charge_id, amount, f"{cas.group}-{cas.reason}"))
-    return out

@@ -496,7 +496,7 @@ def _withheld(remittance: Remittance, trailer: x12.RemittanceTrailer) -> None:
     rows = trailer.provider_adjustments
     if not rows:
         return
-    from remittance.services.posting import claims_by_control
+    from remittance.services.planning import claims_by_control
 
     claims = claims_by_control(
         {r.reference for r in rows if r.reference}, organization_id=remittance.organization_id

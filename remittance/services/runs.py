@@ -22,7 +22,8 @@ from rcm.jobs.models import JobRun, JobStatus
 from rcm.jobs.services import LEASE, run_claim, run_create, run_finish, run_progress
 from remittance.models import ClaimPayment, PaymentState, Remittance, RemittanceStatus
 from remittance.records import Posted
-from remittance.services.posting import Facts, finish, move, post_chunk, why_not
+from remittance.services.planning import Facts, why_not
+from remittance.services.posting import finish, move, post_chunk
 from remittance.services.reference import book
 
 log = logging.getLogger(__name__)

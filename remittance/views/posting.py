@@ -31,7 +31,7 @@ from remittance.models import (
     RemittanceStatus,
 )
 from remittance.records import CLEAN, DENIAL, EXCEPTION, Preview, PreviewClaim
-from remittance.services.posting import why_not
+from remittance.services.planning import why_not
 from remittance.views.common import EXACT, SHOWN, ZERO, actor_of
 
 

@@ -32,7 +32,7 @@ from remittance.services import (
     variance_dispute,
     variance_recovered,
 )
-from remittance.services.effects import own_odds
+from remittance.services.consequences.denials import own_odds
 from remittance.variance import judge
 
 from .house import (

@@ -1,0 +1,134 @@
+"""Earlier denials of lines that are answered now."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from rcm.accounts.actor import Actor
+from rcm.audit.services import Step, record_steps
+from rcm.worklist.services import close_items
+from remittance import bulk
+from remittance.models import (
+    Appeal,
+    Denial,
+    DenialStatus,
+    Remittance,
+)
+from remittance.plan import Treatment, treat, whole_lines
+from remittance.services.consequences.denials import ENOUGH, ZERO
+from remittance.services.planning import UNSETTLED, Planned
+from remittance.services.reference import book
+from remittance.services.responsibility import responsibility_release
+
+
+def recover(
+    remittance: Remittance,
+    planned: Sequence[Planned],
+    charges: Mapping[int, Any],
+    *,
+    actor: Actor,
+    at: datetime,
+) -> None:
+    """Earlier denials of lines that are answered now: overturned with the dollars that came, or
+    upheld; their items close by themselves.
+    """
+    codes = book()
+    won: dict[int, tuple[Planned, Decimal, bool]] = {}
+    lost: dict[int, Planned] = {}
+    for p in planned:
+        if p.plan.outcome == "reversed":
+            continue
+        denied = {(d.service_id, d.line_id) for d in p.plan.denials}
+        for line in whole_lines(p.fact):
+            if line.charge_id is None:
+                continue
+            if (line.service_id, line.line_id) in denied:
+                lost[line.charge_id] = p
+                continue
+            share = sum(
+                (
+                    c.amount
+                    for c in line.adjustments
+                    if treat(c, line, (*line.remarks, *p.fact.remarks), codes) is Treatment.PATIENT
+                ),
+                ZERO,
+            )
+            got = line.paid + share
+            if got > 0:
+                whole = line.expected is None or got >= line.expected * ENOUGH
+                won[line.charge_id] = (
+                    p,
+                    won[line.charge_id][1] + got if line.charge_id in won else got,
+                    whole,
+                )
+    if not won and not lost:
+        return
+    live = [*UNSETTLED, DenialStatus.UPHELD, DenialStatus.PARTIAL, DenialStatus.WRITTEN_OFF]
+    rows = list(
+        Denial.objects.select_for_update(of=("self",))
+        .filter(line__charge_id__in=[*won, *lost], status__in=live)
+        .exclude(payment_id__in=[p.row.pk for p in planned])
+        .select_related("line")
+    )
+    if not rows:
+        return
+    updates: list[dict[str, Any]] = []
+    steps: list[Step] = []
+    closed: list[int] = []
+    outcomes: dict[str, list[int]] = defaultdict(list)
+    claims_: set[int] = set()
+    for d in rows:
+        charge_id = d.line.charge_id if d.line else 0
+        if charge_id in won and charge_id not in lost:
+            p, got, whole = won[charge_id]
+            status: DenialStatus = DenialStatus.OVERTURNED if whole else DenialStatus.PARTIAL
+            sentence = f"{'Overturned' if whole else 'Partly overturned'}: ${got:,.2f} recovered"
+        elif charge_id in lost and d.status in UNSETTLED:
+            p, got, status = lost[charge_id], ZERO, DenialStatus.UPHELD
+            sentence = "Denied again"
+        else:
+            continue
+        updates.append(
+            {
+                "id": d.pk,
+                "status": status,
+                "recovered": got,
+                "resolved_on": remittance.paid_on,
+                "resolved_by_id": p.row.pk,
+                "version": d.version + 1,
+            }
+        )
+        steps.append(
+            Step(
+                d.organization_id,
+                f"denial.{status}",
+                sentence,
+                {"denial_id": d.pk, "claim_id": d.claim_id, "remittance_id": remittance.pk},
+                old=d.status,
+                new=status,
+                data={"recovered": str(got)},
+            )
+        )
+        closed.append(d.pk)
+        outcomes[status].append(d.pk)
+        claims_.add(d.claim_id)
+    bulk.update(Denial, updates)
+    record_steps(steps, actor=actor, at=at)
+    for result, pks in outcomes.items():
+        Appeal.objects.filter(denial_id__in=pks, outcome="").update(
+            outcome=result, outcome_on=remittance.paid_on
+        )
+        # it closes by itself, whoever posted
+        close_items(
+            "denial", pks, actor=_machine(remittance), at=at, outcome=DenialStatus(result).label
+        )
+    if claims_:
+        responsibility_release(claim_ids=claims_, actor=actor, at=at)
+
+
+def _machine(remittance: Remittance) -> Actor:
+    return Actor.system("posting", [remittance.organization_id])
