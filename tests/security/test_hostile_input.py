@@ -149,7 +149,7 @@ def test_an_error_says_nothing_of_a_patient_on_the_page_or_in_the_log(
     def broken(*_, **__):
         raise failure
 
-    monkeypatch.setattr("intake.views.PatientForm", broken)
+    monkeypatch.setattr("intake.views.patients.PatientForm", broken)
     browser = both.browser("ana", raise_request_exception=False)
     for answer in (
         browser.get("/patients/new/"),

@@ -1,0 +1,1 @@
+"""Screens of the front desk, one module for each resource."""
