@@ -1,0 +1,441 @@
+"""Is an authorization required? The answer is kept with its evidence, "not required" too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from authorizations.loading import ExamAsk, match_exams
+from authorizations.models import (
+    Authorization,
+    AuthorizedService,
+    AuthStatus,
+)
+from authorizations.requirement import Requirement, RequirementAnswer
+from authorizations.services.deciding import authorization_decide
+from authorizations.services.gates import authorizations_review
+from authorizations.services.records import LIVE_STATUS, keep_heard, locked, move
+from intake.models import Appointment, Coverage, Order, OrderedExam, OrderStatus
+from intake.services import (
+    LIVE,
+    local_day,
+    primary_coverages,
+)
+from rcm.accounts.actor import Actor
+from rcm.accounts.models import Site
+from rcm.accounts.problems import Refused
+from rcm.accounts.together import DECIDE, later
+from rcm.audit.services import Step, record_steps
+from rcm.reference.models import PayerKind
+from rcm.worklist.services import close_items
+
+
+@dataclass(slots=True)
+class _Case:
+    """The ordered exams that are asked about together: those of one visit, or of one order not yet
+    booked.
+    """
+
+    exams: list[OrderedExam]
+    site: Site
+    day: date
+    appointment: Appointment | None
+    order: Order
+
+
+@transaction.atomic
+def requirement_decide(
+    *,
+    ordered_exam_ids: Sequence[int] = (),
+    appointment_ids: Sequence[int] = (),
+    actor: Actor,
+    at: datetime | None = None,
+) -> list[Authorization]:
+    """Answer "is an authorization required" for these exams and keep the answer with its evidence,
+    "not required" too.
+
+    A visit (or an order sent to a known site) has one record for each coverage that asks; it is
+    made, joined to the visit, brought back to a draft or taken off as the facts change. Gates and
+    items follow. Repeating changes nothing.
+    """
+    at = at or timezone.now()
+    exams = list(
+        OrderedExam.objects.filter(
+            Q(pk__in=list(ordered_exam_ids)) | Q(appointment_id__in=list(appointment_ids))
+        )
+        .select_related(
+            "order__ordering",
+            "order__site__organization",
+            "appointment__site__organization",
+            "patient",
+        )
+        .order_by("id")
+    )
+    visits = {e.appointment_id for e in exams if e.appointment_id}
+    loose = {e.order_id for e in exams if not e.appointment_id}
+    exams = list(
+        OrderedExam.objects.filter(
+            Q(appointment_id__in=visits) | Q(order_id__in=loose, appointment__isnull=True)
+        )
+        .exclude(status=OrderStatus.CANCELLED)
+        .select_related(
+            "order__ordering",
+            "order__site__organization",
+            "appointment__site__organization",
+            "patient",
+        )
+        .order_by("id")
+    )
+    cases = _cases(exams, at)
+    coverages = primary_coverages({e.patient_id for e in exams})
+    asks = [
+        ExamAsk(
+            str(e.pk),
+            e,
+            e.patient_id,
+            c.site,
+            c.day,
+            coverages.get(e.patient_id),
+            laterality=e.laterality,
+        )
+        for c in cases
+        for e in c.exams
+    ]
+    matched = match_exams(asks, as_of=timezone.localdate(at))
+    existing = _records_of(exams)
+    touched: list[Authorization] = []
+    for case in cases:
+        coverage = coverages.get(case.exams[0].patient_id)
+        touched += _settle(
+            case,
+            coverage,
+            {e.pk: matched[str(e.pk)].requirement for e in case.exams},
+            existing,
+            actor=actor,
+            at=at,
+        )
+    authorizations_review(
+        authorization_ids=[a.pk for a in touched],
+        appointment_ids=sorted(visits),
+        actor=actor,
+        at=at,
+    )
+    return touched
+
+
+def _cases(exams: Sequence[OrderedExam], at: datetime) -> list[_Case]:
+    found: dict[tuple[str, int], _Case] = {}
+    for e in exams:
+        visit = e.appointment
+        site = visit.site if visit else e.order.site
+        if site is None or (visit is not None and visit.status not in LIVE):
+            continue
+        key = ("visit", visit.pk) if visit else ("order", e.order_id)
+        day = local_day(visit.starts_at, site) if visit else local_day(at, site)
+        found.setdefault(key, _Case([], site, day, visit, e.order)).exams.append(e)
+    return list(found.values())
+
+
+def _records_of(exams: Sequence[OrderedExam]) -> dict[int, list[Authorization]]:
+    """Live records by ordered exam: through their lines, or through the visit of a record without
+    lines.
+    """
+    ids = [e.pk for e in exams]
+    visits = {e.appointment_id for e in exams if e.appointment_id}
+    rows = (
+        Authorization.objects.filter(
+            Q(services__ordered_exam_id__in=ids) | Q(appointment_id__in=visits),
+            status__in=LIVE_STATUS,
+        )
+        .distinct()
+        .prefetch_related("services")
+        .select_related("payer", "coverage")
+    )
+    found: dict[int, list[Authorization]] = {}
+    for row in rows:
+        lines = {s.ordered_exam_id for s in row.services.all()}
+        for e in exams:
+            if e.pk in lines or (e.appointment_id and row.appointment_id == e.appointment_id):
+                found.setdefault(e.pk, []).append(row)
+    return found
+
+
+def _settle(
+    case: _Case,
+    coverage: Coverage | None,
+    answers: Mapping[int, RequirementAnswer],
+    existing: Mapping[int, list[Authorization]],
+    *,
+    actor: Actor,
+    at: datetime,
+) -> list[Authorization]:
+    """Bring the records of one case in line with the answers."""
+    rows = {a.pk: a for e in case.exams for a in existing.get(e.pk, ())}
+    touched: list[Authorization] = []
+    if coverage is None:
+        return list(rows.values())
+    for row in rows.values():
+        # a record of a coverage that is no longer the primary one does not carry this visit; an
+        # unasked one is dropped
+        if row.coverage_id != coverage.pk and row.status in (
+            AuthStatus.DRAFT,
+            AuthStatus.NOT_REQUIRED,
+        ):
+            move(row, AuthStatus.CANCELLED, "Another coverage is primary now", actor=actor, at=at)
+            touched.append(row)
+    if coverage.payer.kind == PayerKind.SELF_PAY:
+        return touched
+    own = [
+        r
+        for r in rows.values()
+        if r.coverage_id == coverage.pk and r.status != AuthStatus.CANCELLED
+    ]
+    needed = [e for e in case.exams if answers[e.pk].verdict is not Requirement.NOT_REQUIRED]
+    evidence = _evidence(case, answers, coverage, at)
+    current = next(
+        (r for r in own if r.status in (AuthStatus.DRAFT, AuthStatus.NOT_REQUIRED)), None
+    )
+    asked = [r for r in own if r is not current]
+    covered = {s.ordered_exam_id for r in asked for s in r.services.all()}
+    open_exams = [e for e in needed if e.pk not in covered]
+    for row in asked:
+        if (
+            case.appointment is not None
+            and row.appointment_id != case.appointment.pk
+            and row.status != AuthStatus.DENIED
+        ):
+            Authorization.objects.filter(pk=row.pk).update(appointment=case.appointment)
+            row.appointment = case.appointment
+        touched.append(row)
+    if current is None and not open_exams and asked:
+        return touched
+    opened = current is None
+    if current is None:
+        current = _open_record(case, coverage)
+    values: dict[str, Any] = {
+        "appointment": case.appointment,
+        "site": case.site,
+        "member_id": coverage.member_id,
+        "diagnoses": case.order.diagnoses,
+        "ordering_npi": case.order.ordering.npi if case.order.ordering else "",
+        "facility_npi": case.site.npi,
+        "facility_tin": case.site.organization.tin,
+        "reviewer": next(
+            (answers[e.pk].reviewer for e in needed if answers[e.pk].reviewer),
+            coverage.payer.reviewer,
+        ),
+        "evidence": {**evidence, "heard": current.evidence.get("heard", [])},
+    }
+    changed = {k: v for k, v in values.items() if getattr(current, k) != v}
+    if changed:
+        Authorization.objects.filter(pk=current.pk).update(version=F("version") + 1, **changed)
+        for k, v in changed.items():
+            setattr(current, k, v)
+    _lines(current, open_exams)
+    wanted = AuthStatus.DRAFT if open_exams else AuthStatus.NOT_REQUIRED
+    words = evidence["sentence"]
+    if opened and wanted == AuthStatus.DRAFT:
+        keys: dict[str, int | None] = {
+            "patient_id": current.patient_id,
+            "authorization_id": current.pk,
+        }
+        record_steps(
+            [
+                Step(
+                    current.organization_id,
+                    "authorization.needed",
+                    words,
+                    keys,
+                    new=AuthStatus.DRAFT,
+                )
+            ],
+            actor=actor,
+            at=at,
+        )
+    if current.status != wanted:
+        if wanted == AuthStatus.NOT_REQUIRED and not current.reference:
+            current.reference = next(
+                (answers[e.pk].rule_id for e in case.exams if answers[e.pk].rule_id), ""
+            )[:60]
+            Authorization.objects.filter(pk=current.pk).update(
+                reference=current.reference, decided_at=at
+            )
+        move(current, wanted, words, actor=actor, at=at)
+    touched.append(current)
+    return touched
+
+
+def _evidence(
+    case: _Case, answers: Mapping[int, RequirementAnswer], coverage: Coverage, at: datetime
+) -> dict[str, Any]:
+    """What the answer rests on, as kept on the record: by code the verdict, its sentence, rule and
+    what was heard.
+    """
+    codes = []
+    for e in case.exams:
+        a = answers[e.pk]
+        codes.append(
+            {
+                "code": e.code,
+                "verdict": a.verdict.value,
+                "sentence": a.sentence,
+                "rule": a.rule_id,
+                "sources": [
+                    {
+                        "kind": x.kind.value,
+                        "who": x.who,
+                        "reference": x.reference,
+                        "on": x.on.isoformat() if x.on else "",
+                    }
+                    for x in a.evidence
+                ],
+            }
+        )
+    worst = max(codes, key=lambda c: ("not_required", "unknown", "required").index(c["verdict"]))
+    return {
+        "codes": codes,
+        "verdict": worst["verdict"],
+        "sentence": worst["sentence"],
+        "payer": coverage.payer.code,
+    }
+
+
+def _open_record(case: _Case, coverage: Coverage) -> Authorization:
+    return Authorization.objects.create(
+        organization_id=case.order.organization_id,
+        patient_id=case.exams[0].patient_id,
+        coverage=coverage,
+        payer=coverage.payer,
+        appointment=case.appointment,
+        site=case.site,
+        member_id=coverage.member_id,
+    )
+
+
+def _lines(row: Authorization, exams: Sequence[OrderedExam]) -> None:
+    """One line for each exam to ask about; lines of exams that need none or were changed go."""
+    wanted = {e.pk: e for e in exams}
+    kept = {}
+    for line in row.services.all():
+        e = wanted.get(line.ordered_exam_id or 0)
+        if e is None or (e.code, e.laterality) != (line.code, line.laterality):
+            line.delete()
+        else:
+            kept[e.pk] = line
+    AuthorizedService.objects.bulk_create(
+        [
+            AuthorizedService(
+                organization_id=row.organization_id,
+                authorization=row,
+                ordered_exam=e,
+                code=e.code,
+                laterality=e.laterality,
+            )
+            for e in exams
+            if e.pk not in kept
+        ]
+    )
+    row._prefetched_objects_cache = {}  # type: ignore[attr-defined]
+
+
+def requirement_refresh(
+    *,
+    ordered_exam_ids: Sequence[int] = (),
+    appointment_ids: Sequence[int] = (),
+    actor: Actor,
+    at: datetime | None = None,
+) -> None:
+    """`requirement_decide` for rows that something happened to; inside `together()` once at the end
+    of the block, for all.
+    """
+    rows = [*(("exam", pk) for pk in ordered_exam_ids), *(("visit", pk) for pk in appointment_ids)]
+    if rows and not later(_decide, rows, turn=DECIDE, actor=actor, at=at):
+        _decide(rows, actor=actor, at=at)
+
+
+def _decide(
+    subjects: Sequence[tuple[str, int]], *, actor: Actor, at: datetime | None = None
+) -> None:
+    chosen = dict.fromkeys(subjects)
+    requirement_decide(
+        ordered_exam_ids=[pk for kind, pk in chosen if kind == "exam"],
+        appointment_ids=[pk for kind, pk in chosen if kind == "visit"],
+        actor=actor,
+        at=at,
+    )
+
+
+@transaction.atomic
+def requirement_hear(
+    *,
+    authorization: Authorization,
+    required: bool,
+    channel: str,
+    reference: str,
+    contact: str,
+    actor: Actor,
+    at: datetime | None = None,
+) -> Authorization:
+    """The payer's own word on "is it required", by phone or portal: it beats every rule."""
+    if not required:
+        return authorization_decide(
+            authorization=authorization,
+            status=AuthStatus.NOT_REQUIRED,
+            reference=reference,
+            contact=contact,
+            channel=channel,
+            actor=actor,
+            at=at,
+        )
+    actor.require("authorization.edit")
+    at = at or timezone.now()
+    row = locked(authorization)
+    if not reference.strip():
+        raise Refused(
+            "Enter the reference number of the call or portal.", field="reference", code="missing"
+        )
+    keep_heard(row, Requirement.REQUIRED, channel, contact or row.payer.name, reference, at)
+    Authorization.objects.filter(pk=row.pk).update(evidence=row.evidence, version=F("version") + 1)
+    record_steps(
+        [
+            Step(
+                row.organization_id,
+                "authorization.heard",
+                f"Payer says required, reference {reference}",
+                {"patient_id": row.patient_id, "authorization_id": row.pk},
+            )
+        ],
+        actor=actor,
+        at=at,
+    )
+    ids = [s.ordered_exam_id for s in row.services.all() if s.ordered_exam_id]
+    requirement_decide(
+        ordered_exam_ids=ids,
+        appointment_ids=[row.appointment_id] if row.appointment_id else [],
+        actor=actor,
+        at=at,
+    )
+    row.refresh_from_db()
+    return row
+
+
+@transaction.atomic
+def exams_cancelled(*, ordered_exam_ids: Sequence[int], actor: Actor, at: datetime) -> None:
+    """Orders were cancelled: drafts go; a granted record stays, it may serve again."""
+    rows = list(
+        Authorization.objects.filter(
+            services__ordered_exam_id__in=ordered_exam_ids, status=AuthStatus.DRAFT
+        ).distinct()
+    )
+    for row in rows:
+        left = row.services.exclude(ordered_exam_id__in=ordered_exam_ids).exists()
+        row.services.filter(ordered_exam_id__in=ordered_exam_ids).delete()
+        if not left:
+            move(row, AuthStatus.CANCELLED, "The order was cancelled", actor=actor, at=at)
+            close_items("authorization", [row.pk], actor=actor, at=at, outcome="Order cancelled")

@@ -1,0 +1,131 @@
+"""Clocks, expiry, merged charts, and performed exams that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from authorizations.loading import Calendars, Matched
+from authorizations.models import (
+    GRANTED,
+    Authorization,
+    AuthStatus,
+)
+from authorizations.services.gates import UPDATE, authorizations_review
+from authorizations.services.records import move
+from intake.services import (
+    local_day,
+)
+from rcm.accounts.actor import Actor
+from rcm.reference.models import Payer
+from rcm.worklist.services import ItemSpec, close_items, open_items
+
+
+@transaction.atomic
+def update_needed(
+    *, matched: Mapping[int, Matched], actor: Actor, at: datetime | None = None
+) -> int:
+    """The charge phase found performed ≠ authorized: one same-day item for each exam, with that
+    payer's window (FEATURES B8).
+
+    `matched` is by exam id, as `match_exams` answered. Exams that pass now close their item.
+    Returns the number of items opened.
+    """
+    at = at or timezone.now()
+    specs, fine = [], []
+    calendars = Calendars(y for m in matched.values() for y in (m.ask.day.year, m.ask.day.year + 1))
+    for exam_id, m in matched.items():
+        first = m.result.first
+        if m.result.passes or first is None:
+            fine.append(exam_id)
+            continue
+        payer: Payer | None = m.coverage.payer if m.coverage else None
+        calendar = calendars.of(m.ask.site)
+        specs.append(
+            ItemSpec(
+                organization_id=m.ask.site.organization_id,
+                queue=UPDATE,
+                subject_type="exam_authorization",
+                subject_id=exam_id,
+                cause=first.code,
+                title=first.sentence[:200],
+                fix=first.action[:200],
+                due_at=calendar.end_of_day(local_day(at, m.ask.site)),
+                deadline_on=first.due,
+                site_id=m.ask.site.pk,
+                patient_id=m.ask.patient_id,
+                patient_name=m.ask.ordered.patient.name if m.ask.ordered else "",
+                exam_id=exam_id,
+                payer_id=payer.pk if payer else None,
+                payer_name=payer.name if payer else "",
+                facts={
+                    "codes": m.ask.performed_code,
+                    "number": m.authorization.number if m.authorization else "",
+                    "window": first.due_words,
+                },
+            )
+        )
+    opened = open_items(specs, actor=actor, at=at)
+    close_items(
+        "exam_authorization",
+        fine,
+        actor=actor,
+        at=at,
+        outcome="Authorization matches",
+        queues=[UPDATE],
+    )
+    return opened
+
+
+@transaction.atomic
+def expiry_guard(*, actor: Actor, at: datetime | None = None) -> int:
+    """Close records whose last day has passed, and review what ends before its visit (FEATURES
+    B11). Returns how many expired.
+    """
+    at = at or timezone.now()
+    today = timezone.localdate(at)
+    gone = list(
+        Authorization.objects.filter(
+            organization_id__in=actor.organizations, status__in=GRANTED, effective_to__lt=today
+        ).order_by("id")[:2000]
+    )
+    for row in gone:
+        move(row, AuthStatus.EXPIRED, f"Ended {row.effective_to:%b %-d}", actor=actor, at=at)
+    authorizations_review(authorization_ids=[r.pk for r in gone], actor=actor, at=at)
+    return len(gone)
+
+
+@transaction.atomic
+def reminders(*, actor: Actor, at: datetime | None = None, days: int = 14) -> int:
+    """Review every open record of the days ahead, so that clocks that ran out move gates and items.
+    Returns how many visits were looked at.
+    """
+    at = at or timezone.now()
+    rows = Authorization.objects.filter(
+        organization_id__in=actor.organizations,
+        status__in=[AuthStatus.DRAFT, AuthStatus.REQUESTED, AuthStatus.PENDED, AuthStatus.DENIED],
+    )
+    rows = rows.filter(
+        Q(
+            appointment__starts_at__gte=at - timedelta(days=1),
+            appointment__starts_at__lt=at + timedelta(days=days),
+        )
+        | Q(appointment__isnull=True)
+    )
+    ids = list(rows.values_list("id", flat=True))
+    for start in range(0, len(ids), 500):
+        authorizations_review(authorization_ids=ids[start : start + 500], actor=actor, at=at)
+    return len(ids)
+
+
+@transaction.atomic
+def records_follow_merge(*, pairs: Sequence[tuple[int, int]], actor: Actor, at: datetime) -> None:
+    """Two charts became one: the records of the chart that went belong to the one that stays.
+    `pairs` are (stays, went).
+    """
+    for stays, went in pairs:
+        Authorization.objects.filter(patient_id=went).update(patient_id=stays)
