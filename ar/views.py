@@ -788,7 +788,8 @@ def write_off_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
             return redirect("ar:write_off", public_id=row.public_id)
     text = (
         f"Claim {claim.number}, {claim.payer.name}. Above"
-        f" {fmt.money(claim.organization.write_off_limit)} a second person approves."
+        f" {fmt.money(claim.organization.write_off_limit)} a second person approves; everything"
+        " written off for this patient within a year counts together."
     )
     lines = [(c, balances.get(c.pk)) for c in charges]
     return _form_page(
@@ -801,6 +802,15 @@ def write_off_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
         patient=banner(claim.patient),
         balances=lines,
     )
+
+
+def _counted(row: WriteOffRequest) -> str:
+    """The limit, and what it was held against."""
+    limit = row.organization.write_off_limit if row.limit is None else row.limit
+    words = f"limit {fmt.money(limit)}"
+    if row.counted is None or row.counted == row.amount:
+        return words
+    return f"{words}; {fmt.money(row.counted)} for this patient within a year"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -848,7 +858,7 @@ def write_off(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "Amount",
             fmt.money(row.amount),
             "insurance balance" if row.account == Account.AR_INSURANCE else "patient balance",
-            f"limit {fmt.money(row.organization.write_off_limit)}",
+            _counted(row),
         ),
         parts.Evidence(
             "Contact",

@@ -160,6 +160,25 @@ CHECKS: tuple[Check, ...] = (
               AND NOT EXISTS (SELECT 1 FROM ar_writeoffrequest w WHERE w.transaction_id = t.id)""",
     ),
     Check(
+        "9b",
+        "No person, day, reason or charge splits a write-off above the limit into smaller ones",
+        "SELECT count(*) FROM ar_writeoffrequest WHERE status = 'approved' AND decided_by_id IS"
+        " NULL",
+        """WITH w AS (
+             SELECT r.id, r.amount, r.requested_at, r.decided_by_id, r.status, coalesce(r."limit", o.write_off_limit) AS top,
+                    coalesce(p.merged_into_id, p.id) AS person
+               FROM ar_writeoffrequest r
+               JOIN accounts_organization o ON o.id = r.organization_id
+               JOIN charges_charge c ON c.id = r.charge_id
+               JOIN intake_patient p ON p.id = c.patient_id
+              WHERE r.status IN ('requested', 'approved'))
+           SELECT w.id, '$' || w.amount || ' posted alone, $' || sum(n.amount) || ' within a year'
+             FROM w JOIN w n ON n.person = w.person AND n.id <= w.id AND n.requested_at <= w.requested_at
+                            AND n.requested_at > w.requested_at - interval '365 days'
+            WHERE w.status = 'approved' AND w.decided_by_id IS NULL
+            GROUP BY w.id, w.amount, w.top HAVING sum(n.amount) > w.top""",
+    ),
+    Check(
         "10",
         "An authorization or filing denial never became a patient balance",
         "SELECT count(*) FROM remittance_denial WHERE category IN ('prior_auth', 'timely_filing')",

@@ -40,6 +40,18 @@ class WriteOffRequest(TenantModel):
     contact = models.ForeignKey(
         "worklist.Interaction", on_delete=models.PROTECT, null=True, related_name="+"
     )
+    counted = models.DecimalField(
+        max_digits=12,
+        decimal_places=2,
+        null=True,
+        help_text="With everything asked for within a year on the charge, claim and patient",
+    )
+    limit = models.DecimalField(
+        max_digits=12,
+        decimal_places=2,
+        null=True,
+        help_text="The organization's limit when it was asked for",
+    )
     status = models.CharField(
         max_length=9, choices=RequestStatus.choices, default=RequestStatus.REQUESTED
     )

@@ -336,7 +336,9 @@ def deny(
         )
 
 
-def call(cast: Any, b: Bill, *, patient: bool = False, actor: str = "ari"):
+def call(
+    cast: Any, b: Bill, *, patient: bool = False, actor: str = "ari", at: datetime | None = None
+):
     """A documented contact with the payer, or with the patient."""
     with scope(cast.system):
         return interaction_record(
@@ -347,6 +349,7 @@ def call(cast: Any, b: Bill, *, patient: bool = False, actor: str = "ari"):
             actor=cast.actor(actor),
             claim_id=None if patient else b.claim.pk,
             patient_id=b.patient.pk,
+            at=at,
         )
 
 

@@ -279,3 +279,170 @@ def test_small_balances_go_by_rule_after_the_cycle_and_credits_never(cast) -> No
     assert balance(cast, small) == (Decimal(0), Decimal(0))
     assert balance(cast, young)[1] == Decimal("8.00")
     assert balance(cast, credit)[0] == Decimal("-10.00")
+
+
+# --- limits count what has left in all ------------------------------------------------------------
+
+
+def give_up(cast, b, *, days_ago=10):
+    """An upheld denial of the bill's claim and a call about it."""
+    deny(cast, b, category="medical_necessity", status="upheld", days_ago=days_ago)
+    call(cast, b)
+    return b
+
+
+def test_slices_under_the_limit_do_not_add_up_behind_it(cast, lost) -> None:
+    assert ask(cast, lost, amount=Decimal("99.99")).status == "approved"
+    second = ask(cast, lost, amount=Decimal("99.99"))
+    assert (second.status, second.counted) == ("requested", Decimal("199.98"))
+    with scope(cast.system):
+        item = WorkItem.objects.get(queue="write_off_approval")
+        assert "$199.98 within a year" in item.title
+    with pytest.raises(Conflict, match="already waits"):
+        ask(cast, lost, amount=Decimal("0.02"))
+
+
+@pytest.mark.parametrize("split", ["charge", "reason", "person", "day", "account", "reversal"])
+def test_no_split_passes_the_limit(cast, lost, split) -> None:
+    """The second slice is the first's patient in another guise: another exam, reason, person, day,
+    side of the balance, or after the first was undone.
+    """
+    first = ask(cast, lost, amount=Decimal("60.00"))
+    assert first.status == "approved"
+    changes: dict = {"amount": Decimal("60.00")}
+    target, who = lost, "ari"
+    if split == "charge":
+        target = give_up(cast, bill(cast, patient=lost.patient))
+    elif split == "reason":
+        changes["reason"] = "admin"
+    elif split == "person":
+        who = "art"
+        cast.users["art"] = cast.users["max"]
+        cast.users["max"].memberships.create(organization=cast.a, role="ar")
+    elif split == "day":
+        changes["at"] = timezone.now() + timedelta(days=200)
+    elif split == "account":
+        target = bill(cast, patient=lost.patient, paid=80, contractual=100, copay=120)
+        changes |= {"reason": "charity", "account": Account.AR_PATIENT}
+    else:
+        from rcm.ledger.services import reverse
+
+        with scope(cast.system):
+            reverse(
+                [first.transaction],
+                effective_on=timezone.localdate(),
+                reason="Again",
+                actor=cast.system,
+            )
+    assert ask(cast, target, who=who, **changes).status == "requested"
+
+
+def test_a_request_that_waits_counts_and_a_refused_one_does_not(cast, lost) -> None:
+    big = ask(cast, lost)  # 300.00 waits
+    other = give_up(cast, bill(cast, patient=lost.patient))
+    small = ask(cast, other, amount=Decimal("10.00"))
+    assert small.status == "requested"
+    decide(cast, big, approve=False, note="Appeal first")
+    decide(cast, small, approve=False, note="Together with the other")
+    assert ask(cast, other, amount=Decimal("10.00")).status == "approved"
+
+
+def test_a_merged_chart_is_the_same_patient(cast, lost) -> None:
+    ask(cast, lost, amount=Decimal("60.00"))
+    other = give_up(cast, bill(cast))
+    with scope(cast.system):
+        type(lost.patient).objects.filter(pk=lost.patient.pk).update(merged_into=other.patient)
+    assert ask(cast, other, amount=Decimal("60.00")).status == "requested"
+
+
+def test_a_year_later_the_limit_is_free_again(cast, lost) -> None:
+    ask(cast, lost, amount=Decimal("60.00"), at=timezone.now() - timedelta(days=366))
+    assert ask(cast, lost, amount=Decimal("60.00")).status == "approved"
+
+
+def test_a_small_balance_is_the_whole_balance_and_no_slice_of_it(cast, lost) -> None:
+    with pytest.raises(Refused, match=r"the claim's is \$300.00"):
+        ask(cast, lost, reason="small_balance", amount=Decimal("9.99"))
+    small = bill(cast, charged=300, paid=92, contractual=200)  # $8.00 open with insurance
+    assert ask(cast, small, reason="small_balance", amount=Decimal("8.00")).status == "approved"
+    pared = bill(cast, charged=300, paid=80, contractual=200)  # $20.00, pared to $8.00
+    call(cast, pared)
+    ask(cast, pared, reason="admin", amount=Decimal("12.00"))
+    with pytest.raises(Refused, match=r"\$20.00, with what was written off"):
+        ask(cast, pared, reason="small_balance", amount=Decimal("8.00"))
+
+
+@pytest.mark.parametrize("reason", ["denial", "admin", "small_balance"])
+@pytest.mark.parametrize("status", ["open", "appealed", "corrected"])
+def test_an_open_denial_blocks_every_reason(cast, reason, status) -> None:
+    b = bill(cast, charged=300, paid=92, contractual=200)
+    # a deadline that has passed is no answer: what was appealed or corrected still waits for one
+    deny(cast, b, status=status, appeal_in=30 if status == "open" else -5)
+    call(cast, b)
+    with pytest.raises(Refused, match=r"can still be corrected|waits for the payer's answer"):
+        ask(cast, b, reason=reason, amount=Decimal("8.00"))
+
+
+def test_an_open_denial_past_its_date_is_settled_with_the_write_off_or_blocks_it(cast) -> None:
+    b = bill(cast)
+    row = deny(cast, b, status="open", appeal_in=-5)
+    call(cast, b)
+    with pytest.raises(Refused, match="would stay open"):
+        ask(cast, b, amount=Decimal("90.00"))
+    decide(cast, ask(cast, b))
+    with scope(cast.system):
+        assert Denial.objects.get(pk=row.pk).status == "written_off"
+
+
+def test_the_denial_must_be_of_this_claim(cast, lost) -> None:
+    """A denial of another claim that carries the charge gives no path to this one."""
+    other = bill(cast, patient=lost.patient)
+    with scope(cast.system):
+        type(lost.line).objects.create(
+            organization=cast.a,
+            claim=other.claim,
+            charge=lost.charge,
+            number=2,
+            control="L2",
+            code="74178",
+            units=1,
+            amount=300,
+            service_date=lost.charge.service_date,
+        )
+    call(cast, other)
+    with pytest.raises(Refused, match="No denial stands on this charge and claim"):
+        ask(cast, lost, claim=other.claim)
+
+
+def test_the_contact_is_about_this_claim_and_comes_after_its_denial(cast) -> None:
+    b = bill(cast)
+    old = call(cast, b, at=timezone.now() - timedelta(days=20))
+    deny(cast, b, category="medical_necessity", status="upheld", days_ago=10)
+    with pytest.raises(Refused, match="since its denial"):
+        ask(cast, b)
+    with pytest.raises(Refused, match="older than the denial"):
+        ask(cast, b, contact=old)
+    other = bill(cast, patient=b.patient)
+    for foreign in (call(cast, other), call(cast, b, patient=True)):
+        with pytest.raises(Refused, match="another account or claim"):
+            ask(cast, b, contact=foreign)
+    assert ask(cast, b, contact=call(cast, b)).status == "requested"
+
+
+def test_small_balances_by_rule_wait_for_a_person_when_the_years_limit_is_used_up(cast) -> None:
+    first = give_up(cast, bill(cast))
+    ask(cast, first, amount=Decimal("95.00"))
+    small = bill(cast, paid=92, contractual=200, copay=8, patient=first.patient)
+    with scope(cast.system):
+        Statement.objects.create(
+            organization=cast.a,
+            patient=small.patient,
+            number="S1",
+            step=4,
+            balance=8,
+            sent_on=timezone.localdate(),
+            lines=[{"charge_id": small.charge.pk}],
+        )
+        assert services.small_balances_write_off(organization_id=cast.a.pk, actor=cast.system) == 0
+        assert WorkItem.objects.get(queue="write_off_approval").dollars == Decimal("8.00")
+    assert balance(cast, small)[1] == Decimal("8.00")

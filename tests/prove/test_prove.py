@@ -54,6 +54,10 @@ PLANTS: dict[str, str] = {
     "9": (
         "UPDATE ar_writeoffrequest SET status = 'approved', reason = '' WHERE organization_id = {a}"
     ),
+    "9b": (
+        "UPDATE ar_writeoffrequest SET status = 'approved', decided_by_id = NULL, amount ="
+        " 100000.01 WHERE organization_id = {a}"
+    ),
     "10": "UPDATE ledger_balance SET patient = patient + 5 WHERE organization_id = {a}",
     "11": "ALTER TABLE intake_patient NO FORCE ROW LEVEL SECURITY",
     "12": "UPDATE audit_access SET purpose = '' WHERE organization_id = {a}",
