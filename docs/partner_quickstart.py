@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""A partner system's first day with the Isocenter API, from sign-in to the work that came of it.
+r"""A partner system's first day with the Isocenter API, from sign-in to the work that came of it.
 Needs Python 3.9 and nothing else.
 
-    python docs/partner_quickstart.py http://127.0.0.1:8000 demo-partner
-    demo-partner-secret-for-play-only
+    python docs/partner_quickstart.py http://127.0.0.1:8000 demo-partner \
+        demo-partner-secret-for-play-only
 
 The third argument may stand in the variable ISOCENTER_SECRET instead. Every patient here is
 invented.

@@ -15,6 +15,7 @@ from rcm.accounts.problems import Conflict
 from rcm.accounts.scope import scope
 from rcm.jobs import kinds, services
 from rcm.jobs.models import JobRun
+from tests.pages import one_line
 
 pytestmark = pytest.mark.django_db
 
@@ -76,7 +77,7 @@ def test_the_page_polls_while_it_runs_and_rests_when_it_ended(cast, enter) -> No
 
 def test_the_list_by_state_and_role(cast, enter) -> None:
     make(cast)
-    html = enter("mia").get("/jobs/").content.decode()
+    html = one_line(enter("mia").get("/jobs/").content.decode())
     assert "Scrub 500 claims" in html
     assert 'Running<span class="count">1</span>' in html
     assert enter("ana").get("/jobs/").status_code == 403

@@ -13,6 +13,7 @@ from django.urls import reverse
 from rcm.accounts.scope import scope
 from rcm.pricing.models import Contract, ContractRate, ListPrice, ZipLocality
 from rcm.reference.models import ReferenceLoad
+from tests.pages import one_line
 from tests.pricing_db.test_tables import contract
 
 pytestmark = pytest.mark.django_db
@@ -132,7 +133,7 @@ def test_rates_are_previewed_and_then_applied(client, cast, made):
     url = reverse("pricing:rates_import", args=[made.public_id])
     upload = SimpleUploadedFile("rates.csv", b"method,code,amount\nflat,70553,400\nflat,bad,1\n")
     page = client.post(url, {"file": upload})
-    text = page.content.decode()
+    text = one_line(page.content.decode())
     assert "1 to add, 0 to change, 0 as before, 1 refused" in text
     with scope(cast.system):
         assert not ContractRate.objects.exists()

@@ -9,6 +9,7 @@ from django.urls import reverse
 from rcm.reference.models import MueEdit, Payer, ReferenceLoad
 from rcm.reference.services import EDITABLE
 from rcm.reference.views import CODE_SETS
+from tests.pages import one_line
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +26,9 @@ def payer(code="PHP") -> Payer:
 def test_the_list_and_the_page_of_a_payer_show_its_habits(client, cast):
     as_(client, cast, "ben")
     assert "Prairie Health Plan" in client.get(reverse("reference:payers")).content.decode()
-    text = client.get(reverse("reference:payer", args=[payer().public_id])).content.decode()
+    text = one_line(
+        client.get(reverse("reference:payer", args=[payer().public_id])).content.decode()
+    )
     assert '<th scope="row">File within</th><td>90 days</td>' in text
     assert "A3 N9" in text
     assert "CANA North" in text, "the network matrix lists our sites"
@@ -92,7 +95,7 @@ def test_a_reference_file_is_previewed_then_loaded(client, cast):
         "mue.csv", b"code,value,mai,effective_from\n70999,2,3,2026-01-01\nbad,1,1,2026-01-01\n"
     )
     page = client.post(url, {"kind": "mue", "file": upload})
-    text = page.content.decode()
+    text = one_line(page.content.decode())
     assert "2 rows read, 1 to add, 0 to change, 0 to close, 0 as before, 1 refused" in text
     assert "is not a procedure code" in text
     assert not MueEdit.objects.filter(code="70999").exists()

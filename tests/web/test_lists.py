@@ -15,6 +15,7 @@ from rcm.accounts.models import Membership
 from rcm.web import lists
 from rcm.web.forms import MenuMultiple
 from rcm.web.lists import BulkAction, Column, ListPage, Order, Tab
+from tests.pages import one_line
 
 
 class RoleFilter(django_filters.FilterSet):
@@ -80,7 +81,8 @@ def show(cast):
             request, Membership.objects.select_related("user").filter(organization=cast.a)
         )
         body = b"".join(response.streaming_content) if response.streaming else response.content
-        return response, body.decode()
+        page = response["Content-Type"].startswith("text/html")
+        return response, one_line(body.decode()) if page else body.decode()
 
     return ask
 

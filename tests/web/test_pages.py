@@ -10,6 +10,7 @@ from rcm.accounts.models import User
 from rcm.web import nav
 from rcm.web.middleware import narrowed
 from rcm.web.models import SavedView
+from tests.pages import one_line
 
 pytestmark = pytest.mark.django_db
 
@@ -102,9 +103,8 @@ def test_preferences_are_kept_with_the_user_and_only_offered_ones(signed_in, cas
     client.post("/shell/preferences/", {"theme": "neon<script>"})
     user = User.objects.get(pk=cast.user("mia").pk)
     assert (user.theme, user.density, user.hotkeys) == ("dark", "compact", False)
-    assert (
-        'data-theme="dark" data-density="compact" data-hotkeys="off"'
-        in client.get("/style/").content.decode()
+    assert 'data-theme="dark" data-density="compact" data-hotkeys="off"' in one_line(
+        client.get("/style/").content.decode()
     )
 
 
@@ -198,7 +198,7 @@ def test_health_and_readiness_answer(client) -> None:
 
 
 def test_sign_in_says_what_to_enter(client) -> None:
-    html = client.post("/accounts/login/", {}).content.decode()
+    html = one_line(client.post("/accounts/login/", {}).content.decode())
     assert "Enter your e-mail address" in html
     assert "Enter the password" in html
     assert "<title>Error: Sign in" in html
@@ -233,7 +233,7 @@ def test_account_pages_are_in_the_house_look(signed_in, path: str) -> None:
 
 
 def test_the_htmx_settings_leave_nothing_of_a_patient_in_the_browser(signed_in) -> None:
-    html = signed_in("mia").get("/style/").content.decode()
+    html = one_line(signed_in("mia").get("/style/").content.decode())
     config = json.loads(html.split('name="htmx-config" content=\'')[1].split("'")[0])
     assert config["historyCacheSize"] == 0
     assert config["allowEval"] is False
