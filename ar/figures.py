@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Max, Q, Sum
 from django.http import Http404, HttpRequest, HttpResponseBase, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -19,16 +19,19 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from ar import aging as ages
-from ar.kpi import engine
+from ar.kpi import engine, story, targets
 from ar.kpi.definitions import BY_CODE, GROUPS, KPIS, Kpi
-from ar.models import PatientPayment
+from ar.models import KpiSnapshot, PatientPayment
 from ar.queues import link
 from ar.rules import ZERO
+from authorizations.models import Authorization
 from charges.models import Charge, Exam
 from claims.models import Claim
+from intake.models import Appointment
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Site
 from rcm.audit.services import record_access
+from rcm.ledger.models import LedgerTransaction
 from rcm.reference.models import Payer
 from rcm.web import charts, parts
 from rcm.web import format as fmt
@@ -36,10 +39,11 @@ from rcm.web.access import may
 from rcm.web.forms import read_date
 from rcm.web.lists import csv_response
 from rcm.worklist.models import ItemStatus, WorkItem
-from remittance.models import Denial, Variance
+from remittance.models import Appeal, Denial, ServicePayment, Variance
 
 PAGE = 100
 EXPORT = 20_000
+ROUNDING = Decimal("0.05")
 
 
 @dataclass(slots=True)
@@ -136,11 +140,7 @@ def _tile(
             f"{'+' if step > 0 else fmt.MINUS}{engine.words(k, abs(step)).lstrip(fmt.MINUS)} in a"
             " week"
         )
-    target = (
-        ""
-        if k.target is None
-        else f"{'at least' if k.better == 'high' else 'at most'} {engine.words(k, k.target)}"
-    )
+    target = "" if k.target is None else f"{k.direction} {engine.words(k, k.target)}"
     return parts.Stat(
         k.label,
         engine.words(k, value.value),
@@ -176,7 +176,7 @@ def kpis(request: HttpRequest) -> HttpResponseBase:
                 engine.words(k, k.target) if k.target is not None else "",
                 k.definition,
             )
-            for k in KPIS
+            for k in (value.kpi for value in now.values())
         ]
         return csv_response(
             f"performance-{f.day}",
@@ -191,9 +191,11 @@ def kpis(request: HttpRequest) -> HttpResponseBase:
                 for k in KPIS
                 if k.group == g
             ],
-            "missed": sum(1 for k in KPIS if k.group == g and now[k.code].met is False),
+            "missed": len(engine.missed(v for v in now.values() if v.kpi.group == g)),
+            "targets": sum(1 for v in now.values() if v.kpi.group == g and v.met is not None),
         }
         for g in GROUPS
+        if any(k.group == g for k in KPIS)
     ]
     kept_on = engine.snapshot_day(f.organizations, f.day)
     return render(
@@ -201,7 +203,7 @@ def kpis(request: HttpRequest) -> HttpResponseBase:
         "ar/kpis.html",
         {
             "frame": f,
-            "sentence": engine.sentence(now, before),
+            "sentence": story.sentence(now, before, _changed(f, now, before, asked)),
             "groups": groups,
             "chart": _aging_chart(f, ages.aging(on=f.day, **asked), ages.SERVICE),
             "aging_url": f.url("aging"),
@@ -210,6 +212,22 @@ def kpis(request: HttpRequest) -> HttpResponseBase:
             "kept": kept_on == f.day,
             "load": _load(request),
         },
+    )
+
+
+def _changed(
+    f: Frame,
+    now: dict[str, engine.Value],
+    before: dict[str, engine.Value],
+    asked: dict[str, Any],
+) -> str:
+    return story.what_changed(
+        now,
+        before,
+        day=f.day,
+        payer_names={p.pk: p.name for p in f.payer_choices},
+        site_names={s.pk: s.name for s in f.site_choices},
+        **asked,
     )
 
 
@@ -233,10 +251,10 @@ def kpi(request: HttpRequest, code: str) -> HttpResponseBase:
     """One figure: its definition and version, thirteen weeks, by site and payer, and exactly the
     rows that were counted.
     """
-    k = BY_CODE.get(code)
-    if k is None:
+    if code not in BY_CODE:
         raise Http404
     f = frame(request)
+    k = targets.targeted(f.organizations, f.day)[code]
     part = request.GET.get("part", "numerator")
     part = part if part in ("numerator", "denominator", "missed") else "numerator"
     asked: dict[str, Any] = {"organizations": f.organizations, "sites": f.sites, "payers": f.payers}
@@ -260,11 +278,13 @@ def kpi(request: HttpRequest, code: str) -> HttpResponseBase:
         )
     value = engine.compute(k, day=f.day, **asked)
     standing = engine.values(day=f.day, live=False, **asked).get(code)
+    differs = standing is not None and _differ(standing, value)
     after = _after(request.GET.get("after", ""))
     rows_found = engine.rows(k, day=f.day, part=part, after=after, limit=PAGE + 1, **asked)
     rows = labelled(rows_found[:PAGE])
     last = rows_found[PAGE - 1] if len(rows_found) > PAGE else None
     points = engine.weeks_before(f.day)
+    months = engine.month_ends(f.day)
     line = [*engine.trend(day=f.day, **asked)[code][:-1], value.value]
     return render(
         request,
@@ -285,10 +305,22 @@ def kpi(request: HttpRequest, code: str) -> HttpResponseBase:
                 name=k.label,
                 note="A week without a snapshot is a gap.",
             ),
-            "differs": (
-                standing is not None and abs(standing.numerator - value.numerator) > Decimal("0.05")
+            "months": charts.line(
+                f"{k.label}, 24 months",
+                [f"{p:%b %Y}" for p in months],
+                [*engine.monthly(k, day=f.day, **asked)[:-1], value.value],
+                target=k.target,
+                words=lambda v: engine.words(k, Decimal(str(v)) if v is not None else None),
+                urls=[_day_url(f, k, p) for p in months],
+                name=k.label,
+                of="Month",
+                note="The last kept day of each month; a month without one is a gap.",
             ),
+            "differs": differs,
             "standing": engine.words(k, standing.value) if standing else "",
+            "kept": standing is not None,
+            "causes": since(f.organizations, f.day) if differs else [],
+            "may_target": _actor(request).can("rules.edit"),
             "rows": rows,
             "parts": [(p, words, f.url("kpi", code, part=p), p == part) for p, words in _parts(k)],
             "next_url": (
@@ -310,6 +342,14 @@ def kpi(request: HttpRequest, code: str) -> HttpResponseBase:
             "crumbs": [parts.Crumb("Performance", f.url("kpis"))],
             "summed": k.summed,
         },
+    )
+
+
+def _differ(kept: engine.Value, now: engine.Value) -> bool:
+    """Above the rounding of a snapshot's cells."""
+    return (
+        abs(kept.numerator - now.numerator) > ROUNDING
+        or abs(kept.denominator - now.denominator) > ROUNDING
     )
 
 
@@ -368,6 +408,59 @@ def _by(k: Kpi, f: Frame, what: str) -> list[dict[str, Any]]:
             }
         )
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What was booked after a kept figure was counted, with a date up to its day."""
+
+    words: str
+    count: int
+    dollars: Decimal | None
+
+
+BOOKED = {
+    "charge": "charges released later",
+    "remittance": "remittances posted later",
+    "patient_payment": "patient payments entered later",
+    "write_off": "write-offs approved later",
+}
+
+
+def since(organizations: Sequence[int], day: dt.date) -> list[Cause]:
+    """Why a figure recomputed now differs from the one kept: what was entered after it was counted
+    and carries a date up to that day. Three queries.
+    """
+    taken = KpiSnapshot.objects.filter(organization_id__in=organizations, day=day).aggregate(
+        at=Max("taken_at")
+    )["at"]
+    if taken is None:
+        return []
+    booked = (
+        LedgerTransaction.objects.filter(
+            organization_id__in=organizations, effective_on__lte=day, created_at__gt=taken
+        )
+        .values("kind")
+        .annotate(
+            count=Count("pk", distinct=True),
+            dollars=Sum("entries__amount", filter=Q(entries__amount__gt=0)),
+        )
+        .order_by("kind")
+    )
+    found = [
+        Cause(
+            BOOKED.get(row["kind"], row["kind"].replace("_", " ") + ", booked later"),
+            row["count"],
+            row["dollars"],
+        )
+        for row in booked
+    ]
+    denied = Denial.objects.filter(
+        organization_id__in=organizations, denied_on__lte=day, created_at__gt=taken
+    ).aggregate(count=Count("pk"), dollars=Sum("amount"))
+    if denied["count"]:
+        found.append(Cause("denials entered later", denied["count"], denied["dollars"]))
+    return found
 
 
 # --- the rows behind a figure ---------------------------------------------------------------------
@@ -471,6 +564,67 @@ def _labels(kind: str, keys: list[int]) -> list[Labelled]:
                 link("remittance:denial", x.public_id),
             )
             for x in denials
+        ]
+    if kind == "appeal":
+        appeals = Appeal.objects.filter(pk__in=keys).defer("packet", "letter")
+        return [
+            Labelled(
+                blank(a.pk),
+                f"Appeal {a.level} of {a.denial.claim.number}",
+                a.denial.claim.patient.name,
+                a.denial.claim.patient_id,
+                a.organization_id,
+                "",
+                a.outcome_on,
+                link("remittance:denial", a.denial.public_id),
+            )
+            for a in appeals.select_related("denial__claim__patient")
+        ]
+    if kind == "visit":
+        visits = Appointment.objects.filter(pk__in=keys).select_related("patient")
+        return [
+            Labelled(
+                blank(p.pk),
+                f"Visit {p.number or p.pk}",
+                p.patient.name,
+                p.patient_id,
+                p.organization_id,
+                "",
+                fmt.as_date(p.starts_at),
+                link("intake:appointment", p.public_id),
+            )
+            for p in visits
+        ]
+    if kind == "authorization":
+        asked = Authorization.objects.filter(pk__in=keys).select_related("patient")
+        return [
+            Labelled(
+                blank(a.pk),
+                f"Authorization {a.number or 'without number'}",
+                a.patient.name,
+                a.patient_id,
+                a.organization_id,
+                "",
+                fmt.as_date(a.requested_at),
+                link("authorizations:authorization", a.public_id),
+            )
+            for a in asked
+        ]
+    if kind == "payment line":
+        lines = ServicePayment.objects.filter(pk__in=keys).select_related("payment__claim__patient")
+        return [
+            Labelled(
+                blank(p.pk),
+                f"{p.code} on {p.payment.claim.number}",
+                p.payment.claim.patient.name,
+                p.payment.claim.patient_id,
+                p.organization_id,
+                "",
+                p.service_date,
+                link("claims:claim", p.payment.claim.public_id),
+            )
+            for p in lines
+            if p.payment.claim
         ]
     if kind == "payment":
         payments = PatientPayment.objects.filter(pk__in=keys).select_related("patient")

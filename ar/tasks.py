@@ -71,7 +71,9 @@ def statements() -> None:
 
 @shared_task(name="ar.tasks.snapshots")
 def snapshots() -> None:
-    """Hourly: today's figures as they stand, and yesterday's for good when nobody had kept them."""
+    """Hourly: today's figures as they stand, and yesterday's for good once that day has ended at
+    every site.
+    """
     today = timezone.localdate()
     for pk in _each():
         actor = Actor.system("snapshots", [pk])

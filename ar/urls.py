@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.urls import path
 
 from ar import figures, views
+from ar.manage import targets
 
 app_name = "ar"
 urlpatterns = [
@@ -37,4 +38,5 @@ urlpatterns = [
     path("performance/", figures.kpis, name="kpis"),
     path("performance/lag/", figures.lag, name="lag"),
     path("performance/<slug:code>/", figures.kpi, name="kpi"),
+    path("performance/<slug:code>/target/", targets.kpi_target, name="kpi_target"),
 ]

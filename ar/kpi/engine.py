@@ -10,14 +10,16 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Max, Sum
 
-from ar.kpi.definitions import DAYS, HOURS, KPIS, MONEY, PERCENT, Kpi
+from ar.kpi.definitions import DAYS, HOURS, KPIS, MINUTES, MONEY, PERCENT, Kpi
+from ar.kpi.targets import targeted
 from ar.models import KpiSnapshot
 from rcm.web import format as fmt
 
-WEEKS = 13
+WEEKS, MONTHS = 13, 24
 ZERO = Decimal(0)
 
 
@@ -79,6 +81,8 @@ def words(kpi: Kpi, value: Decimal | None) -> str:
         return fmt.money(value, cents=False)
     if kpi.unit in (DAYS, HOURS):
         return f"{value.quantize(Decimal('0.1'))} {'d' if kpi.unit == DAYS else 'h'}"
+    if kpi.unit == MINUTES:
+        return f"{value.quantize(Decimal('0.1'))} min"
     return fmt.number(value.quantize(Decimal(1)))
 
 
@@ -87,6 +91,7 @@ def _params(
 ) -> dict[str, Any]:
     return {
         "orgs": sorted(organizations),
+        "zone": settings.TIME_ZONE,
         "day": day,
         "first": day - timedelta(days=max(kpi.window, 1) - 1),
         "sites": list(sites),
@@ -119,13 +124,48 @@ def compute(
     return Value(kpi, Decimal(numerator), Decimal(denominator))
 
 
-def cells(kpi: Kpi, *, organization_id: int, day: date) -> list[Cell]:
-    """The figure by site and payer, for a snapshot."""
+def compute_all(
+    kpis: Iterable[Kpi],
+    *,
+    organizations: Iterable[int],
+    day: date,
+    sites: Sequence[int] = (),
+    payers: Sequence[int] = (),
+) -> dict[str, Value]:
+    """Many figures at a day: one statement for all that look at the same window."""
+    organizations = list(organizations)
+    windows: dict[int, list[Kpi]] = {}
+    for kpi in kpis:
+        windows.setdefault(kpi.window, []).append(kpi)
+    where = _where(sites, payers)
+    found: dict[str, Value] = {}
+    for group in windows.values():
+        parts = " UNION ALL ".join(
+            f"SELECT {n}, coalesce(sum(num), 0), coalesce(sum(den), 0)"  # noqa: S608 - fixed words
+            f" FROM ({kpi.rows}) AS counted WHERE true{where}"
+            for n, kpi in enumerate(group)
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(parts, _params(organizations, group[0], day, sites, payers))
+            for n, numerator, denominator in cursor.fetchall():
+                found[group[n].code] = Value(group[n], Decimal(numerator), Decimal(denominator))
+    return found
+
+
+def cells(
+    kpi: Kpi,
+    *,
+    organization_id: int,
+    day: date,
+    sites: Sequence[int] = (),
+    payers: Sequence[int] = (),
+) -> list[Cell]:
+    """The figure by site and payer."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT site_id, payer_id, sum(num), sum(den) FROM ({kpi.rows}) AS counted GROUP BY"  # noqa: S608 - fixed words
-            " 1, 2",
-            _params([organization_id], kpi, day, (), ()),
+            f"SELECT site_id, payer_id, sum(num), sum(den) FROM ({kpi.rows}) AS counted"  # noqa: S608 - fixed words
+            f" WHERE true{_where(sites, payers)} GROUP BY 1, 2",
+            _params([organization_id], kpi, day, sites, payers),
         )
         return [
             Cell(organization_id, site, payer, Decimal(num), Decimal(den))
@@ -184,12 +224,13 @@ def kept(
     payers: Sequence[int] = (),
 ) -> dict[tuple[str, date], Value]:
     """Figures as they stood on the given days. One query."""
-    found = KpiSnapshot.objects.filter(organization_id__in=list(organizations), day__in=list(days))
+    organizations, days = list(organizations), list(days)
+    found = KpiSnapshot.objects.filter(organization_id__in=organizations, day__in=days)
     if sites:
         found = found.filter(site_id__in=list(sites))
     if payers:
         found = found.filter(payer_id__in=list(payers))
-    known = {k.code: k for k in KPIS}
+    known = targeted(organizations, max(days, default=date.max))
     return {
         (r["kpi"], r["day"]): Value(known[r["kpi"]], r["n"], r["d"])
         for r in (
@@ -258,45 +299,64 @@ def values(
     )
     if have and have == set(organizations):
         found = kept(organizations=organizations, days=[day], sites=sites, payers=payers)
-        return {k.code: found.get((k.code, day), Value(k, ZERO, ZERO)) for k in KPIS}
+        return {
+            code: found.get((code, day), Value(k, ZERO, ZERO))
+            for code, k in targeted(organizations, day).items()
+        }
     if not live:
         return {}
-    return {
-        k.code: compute(k, organizations=organizations, day=day, sites=sites, payers=payers)
-        for k in KPIS
-    }
+    known = targeted(organizations, day)
+    computed = compute_all(
+        known.values(), organizations=organizations, day=day, sites=sites, payers=payers
+    )
+    return {code: computed[code] for code in known}
+
+
+def month_ends(day: date, count: int = MONTHS) -> list[date]:
+    """The last day of each of the months before, oldest first, `day` last."""
+    ends = [day]
+    while len(ends) < count:
+        ends.append(ends[-1].replace(day=1) - timedelta(days=1))
+    return ends[::-1]
+
+
+def monthly(
+    kpi: Kpi,
+    *,
+    organizations: Iterable[int],
+    day: date,
+    sites: Sequence[int] = (),
+    payers: Sequence[int] = (),
+) -> list[Decimal | None]:
+    """Twenty-four months of one KPI: the last kept day of each month, a gap where none was kept."""
+    organizations = list(organizations)
+    points = month_ends(day)
+    stored = KpiSnapshot.objects.filter(
+        organization_id__in=organizations,
+        kpi=kpi.code,
+        day__gt=points[0].replace(day=1) - timedelta(days=1),
+        day__lte=day,
+    )
+    last = {(d.year, d.month): d for d in sorted(set(stored.values_list("day", flat=True)))}
+    found = kept(organizations=organizations, days=last.values(), sites=sites, payers=payers)
+
+    def at(point: date) -> Decimal | None:
+        near = last.get((point.year, point.month))
+        value = found.get((kpi.code, near)) if near else None
+        return value.value if value else None
+
+    return [at(p) for p in points]
+
+
+def missed(found: Iterable[Value]) -> list[Value]:
+    """Figures that miss their target: what the page, its groups and its letters all count."""
+    return [v for v in found if v.met is False]
 
 
 def sentence(now: dict[str, Value], before: dict[str, Value]) -> str:
-    """The one line above the tiles: what moved most against its target in a week, and what is
-    furthest from it.
+    """What moved most in a week and how many figures miss their target (ar.kpi.story tells it with
+    its causes).
     """
-    moved: list[tuple[Decimal, str]] = []
-    for code, value in now.items():
-        past = before.get(code)
-        if past is None or value.value is None or past.value is None or not past.value:
-            continue
-        change = (value.value - past.value) / abs(past.value)
-        if abs(change) < Decimal("0.02"):
-            continue
-        worse = (change > 0) == (value.kpi.better == "low")
-        verb = "rose" if change > 0 else "fell"
-        text = (
-            f"{value.kpi.label} {verb} to {words(value.kpi, value.value)} from"
-            f" {words(value.kpi, past.value)} a week ago"
-        )
-        moved.append((abs(change) * (2 if worse else 1), text))
-    missed = [v for v in now.values() if v.met is False and v.kpi.target]
-    missed.sort(
-        key=lambda v: (
-            abs((v.value or ZERO) - (v.kpi.target or ZERO)) / abs(v.kpi.target or Decimal(1))
-        ),
-        reverse=True,
-    )
-    first = max(moved)[1] + ". " if moved else ""
-    second = (
-        f"{len(missed)} of {len(now)} figures miss their target, “{missed[0].kpi.label}” by most."
-        if missed
-        else ("Every figure with a target meets it." if now else "")
-    )
-    return (first + second).strip()
+    from ar.kpi import story
+
+    return story.sentence(now, before)

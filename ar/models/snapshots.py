@@ -23,6 +23,7 @@ class AgingSnapshot(TenantModel):
     insurance = models.DecimalField(max_digits=14, decimal_places=2)
     patient = models.DecimalField(max_digits=14, decimal_places=2)
     lines = models.IntegerField()
+    taken_at = models.DateTimeField(null=True, help_text="When the figures were counted")
 
     class Meta:
         constraints = [
@@ -49,6 +50,7 @@ class KpiSnapshot(TenantModel):
     )
     numerator = models.DecimalField(max_digits=16, decimal_places=2)
     denominator = models.DecimalField(max_digits=16, decimal_places=2)
+    taken_at = models.DateTimeField(null=True, help_text="When the figures were counted")
 
     class Meta:
         constraints = [
@@ -56,5 +58,26 @@ class KpiSnapshot(TenantModel):
                 fields=["organization", "day", "kpi", "site", "payer"],
                 nulls_distinct=False,
                 name="one_kpi_cell",
+            )
+        ]
+
+
+class KpiTarget(TenantModel):
+    """Where an organization wants a figure to be, from a day on. Without a row the shipped target
+    holds.
+    """
+
+    kpi = models.CharField(max_length=30)
+    target = models.DecimalField(
+        max_digits=14, decimal_places=4, help_text="Percentages as ratios: 0.95"
+    )
+    effective_from = models.DateField()
+    note = models.CharField(max_length=200)
+    actor_name = models.CharField(max_length=120)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "kpi", "effective_from"], name="one_kpi_target"
             )
         ]

@@ -45,13 +45,14 @@ from ar.services.patients import (
     unapplied_apply,
     unapplied_balances,
 )
-from ar.services.snapshots import aging_snapshot, kpi_snapshot
+from ar.services.snapshots import aging_snapshot, day_end, kpi_snapshot
 from ar.services.statements import statement_hold, statements_preview, statements_send
 from ar.services.writeoffs import small_balances_write_off, write_off_decide, write_off_request
 
 __all__ = [
     "aging_snapshot",
     "credits_refresh",
+    "day_end",
     "followup_refresh",
     "kpi_snapshot",
     "nightly",

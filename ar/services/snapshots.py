@@ -1,12 +1,14 @@
-"""Snapshots: last month never changes. A day's figures are replaced until the day has ended, and
-kept as they are ever after.
+"""Snapshots: last month never changes. A day's figures are replaced until they were counted after
+the day had ended at every site, and kept as they are ever after.
 """
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from ar import aging
@@ -15,22 +17,35 @@ from ar.kpi.engine import cells
 from ar.models import AgingSnapshot, KpiSnapshot
 from ar.services.guards import local_day, require_mine
 from rcm.accounts.actor import Actor
+from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
+
+
+def day_end(organization_id: int, day: date) -> datetime:
+    """The moment at which a day has ended at every site of an organization: midnight of its
+    westernmost one.
+    """
+    zones = set(
+        Site.objects.filter(organization_id=organization_id).values_list("time_zone", flat=True)
+    ) or {timezone.get_default_timezone_name()}
+    midnight = datetime.combine(day + timedelta(days=1), time.min)
+    return max(midnight.replace(tzinfo=ZoneInfo(z)) for z in zones)
 
 
 def _writable(
     model: type[AgingSnapshot] | type[KpiSnapshot], organization_id: int, day: date, at: datetime
 ) -> bool:
-    """Whether the day may be written: it is not over yet, or nothing was kept of it. A kept past
-    day stands.
+    """Whether the day may be written: it is not over yet, nothing was kept of it, or what was kept
+    was counted before its end. What was counted after the day's end stands.
     """
     if day > local_day(at):
         raise Refused("A snapshot of a day to come cannot be taken.", code="future")
     rows = model.objects.filter(organization_id=organization_id, day=day)
-    if day == local_day(at):
-        rows.delete()
-        return True
-    return not rows.exists()
+    ended = day_end(organization_id, day)
+    if at >= ended and rows.filter(Q(taken_at__isnull=True) | Q(taken_at__gte=ended)).exists():
+        return False
+    rows.delete()
+    return True
 
 
 @transaction.atomic
@@ -50,6 +65,7 @@ def kpi_snapshot(
             day=day,
             kpi=k.code,
             definition=k.version,
+            taken_at=at,
             site_id=c.site_id,
             payer_id=c.payer_id,
             numerator=c.numerator,
@@ -84,6 +100,7 @@ def aging_snapshot(
             insurance=c.insurance,
             patient=c.patient,
             lines=c.lines,
+            taken_at=at,
         )
         for basis, _ in aging.BASES
         for c in aging.aging(organizations=[organization_id], on=day, basis=basis)

@@ -167,6 +167,7 @@ def line(
     words: Words = fmt.number,
     urls: Sequence[str] = (),
     name: str = "Value",
+    of: str = "Week",
     note: str = "",
     height: int = 240,
 ) -> Chart:
@@ -192,7 +193,7 @@ def line(
         "line",
         title,
         svg,
-        ("Week", *(n for n, _ in series)),
+        (of, *(n for n, _ in series)),
         _table(labels, series, words, urls),
         note,
     )

@@ -240,7 +240,7 @@ class ListPage:
     - `panel(request, pk)`: the HTML of the panel (use `panel_template` to render it), or `None`
       when gone.
     - `detail(row)`: where Enter leads when there is no panel.
-    - `summary(request, rows)`: the one line under the title ("14 due today, $14,702 at risk").
+    - `summary(request, rows)`: the one line under the title ("14 due today, $5,835 at risk, of 61 open, $14,702 at risk").
     - `bulk`: actions of the bulk bar; `amount` the row's dollars for its sum; `version` the row's
       version.
     - `next_url_name`: the button "Work next …" posts there.

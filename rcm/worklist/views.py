@@ -87,6 +87,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
             live.values("queue")
             .annotate(
                 count=Count("pk"),
+                due_dollars=Sum("dollars", filter=due_q()),
                 dollars=Sum("dollars"),
                 due=Count("pk", filter=due_q()),
                 overdue=Count(
@@ -124,6 +125,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
             "groups": groups,
             "total": sum(f["count"] for f in figures.values()),
             "due": sum(f["due"] for f in figures.values()),
+            "due_dollars": sum((f["due_dollars"] or 0 for f in figures.values()), start=0),
             "dollars": sum((f["dollars"] for f in figures.values()), start=0),
             "days": days,
             "days_choices": UNTOUCHED_CHOICES,

@@ -407,6 +407,7 @@ def denial_appeal(
             sentence=f"Appealed, level {level}",
             actor=actor,
             at=at,
+            resolved_on=None,
             park_reason="",
             review_on=None,
         )
@@ -467,6 +468,7 @@ def appeal_outcome(
             sentence=f"Level {row.level} upheld",
             actor=actor,
             at=at,
+            resolved_on=day,
             appeal_by=appeal_due(denial, row.level + 1, day),
         )
         items_of([_locked(denial)], actor=actor, at=at)

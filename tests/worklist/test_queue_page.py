@@ -431,3 +431,14 @@ def test_a_holder_who_wakes_late_is_refused(cast) -> None:
                 version=seen,
             )
         assert Event.objects.filter(verb="work.acted").count() == 0
+
+
+def test_each_sum_of_dollars_stands_beside_the_count_it_belongs_to(cast, enter) -> None:
+    items = make_items(cast, 5)  # worth 10, 20, 30, 40, 50
+    with scope(cast.system):
+        WorkItem.objects.filter(pk__in=[items[1].pk, items[2].pk]).update(due_at=timezone.now())
+    client = enter(cast, "ari")
+    said = "2 due today, $50 at risk, of 5 open, $150 at risk"
+    assert said in client.get(URL).content.decode()
+    overview = " ".join(client.get("/work/").content.decode().split())
+    assert said in overview
