@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0002_partner'),
-        ('ar', '0001_initial'),
+        ('ar', '0002_write_off_limits'),
     ]
 
     operations = [
