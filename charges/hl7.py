@@ -69,11 +69,36 @@ _DIAGNOSIS = re.compile(r"[A-Z]\d[0-9A-Z]{1,5}")
 
 
 def reports(
-    message: Message, organization_id: int, *, interchange_id: int | None = None
+    message: Message,
+    organization_id: int,
+    *,
+    interchange_id: int | None = None,
+    owners: frozenset[str] = frozenset(),
 ) -> list[ReportRecord]:
-    """Every report of an ORU, one for each OBR. ParseProblem when an OBR names no exam at all."""
+    """Every report of an ORU, one for each OBR of each patient. ParseProblem when an OBR names no
+    exam at all.
+    """
+    found: list[ReportRecord] = []
+    seen = 0
+    for one in message.by_patient():
+        found += _reports_of(
+            one, organization_id, interchange_id=interchange_id, owners=owners, first=seen
+        )
+        seen += len(one.all("OBR"))
+    return found
+
+
+def _reports_of(
+    message: Message,
+    organization_id: int,
+    *,
+    interchange_id: int | None,
+    owners: frozenset[str],
+    first: int,
+) -> list[ReportRecord]:
+    """The reports of one patient; `first` is the position of the first of them in the message."""
     message.need("PID")
-    mrn = hl7.identifier(message.first("PID"), 3)
+    mrn = hl7.identifier(message.first("PID"), 3, owners=owners)
     groups = message.groups("OBR")
     if not groups:
         raise ParseProblem(
@@ -81,11 +106,10 @@ def reports(
             code="segment_missing",
             field="OBR",
         )
-    orders = message.all("ORC")
     found: list[ReportRecord] = []
-    for position, group in enumerate(groups):
+    for position, group in enumerate(groups, start=first):
         obr = group[0]
-        orc = orders[min(position, len(orders) - 1)] if orders else None
+        orc = _order_of(message, obr)
         status = STATUS.get(obr.value(25).upper())
         if status is None:
             if obr.value(25).upper() in {"O", "S", "I", "Y", "Z", "N"}:
@@ -126,19 +150,33 @@ def reports(
     return found
 
 
+def _order_of(message: Message, obr: Segment) -> Segment | None:
+    """The ORC that an OBR stands under: the last one before it."""
+    before = [s for s in message.all("ORC") if s.number < obr.number]
+    return before[-1] if before else None
+
+
 def charges(
     message: Message,
     organization_id: int,
     *,
     supply_kinds: dict[str, str],
     interchange_id: int | None = None,
+    owners: frozenset[str] = frozenset(),
 ) -> list[PerformedRecord]:
-    """Every exam of a DFT: FT1 rows of one transaction id together. `supply_kinds`: code → kind of
+    """Every exam of a DFT for one patient: FT1 rows of one transaction id together. `supply_kinds`: code → kind of
     the procedure catalog; codes of the kinds contrast and radiopharm are supplies, of the kind
     addon or guidance add-ons, all others the exam itself.
     """
+    if len(message.by_patient()) > 1:
+        raise ParseProblem(
+            "The charge message names more than one patient.",
+            code="several_patients",
+            field="PID",
+            fix="Send a message for each patient.",
+        )
     message.need("PID")
-    mrn = hl7.identifier(message.first("PID"), 3)
+    mrn = hl7.identifier(message.first("PID"), 3, owners=owners)
     rows = message.all("FT1")
     if not rows:
         raise ParseProblem(

@@ -7,7 +7,9 @@ a sentence, and the exchange makes a work item of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -88,14 +90,21 @@ def _place_of(organization_id: int) -> tuple[Organization, dict[str, Site]]:
 class _Reading:
     """One message with the organization, site and clock it is about."""
 
-    def __init__(self, interchange: Interchange, actor: Actor, at: datetime) -> None:
-        self.message = hl7.parse(bytes(interchange.content))
+    def __init__(
+        self, message: hl7.Message, interchange: Interchange, actor: Actor, at: datetime
+    ) -> None:
+        self.message = message
         self.organization, self.sites = asked_once(
             ("organization", interchange.organization_id),
             lambda: _place_of(interchange.organization_id),
         )
         self.actor, self.at = actor, at
         self.event = self.message.header.event or self.message.value("EVN-1")
+
+    @property
+    def own(self) -> frozenset[str]:
+        """How our own organization and sites are named as owners of a number."""
+        return frozenset({self.organization.code, *self.sites})
 
     def site(self, *places: tuple[str, int]) -> Site | None:
         """The site that a location field names, in whichever component a sender puts it; the only
@@ -114,10 +123,29 @@ class _Reading:
         return ZoneInfo(known.time_zone if known else "UTC")
 
 
+def _readings(interchange: Interchange, actor: Actor, at: datetime) -> list[_Reading]:
+    """The message once for each of its patients."""
+    message = hl7.parse(bytes(interchange.content))
+    return [_Reading(one, interchange, actor, at) for one in message.by_patient()]
+
+
+def _one_patient(interchange: Interchange, actor: Actor, at: datetime) -> _Reading:
+    """The message of a kind that is about one patient; of several patients it is refused."""
+    found = _readings(interchange, actor, at)
+    if len(found) > 1:
+        raise Refused(
+            f"The message names {len(found)} patients (PID): whose it is, is not clear.",
+            code="several_patients",
+            field="PID",
+            fix="Ask the sender for a message for each patient.",
+        )
+    return found[0]
+
+
 def _patient(reading: _Reading, *, create: bool = True) -> Patient:
     """Find the patient by MRN and bring the chart up to date; open it when the message may."""
     pid = reading.message.need("PID")
-    mrn = hl7.identifier(pid, 3)
+    mrn = hl7.identifier(pid, 3, owners=reading.own)
     if not mrn:
         raise ParseProblem(
             "PID-3 holds no medical record number.", code="mrn_missing", field="PID-3"
@@ -255,30 +283,45 @@ def _provider(segment: hl7.Segment | None, field: int) -> Provider | None:
 
 
 def adt(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
-    """A04/A01/A28 register, A08/A31 update, A40 merge (PID stays, MRG goes)."""
-    reading = _Reading(interchange, actor, at)
-    if reading.event not in ("A01", "A04", "A05", "A08", "A28", "A31", "A40"):
-        return {"event": reading.event, "ignored": True}
-    patient = _patient(reading)
-    summary: dict[str, Any] = {"event": reading.event, "patients": 1}
-    if reading.event == "A40":
-        old = hl7.identifier(reading.message.need("MRG"), 1)
-        gone = Patient.objects.filter(organization=reading.organization, mrn=old).first()
-        if gone is not None and gone.merged_into_id is None and gone.pk != patient.pk:
-            patient_merge(
-                keep=patient,
-                gone=gone,
-                reason="Merged by the sending system (A40)",
-                actor=actor,
-                at=at,
-            )
-            summary["merged"] = 1
-        return summary
-    unknown = _coverages(reading, patient)
+    """A04/A01/A28 register, A08/A31 update, A40 merge (PID stays, MRG goes); for each patient of the
+    message.
+    """
+    readings = _readings(interchange, actor, at)
+    event = readings[0].event
+    if event not in ("A01", "A04", "A05", "A08", "A28", "A31", "A40"):
+        return {"event": event, "ignored": True}
+    summary: dict[str, Any] = {"event": event, "patients": len(readings)}
+    unknown: list[str] = []
+    for reading in readings:
+        patient = _patient(reading)
+        if event == "A40":
+            summary["merged"] = summary.get("merged", 0) + _merge(reading, patient)
+        else:
+            unknown += _coverages(reading, patient)
     if unknown:
         summary["unknown_payers"] = len(unknown)
         raise_unknown(unknown)
     return summary
+
+
+def _merge(reading: _Reading, patient: Patient) -> int:
+    """Merge every chart that MRG names into the patient's; returns how many were."""
+    reading.message.need("MRG")
+    merged = 0
+    for mrg in reading.message.all("MRG"):
+        old = hl7.identifier(mrg, 1, owners=reading.own)
+        gone = Patient.objects.filter(organization=reading.organization, mrn=old).first()
+        if gone is None or gone.merged_into_id is not None or gone.pk == patient.pk:
+            continue
+        patient_merge(
+            keep=patient,
+            gone=gone,
+            reason="Merged by the sending system (A40)",
+            actor=reading.actor,
+            at=reading.at,
+        )
+        merged += 1
+    return merged
 
 
 def raise_unknown(codes: list[str]) -> None:
@@ -296,57 +339,103 @@ def raise_unknown(codes: list[str]) -> None:
 
 def orm(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
     """Orders: ORC-1 NW places (again: changes), XO changes, CA and DC cancel, SC and others report
-    a status and change nothing.
+    a status and change nothing. Each OBR is an exam of its own, also the second one under an ORC.
     """
-    reading = _Reading(interchange, actor, at)
-    patient = _patient(reading)
-    unknown = _coverages(reading, patient)
-    if unknown:
-        raise_unknown(unknown)
-    groups = reading.message.groups("ORC")
-    if not groups:
-        raise ParseProblem("The message has no ORC segment.", code="segment_missing", field="ORC")
-    summary: dict[str, Any] = {"orders": len(groups), "placed": 0, "changed": 0, "cancelled": 0}
-    for group in groups:
-        control = group[0].value(1).upper()
-        if control in ("NW", "XO", "RO"):
-            before = _known_order(reading, group)
-            order = _place(reading, patient, group, before)
-            summary["placed" if before is None else "changed"] += 1
-            if order is None:
-                summary["placed"] -= 1
-        elif control in ("CA", "DC", "OC"):
-            order = _known_order(reading, group)
-            if order is None:
-                raise Refused(
-                    "The order to cancel is not known.", code="order_unknown", field="ORC-2"
-                )
-            order_cancel(
-                order=order,
-                reason=group[0].value(16, 2) or f"Cancelled by the sending system ({control})",
-                actor=actor,
-                at=at,
-            )
-            summary["cancelled"] += 1
+    summary: dict[str, Any] = {"orders": 0, "exams": 0, "placed": 0, "changed": 0, "cancelled": 0}
+    for reading in _readings(interchange, actor, at):
+        patient = _patient(reading)
+        unknown = _coverages(reading, patient)
+        if unknown:
+            raise_unknown(unknown)
+        asked = _asked_orders(reading)
+        summary["orders"] += len(asked)
+        for order in asked:
+            _work_order(reading, patient, order, summary)
     return summary
 
 
-def _known_order(reading: _Reading, group: list[hl7.Segment]) -> Order | None:
-    """By placer number, else by accession, else by filler number (DOMAIN D1)."""
-    orc = group[0]
-    placer = _placer(group)
-    if placer:
-        found = Order.objects.filter(
-            organization=reading.organization, placer_number=placer
-        ).first()
+@dataclass(frozen=True, slots=True)
+class _AskedOrder:
+    """One order of a message: its control code, and for each exam the ORC with the OBR and what
+    belongs to it.
+    """
+
+    control: str
+    exams: tuple[list[hl7.Segment], ...]
+
+
+def _asked_orders(reading: _Reading) -> list[_AskedOrder]:
+    """The orders of a message. Groups that carry the same placer number and control code are one
+    order of several exams.
+    """
+    groups = reading.message.groups("ORC")
+    if not groups:
+        raise ParseProblem("The message has no ORC segment.", code="segment_missing", field="ORC")
+    found: dict[tuple[str, str, int], list[list[hl7.Segment]]] = {}
+    for number, group in enumerate(groups):
+        control = group[0].value(1).upper()
+        for exam in _exams_of(group):
+            placer = _placer(exam)
+            key = (control, placer, 0 if placer else number)
+            found.setdefault(key, []).append(exam)
+    return [_AskedOrder(control, tuple(exams)) for (control, _, _), exams in found.items()]
+
+
+def _exams_of(group: list[hl7.Segment]) -> list[list[hl7.Segment]]:
+    """One group of ORC cut at each OBR: what stands before the first OBR belongs to all."""
+    starts = [n for n, segment in enumerate(group) if segment.tag == "OBR"]
+    if len(starts) < 2:
+        return [group]
+    ends = [*starts[1:], len(group)]
+    return [
+        [*group[: starts[0]], *group[start:end]] for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def _work_order(
+    reading: _Reading, patient: Patient, asked: _AskedOrder, summary: dict[str, Any]
+) -> None:
+    if asked.control in ("NW", "XO", "RO"):
+        before = _known_order(reading, asked.exams)
+        order = _place(reading, patient, asked, before)
+        if before is not None:
+            summary["changed"] += 1
+        elif order is not None:
+            summary["placed"] += 1
+        summary["exams"] += len(asked.exams)
+    elif asked.control in ("CA", "DC", "OC"):
+        order = _known_order(reading, asked.exams)
+        if order is None:
+            raise Refused("The order to cancel is not known.", code="order_unknown", field="ORC-2")
+        reason = asked.exams[0][0].value(16, 2)
+        order_cancel(
+            order=order,
+            reason=reason or f"Cancelled by the sending system ({asked.control})",
+            actor=reading.actor,
+            at=reading.at,
+        )
+        summary["cancelled"] += 1
+
+
+def _known_order(reading: _Reading, exams: Sequence[list[hl7.Segment]]) -> Order | None:
+    """By placer number, else by accession, else by filler number."""
+    rows = OrderedExam.objects.filter(organization=reading.organization).select_related("order")
+    for group in exams:
+        placer = _placer(group)
+        found = (
+            Order.objects.filter(organization=reading.organization, placer_number=placer).first()
+            if placer
+            else None
+        )
         if found is not None:
             return found
-    accession = _accession(group)
-    rows = OrderedExam.objects.filter(organization=reading.organization).select_related("order")
-    exam = rows.filter(accession=accession).first() if accession else None
-    if exam is None and orc.value(3):
-        exam = rows.filter(filler_number=orc.value(3)).first()
-    return exam.order if exam else None
+        accession, filler = _accession(group), group[0].value(3)
+        exam = rows.filter(accession=accession).first() if accession else None
+        if exam is None and filler:
+            exam = rows.filter(filler_number=filler).first()
+        if exam is not None:
+            return exam.order
+    return None
 
 
 def _placer(group: list[hl7.Segment]) -> str:
@@ -360,9 +449,10 @@ def _accession(group: list[hl7.Segment]) -> str:
     return (ipc.value(1) if ipc else "")[:40] or (obr.value(18)[:40] if obr else "")
 
 
-def _place(
-    reading: _Reading, patient: Patient, group: list[hl7.Segment], known: Order | None
-) -> Order | None:
+def _exam_ask(group: list[hl7.Segment], *, alone: bool) -> ExamAsk:
+    """One exam as the message asks for it. The filler number of ORC is an exam's own only when it
+    is `alone` under that ORC.
+    """
     orc = group[0]
     obr = next((s for s in group if s.tag == "OBR"), None)
     if obr is None or not obr.value(4):
@@ -370,32 +460,55 @@ def _place(
             "The order names no procedure (OBR-4).", code="segment_missing", field="OBR-4"
         )
     ipc = next((s for s in group if s.tag == "IPC"), None)
-    site = reading.site(("PV1", 3), ("OBR", 21))
     modality = (ipc.value(5) if ipc else "") or obr.value(24)
     side = SIDES.get(obr.value(15, 5).upper(), "") or next(
         (SIDES[m] for m in (p[0].upper() for p in obr.repeats(44)) if m in SIDES), ""
     )
-    ask = ExamAsk(
+    filler = orc.value(3) or obr.value(3) if alone else obr.value(3) or orc.value(3)
+    return ExamAsk(
         code=obr.value(4).upper(),
         description=obr.value(4, 2)[:80],
         modality=MODALITIES.get(modality.upper(), modality.upper())[:6],
         laterality=side,
         accession=_accession(group),
-        filler_number=(orc.value(3) or obr.value(3))[:40],
+        filler_number=filler[:40],
     )
+
+
+def _reason(group: list[hl7.Segment]) -> str:
+    """Why the exam is asked for: every reason of OBR-31, else OBR-13."""
+    obr = next(s for s in group if s.tag == "OBR")
+    for field in (31, 13):
+        said = [
+            (parts[1] if len(parts) > 1 and parts[1] else parts[0]) for parts in obr.repeats(field)
+        ]
+        words = "; ".join(dict.fromkeys(s for s in said if s and s != '""'))
+        if words:
+            return words
+    return ""
+
+
+def _place(
+    reading: _Reading, patient: Patient, asked: _AskedOrder, known: Order | None
+) -> Order | None:
+    orc = asked.exams[0][0]
+    under = Counter(id(group[0]) for group in asked.exams)
+    asks = [_exam_ask(group, alone=under[id(group[0])] == 1) for group in asked.exams]
+    obr = next(s for s in asked.exams[0] if s.tag == "OBR")
+    site = reading.site(("PV1", 3), ("OBR", 21))
     ordering = (
         _provider(orc, 12) or _provider(obr, 16) or _provider(reading.message.first("PV1"), 8)
     )
-    indication = obr.value(31, 2) or obr.value(31) or obr.value(13, 2) or obr.value(13)
-    diagnoses = [s.value(3) for s in group if s.tag == "DG1"] or [
+    reasons = dict.fromkeys(r for r in map(_reason, asked.exams) if r)
+    diagnoses = [s.value(3) for group in asked.exams for s in group if s.tag == "DG1"] or [
         s.value(3) for s in reading.message.all("DG1")
     ]
     ordered_at = hl7.timestamp(orc.value(9), reading.zone(site), field="ORC-9")
-    # an electronic order that names who ordered it counts as signed (DOMAIN B5)
+    # an electronic order that names who ordered it counts as signed
     common: dict[str, Any] = {
         "ordering": ordering,
         "signed": ordering is not None,
-        "indication": indication,
+        "indication": "; ".join(reasons),
         "diagnoses": diagnoses,
         "site": site,
         "actor": reading.actor,
@@ -404,12 +517,12 @@ def _place(
     if known is not None:
         if known.status in (OrderStatus.CANCELLED, OrderStatus.COMPLETED):
             return None
-        return order_change(order=known, exams=[ask], **common)
+        return order_change(order=known, exams=asks, **common)
     return order_place(
         patient=patient,
-        exams=[ask],
+        exams=asks,
         ordered_at=ordered_at,
-        placer_number=_placer(group),
+        placer_number=_placer(asked.exams[0]),
         source="hl7",
         **common,
     )
@@ -422,7 +535,7 @@ def siu(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str,
     """S12 books, S13 and S14 move or change, S15 and S17 cancel, S26 did not come. The other
     scheduler has decided: gates are shown, not enforced.
     """
-    reading = _Reading(interchange, actor, at)
+    reading = _one_patient(interchange, actor, at)
     message = reading.message
     sch = message.need("SCH")
     patient = _patient(reading)

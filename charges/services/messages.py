@@ -19,6 +19,7 @@ from rcm.exchange import dicom as exchange_dicom
 from rcm.exchange import hl7 as exchange_hl7
 from rcm.exchange.models import Direction, Interchange
 from rcm.exchange.problems import ParseProblem
+from rcm.exchange.receive import own_names
 from rcm.reference.facts import procedure_versions
 
 
@@ -37,7 +38,12 @@ def orus(
 ) -> list[dict[str, Any]]:
     """ORU^R01 of one organization, many at once."""
     found = [
-        hl7.reports(exchange_hl7.parse(bytes(i.content)), i.organization_id, interchange_id=i.pk)
+        hl7.reports(
+            exchange_hl7.parse(bytes(i.content)),
+            i.organization_id,
+            interchange_id=i.pk,
+            owners=own_names(i.organization_id),
+        )
         for i in interchanges
     ]
     return _summaries(
@@ -63,6 +69,7 @@ def dfts(
             i.organization_id,
             supply_kinds=kinds,
             interchange_id=i.pk,
+            owners=own_names(i.organization_id),
         )
         for i in interchanges
     ]

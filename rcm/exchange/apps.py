@@ -11,8 +11,12 @@ class ExchangeConfig(AppConfig):
 
     def ready(self) -> None:
         from rcm.exchange import health
+        from rcm.exchange.batch import BATCH
+        from rcm.exchange.receive import unpack
+        from rcm.exchange.services import register_processor
         from rcm.web import nav
 
+        register_processor(BATCH, unpack)
         nav.register(
             nav.Entry(
                 "System",

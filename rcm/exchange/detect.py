@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
-from rcm.exchange import dicom, hl7
+from rcm.exchange import batch, dicom, hl7
 from rcm.exchange.problems import ParseProblem
 from rcm.x12.document import Document
 from rcm.x12.model import NotX12
@@ -33,9 +33,14 @@ class Found:
 
 
 def detect(content: bytes) -> Found:
-    """Name the kind of a file. Looks at its beginning only; never raises."""
+    """Name the kind of a file; never raises. Only HL7 is looked at beyond its beginning: it may hold
+    more than one message.
+    """
     head = content[:HEAD].lstrip(b"\xef\xbb\xbf\x0b \t\r\n")
-    if head.startswith((b"MSH", b"FHS", b"BHS")):
+    if batch.several(content):
+        cut = batch.split(content)
+        return Found(batch.BATCH, cut.control_id, "application/hl7-v2", sentence=cut.problem)
+    if head.startswith(b"MSH"):
         try:
             message = hl7.header(content)
         except ParseProblem as problem:

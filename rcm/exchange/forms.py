@@ -8,10 +8,11 @@ from django import forms
 from django.conf import settings
 
 from rcm.accounts.models import Organization
+from rcm.exchange.batch import BATCH
 from rcm.exchange.detect import HL7_KINDS, X12_INBOUND, Found, detect
 from rcm.web import forms as house
 
-TAKEN = X12_INBOUND | HL7_KINDS | {"MPPS"}
+TAKEN = X12_INBOUND | HL7_KINDS | {"MPPS", BATCH}
 
 
 class UploadForm(house.HouseForm):
@@ -22,8 +23,8 @@ class UploadForm(house.HouseForm):
     file = forms.FileField(
         label="File",
         help_text=(
-            "835, 999, 277CA, TA1, 271, 277 or 278 as X12, or one HL7 message. What it is, is read"
-            " from its content."
+            "835, 999, 277CA, TA1, 271, 277 or 278 as X12, or HL7 messages, one or a batch. What it"
+            " is, is read from its content."
         ),
         allow_empty_file=True,
     )
@@ -51,6 +52,8 @@ class UploadForm(house.HouseForm):
             )
         self.content = upload.read()
         self.found = detect(self.content)
+        if self.found.kind == BATCH and self.found.sentence:
+            raise forms.ValidationError(self.found.sentence)
         if self.found.kind not in TAKEN:
             why = (
                 self.found.sentence

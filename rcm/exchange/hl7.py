@@ -153,15 +153,23 @@ class Segment:
 class Message:
     """A parsed message: its segments in order."""
 
-    def __init__(self, text: str, header: Header) -> None:
+    def __init__(self, segments: list[Segment], header: Header) -> None:
         self.header = header
-        self.segments = [
-            Segment(line, header.marks, n) for n, line in enumerate(_lines(text), start=1)
+        self.segments = segments
+
+    def by_patient(self) -> list[Message]:
+        """The message once for each of its patients: a result or a merge may repeat the group that
+        begins with PID. What stands before the first PID belongs to all.
+        """
+        starts = [n for n, segment in enumerate(self.segments) if segment.tag == "PID"]
+        if len(starts) < 2:
+            return [self]
+        shared = self.segments[: starts[0]]
+        ends = [*starts[1:], len(self.segments)]
+        return [
+            Message([*shared, *self.segments[start:end]], self.header)
+            for start, end in zip(starts, ends, strict=True)
         ]
-        if len(self.segments) > MOST_SEGMENTS:
-            raise ParseProblem(
-                f"The message has more than {MOST_SEGMENTS:,} segments.", code="too_long"
-            )
 
     @cached_property
     def _by_tag(self) -> dict[str, list[Segment]]:
@@ -263,9 +271,23 @@ def header(content: bytes) -> Header:
 
 
 def parse(content: bytes) -> Message:
-    """Read a whole message. The one way by which phases get at HL7."""
+    """Read one whole message. The one way by which phases get at HL7; several messages in a row are
+    cut before they are kept (`rcm.exchange.batch`), and refused here.
+    """
     text = decode(bytes(content))
-    return Message(text, _header(text))
+    head = _header(text)
+    segments = [Segment(line, head.marks, n) for n, line in enumerate(_lines(text), start=1)]
+    if len(segments) > MOST_SEGMENTS:
+        raise ParseProblem(
+            f"The message has more than {MOST_SEGMENTS:,} segments.", code="too_long"
+        )
+    if sum(1 for segment in segments if segment.tag == "MSH") > 1:
+        raise ParseProblem(
+            "This holds more than one message; each is read for itself.",
+            code="several_messages",
+            field="MSH",
+        )
+    return Message(segments, head)
 
 
 def _header(text: str) -> Header:
@@ -384,12 +406,15 @@ def unescape(text: str, marks: Marks) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """XPN: a person's name in parts, as written."""
+    """XPN: a person's name in parts, as written. `kind` is the name type (table 0200): L legal, A
+    alias, M maiden, N nickname …; blank when the sender gives none.
+    """
 
     last: str = ""
     first: str = ""
     middle: str = ""
     suffix: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,16 +467,37 @@ def day(text: str, *, field: str = "") -> date | None:
         ) from None
 
 
+def names(segment: Segment | None, field: int) -> list[Name]:
+    """Every name of an XPN field, in the order of the message; empty repetitions left out."""
+    found = []
+    count = len(segment.repeats(field)) if segment else 0
+    for number in range(1, count + 1):
+        assert segment is not None
+        parts = [segment.value(field, part, repetition=number) for part in (1, 2, 3, 4, 7)]
+        if parts[0] or parts[1]:
+            found.append(Name(parts[0], parts[1], parts[2], parts[3], parts[4].upper()))
+    return found
+
+
+NOT_A_LEGAL_NAME = frozenset({"A", "N", "S", "BAD", "NAV", "NB", "NOUSE", "TEMP"})
+"""Name types that never stand on a claim: alias, nickname, pseudonym, and names not to be used."""
+FORMER_NAMES = frozenset({"M", "B", "C", "F"})
+
+
 def name(segment: Segment | None, field: int) -> Name:
-    """The first name of an XPN field."""
-    if segment is None:
-        return Name()
-    return Name(
-        segment.value(field, 1),
-        segment.value(field, 2),
-        segment.value(field, 3),
-        segment.value(field, 4),
-    )
+    """The legal name of an XPN field: type L, else one without a special type, else a former one,
+    else whatever name there is.
+    """
+    found = names(segment, field)
+
+    def standing(one: Name) -> int:
+        if one.kind == "L":
+            return 0
+        if one.kind in NOT_A_LEGAL_NAME:
+            return 3
+        return 2 if one.kind in FORMER_NAMES else 1
+
+    return min(found, key=standing, default=Name())
 
 
 def address(segment: Segment | None, field: int) -> Address:
@@ -482,15 +528,41 @@ def phone(segment: Segment | None, field: int) -> str:
     return ""
 
 
-def identifier(segment: Segment | None, field: int, kind: str = "MR") -> str:
-    """The identifier of one type (CX-5) of a CX field; the first one when none names the type."""
+OTHER_NUMBERS = frozenset({"SS", "DL", "PPN", "AN", "VN", "MC", "MA", "NPI", "XX", "MB", "HC"})
+"""Types of identifiers that are no medical record number: social security, driver's licence,
+passport, account, visit, Medicare, Medicaid, provider and member numbers (table 0203).
+"""
+
+
+def identifier(
+    segment: Segment | None, field: int, kind: str = "MR", *, owners: frozenset[str] = frozenset()
+) -> str:
+    """The identifier of one type (CX-5) of a CX field. Of several, that of an assigning authority
+    in `owners`; without a type, the only one that can be meant. ParseProblem when it is unclear
+    which one is meant.
+    """
     if segment is None:
         return ""
-    repeats = segment.repeats(field)
-    for parts in repeats:
-        if len(parts) > 4 and parts[4] == kind:
-            return parts[0]
-    return repeats[0][0] if repeats else ""
+    rows = [parts + [""] * (6 - len(parts)) for parts in segment.repeats(field) if parts[0]]
+    usable = [parts for parts in rows if parts[4].upper() not in OTHER_NUMBERS]
+    typed = [parts for parts in rows if parts[4].upper() == kind]
+    patient_ids = [parts for parts in usable if parts[4].upper() in ("PI", "PT")]
+    candidates = typed or patient_ids or usable
+    own = [parts for parts in candidates if {_authority(parts[3]), _authority(parts[5])} & owners]
+    values = {parts[0] for parts in own or candidates}
+    if len(values) > 1:
+        raise ParseProblem(
+            f"{segment.tag}-{field} holds {len(values)} numbers and none is marked as ours.",
+            code="identifier_unclear",
+            field=f"{segment.tag}-{field}",
+            fix="Send our number with the type MR and our facility as its authority.",
+        )
+    return values.pop() if values else ""
+
+
+def _authority(component: str) -> str:
+    """The name of an assigning authority, the first part of an HD."""
+    return component.split("&", 1)[0]
 
 
 def provider(segment: Segment | None, field: int) -> Provider:

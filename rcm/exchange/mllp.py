@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from rcm.exchange.batch import split
+
 log = logging.getLogger(__name__)
 
 START, END = 0x0B, 0x1C
@@ -68,7 +70,8 @@ class Peer:
 
 class Listener:
     """`store(content, fault) -> acknowledgement` is called in a thread and blocks until the message
-    is committed.
+    is committed. A frame of several messages has several acknowledgements, each sent in its own
+    frame.
     """
 
     def __init__(
@@ -143,7 +146,8 @@ class Listener:
             async for frame in self._frames(reader, peer):
                 peer.busy = True
                 answer = await self._answer(frame)
-                writer.write(bytes((START,)) + answer + bytes((END, 0x0D)))
+                for one in split(answer).messages or (answer,):
+                    writer.write(bytes((START,)) + one + bytes((END, 0x0D)))
                 async with asyncio.timeout(self.limits.idle_seconds):
                     await writer.drain()
                 peer.busy = False

@@ -117,6 +117,13 @@ class Interchange(TenantModel):
     answer_to = models.ForeignKey(
         "self", on_delete=models.SET_NULL, null=True, related_name="answers"
     )
+    part_of = models.ForeignKey(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="parts",
+        help_text="The file of several messages that this one came in",
+    )
     summary = models.JSONField(
         default=dict, help_text="Counts and totals shown in the browser; no patient values"
     )

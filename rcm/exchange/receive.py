@@ -9,9 +9,10 @@ it is no HL7, or is not kept (the sender must send it again).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -19,8 +20,10 @@ from django.utils import timezone
 
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Organization, Site
+from rcm.accounts.problems import Refused
 from rcm.accounts.scope import scope
-from rcm.exchange import dicom, hl7, services
+from rcm.accounts.together import asked_once
+from rcm.exchange import batch, dicom, hl7, services
 from rcm.exchange.detect import HL7_KINDS
 from rcm.exchange.models import (
     Connection,
@@ -113,36 +116,35 @@ def place_of(header: hl7.Header | None) -> Place | None:
     return Place(fallback, known=False)
 
 
+def own_names(organization_id: int) -> frozenset[str]:
+    """How an organization and its sites are named as owners of a medical record number."""
+
+    def ask() -> frozenset[str]:
+        codes = Site.objects.filter(organization_id=organization_id).values_list("code", flat=True)
+        own = Organization.objects.filter(pk=organization_id).values_list("code", flat=True)
+        return frozenset([*codes, *own])
+
+    return asked_once(("own names", organization_id), ask)
+
+
 def receive_hl7(content: bytes, *, at: datetime | None = None, framing: str = "") -> bytes:
-    """Store one HL7 message and answer its acknowledgement. `framing` says what was wrong with the
-    frame around it. Never raises.
+    """Store each HL7 message of one frame and answer its acknowledgement; several messages get
+    several acknowledgements, one after another. `framing` says what was wrong with the frame around
+    them. Never raises.
     """
     at = at or timezone.now()
+    if framing or not batch.several(content):
+        return _receive_one(content, at=at, framing=framing)
+    cut = batch.split(content)
+    if cut.problem:
+        return _receive_one(content, at=at, framing=cut.problem)
+    return b"".join(_receive_one(message, at=at) for message in cut.messages)
+
+
+def _receive_one(content: bytes, *, at: datetime, framing: str = "") -> bytes:
     header: hl7.Header | None = None
     try:
-        problem = framing
-        code = REJECT
-        try:
-            header = hl7.header(content)
-        except ParseProblem as unreadable:
-            problem = problem or str(unreadable)
-        except Exception as error:
-            # the reader's own fault must not cost the message
-            log.exception("HL7 header could not be read")
-            problem = problem or f"The message cannot be read ({type(error).__name__})."
-        if header is not None and not problem:
-            if not header.kind:
-                problem, code = "MSH-9 names no message type.", ERROR
-            elif header.kind not in HL7_KINDS | services.processed_kinds():
-                problem, code = f"Messages of the type {header.kind} are not read here.", REJECT
-            elif not header.control_id:
-                problem, code = (
-                    (
-                        "MSH-10 is empty: without a control number a repeat cannot be told from a"
-                        " new message."
-                    ),
-                    ERROR,
-                )
+        header, problem, code = _judge(content, framing)
         receipt = _store_hl7(content, header, problem, code, at)
         return hl7.ack(
             header, receipt.code, receipt.sentence, error=_error_code(receipt, header), at=at
@@ -150,6 +152,72 @@ def receive_hl7(content: bytes, *, at: datetime | None = None, framing: str = ""
     except Exception as error:
         log.error("HL7 message was not stored: %s", type(error).__name__)
         return hl7.ack(header, REJECT, "Not stored; send it again.", error="207", at=at)
+
+
+def _judge(content: bytes, framing: str = "") -> tuple[hl7.Header | None, str, str]:
+    """The header of a message, what is wrong with it as a sentence, and the answer that this
+    gets.
+    """
+    try:
+        header = hl7.header(content)
+    except ParseProblem as unreadable:
+        return None, framing or str(unreadable), REJECT
+    except Exception as error:
+        # the reader's own fault must not cost the message
+        log.exception("HL7 header could not be read")
+        return None, framing or f"The message cannot be read ({type(error).__name__}).", REJECT
+    if framing:
+        return header, framing, REJECT
+    if not header.kind:
+        return header, "MSH-9 names no message type.", ERROR
+    if header.kind not in HL7_KINDS | services.processed_kinds():
+        return header, f"Messages of the type {header.kind} are not read here.", REJECT
+    if not header.control_id:
+        sentence = (
+            "MSH-10 is empty: without a control number a repeat cannot be told from a new message."
+        )
+        return header, sentence, ERROR
+    return header, "", ACCEPT
+
+
+def unpack(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
+    """Processor of files with several HL7 messages: each becomes an interchange of its own, with
+    its own outcome. The same file again adds nothing.
+    """
+    cut = batch.split(bytes(interchange.content))
+    if cut.problem:
+        raise Refused(cut.problem, code="batch_incomplete")
+    counts = {"messages": len(cut.messages), "fresh": 0, "repeated": 0, "for_a_person": 0}
+    for number, content in enumerate(cut.messages, start=1):
+        header, problem, _ = _judge(content)
+        kind = header.kind if header and header.kind else UNREADABLE
+        earlier = _earlier(interchange.organization_id, kind, header)
+        name = f"{interchange.file_name[-160:]} message {number} of {len(cut.messages)}".strip()
+        row, fresh = services.store_inbound(
+            organization_id=interchange.organization_id,
+            kind=kind,
+            content=content,
+            connection=interchange.connection,
+            file_name=name,
+            media_type="application/hl7-v2",
+            control_number=header.control_number if header else "",
+            ordering_key=header.ordering_key if header and not problem else "",
+            part_of=interchange,
+            at=interchange.received_at,
+            actor=actor,
+        )
+        if not fresh:
+            counts["repeated"] += 1
+        elif problem:
+            status = InterchangeStatus.FAILED if header is None else InterchangeStatus.QUARANTINED
+            services.mark(row, status=status, error=problem, actor=actor, at=at)
+            counts["for_a_person"] += 1
+        elif earlier is not None:
+            _repeat(row, earlier, actor, at)
+            counts["repeated"] += 1
+        else:
+            counts["fresh"] += 1
+    return counts
 
 
 def _error_code(receipt: Receipt, header: hl7.Header | None) -> str:

@@ -18,7 +18,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -33,8 +33,8 @@ from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.scope import scope
 from rcm.accounts.together import Noted, together
 from rcm.audit.services import Step, record_steps
-from rcm.exchange import outbox, transport
-from rcm.exchange.detect import detect
+from rcm.exchange import batch, outbox, transport
+from rcm.exchange.detect import HL7_KINDS, detect
 from rcm.exchange.models import (
     ALLOWED,
     Connection,
@@ -114,11 +114,13 @@ def store_inbound(
     control_number: str = "",
     ordering_key: str = "",
     answer_to: Interchange | None = None,
+    part_of: Interchange | None = None,
     at: datetime | None = None,
     actor: Actor,
 ) -> tuple[Interchange, bool]:
     """Keep received bytes; the workers of the kind's queue are woken on commit. Returns the row and
-    whether it is new.
+    whether it is new. HL7 that holds several messages is kept as one file of the kind HL7-BATCH, and
+    a worker makes each message an interchange of its own (`part_of` the file).
 
     The same bytes of the same kind again are the same row with one delivery more (RELIABILITY R4).
     Raises Refused above the size limit.
@@ -131,6 +133,7 @@ def store_inbound(
             fix="Split the file.",
             status=413,
         )
+    kind, ordering_key = _kept_as(kind, content, ordering_key)
     digest = hashlib.sha256(content).hexdigest()
     key = {
         "organization_id": organization_id,
@@ -152,6 +155,7 @@ def store_inbound(
         control_number=control_number[:80],
         ordering_key=ordering_key[:80],
         answer_to=answer_to,
+        part_of=part_of,
         queue=registration.queue if registration else WorkQueue.BATCH,
         received_at=at or timezone.now(),
     )
@@ -164,6 +168,15 @@ def store_inbound(
         return same.get(), False
     outbox.wake_on_commit(organization_id, row.queue)
     return row, True
+
+
+def _kept_as(kind: str, content: bytes, ordering_key: str) -> tuple[str, str]:
+    """The kind and the ordering key under which bytes are kept: several HL7 messages are a file of
+    messages, whatever its first one is, and belong to no one patient.
+    """
+    if kind in HL7_KINDS and batch.several(content):
+        return batch.BATCH, ""
+    return kind, ordering_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +193,11 @@ class Incoming:
     at: datetime | None = None
 
 
+def _as_kept(message: Incoming) -> Incoming:
+    kind, ordering_key = _kept_as(message.kind, message.content, message.ordering_key)
+    return replace(message, kind=kind, ordering_key=ordering_key)
+
+
 @transaction.atomic
 def store_inbound_many(
     *, organization_id: int, messages: Sequence[Incoming], actor: Actor
@@ -187,6 +205,7 @@ def store_inbound_many(
     """Keep many received messages at once; returns the ids in the order given. As `store_inbound`
     for each: the same bytes are one row.
     """
+    messages = [_as_kept(m) for m in messages]
     digests = [hashlib.sha256(m.content).hexdigest() for m in messages]
     rows = Interchange.objects.filter(
         organization_id=organization_id, direction=Direction.IN, sha256__in=digests
@@ -373,10 +392,17 @@ def process(interchange_ids: Iterable[int], *, actor: Actor, at: datetime | None
     """Process stored inbound interchanges now; returns how many were brought to an end.
 
     Earlier messages of the same ordering key go first. One in another worker's hands is left to it.
+    A file of several messages brings its messages to an end too.
     """
+    ids = list(interchange_ids)
+    done = _process_rows(Q(pk__in=ids), actor=actor, at=at)
+    return done + (_process_rows(Q(part_of__in=ids), actor=actor, at=at) if done else 0)
+
+
+def _process_rows(chosen: Q, *, actor: Actor, at: datetime | None) -> int:
     with scope(actor):
         rows = Interchange.objects.filter(
-            pk__in=list(interchange_ids), direction=Direction.IN, status=InterchangeStatus.STORED
+            chosen, direction=Direction.IN, status=InterchangeStatus.STORED
         )
         places = list(rows.order_by("id").values_list("organization_id", "ordering_key", "id"))
     done = 0

@@ -22,6 +22,7 @@ from rcm.accounts.problems import Refused
 from rcm.audit.models import Event as AuditEvent
 from rcm.audit.services import Step, record_steps
 from rcm.exchange import dicom, health, hl7, services
+from rcm.exchange.batch import BATCH
 from rcm.exchange.filters import InterchangeFilter
 from rcm.exchange.forms import UploadForm
 from rcm.exchange.models import ALLOWED, Direction, Interchange, InterchangeStatus
@@ -49,6 +50,10 @@ def actor_of(request: HttpRequest) -> Actor:
 
 def status_tag(row: Interchange) -> tuple[str, str]:
     return str(row.get_status_display()), TONES.get(InterchangeStatus(row.status), "")
+
+
+def kind_words(row: Interchange) -> str:
+    return "a file of several HL7 messages" if row.kind == BATCH else row.kind
 
 
 def partner(row: Interchange) -> str:
@@ -222,7 +227,7 @@ def interchange(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One interchange with its raw content; the reading is recorded."""
     actor = actor_of(request)
     rows = Interchange.objects.visible_to(actor).select_related(
-        "connection", "organization", "answer_to"
+        "connection", "organization", "answer_to", "part_of"
     )
     row = found(rows, public_id=public_id)
     _seen(row, actor, "Read")
@@ -237,6 +242,7 @@ def interchange(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "caption": "As sent" if row.direction == Direction.OUT else "As received",
         "actions": actions_of(row, actor),
         "answers": row.answers.defer("content").order_by("id")[:50],
+        "messages_inside": row.parts.defer("content").order_by("id")[:200],
         "events": timeline(row),
         "crumbs": [parts.Crumb("Interchanges", reverse("exchange:interchanges"))],
     }
@@ -317,7 +323,7 @@ def upload(request: HttpRequest) -> HttpResponseBase:
             form.add_error("file", str(refusal))
         else:
             if fresh:
-                messages.success(request, f"Stored as {row.kind}; it is read in a moment.")
+                messages.success(request, f"Stored as {kind_words(row)}; it is read in a moment.")
             else:
                 messages.info(request, "This file was here before. Nothing was done twice.")
             return redirect("exchange:interchange", public_id=row.public_id)
