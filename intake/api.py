@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.db.models import Prefetch
+from django.db.models import F, Prefetch
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status, viewsets
@@ -16,11 +16,13 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from intake import services
+from intake.clearance import GateName
 from intake.models import (
     Appointment,
     Benefit,
     Coverage,
     EligibilityCheck,
+    GateOverride,
     Order,
     OrderedExam,
     OrderStatus,
@@ -513,6 +515,102 @@ class AppointmentView(
         return Response(AppointmentOut(self.get_object()).data)
 
 
+# --- overrides ------------------------------------------------------------------------------------
+
+
+class OverrideOut(serializers.ModelSerializer):
+    id = serializers.UUIDField(source="public_id", read_only=True)
+    appointment = serializers.UUIDField(source="appointment.public_id", read_only=True)
+    patient = serializers.UUIDField(source="appointment.patient.public_id", read_only=True)
+    by = serializers.CharField(source="actor_name", read_only=True)
+    holds = serializers.SerializerMethodField()
+    ended = serializers.SerializerMethodField()
+
+    class Meta:
+        model = GateOverride
+        fields: ClassVar[list[str]] = [
+            "id",
+            "appointment",
+            "patient",
+            "gate",
+            "state",
+            "sentence",
+            "reason",
+            "dollars",
+            "ends_on",
+            "by",
+            "at",
+            "holds",
+            "ended",
+        ]
+
+    def get_holds(self, row: GateOverride) -> bool:
+        return getattr(row, "end", None) is None
+
+    def get_ended(self, row: GateOverride) -> dict[str, str] | None:
+        """When and why it came to its end: date, changed or cleared; null while it holds."""
+        end = getattr(row, "end", None)
+        if end is None:
+            return None
+        return {"at": end.at.isoformat(), "why": end.why, "sentence": end.sentence}
+
+
+class OverrideIn(serializers.Serializer):
+    appointment = serializers.UUIDField()
+    gate = serializers.ChoiceField(choices=[g.value for g in GateName])
+    reason = serializers.CharField(max_length=200)
+    ends_on = serializers.DateField(
+        required=False, help_text="Last day it holds; the day of the visit when not given"
+    )
+
+
+class OverrideFilter(filters.FilterSet):
+    appointment = filters.UUIDFilter(field_name="appointment__public_id")
+    patient = filters.UUIDFilter(field_name="appointment__patient__public_id")
+    holds = filters.BooleanFilter(field_name="end", lookup_expr="isnull")
+    since = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+
+    class Meta:
+        model = GateOverride
+        fields: ClassVar[list[str]] = ["gate", "appointment", "patient"]
+
+
+class OverrideView(
+    ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
+    """Every override of a gate, those that have ended too: the managers' report. POST gives one,
+    refused like on screen.
+    """
+
+    patient_field = "patient_key"
+    scopes: ClassVar[dict[str, str]] = {"GET": "orders:read", "POST": "overrides:write"}
+    serializer_class = OverrideOut
+    filterset_class = OverrideFilter
+    queryset = GateOverride.objects.select_related("appointment__patient", "end").annotate(
+        patient_key=F("appointment__patient_id")
+    )
+
+    @extend_schema(request=OverrideIn, responses={201: OverrideOut})
+    def create(self, request: Request) -> Response:
+        form = OverrideIn(data=request.data)
+        form.is_valid(raise_exception=True)
+        data = form.validated_data
+        visit = (
+            Appointment.objects.visible_to(self.actor).filter(public_id=data["appointment"]).first()
+        )
+        if visit is None:
+            raise Refused("There is no such appointment.", code="unknown", field="appointment")
+        row = services.gate_override(
+            appointment=visit,
+            gate=data["gate"],
+            reason=data["reason"],
+            ends_on=data.get("ends_on"),
+            actor=self.actor,
+        )
+        made = self.get_queryset().get(pk=row.pk)
+        return Response(OverrideOut(made).data, status=status.HTTP_201_CREATED)
+
+
 # --- eligibility ----------------------------------------------------------------------------------
 
 
@@ -588,4 +686,5 @@ router = SimpleRouter(trailing_slash=False)
 router.register("patients", PatientView, basename="patients")
 router.register("orders", OrderView, basename="orders")
 router.register("appointments", AppointmentView, basename="appointments")
+router.register("overrides", OverrideView, basename="overrides")
 router.register("eligibility-checks", CheckView, basename="eligibility-checks")

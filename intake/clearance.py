@@ -59,13 +59,16 @@ class ClearancePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate. `due` is the last day to act; `owner` the role that acts."""
+    """One gate. `due` is the last day to act; `owner` the role that acts; `cause` what stands in the
+    way, independent of wording and clock.
+    """
 
     state: State
     sentence: str
     owner: str = ""
     due: date | None = None
     overridden: bool = False
+    cause: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -74,21 +77,40 @@ class Gate:
             "owner": self.owner,
             "due": self.due.isoformat() if self.due else "",
             "overridden": self.overridden,
+            "cause": self.cause,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What another phase decided, or a person overrode, about one gate; `sentence` is what was
-    overridden.
+    """What another phase decided about one gate. `cause` names what stands in the way in terms that
+    do not change with the wording of `sentence` or with the clock.
     """
 
     state: State
     sentence: str
     due: date | None = None
-    overridden: bool = False
-    reason: str = ""
-    actor_name: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A person let the visit pass this gate: for this cause, until the end of this day. A blank
+    cause was not kept at the time and stands for any.
+    """
+
+    cause: str
+    ends_on: date
+    reason: str
+    actor_name: str
+
+
+class OverrideEnd(StrEnum):
+    """Why an override no longer holds."""
+
+    DATE = "date"
+    CHANGED = "changed"
+    CLEARED = "cleared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +157,7 @@ class ClearanceFacts:
     estimate: EstimateFacts | None = None
     estimate_due: date | None = None
     decisions: Mapping[str, Decision] = field(default_factory=dict)
+    overrides: Mapping[str, Override] = field(default_factory=dict)
 
 
 def clear(
@@ -148,7 +171,28 @@ def clear(
         GateName.AUTHORIZATION: _authorization(facts),
         GateName.MONEY: _money(facts),
     }
-    return {name: _decided(name, gate, facts.decisions.get(name)) for name, gate in gates.items()}
+    decided = {
+        name: _decided(name, gate, facts.decisions.get(name)) for name, gate in gates.items()
+    }
+    return {
+        name: _overridden(gate, facts.overrides.get(name), facts.today)
+        for name, gate in decided.items()
+    }
+
+
+def override_ends(override: Override, gate: Gate, today: date) -> OverrideEnd | None:
+    """Why this override does not hold for the gate as it stands; None while it holds.
+
+    It ends on its own date, when the gate is ready without it, or when something else stands in the
+    way. A new wording, or a check that became a stop because time passed, ends nothing.
+    """
+    if gate.state is State.READY:
+        return OverrideEnd.CLEARED
+    if override.cause and gate.cause != override.cause:
+        return OverrideEnd.CHANGED
+    if today > override.ends_on:
+        return OverrideEnd.DATE
+    return None
 
 
 def worst(gates: Mapping[GateName, Gate]) -> State:
@@ -171,12 +215,16 @@ def blocking(gates: Mapping[GateName, Gate], verb: Verb) -> list[tuple[GateName,
     return found
 
 
-def _gate(name: GateName, state: State, sentence: str, due: date | None = None) -> Gate:
+def _gate(
+    name: GateName, state: State, sentence: str, due: date | None = None, *, cause: str = ""
+) -> Gate:
+    ready = state is State.READY
     return Gate(
         state,
         sentence,
-        "" if state is State.READY else OWNER_ROLES[name],
-        None if state is State.READY else due,
+        "" if ready else OWNER_ROLES[name],
+        None if ready else due,
+        cause="" if ready else cause[:300],
     )
 
 
@@ -184,7 +232,11 @@ def _identity(facts: ClearanceFacts) -> Gate:
     name = GateName.IDENTITY
     if facts.identity_gaps:
         return _gate(
-            name, State.CHECK, f"Missing on the chart: {', '.join(facts.identity_gaps)}.", facts.day
+            name,
+            State.CHECK,
+            f"Missing on the chart: {', '.join(facts.identity_gaps)}.",
+            facts.day,
+            cause=f"gaps: {', '.join(facts.identity_gaps)}",
         )
     return _gate(name, State.READY, "Name, birth date, address and phone are on the chart.")
 
@@ -193,7 +245,11 @@ def _order(facts: ClearanceFacts) -> Gate:
     name = GateName.ORDER
     if not facts.has_order:
         return _gate(
-            name, State.STOP, "No order: without one the exam cannot be billed.", facts.day
+            name,
+            State.STOP,
+            "No order: without one the exam cannot be billed.",
+            facts.day,
+            cause="no order",
         )
     if facts.order_gaps:
         state = State.STOP if facts.today >= facts.day - timedelta(days=1) else State.CHECK
@@ -202,6 +258,7 @@ def _order(facts: ClearanceFacts) -> Gate:
             state,
             f"Ask the ordering office: {'; '.join(facts.order_gaps)}.",
             facts.day - timedelta(days=1),
+            cause=f"gaps: {'; '.join(facts.order_gaps)}",
         )
     return _gate(name, State.READY, "The order is complete.")
 
@@ -214,12 +271,17 @@ def _eligibility(facts: ClearanceFacts, policy: ClearancePolicy) -> Gate:
             State.STOP,
             "No coverage on the chart: enter the card, or choose self-pay.",
             facts.day,
+            cause="no coverage",
         )
     if coverage.self_pay:
         return _gate(name, State.READY, "Self-pay.")
     if coverage.status == "inactive":
         return _gate(
-            name, State.STOP, f"{coverage.payer_name} says the coverage is not active.", facts.day
+            name,
+            State.STOP,
+            f"{coverage.payer_name} says the coverage is not active.",
+            facts.day,
+            cause=f"inactive: {coverage.payer_name}",
         )
     if coverage.status == "rejected":
         return _gate(
@@ -227,12 +289,23 @@ def _eligibility(facts: ClearanceFacts, policy: ClearancePolicy) -> Gate:
             State.STOP,
             coverage.problem or f"{coverage.payer_name} did not recognise the member.",
             facts.day,
+            cause=f"rejected: {coverage.payer_name}",
         )
     if not coverage.covers_day:
-        return _gate(name, State.STOP, "The coverage ends before the exam.", facts.day)
+        return _gate(
+            name,
+            State.STOP,
+            "The coverage ends before the exam.",
+            facts.day,
+            cause=f"ended: {coverage.payer_name}",
+        )
     if facts.network == "out":
         return _gate(
-            name, State.STOP, f"This site is out of network with {coverage.payer_name}.", facts.day
+            name,
+            State.STOP,
+            f"This site is out of network with {coverage.payer_name}.",
+            facts.day,
+            cause=f"out of network: {coverage.payer_name}",
         )
     if coverage.failed:
         return _gate(
@@ -240,17 +313,31 @@ def _eligibility(facts: ClearanceFacts, policy: ClearancePolicy) -> Gate:
             State.CHECK,
             f"{coverage.payer_name} did not answer: ask again or call.",
             facts.day,
+            cause=f"unverified: {coverage.payer_name}",
         )
     if coverage.waiting:
-        return _gate(name, State.CHECK, f"Waiting for {coverage.payer_name}.", facts.day)
+        return _gate(
+            name,
+            State.CHECK,
+            f"Waiting for {coverage.payer_name}.",
+            facts.day,
+            cause=f"unverified: {coverage.payer_name}",
+        )
     if coverage.status != "active" or coverage.verified_on is None:
-        return _gate(name, State.CHECK, "Not verified yet.", facts.day)
+        return _gate(
+            name,
+            State.CHECK,
+            "Not verified yet.",
+            facts.day,
+            cause=f"unverified: {coverage.payer_name}",
+        )
     if coverage.drift:
         return _gate(
             name,
             State.CHECK,
             f"Changed since the last check: {', '.join(coverage.drift)}.",
             facts.day,
+            cause=f"changed: {', '.join(coverage.drift)}",
         )
     for days in policy.recheck_days:
         mark = facts.day - timedelta(days=days)
@@ -260,6 +347,7 @@ def _eligibility(facts: ClearanceFacts, policy: ClearancePolicy) -> Gate:
                 State.CHECK,
                 f"Verified {coverage.verified_on:%b %-d}: verify again before the exam.",
                 facts.day,
+                cause=f"verify again: {coverage.payer_name}",
             )
     if facts.network == "pending":
         return _gate(
@@ -267,6 +355,7 @@ def _eligibility(facts: ClearanceFacts, policy: ClearancePolicy) -> Gate:
             State.CHECK,
             f"This site's contract with {coverage.payer_name} is pending.",
             facts.day,
+            cause=f"contract pending: {coverage.payer_name}",
         )
     return _gate(name, State.READY, f"Active, verified {coverage.verified_on:%b %-d}.")
 
@@ -279,6 +368,7 @@ def _authorization(facts: ClearanceFacts) -> Gate:
         State.CHECK,
         "Not known yet whether an authorization is required.",
         facts.day,
+        cause="undecided",
     )
 
 
@@ -294,12 +384,23 @@ def _money(facts: ClearanceFacts) -> Gate:
             State.STOP if late else State.CHECK,
             f"{words}." if not self_pay else f"{words} by {due:%b %-d}.",
             due,
+            cause="good-faith estimate" if self_pay else "no estimate",
         )
     if estimate.hold:
-        return _gate(name, State.CHECK, f"No amount yet: {estimate.hold}", facts.day)
+        return _gate(
+            name,
+            State.CHECK,
+            f"No amount yet: {estimate.hold}",
+            facts.day,
+            cause=f"no amount: {estimate.hold}",
+        )
     if estimate.patient_share:
         return _gate(
-            name, State.CHECK, f"Collect ${estimate.patient_share:,.2f} at check-in.", facts.day
+            name,
+            State.CHECK,
+            f"Collect ${estimate.patient_share:,.2f} at check-in.",
+            facts.day,
+            cause=f"collect {estimate.patient_share}",
         )
     return _gate(
         name,
@@ -309,28 +410,29 @@ def _money(facts: ClearanceFacts) -> Gate:
 
 
 def _decided(name: GateName, gate: Gate, decision: Decision | None) -> Gate:
-    """Another phase's word replaces the authorization and money gates; an override holds while what
-    it overrode still stands.
-    """
-    if decision is None:
+    """Another phase's word replaces the authorization and money gates."""
+    if decision is None or name not in (GateName.AUTHORIZATION, GateName.MONEY):
         return gate
-    if name in (GateName.AUTHORIZATION, GateName.MONEY) and not (
-        name is GateName.AUTHORIZATION and gate.state is State.READY
-    ):
-        gate = Gate(
-            decision.state,
-            decision.sentence,
-            "" if decision.state is State.READY else OWNER_ROLES[name],
-            decision.due or gate.due,
-        )
-    if not decision.overridden or gate.state is State.READY:
+    if name is GateName.AUTHORIZATION and gate.state is State.READY:
         return gate
-    if gate.sentence != decision.sentence:
+    return Gate(
+        decision.state,
+        decision.sentence,
+        "" if decision.state is State.READY else OWNER_ROLES[name],
+        decision.due or gate.due,
+        cause=decision.cause,
+    )
+
+
+def _overridden(gate: Gate, override: Override | None, today: date) -> Gate:
+    """An override holds while what it overrode still stands."""
+    if override is None or override_ends(override, gate, today) is not None:
         return gate
     return Gate(
         State.CHECK,
-        f"Overridden by {decision.actor_name}: {decision.reason}",
+        f"Overridden by {override.actor_name}: {override.reason}",
         gate.owner,
         gate.due,
         overridden=True,
+        cause=gate.cause,
     )

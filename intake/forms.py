@@ -299,6 +299,17 @@ class ReasonForm(house.VersionedMixin, house.HouseForm):
     reason = forms.CharField(label="Reason", max_length=200)
 
 
+class OverrideForm(house.HouseForm):
+    """Why a visit may pass a gate, and the last day on which that holds."""
+
+    reason = forms.CharField(label="Reason", max_length=200)
+    ends_on = forms.DateField(
+        label="Holds until",
+        required=False,
+        help_text="At most to the day of the visit.",
+    )
+
+
 class MergeForm(house.HouseForm):
     mrn = forms.CharField(label="MRN of the chart that goes", max_length=30)
     reason = forms.CharField(label="Reason", max_length=200)

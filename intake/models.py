@@ -252,25 +252,58 @@ class Appointment(TenantModel):
 
 
 class GateDecision(TenantModel):
-    """A gate that another phase decides (authorization) or a person overrides: state, sentence,
-    who.
-    """
+    """A gate that another phase decides (authorization): state, sentence, cause, who."""
 
     appointment = models.ForeignKey(Appointment, on_delete=models.CASCADE, related_name="decisions")
     gate = models.CharField(max_length=20)
     state = models.CharField(max_length=6, help_text="ready, check, stop")
     sentence = models.CharField(max_length=200)
-    due_on = models.DateField(null=True, help_text="Last day to act")
-    overridden = models.BooleanField(default=False)
-    reason = models.CharField(max_length=200, blank=True)
-    dollars = models.DecimalField(
-        max_digits=12, decimal_places=2, null=True, help_text="At risk when overridden"
+    cause = models.CharField(
+        max_length=300, blank=True, help_text="What stands in the way, independent of its wording"
     )
+    due_on = models.DateField(null=True, help_text="Last day to act")
     actor_name = models.CharField(max_length=120, blank=True)
     at = models.DateTimeField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["appointment", "gate"], name="one_decision")]
+
+
+class GateOverride(TenantModel):
+    """A person let a visit pass a gate. Written once and never changed or erased: the managers'
+    report reads these rows. Whether it still holds is told by its end.
+    """
+
+    append_only = True
+    site_path = "appointment__site_id"
+
+    appointment = models.ForeignKey(Appointment, on_delete=models.PROTECT, related_name="overrides")
+    gate = models.CharField(max_length=20)
+    state = models.CharField(max_length=6, help_text="What the gate said: check, stop")
+    sentence = models.CharField(max_length=200)
+    cause = models.CharField(
+        max_length=300, blank=True, help_text="What was overridden; another cause ends it"
+    )
+    reason = models.CharField(max_length=200)
+    dollars = models.DecimalField(max_digits=12, decimal_places=2, help_text="At risk")
+    ends_on = models.DateField(help_text="Last day on which it holds, local to the site")
+    actor_name = models.CharField(max_length=120)
+    user_id = models.BigIntegerField(null=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["organization", "-at", "id"], name="override_newest")]
+
+
+class GateOverrideEnd(TenantModel):
+    """An override came to its end: by its own date, or because what it overrode changed."""
+
+    append_only = True
+
+    override = models.OneToOneField(GateOverride, on_delete=models.PROTECT, related_name="end")
+    why = models.CharField(max_length=10, help_text="date, changed, cleared")
+    sentence = models.CharField(max_length=200)
+    at = models.DateTimeField()
 
 
 class CheckStatus(models.TextChoices):

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from intake.clearance import GateName
-from intake.models import Appointment, Benefit, Coverage, EligibilityCheck, Patient
+from intake.models import Appointment, Benefit, Coverage, EligibilityCheck, GateOverride, Patient
 from intake.services import chart_ids
 from rcm.audit.models import Event
 from rcm.audit.services import record_access
@@ -109,6 +109,21 @@ def gate_tag(appointment: Appointment, gate: GateName) -> tuple[str, str]:
     kept = appointment.gates.get(gate.value, {})
     state = STATES.get(kept.get("state", "check"), parts.CHECK)
     return ("Overridden" if kept.get("overridden") else state), parts.GATE_TONES[state]
+
+
+OVERRIDE_ENDS = {
+    "date": "ended on its date",
+    "changed": "ended: something else stands in the way",
+    "cleared": "ended: the gate is ready",
+}
+
+
+def override_state(override: GateOverride) -> str:
+    """Whether an override holds, and until when; else how it came to its end."""
+    end = getattr(override, "end", None)
+    if end is None:
+        return f"holds until {override.ends_on:%b %-d}"
+    return OVERRIDE_ENDS[end.why]
 
 
 def first_gate(appointment: Appointment) -> dict[str, Any]:

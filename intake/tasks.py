@@ -32,6 +32,11 @@ BEAT: dict[str, dict[str, Any]] = {
         "schedule": 300.0,
         "options": {"queue": WorkQueue.REALTIME, "expires": 300},
     },
+    "intake-overrides": {
+        "task": "intake.tasks.end_overrides",
+        "schedule": crontab(minute="20"),
+        "options": {"queue": WorkQueue.BATCH},
+    },
     "intake-runs": {
         "task": "intake.tasks.pick_up_runs",
         "schedule": 30.0,
@@ -50,6 +55,15 @@ def verify_ahead() -> None:
     """Every morning: the visits of the next three days (FEATURES A4, A11)."""
     for pk in Organization.objects.filter(active=True).values_list("id", flat=True):
         verify_days_ahead(pk)
+
+
+@shared_task(name="intake.tasks.end_overrides")
+def end_overrides() -> None:
+    """Every hour, as the sites' days end at different hours: overrides past their own date."""
+    for pk in Organization.objects.filter(active=True).values_list("id", flat=True):
+        actor = Actor.system("overrides", [pk])
+        with scope(actor):
+            services.overrides_end(actor=actor)
 
 
 def verify_days_ahead(

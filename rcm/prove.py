@@ -147,6 +147,21 @@ CHECKS: tuple[Check, ...] = (
               AND NOT EXISTS (SELECT 1 FROM remittance_denial d WHERE d.claim_id = cl.id AND d.status IN ('corrected', 'appealed', 'parked'))""",
     ),
     Check(
+        "6b",
+        "Every override of a gate stands in the managers' report with its dollars, as its event"
+        " says",
+        "SELECT count(*) FROM audit_event WHERE verb = 'gate.overridden'",
+        """SELECT e.id, 'event without its override, $' || coalesce(e.data->>'dollars', '?') FROM audit_event e
+            WHERE e.verb = 'gate.overridden' AND NOT EXISTS (
+              SELECT 1 FROM intake_gateoverride o WHERE o.appointment_id = (e.data->>'appointment_id')::bigint AND o.gate = e.data->>'gate'
+                 AND o.at = e.at AND o.dollars = (e.data->>'dollars')::numeric)
+           UNION ALL
+           SELECT o.id, 'gate says ready or open, but its override has not ended' FROM intake_gateoverride o
+             JOIN intake_appointment a ON a.id = o.appointment_id
+            WHERE a.status IN ('booked', 'confirmed', 'arrived') AND NOT coalesce((a.gates->o.gate->>'overridden')::boolean, false)
+              AND NOT EXISTS (SELECT 1 FROM intake_gateoverrideend n WHERE n.override_id = o.id)""",
+    ),
+    Check(
         "9",
         "No write-off without reason, maker, checker above the limit, and contact",
         "SELECT count(*) FROM ar_writeoffrequest WHERE status = 'approved'",

@@ -19,7 +19,7 @@ from authorizations.models import (
     AuthStatus,
 )
 from authorizations.requirement import Requirement
-from intake.clearance import Decision, GateName, State
+from intake.clearance import WORST, Decision, GateName, State
 from intake.models import OrderedExam, OrderStatus
 from intake.services import (
     LIVE,
@@ -52,34 +52,47 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def gate_of(
-    matches: Sequence[Matched], *, calendar: SiteCalendar, on: date
-) -> tuple[State, str, date | None]:
-    """The authorization gate of a visit from the match of its exams: the worst one speaks.
+WAITING = frozenset({"AUTH_MISSING", "AUTH_PENDING", "REQUIREMENT_UNKNOWN"})
+"""Failures that time may still cure before the exam: the payer has not decided."""
+_CAUSE = {"AUTH_MISSING": "undecided", "AUTH_PENDING": "undecided"}
+"""Not asked yet and asked but not answered are one thing to whoever lets the visit pass."""
+
+
+def gate_of(matches: Sequence[Matched], *, calendar: SiteCalendar, on: date) -> Decision:
+    """The authorization gate of a visit from the match of its exams: the worst one speaks, the
+    cause names all that stand in the way.
 
     Open but in time is `check`; open on the last business day, or a record that does not fit, is
-    `stop` (DOMAIN B6, FEATURES B6).
+    `stop`.
     """
-    worst: tuple[int, State, str, date | None] = (0, State.READY, "", None)
-    for m in matches:
-        result = m.result
-        if result.passes:
-            words = _ready_words(m)
-            found: tuple[int, State, str, date | None] = (0, State.READY, words, None)
-        else:
-            stop = hard_stop(m.ask.day, calendar)
-            in_time = on < stop
-            waiting = result.code in ("AUTH_MISSING", "AUTH_PENDING", "REQUIREMENT_UNKNOWN")
-            state = State.CHECK if waiting and in_time else State.STOP
-            words = (
-                result.sentence
-                if not waiting or in_time
-                else f"{result.sentence} The last business day to get it is here or past."
-            )
-            found = (2 if state is State.STOP else 1, state, words, stop)
-        if found[0] > worst[0] or not worst[2]:
-            worst = found
-    return worst[1], worst[2][:200], worst[3]
+    found = [_exam_gate(m, calendar=calendar, on=on) for m in matches]
+    if not found:
+        return Decision(State.READY, "")
+    spoken = min(found, key=lambda d: WORST.index(d.state))
+    cause = " ".join(sorted({d.cause for d in found if d.cause}))
+    return Decision(spoken.state, spoken.sentence[:200], spoken.due, cause[:300])
+
+
+def _exam_gate(m: Matched, *, calendar: SiteCalendar, on: date) -> Decision:
+    result = m.result
+    if result.passes:
+        return Decision(State.READY, _ready_words(m))
+    stop = hard_stop(m.ask.day, calendar)
+    waiting = result.code in WAITING
+    in_time = on < stop
+    state = State.CHECK if waiting and in_time else State.STOP
+    sentence = result.sentence
+    if waiting and not in_time:
+        sentence = f"{sentence} The last business day to get it is here or past."
+    return Decision(state, sentence, stop, _cause(m))
+
+
+def _cause(m: Matched) -> str:
+    """What stands in the way of one exam: the failure, the code, and whose coverage it is."""
+    code = m.ask.performed_code or (m.ask.ordered.code if m.ask.ordered else "")
+    side = m.ask.laterality
+    payer = f"{m.coverage.payer.code}/{m.coverage.member_id}" if m.coverage else "none"
+    return f"{_CAUSE.get(m.result.code, m.result.code)}:{code}{side}:{payer}"
 
 
 def _ready_words(m: Matched) -> str:
@@ -108,8 +121,7 @@ def gate_preview(ask: GateAsk, *, on: date) -> Decision:
         as_of=on,
     )
     calendar = Calendars((ask.day.year - 1, ask.day.year, ask.day.year + 1)).of(site)
-    state, sentence, due = gate_of(list(found.values()), calendar=calendar, on=on)
-    return Decision(state, sentence, due)
+    return gate_of(list(found.values()), calendar=calendar, on=on)
 
 
 def authorizations_review(
@@ -176,8 +188,10 @@ def _review(
     fit: dict[int, Matched] = {}
     for visit, found in by_visit.items():
         site = found[0].ask.site
-        state, sentence, due = gate_of(found, calendar=calendars.of(site), on=local_day(at, site))
-        gates.append(GateAnswer(visit, GateName.AUTHORIZATION, state, sentence, due))
+        d = gate_of(found, calendar=calendars.of(site), on=local_day(at, site))
+        gates.append(
+            GateAnswer(visit, GateName.AUTHORIZATION, d.state, d.sentence, d.due, cause=d.cause)
+        )
         for m in found:
             if m.authorization is not None and not m.result.passes:
                 fit.setdefault(m.authorization.pk, m)

@@ -41,12 +41,12 @@ from intake.services.gates import (
     clearance_refresh,
     dollars_at_risk,
     gate_decide,
-    gate_override,
     gates_of,
     latest_checks,
     local_day,
     preview,
     provide,
+    standing_overrides,
     upcoming,
 )
 from intake.services.orders import (
@@ -58,6 +58,7 @@ from intake.services.orders import (
     orders_review,
     plain_codes,
 )
+from intake.services.overrides import gate_override, overrides_end
 from intake.services.partner import connection_for, envelope_for
 from intake.services.patients import (
     Likeness,
@@ -124,6 +125,7 @@ __all__ = [
     "order_place",
     "orders_gaps",
     "orders_review",
+    "overrides_end",
     "patient_create",
     "patient_duplicates",
     "patient_merge",
@@ -136,5 +138,6 @@ __all__ = [
     "reverify_run",
     "reverify_start",
     "sharing_of",
+    "standing_overrides",
     "upcoming",
 ]

@@ -29,12 +29,12 @@ from intake.services.gates import (
     clearance_refresh,
     dollars_at_risk,
     gate_decide,
-    gate_override,
     gates_of,
     local_day,
     preview,
     require_open,
 )
+from intake.services.overrides import gate_override
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Site
 from rcm.accounts.problems import Conflict, Refused

@@ -24,10 +24,13 @@ from intake.clearance import (
     EstimateFacts,
     Gate,
     GateName,
+    Override,
+    OverrideEnd,
     State,
     Verb,
     blocking,
     clear,
+    override_ends,
     worst,
 )
 from intake.estimate import good_faith_due
@@ -38,6 +41,8 @@ from intake.models import (
     EligibilityCheck,
     Estimate,
     GateDecision,
+    GateOverride,
+    GateOverrideEnd,
     Order,
     OrderedExam,
     OrderStatus,
@@ -48,9 +53,8 @@ from intake.services.patients import primary_coverages
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
-from rcm.accounts.together import GATES, at_once, later
+from rcm.accounts.together import GATES, later
 from rcm.audit.services import Step, record_steps
-from rcm.exchange.outbox import publish_many
 from rcm.pricing.models import NetworkStatus
 from rcm.pricing.services import list_prices
 from rcm.reference.facts import holidays
@@ -79,6 +83,7 @@ class GateAnswer:
     state: str
     sentence: str
     due: date | None = None
+    cause: str = ""
 
 
 Provider = Callable[..., Decision]
@@ -185,8 +190,9 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
     decisions: dict[int, dict[str, Decision]] = {}
     for d in GateDecision.objects.filter(appointment_id__in=ids):
         decisions.setdefault(d.appointment_id, {})[d.gate] = Decision(
-            State(d.state), d.sentence, d.due_on, d.overridden, d.reason, d.actor_name
+            State(d.state), d.sentence, d.due_on, d.cause
         )
+    standing = standing_overrides(ids)
     pairs = [
         (a.site_id, coverages[a.patient_id].payer_id, local_day(a.starts_at, a.site))
         for a in appointments
@@ -221,7 +227,22 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
                 scheduled_on=min(booked, day), service_on=day, holidays=holidays(a.site.state)
             ),
             decisions=decisions.get(a.pk, {}),
+            overrides={
+                gate: Override(o.cause, o.ends_on, o.reason, o.actor_name)
+                for gate, o in standing.get(a.pk, {}).items()
+            },
         )
+    return found
+
+
+def standing_overrides(appointment_ids: Sequence[int]) -> dict[int, dict[str, GateOverride]]:
+    """The overrides that have not come to their end, by visit and gate. One query."""
+    found: dict[int, dict[str, GateOverride]] = {}
+    rows = GateOverride.objects.filter(
+        appointment_id__in=appointment_ids, end__isnull=True
+    ).select_related("appointment")
+    for row in rows.order_by("id"):
+        found.setdefault(row.appointment_id, {})[row.gate] = row
     return found
 
 
@@ -230,7 +251,7 @@ def _needs_order(appointment: Appointment) -> bool:
     return appointment.modality != "MG"
 
 
-# --- refresh, decide, override --------------------------------------------------------------------
+# --- refresh, decide ------------------------------------------------------------------------------
 
 
 def clearance_refresh(
@@ -257,13 +278,17 @@ def _refresh(appointment_ids: Sequence[int], *, actor: Actor, at: datetime | Non
         .select_for_update(of=("self",))
     )
     facts = facts_of(rows, at=at)
+    watched = [pk for pk, f in facts.items() if f.overrides]
+    standing = standing_overrides(watched) if watched else {}
     changed: list[Appointment] = []
+    over: list[_Ended] = []
     no_coverage: list[ItemSpec] = []
     covered: list[int] = []
     for a in rows:
         gates = clear(facts[a.pk])
         kept = {name.value: gate.as_dict() for name, gate in gates.items()}
         state = worst(gates)
+        over += _ended(standing.get(a.pk, {}), facts[a.pk], gates)
         if kept != a.gates or state != a.clearance:
             a.gates, a.clearance = kept, state
             changed.append(a)
@@ -272,6 +297,7 @@ def _refresh(appointment_ids: Sequence[int], *, actor: Actor, at: datetime | Non
         else:
             no_coverage.append(_no_coverage_item(a))
     Appointment.objects.bulk_update(changed, ["gates", "clearance"], batch_size=500)
+    _write_ends(over, actor=actor, at=at)
     open_items(no_coverage, actor=actor, at=at)
     close_items(
         "patient",
@@ -282,6 +308,69 @@ def _refresh(appointment_ids: Sequence[int], *, actor: Actor, at: datetime | Non
         queues=[ELIGIBILITY_QUEUE],
     )
     return len(changed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """An override that no longer holds, and the gate as it stands now."""
+
+    override: GateOverride
+    why: OverrideEnd
+    gate: Gate
+    patient_id: int
+
+
+ENDS: Mapping[OverrideEnd, str] = {
+    OverrideEnd.DATE: "The override ended on its date",
+    OverrideEnd.CHANGED: "The override ended: something else stands in the way now",
+    OverrideEnd.CLEARED: "The override is no longer needed: the gate is ready",
+}
+
+
+def _ended(
+    standing: Mapping[str, GateOverride], facts: ClearanceFacts, gates: Mapping[GateName, Gate]
+) -> list[_Ended]:
+    found = []
+    for name, row in standing.items():
+        gate = gates[GateName(name)]
+        if gate.overridden:
+            continue
+        why = override_ends(facts.overrides[name], gate, facts.today)
+        if why is not None:
+            found.append(_Ended(row, why, gate, row.appointment.patient_id))
+    return found
+
+
+def _write_ends(ended: Sequence[_Ended], *, actor: Actor, at: datetime) -> None:
+    GateOverrideEnd.objects.bulk_create(
+        [
+            GateOverrideEnd(
+                organization_id=e.override.organization_id,
+                override=e.override,
+                why=e.why.value,
+                sentence=e.gate.sentence[:200],
+                at=at,
+            )
+            for e in ended
+        ],
+        ignore_conflicts=True,
+    )
+    record_steps(
+        [
+            Step(
+                e.override.organization_id,
+                "gate.override_ended",
+                f"{GateName(e.override.gate).value.capitalize()}: {ENDS[e.why].lower()}",
+                {"patient_id": e.patient_id},
+                old="overridden",
+                new=e.gate.state.value,
+                data={"appointment_id": e.override.appointment_id, "gate": e.override.gate},
+            )
+            for e in ended
+        ],
+        actor=actor,
+        at=at,
+    )
 
 
 def _no_coverage_item(a: Appointment) -> ItemSpec:
@@ -313,8 +402,8 @@ def upcoming(patient_ids: Sequence[int], *, at: datetime) -> list[int]:
 
 @transaction.atomic
 def gate_decide(answers: Sequence[GateAnswer], *, actor: Actor, at: datetime | None = None) -> int:
-    """Write what a phase decides about its gate. A new state or sentence ends an override: what was
-    overridden is no longer so.
+    """Write what a phase decides about its gate. An override is judged when the gates are computed
+    again: only another cause ends it.
 
     Returns how many decisions changed; their appointments' gates are computed again.
     """
@@ -345,90 +434,25 @@ def gate_decide(answers: Sequence[GateAnswer], *, actor: Actor, at: datetime | N
                 gate=answer.gate,
             )
             fresh.append(row)
-        elif (row.state, row.sentence, row.due_on) == (answer.state, sentence, answer.due):
-            continue
-        else:
-            changed.append(row)
-        if row.state != answer.state or row.sentence != sentence:
-            row.overridden, row.reason, row.dollars = False, "", None
-        row.state, row.sentence, row.due_on, row.at, row.actor_name = (
+        elif (row.state, row.sentence, row.due_on, row.cause) == (
             answer.state,
             sentence,
             answer.due,
-            at,
-            actor.name,
-        )
+            answer.cause[:300],
+        ):
+            continue
+        else:
+            changed.append(row)
+        row.state, row.sentence, row.due_on = answer.state, sentence, answer.due
+        row.cause, row.at, row.actor_name = answer.cause[:300], at, actor.name
     GateDecision.objects.bulk_create(fresh, batch_size=1000)
     GateDecision.objects.bulk_update(
         changed,
-        ["state", "sentence", "due_on", "overridden", "reason", "dollars", "actor_name", "at"],
+        ["state", "sentence", "due_on", "cause", "actor_name", "at"],
         batch_size=500,
     )
     clearance_refresh(sorted({d.appointment_id for d in [*fresh, *changed]}), actor=actor, at=at)
     return len(fresh) + len(changed)
-
-
-@transaction.atomic
-def gate_override(
-    *, appointment: Appointment, gate: str, reason: str, actor: Actor, at: datetime | None = None
-) -> GateDecision:
-    """Let an appointment pass a gate that stops it: needs `authorization.override`, a reason, and
-    keeps the dollars at risk.
-
-    The override ends by itself when what it overrode changes. Every override is an event and stands
-    in the managers' list.
-    """
-    actor.require("authorization.override")
-    at = at or timezone.now()
-    if len(reason.strip()) < 5:
-        raise Refused("Say why this appointment may go ahead.", field="reason", code="missing")
-    with at_once():
-        clearance_refresh([appointment.pk], actor=actor, at=at)
-    appointment = Appointment.objects.select_for_update(of=("self",)).get(pk=appointment.pk)
-    current = appointment.gates.get(gate)
-    if current is None or current["state"] == State.READY or current["overridden"]:
-        raise Refused(
-            "This gate does not stop the appointment.", field="gate", code="nothing_to_override"
-        )
-    dollars = dollars_at_risk([appointment.pk])[appointment.pk]
-    row, _ = GateDecision.objects.update_or_create(
-        appointment=appointment,
-        gate=gate,
-        defaults={
-            "organization_id": appointment.organization_id,
-            "state": current["state"],
-            "sentence": current["sentence"][:200],
-            "overridden": True,
-            "reason": reason.strip()[:200],
-            "dollars": dollars,
-            "actor_name": actor.name,
-            "at": at,
-        },
-    )
-    record_steps(
-        [
-            Step(
-                appointment.organization_id,
-                "gate.overridden",
-                f"{GateName(gate).value.capitalize()} overridden, ${dollars:,.2f} at risk",
-                {"patient_id": appointment.patient_id},
-                old=current["state"],
-                new="overridden",
-                reason=reason,
-                data={"appointment_id": appointment.pk, "gate": gate, "dollars": str(dollars)},
-            )
-        ],
-        actor=actor,
-        at=at,
-    )
-    publish_many(
-        "gate.overridden",
-        organization_id=appointment.organization_id,
-        payloads=[{"appointment_id": appointment.pk, "gate": gate}],
-        due_at=at,
-    )
-    clearance_refresh([appointment.pk], actor=actor, at=at)
-    return row
 
 
 def dollars_at_risk(appointment_ids: Sequence[int]) -> dict[int, Decimal]:
@@ -465,6 +489,7 @@ def gates_of(appointment: Appointment) -> dict[GateName, Gate]:
             g.get("owner", ""),
             date.fromisoformat(g["due"]) if g.get("due") else None,
             g.get("overridden", False),
+            g.get("cause", ""),
         )
         for name, g in appointment.gates.items()
     }

@@ -22,7 +22,7 @@ from intake.forms import (
 )
 from intake.models import (
     Appointment,
-    GateDecision,
+    GateOverride,
     OrderedExam,
     OrderStatus,
 )
@@ -222,14 +222,10 @@ def verify_run(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_GET
 @may("clearance.view")
 def overrides(request: HttpRequest) -> HttpResponseBase:
-    """Every gate that somebody overrode: who, why, how many dollars at risk (FEATURES B6)."""
-    rows = (
-        GateDecision.objects.visible_to(actor_of(request))
-        .filter(overridden=True)
-        .select_related("appointment__patient", "appointment__site")
+    """Every override ever given, whether it still holds or not: who, why, dollars at risk."""
+    rows = GateOverride.objects.visible_to(actor_of(request)).select_related(
+        "appointment__patient", "appointment__site", "end"
     )
-    if actor_of(request).sites:
-        rows = rows.filter(appointment__site_id__in=actor_of(request).sites)
     return OVERRIDES.respond(request, rows)
 
 
@@ -245,7 +241,9 @@ OVERRIDES = ListPage(
             kind="strong",
             width="who",
             link=True,
-            second="appointment.patient.mrn",
+            second=lambda d: (
+                f"{fmt.mdy(d.appointment.patient.born_on)} {d.appointment.patient.mrn}"
+            ),
             second_kind="code",
         ),
         Column(
@@ -255,7 +253,14 @@ OVERRIDES = ListPage(
             width="moment",
             second="appointment.site.name",
         ),
-        Column("gate", "Gate", lambda d: d.gate.capitalize(), kind="tag", width="tag"),
+        Column(
+            "gate",
+            "Gate",
+            lambda d: d.gate.capitalize(),
+            kind="tag",
+            width="tag",
+            second=present.override_state,
+        ),
         Column("what", "What it said", "sentence"),
         Column("reason", "Reason", "reason", second="actor_name"),
         Column("dollars", "At risk", "dollars", kind="money", width="money", order="dollars"),
@@ -264,6 +269,11 @@ OVERRIDES = ListPage(
     orders=(
         ListOrder("at", "newest first", ("-at", "pk")),
         ListOrder("dollars", "dollars at risk", ("-dollars", "pk")),
+    ),
+    tabs=(
+        Tab("all", "All"),
+        Tab("holding", "Holding", Q(end__isnull=True)),
+        Tab("ended", "Ended", Q(end__isnull=False)),
     ),
     detail=lambda d: reverse("intake:appointment", args=[d.appointment.public_id]),
     row_label=lambda d: f"override for {d.appointment.patient.name}",

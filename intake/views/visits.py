@@ -17,15 +17,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from intake import present, sections, services
 from intake.clearance import GateName
-from intake.forms import (
-    BookForm,
-)
+from intake.forms import BookForm, OverrideForm
 from intake.models import (
     APPOINTMENT_MOVES,
     Appointment,
     AppointmentStatus,
     Estimate,
-    GateDecision,
     OrderedExam,
     OrderStatus,
 )
@@ -188,7 +185,7 @@ def appointment(request: HttpRequest, public_id: str) -> HttpResponseBase:
     actor = actor_of(request)
     present.chart_read(request, [row.patient], "appointment")
     estimate = Estimate.objects.filter(appointment=row).order_by("-id").first()
-    decisions = {d.gate: d for d in GateDecision.objects.filter(appointment=row)}
+    standing = services.standing_overrides([row.pk]).get(row.pk, {})
     gates = [
         {
             "name": name.value,
@@ -203,7 +200,7 @@ def appointment(request: HttpRequest, public_id: str) -> HttpResponseBase:
                 if row.gates.get(name.value, {}).get("due")
                 else None
             ),
-            "decision": decisions.get(name.value),
+            "standing": standing.get(name.value),
             "override": (
                 actor.can("authorization.override")
                 and row.status in services.LIVE
@@ -346,22 +343,33 @@ def override(request: HttpRequest, public_id: str, gate: str) -> HttpResponseBas
     row = appointment_of(request, public_id)
     if gate not in {g.value for g in GateName}:
         raise Http404
-    back = reverse("intake:appointment", args=[row.public_id])
     dollars = services.dollars_at_risk([row.pk])[row.pk]
-    sentence = row.gates.get(gate, {}).get("sentence", "")
-    return with_reason(
-        request,
-        f"Override {gate}",
-        back,
-        lambda reason: services.gate_override(
-            appointment=row, gate=gate, reason=reason, actor=actor_of(request)
+    visit = services.local_day(row.starts_at, row.site)
+    back = reverse("intake:appointment", args=[row.public_id])
+    form = OverrideForm(request.POST or None, initial={"ends_on": visit})
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.gate_override(
+                appointment=row, gate=gate, actor=actor_of(request), **form.cleaned_data
+            )
+        except Refused as refusal:
+            refuse_into(form, refusal)
+        else:
+            messages.success(request, f"{gate.capitalize()} overridden.")
+            return redirect(back)
+    shown = {
+        "title": f"Override {gate}",
+        "text": (
+            f"{row.gates.get(gate, {}).get('sentence', '')} {fmt.money(dollars)} is at risk if the"
+            " payer does not pay. It holds until its day is over or something else stands in the"
+            " way. Managers see every override, for good."
         ),
-        text=(
-            f"{sentence} {fmt.money(dollars)} is at risk if the payer does not pay. Managers see"
-            " every override."
-        ),
-        danger=True,
-    )
+        "form": form,
+        "verb": f"Override {gate}",
+        "back_url": back,
+        "danger": True,
+    }
+    return render(request, "components/confirm.html", shown, status=422 if form.errors else 200)
 
 
 @require_POST

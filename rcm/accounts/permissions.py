@@ -131,6 +131,8 @@ def permissions_of(role: str) -> frozenset[str]:
 SCOPE_PERMISSIONS: dict[str, frozenset[str]] = {
     "orders:read": frozenset({"patient.view", "clearance.view"}),
     "orders:write": frozenset({"patient.view", "patient.edit", "order.edit", "appointment.edit"}),
+    "authorizations:write": frozenset({"authorization.view", "authorization.edit"}),
+    "overrides:write": frozenset({"clearance.view", "authorization.override"}),
     "exams:read": frozenset({"patient.view", "exam.view"}),
     "exams:write": frozenset({"exam.view"}),
     "reports:write": frozenset({"exam.view", "report.view"}),

@@ -366,6 +366,8 @@ OAUTH2_PROVIDER: dict[str, Any] = {
     "SCOPES": {
         "orders:read": "Read orders and appointments",
         "orders:write": "Create orders",
+        "authorizations:write": "Request authorizations and record decisions",
+        "overrides:write": "Let a visit pass a gate, with a reason",
         "exams:read": "Read exams and their thread",
         "exams:write": "Record performed exams",
         "reports:write": "Send reports",

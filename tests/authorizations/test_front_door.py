@@ -16,7 +16,7 @@ from authorizations import services
 from authorizations.loading import ExamAsk, match_exams
 from authorizations.models import Authorization, AuthorizedService, AuthRequest, AuthStatus
 from authorizations.services import Use
-from intake.models import Appointment, GateDecision
+from intake.models import Appointment, GateOverride
 from intake.services import (
     appointment_book,
     appointment_check_in,
@@ -447,7 +447,9 @@ def test_an_override_needs_the_role_and_a_reason_shows_the_dollars_and_ends_when
         )
         booked.refresh_from_db()
         assert booked.gates["authorization"]["state"] == "stop"
-        assert GateDecision.objects.get(appointment=booked).overridden is False
+        kept.refresh_from_db()
+        assert kept.end.why == "changed"
+        assert GateOverride.objects.get(appointment=booked).dollars == Decimal("1284.00")
         with pytest.raises(Refused):
             appointment_check_in(appointment=booked, actor=cast.actor("ana"), at=EXAM)
 

@@ -15,11 +15,15 @@ from intake.clearance import (
     CoverageFacts,
     Decision,
     EstimateFacts,
+    Gate,
     GateName,
+    Override,
+    OverrideEnd,
     State,
     Verb,
     blocking,
     clear,
+    override_ends,
     worst,
 )
 from intake.completeness import ExamFacts, OrderFacts, order_gaps
@@ -108,19 +112,49 @@ def test_an_open_authorization_lets_book_but_neither_confirm_nor_check_in():
     assert [name for name, _ in blocking(clear(facts), Verb.CONFIRM)] == [GateName.AUTHORIZATION]
 
 
-def test_an_override_holds_only_while_what_it_overrode_stands():
-    decision = Decision(
-        State.STOP, "denied", overridden=True, reason="patient pays", actor_name="Ada"
-    )
-    overridden = clear(replace(READY, decisions={"authorization": decision}))
+def test_an_override_holds_while_what_it_overrode_stands_whatever_the_wording():
+    denied = Decision(State.STOP, "denied", cause="AUTH_DENIED:70551:PHP/1")
+    kept = Override(denied.cause, date(2026, 3, 12), "patient pays", "Ada")
+    facts = replace(READY, decisions={"authorization": denied}, overrides={"authorization": kept})
+    overridden = clear(facts)
     assert blocking(overridden, Verb.CHECK_IN) == []
     assert overridden[GateName.AUTHORIZATION].sentence == "Overridden by Ada: patient pays"
-    stale = replace(
+    reworded = replace(denied, sentence="not approved")
+    assert clear(replace(facts, decisions={"authorization": reworded}))[
+        GateName.AUTHORIZATION
+    ].overridden
+    other = replace(denied, cause="AUTH_EXPIRED:70551:PHP/1")
+    assert [
+        name
+        for name, _ in blocking(
+            clear(replace(facts, decisions={"authorization": other})), Verb.CHECK_IN
+        )
+    ] == [GateName.AUTHORIZATION]
+
+
+def test_an_override_ends_on_its_own_date_and_when_the_gate_is_ready():
+    gate = Gate(State.STOP, "denied", cause="x")
+    kept = Override("x", date(2026, 3, 11), "patient pays", "Ada")
+    assert override_ends(kept, gate, date(2026, 3, 11)) is None
+    assert override_ends(kept, gate, date(2026, 3, 12)) is OverrideEnd.DATE
+    assert override_ends(kept, replace(gate, cause="y"), date(2026, 3, 11)) is OverrideEnd.CHANGED
+    ready = Gate(State.READY, "Authorization A-1.")
+    assert override_ends(kept, ready, date(2026, 3, 11)) is OverrideEnd.CLEARED
+
+
+@pytest.mark.parametrize("gate", ["eligibility", "order", "identity", "money"])
+def test_every_gate_says_what_stands_in_the_way_beside_its_wording(gate):
+    facts = replace(
         READY,
+        identity_gaps=("phone",),
+        order_gaps=("signature",),
         coverage=replace(COVERED, status="inactive"),
-        decisions=READY.decisions | {"eligibility": replace(decision, sentence="other")},
+        estimate=None,
     )
-    assert [name for name, _ in blocking(clear(stale), Verb.CHECK_IN)] == [GateName.ELIGIBILITY]
+    found = clear(facts)[GateName(gate)]
+    assert found.cause and found.state is not State.READY
+    kept = {gate: Override(found.cause, facts.day, "the physician insists", "Ada")}
+    assert clear(replace(facts, overrides=kept))[GateName(gate)].overridden
 
 
 @given(

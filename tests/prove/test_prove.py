@@ -49,6 +49,11 @@ PLANTS: dict[str, str] = {
         "UPDATE charges_exam SET status = 'no_bill', no_bill_reason = '' WHERE organization_id"
         " = {a}"
     ),
+    "6b": (
+        """UPDATE audit_event SET verb = 'gate.overridden',
+                  data = '{{"appointment_id": 1, "gate": "authorization", "dollars": "900.00"}}'
+            WHERE organization_id = {a}"""
+    ),
     "7": "UPDATE claims_submission SET claims_count = 9 WHERE organization_id = {a}",
     "8": "UPDATE worklist_workitem SET claim_id = NULL WHERE organization_id = {a}",
     "9": (
