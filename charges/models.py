@@ -514,6 +514,12 @@ class AccessionProof(TenantModel):
     waiting = models.IntegerField(help_text="No final report yet")
     held = models.IntegerField(help_text="Read, stopped by a named hold")
     unexplained = models.IntegerField()
+    adrift = models.DecimalField(
+        max_digits=12,
+        decimal_places=2,
+        default=0,
+        help_text="Charges that were on no claim and in nobody's hands",
+    )
 
     class Meta:
         indexes = [models.Index(fields=["organization", "day", "site", "-id"], name="proof_day")]

@@ -168,6 +168,14 @@ class ReasonIn(serializers.Serializer):
     reason = serializers.CharField(max_length=200)
 
 
+class VoidIn(ReasonIn):
+    again = serializers.BooleanField(
+        default=False,
+        help_text="Put the charges of a claim that was not filed on a new claim; else they wait in"
+        " the queue of charges without a claim",
+    )
+
+
 class LineChangeIn(serializers.Serializer):
     number = serializers.IntegerField(min_value=1, max_value=50)
     modifiers = serializers.ListField(
@@ -334,14 +342,17 @@ class ClaimView(
         )
         return self._correction(made)
 
-    @extend_schema(request=ReasonIn, responses=CorrectionOut)
+    @extend_schema(request=VoidIn, responses=CorrectionOut)
     @action(detail=True, methods=["post"])
     def void(self, request: Request, public_id: str) -> Response:
-        form = ReasonIn(data=request.data)
+        form = VoidIn(data=request.data)
         form.is_valid(raise_exception=True)
         return self._correction(
             services.claim_void(
-                claim=self._found(request), reason=form.validated_data["reason"], actor=self.actor
+                claim=self._found(request),
+                reason=form.validated_data["reason"],
+                again=form.validated_data["again"],
+                actor=self.actor,
             )
         )
 

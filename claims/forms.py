@@ -43,6 +43,21 @@ class ReasonForm(house.VersionedMixin, house.HouseForm):
     reason = _reason()
 
 
+class VoidForm(ReasonForm):
+    """An unfiled claim is taken back, and its charges go somewhere."""
+
+    HOLD, AGAIN = "hold", "again"
+    then = forms.ChoiceField(
+        label="Its charges",
+        choices=[
+            (HOLD, "Wait in the queue of charges without a claim"),
+            (AGAIN, "Go on a new claim at once"),
+        ],
+        initial=HOLD,
+        required=False,
+    )
+
+
 class ChangeForm(house.VersionedMixin, house.HouseForm):
     """What a biller may change on a claim; codes, units and charges follow the exam and are changed
     there.

@@ -9,12 +9,14 @@ from typing import Any
 from django.urls import reverse
 
 from charges import present
+from charges.models import Charge, Exam
 from claims.models import Acknowledgement, Claim, ClaimLine, ScrubFinding, Submission
 from claims.services.steps import (
     CORRECTIONS,
     EDITS,
     FILING,
     MISSING,
+    OFF_CLAIM_QUEUE,
     REJECTIONS,
     SILENT,
     SUBMISSION,
@@ -180,6 +182,55 @@ def file_panel(item: Any, actor: Actor) -> Panel:
     )
 
 
+def off_claim_panel(item: Any, actor: Actor) -> Panel:
+    """The exam as ordered, performed and billed, and what may become of its charges."""
+    exam = (
+        Exam.objects.visible_to(actor)
+        .select_related("patient", "ordered_exam__order", "authorization", "reader__provider")
+        .filter(pk=item.exam_id)
+        .first()
+    )
+    if exam is None:
+        return Panel(why=item.title)
+    charges = Charge.objects.filter(exam=exam, status="released").order_by("id")
+    grid = [row for row in present.panel_grid(exam) if row["cell"] != present.LABELS["claim"]]
+    grid += [
+        {
+            "cell": "On no claim",
+            "code": " ".join([c.code, *c.modifiers]),
+            "text": f"{c.units.normalize():f} × ${c.amount:,.2f}",
+            "more": "",
+            "differs": True,
+        }
+        for c in charges
+    ]
+    page = reverse("charges:exam", args=[exam.public_id])
+    return Panel(
+        why=item.title,
+        grid=grid,
+        fixes=[
+            Fix(
+                "Bill again",
+                reverse("claims:bill_again", args=[exam.public_id]),
+                "post",
+                "claim.edit",
+                primary=True,
+            ),
+            Fix(
+                "No bill",
+                reverse("charges:no_bill", args=[exam.public_id]),
+                permission="charge.review",
+            ),
+            Fix("Open the exam", page, permission="exam.view"),
+        ],
+        links=[
+            ("Exam", page),
+            ("Patient chart", reverse("intake:patient", args=[exam.patient.public_id])),
+        ],
+        event_keys={"exam_id": exam.pk},
+    )
+
+
 def silent_panel(item: Any, actor: Actor) -> Panel:
     """What was asked and what the payer answered."""
     claim = _claim(item, actor)
@@ -255,6 +306,18 @@ register(
         deadline_word="Correct by",
         facts=(*_CLAIM_FACTS, ("route", "Way")),
         panel=edits_panel,
+        work_permission="claim.edit",
+    ),
+    Queue(
+        code=OFF_CLAIM_QUEUE,
+        label="Charges without a claim",
+        group="Claims",
+        permission="claim.view",
+        rank=49,
+        empty="Every released charge is on a claim.",
+        deadline_word="File by",
+        facts=(("accession", "Accession"), ("service_date", "Service date"), ("exam", "Exam")),
+        panel=off_claim_panel,
         work_permission="claim.edit",
     ),
     Queue(

@@ -90,6 +90,10 @@ def refresh_files() -> None:
     _each(
         "corrections", lambda pk, actor: services.corrections_due(organization_id=pk, actor=actor)
     )
+    _each(
+        "charges without a claim",
+        lambda pk, actor: services.off_claim_refresh(organization_id=pk, actor=actor),
+    )
 
 
 @shared_task(name="claims.tasks.refresh_clocks")

@@ -127,6 +127,26 @@ CHECKS: tuple[Check, ...] = (
                    AND NOT EXISTS (SELECT 1 FROM worklist_workitem w WHERE w.exam_id = x.id AND w.status IN ('open', 'pended')))""",
     ),
     Check(
+        "6c",
+        "Every charge is on a live claim, on hold with an owner, self-pay or no-bill",
+        "SELECT count(*) FROM charges_charge WHERE status IN ('released', 'billed')",
+        # a live claim asks a payer for money: not void, not replaced, not itself a void. A charge
+        # whose event is still on its way, or that goes with a correction that waits for the
+        # payer's answer, is on its way to one.
+        """SELECT c.id, '$' || c.amount || ', ' || c.code || ' is on no live claim and with nobody'
+             FROM charges_charge c
+            WHERE c.status IN ('released', 'billed') AND c.bill_as = 'ours'
+              AND NOT EXISTS (SELECT 1 FROM claims_claimline l JOIN claims_claim cl ON cl.id = l.claim_id
+                               WHERE l.charge_id = c.id AND cl.status NOT IN ('void', 'replaced') AND cl.frequency <> '8')
+              AND NOT EXISTS (SELECT 1 FROM worklist_workitem w WHERE w.subject_type = 'exam_claim' AND w.subject_id = c.exam_id
+                               AND w.status IN ('open', 'pended'))
+              AND NOT EXISTS (SELECT 1 FROM exchange_outbox o WHERE o.delivered_at IS NULL AND o.parked_at IS NULL
+                               AND o.topic IN ('charges.released', 'charges.changed')
+                               AND (o.payload->'charge_ids' @> to_jsonb(c.id) OR o.payload->'new' @> to_jsonb(c.id)))
+              AND NOT EXISTS (SELECT 1 FROM charges_charge s JOIN claims_claimline l ON l.charge_id = s.id JOIN claims_claim cl ON cl.id = l.claim_id
+                               WHERE s.exam_id = c.exam_id AND cl.status NOT IN ('void', 'replaced') AND cl.extra ? 'correct')""",
+    ),
+    Check(
         "7",
         "Every claim sent is accepted, rejected, or counted as missing",
         "SELECT count(*) FROM claims_submissionclaim",

@@ -8,17 +8,30 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import (
+    Count,
+    Exists,
+    Func,
+    JSONField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+)
 from django.utils import timezone
 
 from charges.assembly import UNSIGNED
 from charges.loading import Policies
 from charges.models import AccessionProof, Charge, ChargeStatus, Exam, ExamStatus
 from charges.services.evaluation import exams_evaluate
+from charges.services.release import CHANGED, OFF_CLAIM, RELEASED
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Site
+from rcm.exchange.models import Outbox
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import item_escalate
 
@@ -86,6 +99,8 @@ class Control:
     no_bill: int
     waiting: int
     held: int
+    adrift: Decimal = Decimal("0.00")
+    """Dollars of released charges that are on no claim and that nobody has in hand."""
 
     @property
     def unexplained(self) -> int:
@@ -114,6 +129,7 @@ def accession_control(
         no_bill=Count("pk", filter=NO_BILL),
         waiting=Count("pk", filter=UNREAD),
         held=Count("pk", filter=HELD),
+        adrift=Sum("adrift_amount", filter=ADRIFT),
     )
     return [
         Control(
@@ -125,35 +141,65 @@ def accession_control(
             t["no_bill"],
             t["waiting"],
             t["held"],
+            t["adrift"] or Decimal("0.00"),
         )
         for t in totals.order_by("-service_date", "site_id")
     ]
 
 
 def explained(rows: QuerySet[Exam]) -> QuerySet[Exam]:
-    """Exams with what their explanation is read from."""
+    """Exams with what their explanation is read from.
+
+    A released charge that is on no claim yet is explained while the event that builds its claim is
+    on its way, and while an item of the queue "charges without a claim" has an owner for it.
+    """
     charges = Charge.objects.filter(exam_id=OuterRef("pk"))
+    loose = charges.filter(status=ChargeStatus.RELEASED, bill_as="ours")
+    item = WorkItem.objects.filter(
+        subject_type=OFF_CLAIM,
+        subject_id=OuterRef("pk"),
+        status__in=[ItemStatus.OPEN, ItemStatus.PENDED],
+    )
+    number = Func(OuterRef("pk"), function="to_jsonb", output_field=JSONField())
+    event = Outbox.objects.filter(
+        Q(payload__exam_ids__contains=number) | Q(payload__exam_id=number),
+        topic__in=[RELEASED, CHANGED],
+        delivered_at__isnull=True,
+        parked_at__isnull=True,
+    )
+    amount = loose.order_by().values("exam_id").annotate(sum=Sum("amount")).values("sum")
     return rows.annotate(
         on_claim=Exists(charges.filter(status__in=LIVE)),
         for_patient=Exists(charges.filter(status=ChargeStatus.SELF_PAY)),
         ready=Exists(charges.filter(status=ChargeStatus.HELD)),
+        loose=Exists(loose),
+        owned=Exists(item),
+        under_way=Exists(event),
+        adrift_amount=Subquery(amount),
     )
 
 
-CLAIMED = Q(status=ExamStatus.RELEASED, on_claim=True)
+ADRIFT = Q(status=ExamStatus.RELEASED, loose=True, owned=False, under_way=False)
+CLAIMED = Q(status=ExamStatus.RELEASED, on_claim=True) & (
+    Q(loose=False) | Q(owned=False, under_way=True)
+)
 SELF_PAY = Q(status=ExamStatus.RELEASED, on_claim=False, for_patient=True)
 NO_BILL = Q(status=ExamStatus.NO_BILL) & ~Q(no_bill_reason="")
 UNREAD = Q(status__in=[*WAITING, ExamStatus.DISCONTINUED]) & Q(
     holds__contains=[{"code": "NO_FINAL_REPORT"}]
 )
 HELD = (
-    Q(status__in=[*WAITING, ExamStatus.DISCONTINUED, ExamStatus.FINAL, ExamStatus.CODED])
-    & ~Q(holds=[])
-    & ~(
-        Q(status__in=[*WAITING, ExamStatus.DISCONTINUED])
-        & Q(holds__contains=[{"code": "NO_FINAL_REPORT"}])
+    (
+        Q(status__in=[*WAITING, ExamStatus.DISCONTINUED, ExamStatus.FINAL, ExamStatus.CODED])
+        & ~Q(holds=[])
+        & ~(
+            Q(status__in=[*WAITING, ExamStatus.DISCONTINUED])
+            & Q(holds__contains=[{"code": "NO_FINAL_REPORT"}])
+        )
     )
-) | Q(status=ExamStatus.CODED, ready=True)
+    | Q(status=ExamStatus.CODED, ready=True)
+    | Q(status=ExamStatus.RELEASED, loose=True, owned=True)
+)
 UNEXPLAINED = ~(CLAIMED | SELF_PAY | NO_BILL | UNREAD | HELD)
 
 
@@ -170,7 +216,8 @@ def accession_proof(
             status=ExamStatus.IN_PROGRESS
         )
     )
-    stray = list(open_exams.filter(UNEXPLAINED).values_list("pk", flat=True))
+    # evaluating again cannot help a charge that fell off its claim
+    stray = list(open_exams.filter(UNEXPLAINED).exclude(ADRIFT).values_list("pk", flat=True))
     exams_evaluate(exam_ids=stray, actor=actor, at=at)
     owners = dict(
         Site.objects.filter(organization_id__in=actor.organizations).values_list(
@@ -190,6 +237,7 @@ def accession_proof(
             waiting=c.waiting,
             held=c.held,
             unexplained=c.unexplained,
+            adrift=c.adrift,
         )
         for c in accession_control(actor=actor, first=day, last=day)
     ]

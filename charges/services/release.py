@@ -27,6 +27,8 @@ from rcm.reference.models import PayerKind
 from rcm.worklist.services import close_items
 
 RELEASED, CHANGED = "charges.released", "charges.changed"
+OFF_CLAIM = "exam_claim"
+"""Subject of the item about an exam whose released charges stand on no claim (queue of claims)."""
 EVENT_SIZE = 100
 LIVE = (ChargeStatus.RELEASED, ChargeStatus.BILLED, ChargeStatus.SELF_PAY)
 _FROM = (ExamStatus.FINAL, ExamStatus.CODED, ExamStatus.PERFORMED)
@@ -343,6 +345,10 @@ def _void(charges: Sequence[Charge], *, reason: str, actor: Actor, at: datetime)
     reverse(originals, effective_on=timezone.localdate(at), reason=reason, actor=actor)
     for charge in charges:
         charge.status = ChargeStatus.VOID
+    exams = {c.exam_id for c in charges}
+    loose = Charge.objects.filter(exam_id__in=exams, status=ChargeStatus.RELEASED)
+    settled = exams - set(loose.values_list("exam_id", flat=True))
+    close_items(OFF_CLAIM, settled, actor=actor, at=at, outcome="Nothing is left to bill")
 
 
 @transaction.atomic

@@ -54,7 +54,16 @@ def control(request: HttpRequest) -> HttpResponseBase:
         .filter(service_date__range=(first, last))
         .exclude(status=ExamStatus.IN_PROGRESS)
     ).filter(UNEXPLAINED)[:50]
-    names = ("performed", "claimed", "self_pay", "no_bill", "waiting", "held", "unexplained")
+    names = (
+        "performed",
+        "claimed",
+        "self_pay",
+        "no_bill",
+        "waiting",
+        "held",
+        "unexplained",
+        "adrift",
+    )
     total = {name: sum(getattr(r, name) for r in rows) for name in names}
     return render(
         request,

@@ -17,6 +17,7 @@ from django.utils import timezone
 from charges.models import Charge, ChargeStatus
 from claims.edits.repairs import plain_diagnosis
 from claims.models import Claim, ClaimLine, ClaimStatus
+from claims.services.offclaim import DEAD, charges_on_claim
 from claims.services.steps import rewrite
 from claims.sheets import is_hospital
 from rcm.accounts.actor import Actor
@@ -32,7 +33,6 @@ DEFAULT_FILING_DAYS = 90
 """Assumed for a payer whose filing limit is not known (DOMAIN E4)."""
 
 UNSENT = (ClaimStatus.DRAFT, ClaimStatus.BLOCKED, ClaimStatus.READY)
-DEAD = (ClaimStatus.VOID, ClaimStatus.REPLACED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +90,9 @@ def claims_build(
     for claim in grown:
         claim.version += 1
     rewrite(grown, ["status", "diagnoses", "total", "expected", "authorization_number", "version"])
-    charges_on_claim([c.pk for c in charges])
+    charges_on_claim([c.pk for c in charges], actor=actor, at=at)
     record_steps((s for d in drafts for s in _built(d)), actor=actor, at=at)
     return [d.claim.pk for d in drafts]
-
-
-def charges_on_claim(charge_ids: Iterable[int]) -> None:
-    """Released charges that stand on a claim from now on."""
-    Charge.objects.filter(pk__in=list(charge_ids), status=ChargeStatus.RELEASED).update(
-        status=ChargeStatus.BILLED
-    )
-
-
-def charges_off_claim(charge_ids: Iterable[int]) -> None:
-    """Charges whose claim was voided before it left: free to stand on another one."""
-    wanted = set(charge_ids)
-    busy = set(
-        ClaimLine.objects.filter(charge_id__in=wanted)
-        .exclude(claim__status__in=DEAD)
-        .values_list("charge_id", flat=True)
-    )
-    Charge.objects.filter(pk__in=wanted - busy, status=ChargeStatus.BILLED).update(
-        status=ChargeStatus.RELEASED
-    )
 
 
 def claims_number(claims: Sequence[Claim]) -> None:

@@ -21,11 +21,8 @@ from claims.edits.subject import luhn_npi
 from claims.models import Claim, ClaimLine, ClaimStatus
 from claims.records import Changes, Correction, PayerDecision, Route
 from claims.services.building import (
-    DEAD,
     MOST_DIAGNOSES,
     MOST_POINTERS,
-    charges_off_claim,
-    charges_on_claim,
     claims_build,
     claims_number,
     diagnoses_of,
@@ -33,6 +30,7 @@ from claims.services.building import (
     line_control,
     lines_of,
 )
+from claims.services.offclaim import DEAD, charges_off_claim, charges_on_claim
 from claims.services.scrubbing import claims_scrub
 from claims.services.steps import (
     CLAIM,
@@ -237,18 +235,35 @@ def claim_correct(
 
 @transaction.atomic
 def claim_void(
-    *, claim: Claim, reason: str, actor: Actor, at: datetime | None = None
+    *,
+    claim: Claim,
+    reason: str,
+    again: bool = False,
+    actor: Actor,
+    at: datetime | None = None,
 ) -> Correction:
-    """Take a claim back: before filing it is void at once and its charges are free; afterwards by a
-    claim of frequency 8.
+    """Take a claim back: before filing it is void at once; afterwards by a claim of frequency 8.
+
+    Its charges never just lie there: with `again` those of an unfiled claim go on a new claim,
+    else each exam gets an item "charges without a claim" (of a filed one when the void is sent).
     """
     actor.require("claim.edit")
     at = at or timezone.now()
     _need(reason)
     row = _one(claim)
     if row.status in EDITABLE:
+        charges = list(row.lines.values_list("charge_id", flat=True))
         _void_unfiled(row, reason, actor=actor, at=at)
-        return Correction(Route.VOID, row.pk, f"Claim {row.number} is void; it had not been filed.")
+        sentence = f"Claim {row.number} is void; it had not been filed."
+        made = claims_build(charge_ids=charges, actor=actor, at=at) if again else []
+        claims_scrub(claim_ids=made, actor=actor, at=at)
+        numbers = Claim.objects.filter(pk__in=made).order_by("id").values_list("number", flat=True)
+        where = (
+            f" Its charges are on claim {', '.join(numbers)}."
+            if made
+            else " Its charges wait in the queue of charges without a claim."
+        )
+        return Correction(Route.VOID, row.pk, sentence + where)
     return _correct_filed(row, [], Changes(), reason, unprocessable=False, actor=actor, at=at)
 
 
@@ -475,7 +490,7 @@ def _copy(
     _apply(made, lines, changes)
     ClaimLine.objects.bulk_create(lines)
     made.save()
-    charges_on_claim([line.charge_id for line in lines])
+    charges_on_claim([line.charge_id for line in lines], actor=actor, at=at)
     words = {"7": "Replacement", "8": "Void"}.get(frequency, "New claim")
     exams = {line.charge_id: line.charge.exam_id for line in old_lines} | {
         c.pk: c.exam_id for c in charges or ()
@@ -501,8 +516,12 @@ def _copy(
 def _void_unfiled(row: Claim, reason: str, *, actor: Actor, at: datetime) -> None:
     require_move(row, ClaimStatus.VOID)
     _move(row, ClaimStatus.VOID, "Void before filing", actor=actor, at=at, reason=reason)
-    if row.frequency == "1" and row.rank == 1:
-        charges_off_claim(row.lines.values_list("charge_id", flat=True))
+    charges_off_claim(
+        row.lines.values_list("charge_id", flat=True),
+        why=f"Claim {row.number} was voided before filing: {reason}",
+        actor=actor,
+        at=at,
+    )
     close_items(
         CLAIM,
         [row.pk],
@@ -640,7 +659,7 @@ def charges_changed(
                 )
             )
             if done[-1].route is Route.WAITING:
-                charges_on_claim([c.pk for c in arrivals])
+                charges_on_claim([c.pk for c in arrivals], actor=actor, at=at)
         for charge in arrivals:
             waiting.pop(charge.pk, None)
     if waiting:
@@ -680,7 +699,7 @@ def _rebuild(
     last = max((line.number for line in own), default=0)
     fresh = lines_of(row, arrivals, first=last + 1)
     ClaimLine.objects.bulk_create(fresh)
-    charges_on_claim([c.pk for c in arrivals])
+    charges_on_claim([c.pk for c in arrivals], actor=actor, at=at)
     amounts = [*kept, *fresh]
     row.total = sum((line.amount for line in amounts), Decimal("0.00"))
     known = [line.expected for line in amounts]

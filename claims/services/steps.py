@@ -19,13 +19,14 @@ from rcm.accounts.problems import Refused
 from rcm.audit.services import Step
 from rcm.worklist.services import ItemSpec
 
-EDITS, REJECTIONS, MISSING, SILENT, FILING, CORRECTIONS = (
+EDITS, REJECTIONS, MISSING, SILENT, FILING, CORRECTIONS, OFF_CLAIM_QUEUE = (
     "scrub_edits",
     "rejections",
     "missing_acks",
     "silent_payers",
     "filing_limit",
     "claim_corrections",
+    "off_claim",
 )
 CLAIM, SUBMISSION = "claim", "submission"
 

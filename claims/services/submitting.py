@@ -20,6 +20,7 @@ from claims.edits.registry import Finding
 from claims.facts import Sheet, load_sheets
 from claims.models import (
     Claim,
+    ClaimLine,
     ClaimStatus,
     ScrubFinding,
     Submission,
@@ -28,6 +29,7 @@ from claims.models import (
     SubmissionStatus,
 )
 from claims.records import Held, Submitted
+from claims.services.offclaim import charges_off_claim
 from claims.services.steps import (
     CLAIM,
     EDITS,
@@ -304,6 +306,7 @@ def _leave(
         moved.append(original)
     rewrite(moved, ["status", "version"])
     record_steps(steps, actor=actor, at=at)
+    _let_go(moved, actor=actor, at=at)
     ids = [c.pk for c in claims]
     close_items(
         CLAIM,
@@ -314,6 +317,21 @@ def _leave(
         queues=[EDITS, FILING, REJECTIONS],
     )
     result.claim_ids += ids
+
+
+def _let_go(originals: Sequence[Claim], *, actor: Actor, at: datetime) -> None:
+    """Charges of a claim that was taken back and that are still owed by somebody: they wait for
+    a decision, one queue item for each exam.
+    """
+    void = [c for c in originals if c.status == ClaimStatus.VOID]
+    lines: dict[int, list[int]] = defaultdict(list)
+    for claim_id, charge_id in ClaimLine.objects.filter(
+        claim_id__in=[c.pk for c in void]
+    ).values_list("claim_id", "charge_id"):
+        lines[claim_id].append(charge_id)
+    for claim in void:
+        why = f"Claim {claim.number} was taken back from {claim.payer.name}"
+        charges_off_claim(lines[claim.pk], why=why, actor=actor, at=at)
 
 
 def _block(

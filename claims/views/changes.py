@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
+from charges.models import Exam
 from claims import forms, present, services
 from claims.models import (
     Claim,
@@ -151,22 +152,45 @@ def void(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Take a claim back, with a reason."""
     row = claim_of(request, public_id)
     front.chart_read(request, [row.patient], "claim void")
+    unfiled = row.status in EDITABLE
     text = (
-        "It has not been filed: its charges are free for another claim."
-        if row.status in EDITABLE
-        else "A claim of frequency 8 goes to the payer."
+        "It has not been filed. Its charges are still owed: say what becomes of them."
+        if unfiled
+        else "A claim of frequency 8 goes to the payer; the charges then wait for a decision."
     )
+    actor = actor_of(request)
+
+    def verb(form: forms.ReasonForm) -> str:
+        again = form.cleaned_data.get("then") == forms.VoidForm.AGAIN
+        reason = form.cleaned_data["reason"]
+        return services.claim_void(claim=row, reason=reason, again=again, actor=actor).sentence
+
     return reason_page(
         request,
         row,
-        f"Void claim {row.number}",
-        text,
-        "Void",
-        lambda reason: (
-            services.claim_void(claim=row, reason=reason, actor=actor_of(request)).sentence
-        ),
+        title=f"Void claim {row.number}",
+        text=text,
+        button="Void",
+        verb=verb,
         danger=True,
+        form_class=forms.VoidForm if unfiled else forms.ReasonForm,
     )
+
+
+@require_POST
+@may("claim.edit")
+def bill_again(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """Put the charges of an exam that stand on no claim on one again."""
+    actor = actor_of(request)
+    exam = found(Exam.objects.visible_to(actor), public_id=public_id)
+    try:
+        made = services.exam_bill_again(exam=exam, actor=actor)
+    except Refused as refusal:
+        say(request, refusal)
+        return redirect("charges:exam", public_id=public_id)
+    claim = Claim.objects.get(pk=made[0])
+    messages.success(request, f"The charges are on claim {claim.number}.")
+    return redirect(back_to(claim))
 
 
 @require_http_methods(["GET", "POST"])
@@ -178,11 +202,19 @@ def override(request: HttpRequest, public_id: str, finding_id: str) -> HttpRespo
         ScrubFinding.objects.visible_to(actor_of(request)).filter(claim=row), public_id=finding_id
     )
 
-    def verb(reason: str) -> str:
+    def verb(form: forms.ReasonForm) -> str:
+        reason = form.cleaned_data["reason"]
         services.finding_override(finding=finding, reason=reason, actor=actor_of(request))
         return f"{finding.edit} is accepted."
 
-    return reason_page(request, row, f"Accept {finding.edit}", finding.sentence, "Accept", verb)
+    return reason_page(
+        request,
+        row,
+        title=f"Accept {finding.edit}",
+        text=finding.sentence,
+        button="Accept",
+        verb=verb,
+    )
 
 
 @require_POST

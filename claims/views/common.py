@@ -55,21 +55,22 @@ def say(request: HttpRequest, refusal: Refused) -> None:
 def reason_page(
     request: HttpRequest,
     row: Claim,
+    *,
     title: str,
     text: str,
     button: str,
-    verb: Callable[[str], str],
-    *,
+    verb: Callable[[forms.ReasonForm], str],
     danger: bool = False,
+    form_class: type[forms.ReasonForm] = forms.ReasonForm,
 ) -> HttpResponseBase:
-    form = forms.ReasonForm(request.POST if request.method == "POST" else None)
+    form = form_class(request.POST if request.method == "POST" else None)
     status = 200
     if request.method == "POST":
         status = 422
         if form.is_valid():
             try:
                 with transaction.atomic():
-                    said = verb(form.cleaned_data["reason"])
+                    said = verb(form)
             except Refused as refusal:
                 form.add_error(
                     "reason" if refusal.field == "reason" else None,

@@ -180,6 +180,8 @@ def test_before_filing_a_void_frees_the_charges(house):
     claim.refresh_from_db()
     assert (made.route, claim.status) == (Route.VOID, "void")
     assert {c.status for c in Charge.objects.filter(claim_lines__claim=claim)} == {"released"}
+    item = WorkItem.objects.get(subject_type="exam_claim")
+    assert (item.queue, item.status, item.dollars) == ("off_claim", "open", claim.expected)
 
 
 def test_after_filing_a_void_is_a_claim_of_frequency_8(house):

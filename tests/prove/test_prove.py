@@ -54,6 +54,7 @@ PLANTS: dict[str, str] = {
                   data = '{{"appointment_id": 1, "gate": "authorization", "dollars": "900.00"}}'
             WHERE organization_id = {a}"""
     ),
+    "6c": "UPDATE claims_claim SET frequency = '8' WHERE organization_id = {a}",
     "7": "UPDATE claims_submission SET claims_count = 9 WHERE organization_id = {a}",
     "8": "UPDATE worklist_workitem SET claim_id = NULL WHERE organization_id = {a}",
     "9": (
