@@ -29,6 +29,7 @@ from charges.models import Charge, Exam
 from claims.models import Claim
 from intake.models import Appointment
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Site
 from rcm.audit.services import record_access
 from rcm.ledger.models import LedgerTransaction
@@ -63,7 +64,7 @@ class Frame:
     def url(self, name: str, *args: Any, **more: Any) -> str:
         """A page of the same day and filters, with more in its query."""
         query = QueryDict(mutable=True)
-        if self.day != timezone.localdate():
+        if self.day != office_day():
             query["day"] = self.day.isoformat()
         chosen = self.query.getlist("site"), self.query.getlist("payer")
         query.setlist("site", [v for v in chosen[0] if v.isdecimal()])
@@ -94,7 +95,7 @@ def frame(request: HttpRequest) -> Frame:
     today.
     """
     actor: Actor = _actor(request)
-    today = timezone.localdate()
+    today = office_day()
     text = request.GET.get("day", "")[:20]
     day = read_date(text) if text else today
     wrong = (

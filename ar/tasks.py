@@ -7,10 +7,10 @@ from typing import Any
 
 from celery import shared_task
 from celery.schedules import crontab
-from django.utils import timezone
 
 from ar import services
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization
 from rcm.accounts.scope import scope
 from rcm.exchange.tasks import scoped_task
@@ -74,7 +74,7 @@ def snapshots() -> None:
     """Hourly: today's figures as they stand, and yesterday's for good once that day has ended at
     every site.
     """
-    today = timezone.localdate()
+    today = office_day()
     for pk in _each():
         actor = Actor.system("snapshots", [pk])
         for day in (today - timedelta(days=1), today):

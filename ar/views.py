@@ -13,7 +13,6 @@ from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from ar import filters, forms, services
@@ -34,6 +33,7 @@ from charges.models import Charge
 from claims.models import Claim
 from intake.models import Patient
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.models import Event
 from rcm.audit.services import record_access
@@ -265,7 +265,7 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
     )
     plan = PaymentPlan.objects.filter(patient=patient).order_by("-pk").first()
     instalments = (
-        plan_rows(plan, plan_paid([plan]).get(plan.pk, ZERO), timezone.localdate()) if plan else []
+        plan_rows(plan, plan_paid([plan]).get(plan.pk, ZERO), office_day()) if plan else []
     )
     due, kept = services.statements_preview(
         organization_id=patient.organization_id, patient_ids=[patient.pk]
@@ -373,7 +373,7 @@ def payment_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
         (c.balance for c in services.open_patient_charges([patient.pk]).get(patient.pk, [])), ZERO
     )
     form = forms.PaymentForm(
-        request.POST or None, initial={"amount": owed or None, "received_on": timezone.localdate()}
+        request.POST or None, initial={"amount": owed or None, "received_on": office_day()}
     )
     back = reverse("ar:account", args=[patient.public_id])
     if request.method == "POST" and form.is_valid():
@@ -493,7 +493,7 @@ def plan_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
         (c.balance for c in services.open_patient_charges([patient.pk]).get(patient.pk, [])), ZERO
     )
     form = forms.PlanForm(
-        request.POST or None, initial={"total": owed or None, "starts_on": timezone.localdate()}
+        request.POST or None, initial={"total": owed or None, "starts_on": office_day()}
     )
     back = reverse("ar:account", args=[patient.public_id])
     if request.method == "POST" and form.is_valid():

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.urls import include, path
-from django.utils import timezone
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -22,6 +21,7 @@ from authorizations.loading import catalog, crosswalk, requirement_rules
 from authorizations.matching import MatchContext
 from authorizations.models import Authorization, AuthorizedService, AuthStatus
 from intake.api import ChartReads
+from rcm.accounts.clock import office_day
 from rcm.accounts.partners import PartnerView
 from rcm.accounts.problems import problem
 
@@ -130,7 +130,7 @@ class MatchView(PartnerView, APIView):
         operation_id="match",
     )
     def post(self, request: Request) -> Response:
-        today = timezone.localdate()
+        today = office_day()
         known = catalog(today)
         given: Any = request.data
         answer = payload.match(

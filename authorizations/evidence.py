@@ -11,7 +11,7 @@ from django.utils import timezone
 from authorizations.loading import ExamAsk, Matched, match_exams
 from authorizations.models import Authorization
 from intake.models import OrderedExam
-from intake.services import local_day
+from rcm.reference.clock import day_at
 
 
 def matches_of(row: Authorization) -> list[Matched]:
@@ -23,14 +23,12 @@ def matches_of(row: Authorization) -> list[Matched]:
         if row.appointment_id
         else rows.filter(pk__in=lines)
     )
-    day = (
-        local_day(row.appointment.starts_at, row.site) if row.appointment else timezone.localdate()
-    )
+    day = day_at(row.site, row.appointment.starts_at if row.appointment else None)
     asks = [
         ExamAsk(str(e.pk), e, e.patient_id, row.site, day, row.coverage, laterality=e.laterality)
         for e in exams
     ]
-    return list(match_exams(asks, as_of=timezone.localdate()).values())
+    return list(match_exams(asks, at=timezone.now()).values())
 
 
 def panel_rows(row: Authorization) -> list[dict[str, Any]]:

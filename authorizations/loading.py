@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from django.db.models import Prefetch
 
 from authorizations import families
-from authorizations.clocks import DecisionRule, SiteCalendar, Unit, Window, us_federal_holidays
+from authorizations.clocks import DecisionRule, Unit, Window
 from authorizations.facts import (
     UPDATE_WINDOW,
     AuthorizedFact,
@@ -50,7 +50,8 @@ from authorizations.requirement import (
 from intake.models import CheckStatus, Coverage, EligibilityCheck, OrderedExam
 from intake.services import local_day, primary_coverages
 from rcm.accounts.models import Site
-from rcm.reference.facts import current, holidays, procedure_versions
+from rcm.reference.clock import clock_of, day_at
+from rcm.reference.facts import current, procedure_versions
 from rcm.reference.models import Payer, PayerKind
 
 _STATUS = {
@@ -153,20 +154,6 @@ def crosswalk() -> Crosswalk:
     )
 
 
-class Calendars:
-    """Site calendars by state and zone, each made once."""
-
-    def __init__(self, years: Iterable[int]) -> None:
-        self._federal = frozenset(d for y in set(years) for d in us_federal_holidays(y))
-        self._made: dict[tuple[str, str], SiteCalendar] = {}
-
-    def of(self, site: Site) -> SiteCalendar:
-        key = (site.time_zone, site.state)
-        if key not in self._made:
-            self._made[key] = SiteCalendar(site.time_zone, self._federal | holidays(site.state))
-        return self._made[key]
-
-
 def policy_of(payer: Payer) -> MatchPolicy:
     """A payer's terms of matching. An unknown retroactive window stays unknown."""
     return MatchPolicy(
@@ -243,7 +230,7 @@ def authorized_fact(
 ) -> AuthorizedFact:
     """One record as the match sees it. Give `services` when they were prefetched."""
     lines = row.services.all() if services is None else services
-    zone_day = row.requested_at.date() if row.requested_at else None
+    requested_on = day_at(row.site, row.requested_at) if row.requested_at else None
     return AuthorizedFact(
         status=_status(row),
         number=row.number,
@@ -267,7 +254,7 @@ def authorized_fact(
         site_tin=row.facility_tin,
         ordering_npi=row.ordering_npi,
         rendering_npi=row.rendering_npi,
-        requested_on=zone_day,
+        requested_on=requested_on,
         reference=row.reference,
     )
 
@@ -306,9 +293,9 @@ class Matched:
     coverage: Coverage | None
 
 
-def match_exams(asks: Sequence[ExamAsk], *, as_of: date) -> dict[str, Matched]:
-    """Match many exams, each with the record that carries it furthest. About ten queries, whatever
-    the number.
+def match_exams(asks: Sequence[ExamAsk], *, at: datetime) -> dict[str, Matched]:
+    """Match many exams at a moment, each with the record that carries it furthest and by the day of
+    its own site. About ten queries, whatever the number.
 
     Exams of one call share units in the order they are given: two cannot both take the last one.
     """
@@ -318,7 +305,6 @@ def match_exams(asks: Sequence[ExamAsk], *, as_of: date) -> dict[str, Matched]:
     known = catalog(max(a.day for a in asks))
     rules = requirement_rules(known)
     pairs = crosswalk()
-    calendars = Calendars(y for a in asks for y in (a.day.year - 1, a.day.year, a.day.year + 1))
     records = authorizations_of({a.patient_id for a in asks})
     flags = eligibility_flags(
         {c.pk for c in [*coverages.values(), *(a.coverage for a in asks if a.coverage)]}
@@ -328,7 +314,9 @@ def match_exams(asks: Sequence[ExamAsk], *, as_of: date) -> dict[str, Matched]:
     found: dict[str, Matched] = {}
     for ask in asks:
         coverage = ask.coverage or coverages.get(ask.patient_id)
-        context = MatchContext(known, pairs, calendars.of(ask.site))
+        clock = clock_of(ask.site)
+        as_of = clock.today(at)
+        context = MatchContext(known, pairs, clock)
         answer = _requirement(rules, ask, coverage, flags, heard)
         base = _request(ask, coverage, answer)
         best: tuple[tuple[bool, int], MatchResult, Authorization | None] | None = None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple
 
-from authorizations.clocks import SiteCalendar, hard_stop, retro_deadline, update_deadline
+from authorizations.clocks import hard_stop, retro_deadline, update_deadline
 from authorizations.facts import (
     PASSING,
     AuthorizedFact,
@@ -49,6 +49,7 @@ from authorizations.ordering import (
     judge_change,
 )
 from authorizations.requirement import Requirement
+from rcm.accounts.clock import SiteClock
 
 OK = "OK"
 OK_FAMILY = "OK_FAMILY"
@@ -198,7 +199,7 @@ class MatchContext:
 
     catalog: Catalog = field(default_factory=dict)
     crosswalk: Crosswalk = EMPTY_CROSSWALK
-    calendar: SiteCalendar = field(default_factory=SiteCalendar)
+    calendar: SiteClock = field(default_factory=SiteClock)
     order_policy: OrderPolicy = DEFAULT_ORDER_POLICY
     strict: bool = True
 

@@ -13,7 +13,6 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from authorizations import services
@@ -23,6 +22,7 @@ from authorizations.forms import AskForm, ChangeForm, DecideForm, HearForm, Peer
 from authorizations.models import GRANTED, Authorization, AuthorizedService, AuthRequest, AuthStatus
 from intake import present
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.web import format as fmt
 from rcm.web import parts
@@ -242,7 +242,7 @@ def detail(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "actions": _actions(row, actor_of(request)),
             "events": present.timeline(row.organization_id, authorization_id=row.pk),
             "crumbs": crumbs,
-            "today": timezone.localdate(),
+            "today": office_day(),
         },
     )
 

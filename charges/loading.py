@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from django.db.models import Q
 
@@ -35,6 +34,7 @@ from rcm.pricing.facts import Benefits, Component, Locality
 from rcm.pricing.forms import Equipment
 from rcm.pricing.models import ListPrice
 from rcm.pricing.tables import MemoryTables
+from rcm.reference.clock import day_at
 from rcm.reference.facts import current, procedure_versions
 from rcm.reference.models import PayerKind, Procedure
 
@@ -334,12 +334,7 @@ class Facts:
         """Days between the last active answer and the exam; None when it was never verified."""
         if coverage.verified_at is None or coverage.status == CoverageStatus.UNVERIFIED:
             return None
-        return abs(
-            (
-                coverage.verified_at.astimezone(ZoneInfo(exam.site.time_zone)).date()
-                - exam.service_date
-            ).days
-        )
+        return abs((day_at(exam.site, coverage.verified_at) - exam.service_date).days)
 
     def arrangement(
         self, exam: Exam, coverage: Coverage | None

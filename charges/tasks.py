@@ -9,11 +9,11 @@ from typing import Any
 
 from celery import shared_task
 from celery.schedules import crontab
-from django.utils import timezone
 
 from charges.models import Exam, ExamStatus
 from charges.services import accession_proof, exams_evaluate, unsigned_refresh, unsolicited_retry
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization
 from rcm.exchange.tasks import scoped_task
 
@@ -79,6 +79,6 @@ def retry(*, actor: Actor) -> None:
 @scoped_task(queue="batch")
 def proof(*, actor: Actor) -> None:
     """The control totals of the last days."""
-    today = timezone.localdate()
+    today = office_day()
     for back in range(1, PROVEN_DAYS + 1):
         accession_proof(day=today - timedelta(days=back), actor=actor)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from django.db.models import Prefetch
 from django.urls import path
-from django.utils import timezone
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -26,6 +25,7 @@ from claims.models import Acknowledgement, Claim, ClaimLine, ClaimStatus, ScrubF
 from claims.records import Changes
 from claims.services.scrubbing import active_rules
 from intake.api import ChartReads
+from rcm.accounts.clock import office_day
 from rcm.accounts.partners import PartnerView
 from rcm.accounts.problems import problem
 from rcm.accounts.rest import etag, require_match
@@ -384,7 +384,7 @@ class ScrubView(PartnerView, APIView):
         operation_id="scrub",
     )
     def post(self, request: Request) -> Response:
-        today = timezone.localdate()
+        today = office_day()
         organization_id = min(self.actor.organizations)
         rules = active_rules([organization_id], today).get(organization_id, [])
         body: Any = request.data

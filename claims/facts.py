@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q
-from django.utils import timezone
 
 from authorizations.matching import NOT_REQUIRED
 from charges.models import ContrastStock, Exam, ExamStatus, Report, Scanner
@@ -38,9 +37,12 @@ from claims.edits.reference import (
 from claims.edits.repairs import Repair, repair
 from claims.models import Claim, ClaimLine, ClaimStatus, Enrollment
 from intake.models import CheckStatus, Coverage, CoverageStatus, EligibilityCheck
+from rcm.accounts.clock import office_day
+from rcm.accounts.models import Site
 from rcm.pricing.db_tables import reference_tables
 from rcm.pricing.models import FeeRow
 from rcm.reference import facts as reference
+from rcm.reference.clock import day_at
 from rcm.reference.models import (
     AddOn,
     Diagnosis,
@@ -255,7 +257,8 @@ class _World:
             other_coverages=self._others(claim),
             eligibility=ELIGIBILITY.get(coverage.status, "unknown"),
             eligibility_checked_on=_local_day(
-                coverage.verified_at or (check.answered_at if check else None)
+                claim.site,
+                coverage.verified_at or (check.answered_at if check else None),
             ),
             coverage_from=coverage.starts_on or (check.covered_from if check else None),
             coverage_to=coverage.ends_on or (check.covered_to if check else None),
@@ -299,8 +302,10 @@ class _World:
             attachment_control=str(extra.get("attachment_control", "")),
             note=claim.note,
             delay_reason=str(extra.get("delay_reason", "")),
-            first_filed_on=_local_day(claim.first_submitted_at),
-            filing_proof=f"277CA of {_local_day(claim.accepted_at)}" if claim.accepted_at else "",
+            first_filed_on=_local_day(claim.site, claim.first_submitted_at),
+            filing_proof=(
+                f"277CA of {day_at(claim.site, claim.accepted_at)}" if claim.accepted_at else ""
+            ),
             primary_eob_on=max(
                 filter(None, (_day(told.get("paid_on")) for told in extra.get("cob", ()))),
                 default=None,
@@ -364,7 +369,7 @@ class _World:
             report_status=(
                 "X" if exam.status == ExamStatus.DISCONTINUED else report.status if report else ""
             ),
-            report_signed_on=_local_day(report.signed_at) if report else None,
+            report_signed_on=_local_day(claim.site, report.signed_at) if report else None,
             reader_credentialed=(
                 "" if reader is None else _yes(_credentialed(reader, line.service_date))
             ),
@@ -589,8 +594,8 @@ def _day(value: object) -> date | None:
     return date.fromisoformat(value) if isinstance(value, str) and value else None
 
 
-def _local_day(moment: Any) -> date | None:
-    return timezone.localdate(moment) if moment is not None else None
+def _local_day(site: Site, moment: datetime | None) -> date | None:
+    return day_at(site, moment) if moment is not None else None
 
 
 # --- reference ------------------------------------------------------------------------------------
@@ -657,7 +662,7 @@ def reference_for(
     """The tables for these codes, service days, providers and payers. What is dated comes with
     every version of those days.
     """
-    first, last = min(days, default=timezone.localdate()), max(days, default=timezone.localdate())
+    first, last = min(days, default=office_day()), max(days, default=office_day())
     loaded = reference.keep("edit tables", ("ptp", "mue", "addons", "coverage"), _loaded_tables)
     return ReferenceFacts(
         **seed.tables(),

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from claims.models import ClaimPolicy
+from rcm.accounts.clock import office_day
 
 FOLDER = Path(__file__).parent / "data"
 
@@ -37,7 +38,7 @@ class Policy:
         before it.
         """
         due = at + self.work_time
-        return at if deadline is not None and deadline <= due.date() else due
+        return at if deadline is not None and deadline <= office_day(due) else due
 
 
 def policies(organization_ids: Iterable[int], on: date) -> dict[int, Policy]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
+
+from rcm.accounts.clock import SiteClock
 
 REMAINING, MET = "29", frozenset({"24"})
 TOTALS = frozenset({"22", "23", "25", ""})
@@ -106,34 +108,12 @@ def cost_sharing(
     )
 
 
-def add_business_days(day: date, count: int, holidays: Collection[date] = ()) -> date:
-    """The business day `count` after a day; weekends and holidays do not count."""
-    while count > 0:
-        day += timedelta(days=1)
-        if day.weekday() < 5 and day not in holidays:
-            count -= 1
-    return day
-
-
-def business_days_ahead(
-    scheduled_on: date, service_on: date, holidays: Collection[date] = (), most: int = 11
-) -> int:
-    """Business days between scheduling and the service, counted up to `most`."""
-    count, day = 0, scheduled_on
-    while count < most:
-        day = add_business_days(day, 1, holidays)
-        if day > service_on:
-            break
-        count += 1
-    return count
-
-
 def good_faith_due(
     *,
     scheduled_on: date,
     service_on: date,
     requested_on: date | None = None,
-    holidays: Collection[date] = (),
+    clock: SiteClock,
 ) -> date | None:
     """Last day for a good-faith estimate (45 CFR 149.610, DOMAIN G7); None when the visit is too
     near and nobody asked.
@@ -142,8 +122,9 @@ def good_faith_due(
     three.
     """
     if requested_on is not None:
-        return add_business_days(requested_on, 3, holidays)
-    ahead = business_days_ahead(scheduled_on, service_on, holidays)
-    if ahead >= 10:
-        return add_business_days(scheduled_on, 3, holidays)
-    return add_business_days(scheduled_on, 1, holidays) if ahead >= 3 else None
+        return clock.add_business_days(requested_on, 3)
+    if service_on >= clock.add_business_days(scheduled_on, 10):
+        return clock.add_business_days(scheduled_on, 3)
+    if service_on >= clock.add_business_days(scheduled_on, 3):
+        return clock.add_business_days(scheduled_on, 1)
+    return None

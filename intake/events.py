@@ -7,11 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from django.utils import timezone
-
 from intake.models import Appointment, Coverage, CoverageStatus
 from intake.services import LIVE, appointments_verify, asks_failed, clearance_refresh, upcoming
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_clock, office_day
 from rcm.accounts.problems import Refused
 from rcm.exchange.models import Interchange
 from rcm.exchange.services import Event
@@ -103,11 +102,7 @@ def _verify(
     if unverified_only:
         coverages = coverages.filter(status=CoverageStatus.UNVERIFIED)
     else:
-        coverages = coverages.exclude(
-            verified_at__gte=timezone.localtime(at).replace(
-                hour=0, minute=0, second=0, microsecond=0
-            )
-        )
+        coverages = coverages.exclude(verified_at__gte=office_clock().begins(office_day(at)))
     wanted = set(coverages.values_list("patient_id", flat=True))
     try:
         appointments_verify(

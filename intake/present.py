@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -16,6 +15,7 @@ from intake.models import Appointment, Benefit, Coverage, EligibilityCheck, Gate
 from intake.services import chart_ids
 from rcm.audit.models import Event
 from rcm.audit.services import record_access
+from rcm.reference.clock import clock_of, day_at
 from rcm.web import format as fmt
 from rcm.web import parts
 
@@ -136,12 +136,12 @@ def first_gate(appointment: Appointment) -> dict[str, Any]:
 
 
 def local_time(appointment: Appointment) -> str:
-    return fmt.clock(appointment.starts_at.astimezone(ZoneInfo(appointment.site.time_zone)).time())
+    return fmt.clock(clock_of(appointment.site).local(appointment.starts_at).time())
 
 
 def local_moment(appointment: Appointment) -> str:
-    local = appointment.starts_at.astimezone(ZoneInfo(appointment.site.time_zone))
-    return f"{fmt.short_day(local.date())}, {fmt.clock(local.time())}"
+    day = day_at(appointment.site, appointment.starts_at)
+    return f"{fmt.short_day(day)}, {local_time(appointment)}"
 
 
 PERIODS = {

@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from django.urls import reverse
-from django.utils import timezone
 
 from intake.models import Appointment, Coverage, EligibilityCheck, Order, OrderedExam, Patient
 from intake.services import LIVE
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_clock, office_day
 from rcm.worklist.registry import Fix, Panel, Queue, register
 
 SUBJECTS = {"order": Order, "coverage": Coverage, "patient": Patient}
@@ -178,7 +178,7 @@ register(
 
 def not_ready_today(actor: Actor) -> int:
     """Visits of today that are not ready, for the rail."""
-    start = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    start = office_clock().begins(office_day())
     rows = Appointment.objects.visible_to(actor).filter(
         status__in=LIVE, starts_at__gte=start, starts_at__lt=start + timedelta(days=1)
     )

@@ -10,12 +10,12 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from ar.kpi.definitions import BY_CODE, PERCENT, Kpi
 from ar.kpi.targets import target_set, targeted
 from ar.manage.common import OrganizationForm, actor_of, form_page
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.web import forms as house
 from rcm.web.access import may
@@ -44,7 +44,7 @@ def kpi_target(request: HttpRequest, code: str) -> HttpResponseBase:
         raise Http404
     actor = actor_of(request)
     scale = HUNDRED if kpi.unit == PERCENT else Decimal(1)
-    today = timezone.localdate()
+    today = office_day()
     shown = targeted(actor.organizations, today)[code].target
     form = TargetForm(
         request.POST or None,

@@ -9,11 +9,11 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from django.db.models import Q, Sum
-from django.utils import timezone
 
 from charges.models import Charge
 from claims.models import Claim, ClaimLine
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.ledger.models import Balance
 from remittance.models import Adjustment, Denial, DenialStatus
@@ -27,7 +27,7 @@ NEVER_PATIENT_CARC = frozenset({"209", "303"})
 
 
 def local_day(at: datetime) -> date:
-    return timezone.localdate(at)
+    return office_day(at)
 
 
 def denials_of(charge_ids: Iterable[int]) -> dict[int, list[Denial]]:

@@ -11,8 +11,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from authorizations.clocks import SiteCalendar, hard_stop
-from authorizations.loading import Calendars, ExamAsk, Matched, match_exams
+from authorizations.clocks import hard_stop
+from authorizations.loading import ExamAsk, Matched, match_exams
 from authorizations.models import (
     GRANTED,
     Authorization,
@@ -30,8 +30,10 @@ from intake.services import (
     local_day,
 )
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import SiteClock
 from rcm.accounts.models import Site
 from rcm.accounts.together import REVIEW, later
+from rcm.reference.clock import clock_of
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
@@ -58,14 +60,14 @@ _CAUSE = {"AUTH_MISSING": "undecided", "AUTH_PENDING": "undecided"}
 """Not asked yet and asked but not answered are one thing to whoever lets the visit pass."""
 
 
-def gate_of(matches: Sequence[Matched], *, calendar: SiteCalendar, on: date) -> Decision:
+def gate_of(matches: Sequence[Matched], *, clock: SiteClock, on: date) -> Decision:
     """The authorization gate of a visit from the match of its exams: the worst one speaks, the
     cause names all that stand in the way.
 
     Open but in time is `check`; open on the last business day, or a record that does not fit, is
     `stop`.
     """
-    found = [_exam_gate(m, calendar=calendar, on=on) for m in matches]
+    found = [_exam_gate(m, clock=clock, on=on) for m in matches]
     if not found:
         return Decision(State.READY, "")
     spoken = min(found, key=lambda d: WORST.index(d.state))
@@ -73,11 +75,11 @@ def gate_of(matches: Sequence[Matched], *, calendar: SiteCalendar, on: date) -> 
     return Decision(spoken.state, spoken.sentence[:200], spoken.due, cause[:300])
 
 
-def _exam_gate(m: Matched, *, calendar: SiteCalendar, on: date) -> Decision:
+def _exam_gate(m: Matched, *, clock: SiteClock, on: date) -> Decision:
     result = m.result
     if result.passes:
         return Decision(State.READY, _ready_words(m))
-    stop = hard_stop(m.ask.day, calendar)
+    stop = hard_stop(m.ask.day, clock)
     waiting = result.code in WAITING
     in_time = on < stop
     state = State.CHECK if waiting and in_time else State.STOP
@@ -113,15 +115,15 @@ def gate_preview(ask: GateAsk, *, on: date) -> Decision:
     )
     if not exams:
         return Decision(State.CHECK, "No exam to authorize yet.")
+    clock = clock_of(site)
     found = match_exams(
         [
             ExamAsk(str(e.pk), e, ask.patient.pk, site, ask.day, laterality=e.laterality)
             for e in exams
         ],
-        as_of=on,
+        at=clock.at(on, 12),
     )
-    calendar = Calendars((ask.day.year - 1, ask.day.year, ask.day.year + 1)).of(site)
-    return gate_of(list(found.values()), calendar=calendar, on=on)
+    return gate_of(list(found.values()), clock=clock, on=on)
 
 
 def authorizations_review(
@@ -178,9 +180,7 @@ def _review(
         for e in exams
         if e.appointment
     ]
-    matched = match_exams(asks, as_of=timezone.localdate(at))
-    years = {a.day.year for a in asks} | {timezone.localdate(at).year}
-    calendars = Calendars(y + d for y in years for d in (-1, 0, 1))
+    matched = match_exams(asks, at=at)
     by_visit: dict[int, list[Matched]] = {}
     for e in exams:
         by_visit.setdefault(e.appointment_id or 0, []).append(matched[str(e.pk)])
@@ -188,7 +188,7 @@ def _review(
     fit: dict[int, Matched] = {}
     for visit, found in by_visit.items():
         site = found[0].ask.site
-        d = gate_of(found, calendar=calendars.of(site), on=local_day(at, site))
+        d = gate_of(found, clock=clocks.of(site), on=local_day(at, site))
         gates.append(
             GateAnswer(visit, GateName.AUTHORIZATION, d.state, d.sentence, d.due, cause=d.cause)
         )
@@ -196,13 +196,12 @@ def _review(
             if m.authorization is not None and not m.result.passes:
                 fit.setdefault(m.authorization.pk, m)
     gate_decide(gates, actor=actor, at=at)
-    _items(rows, fit, calendars, actor=actor, at=at)
+    _items(rows, fit, actor=actor, at=at)
 
 
 def _items(
     rows: Sequence[Authorization],
     misfit: Mapping[int, Matched],
-    calendars: Calendars,
     *,
     actor: Actor,
     at: datetime,
@@ -214,7 +213,7 @@ def _items(
         spec = _item(
             row,
             misfit.get(row.pk),
-            calendars.of(row.site),
+            clock_of(row.site),
             dollars.get(row.appointment_id or 0, Decimal("0.00")),
             at,
         )
@@ -260,7 +259,7 @@ def _items(
 def _item(
     row: Authorization,
     misfit: Matched | None,
-    calendar: SiteCalendar,
+    clock: SiteClock,
     dollars: Decimal,
     at: datetime,
 ) -> ItemSpec | None:
@@ -268,11 +267,11 @@ def _item(
     if visit is not None and visit.status not in LIVE:
         return None
     day = local_day(visit.starts_at, row.site) if visit else None
-    last = calendar.end_of_day(hard_stop(day, calendar)) if day else at + timedelta(days=2)
+    last = clock.ends(hard_stop(day, clock)) if day else at + timedelta(days=2)
     codes = ", ".join(s.code for s in row.services.all()) or ", ".join(
         c["code"] for c in row.evidence.get("codes", ())
     )
-    deadline: date | None = hard_stop(day, calendar) if day else None
+    deadline: date | None = hard_stop(day, clock) if day else None
     if row.status == AuthStatus.DRAFT:
         refused = next((r for r in sorted(row.requests.all(), key=lambda r: -r.pk)), None)
         if refused is not None and refused.reason:
@@ -316,7 +315,7 @@ def _item(
         queue, cause = PEER, "AUTH_DENIED"
         title = f"{codes} denied" + (f": {row.denial_reason}" if row.denial_reason else "")
         fix = "Arrange the peer-to-peer call with the ordering physician, or ask anew."
-        due = calendar.end_of_day(row.peer_to_peer_by) if row.peer_to_peer_by else last
+        due = clock.ends(row.peer_to_peer_by) if row.peer_to_peer_by else last
         deadline = row.peer_to_peer_by or deadline
     elif misfit is not None:
         queue, cause, title = UPDATE, "AUTH_MISFIT", misfit.result.sentence

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import F
-from django.utils import timezone
 
 from authorizations.models import (
     AUTH_MOVES,
@@ -19,6 +18,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import publish
+from rcm.reference.clock import day_at
 
 LIVE_STATUS = (
     AuthStatus.DRAFT,
@@ -128,7 +128,7 @@ def keep_heard(
             "says": says.value,
             "code": c,
             "who": who,
-            "on": timezone.localdate(at).isoformat(),
+            "on": day_at(row.site, at).isoformat(),
             "reference": reference,
         }
         for c in sorted(codes)

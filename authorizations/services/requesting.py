@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from authorizations.clocks import decision_due
-from authorizations.loading import Calendars, decision_window
+from authorizations.loading import decision_window
 from authorizations.models import (
     Authorization,
     AuthorizedService,
@@ -34,6 +34,7 @@ from rcm.accounts.tenancy import uuid7
 from rcm.exchange.models import Interchange, WorkQueue
 from rcm.exchange.problems import ParseProblem
 from rcm.exchange.services import store_outbound
+from rcm.reference.clock import clock_of
 from rcm.worklist.models import WorkItem
 from rcm.worklist.services import interaction_record
 from rcm.x12 import NotX12, read_278_responses, write_278_request
@@ -78,11 +79,11 @@ def authorization_request(
     interchange: Interchange | None = None
     if channel == "278":
         interchange = _send_278(row, lines, trace=trace, urgent=urgent, actor=actor, at=at)
-    calendar = Calendars((at.year - 1, at.year, at.year + 1)).of(row.site)
-    window, source = decision_window(row.payer, urgent=urgent, on=timezone.localdate(at))
-    due = decision_due(at, window, calendar) if window else None
+    clock = clock_of(row.site)
+    window, source = decision_window(row.payer, urgent=urgent, on=clock.today(at))
+    due = decision_due(at, window, clock) if window else None
     if promised_on is not None:
-        due = calendar.end_of_day(promised_on)
+        due = clock.ends(promised_on)
     ask = AuthRequest.objects.create(
         organization_id=row.organization_id,
         authorization=row,

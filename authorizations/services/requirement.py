@@ -107,7 +107,7 @@ def requirement_decide(
         for c in cases
         for e in c.exams
     ]
-    matched = match_exams(asks, as_of=timezone.localdate(at))
+    matched = match_exams(asks, at=at)
     existing = _records_of(exams)
     touched: list[Authorization] = []
     for case in cases:

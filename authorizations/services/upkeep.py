@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from authorizations.loading import Calendars, Matched
+from authorizations.loading import Matched
 from authorizations.models import (
     GRANTED,
     Authorization,
@@ -17,10 +17,9 @@ from authorizations.models import (
 )
 from authorizations.services.gates import UPDATE, authorizations_review
 from authorizations.services.records import move
-from intake.services import (
-    local_day,
-)
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
+from rcm.reference.clock import clock_of, day_at
 from rcm.reference.models import Payer
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
@@ -37,14 +36,13 @@ def update_needed(
     """
     at = at or timezone.now()
     specs, fine = [], []
-    calendars = Calendars(y for m in matched.values() for y in (m.ask.day.year, m.ask.day.year + 1))
     for exam_id, m in matched.items():
         first = m.result.first
         if m.result.passes or first is None:
             fine.append(exam_id)
             continue
         payer: Payer | None = m.coverage.payer if m.coverage else None
-        calendar = calendars.of(m.ask.site)
+        clock = clock_of(m.ask.site)
         specs.append(
             ItemSpec(
                 organization_id=m.ask.site.organization_id,
@@ -54,7 +52,7 @@ def update_needed(
                 cause=first.code,
                 title=first.sentence[:200],
                 fix=first.action[:200],
-                due_at=calendar.end_of_day(local_day(at, m.ask.site)),
+                due_at=clock.ends(clock.today(at)),
                 deadline_on=first.due,
                 site_id=m.ask.site.pk,
                 patient_id=m.ask.patient_id,
@@ -87,12 +85,16 @@ def expiry_guard(*, actor: Actor, at: datetime | None = None) -> int:
     B11). Returns how many expired.
     """
     at = at or timezone.now()
-    today = timezone.localdate(at)
-    gone = list(
+    ended = list(
         Authorization.objects.filter(
-            organization_id__in=actor.organizations, status__in=GRANTED, effective_to__lt=today
-        ).order_by("id")[:2000]
+            organization_id__in=actor.organizations,
+            status__in=GRANTED,
+            effective_to__lte=office_day(at),
+        )
+        .select_related("site")
+        .order_by("id")[:2000]
     )
+    gone = [r for r in ended if r.effective_to and r.effective_to < day_at(r.site, at)]
     for row in gone:
         move(row, AuthStatus.EXPIRED, f"Ended {row.effective_to:%b %-d}", actor=actor, at=at)
     authorizations_review(authorization_ids=[r.pk for r in gone], actor=actor, at=at)

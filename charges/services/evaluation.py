@@ -367,7 +367,7 @@ def _match(works: Sequence[_Work], facts: Facts, *, at: datetime) -> None:
                 ),
             )
         )
-    found = match_exams(asks, as_of=timezone.localdate(at))
+    found = match_exams(asks, at=at)
     known = catalog(max(w.exam.service_date for w in works)) if found else {}
     for work in works:
         matched = found.get(str(work.exam.pk))

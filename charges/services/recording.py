@@ -25,6 +25,7 @@ from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.models import Interchange
 from rcm.exchange.outbox import publish_many
+from rcm.reference.clock import day_at
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
 EVALUATE = "charges.evaluate"
@@ -319,7 +320,7 @@ def new_exam(record: PerformedRecord, ordered: OrderedExam, site: Site, at: date
         or f"{ordered.order.placer_number}-{ordered.pk}",
         modality=record.modality or ordered.modality,
         performed_at=moment,
-        service_date=moment.astimezone(ZoneInfo(site.time_zone)).date(),
+        service_date=day_at(site, moment),
         status=_TOLD_STATUS[record.status],
     )
     tell(exam, record, first=True)
@@ -352,7 +353,7 @@ def tell(exam: Exam, record: PerformedRecord, *, first: bool = False) -> bool:
         and moment != exam.performed_at
     ):
         exam.performed_at = moment
-        exam.service_date = exam.performed_local.date()
+        exam.service_date = day_at(exam.site, exam.performed_at)
     changed = any(getattr(exam, name) != value for name, value in before.items())
     if changed:
         exam.version += 1

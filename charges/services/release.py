@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import F
@@ -18,11 +17,13 @@ from django.utils import timezone
 from charges.models import CHARGE_MOVES, EXAM_MOVES, Charge, ChargeStatus, Exam, ExamStatus, Report
 from charges.services.recording import keys_of
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.outbox import publish_many
 from rcm.ledger.models import LedgerTransaction
 from rcm.ledger.services import Account, Leg, Posting, post, reverse
+from rcm.reference.clock import day_at
 from rcm.reference.models import PayerKind
 from rcm.worklist.services import close_items
 
@@ -192,7 +193,7 @@ def _post(charges: Iterable[Charge], *, actor: Actor, at: datetime) -> None:
                 organization_id=charge.organization_id,
                 kind="charge",
                 effect_key=effect_key(charge),
-                effective_on=at.astimezone(ZoneInfo(exam.site.time_zone)).date(),
+                effective_on=day_at(exam.site, at),
                 description=(
                     f"{charge.code}{'-' + charge.component if charge.component else ''} of"
                     f" {exam.accession}"
@@ -342,7 +343,7 @@ def _void(charges: Sequence[Charge], *, reason: str, actor: Actor, at: datetime)
     originals = LedgerTransaction.objects.filter(
         organization_id__in=organization_ids, effect_key__in=[effect_key(c) for c in charges]
     )
-    reverse(originals, effective_on=timezone.localdate(at), reason=reason, actor=actor)
+    reverse(originals, effective_on=office_day(at), reason=reason, actor=actor)
     for charge in charges:
         charge.status = ChargeStatus.VOID
     exams = {c.exam_id for c in charges}

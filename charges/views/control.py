@@ -9,7 +9,6 @@ from django.db.models import Max
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from charges import services
@@ -19,6 +18,7 @@ from charges.models import (
 )
 from charges.services.clocks import UNEXPLAINED, explained
 from charges.views.common import actor_of, exams_of
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Site
 from rcm.web.access import may
 
@@ -32,7 +32,7 @@ def control(request: HttpRequest) -> HttpResponseBase:
     no-bill; the rest is named (FEATURES C7).
     """
     actor = actor_of(request)
-    last = timezone.localdate()
+    last = office_day()
     try:
         last = dt.date.fromisoformat(request.GET.get("to", "")) if request.GET.get("to") else last
     except ValueError:
@@ -83,9 +83,7 @@ def control(request: HttpRequest) -> HttpResponseBase:
             "last": last,
             "earlier": (first - dt.timedelta(days=1)).isoformat(),
             "later": (
-                (last + dt.timedelta(days=CONTROL_DAYS)).isoformat()
-                if last < timezone.localdate()
-                else ""
+                (last + dt.timedelta(days=CONTROL_DAYS)).isoformat() if last < office_day() else ""
             ),
         },
     )

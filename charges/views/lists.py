@@ -32,6 +32,7 @@ from charges.views.common import (
     exams_of,
     first_hold,
 )
+from rcm.accounts.clock import office_day
 from rcm.web import charts
 from rcm.web import format as fmt
 from rcm.web.access import may
@@ -147,7 +148,7 @@ def _unsigned_list(policies: Policies) -> ListPage:
 
 def _unsigned_line(request: HttpRequest, rows: QuerySet[Exam]) -> str:
     total = rows.order_by().aggregate(n=Count("pk"), dollars=Sum("expected"))
-    near = rows.filter(filing_deadline__lte=timezone.localdate() + dt.timedelta(days=15)).count()
+    near = rows.filter(filing_deadline__lte=office_day() + dt.timedelta(days=15)).count()
     words = (
         f"{fmt.plural(total['n'], 'exam')} without a final report,"
         f" {fmt.money(total['dollars'] or 0, cents=False)} expected"

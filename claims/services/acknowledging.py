@@ -43,6 +43,7 @@ from claims.x12_277ca import ACCEPTED, FINISHED, PENDING, RECEIVED, REJECTED, Ve
 from claims.x12_999 import error_sentence, group_sentence, interchange_sentence, set_sentence
 from intake.services import connection_for, envelope_for
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.models import Interchange, WorkQueue
@@ -250,9 +251,7 @@ def _reject_file(
         )
     )
     record_steps(steps, actor=actor, at=at)
-    policy = policies([submission.organization_id], timezone.localdate(at))[
-        submission.organization_id
-    ]
+    policy = policies([submission.organization_id], office_day(at))[submission.organization_id]
     if faults:
         lines = _lines(lost)
         open_items(
@@ -339,9 +338,7 @@ def a277_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dic
     fields: set[int] = set()
     said: list[Acknowledgement] = []
     lines = _lines(list(claims.values()))
-    policy = policies([interchange.organization_id], timezone.localdate(at))[
-        interchange.organization_id
-    ]
+    policy = policies([interchange.organization_id], office_day(at))[interchange.organization_id]
     for inquiry in inquiries:
         claim, status = claims[inquiry.claim_id], traces[inquiry.trace]
         verdict = verdict_of(status)
@@ -528,7 +525,7 @@ def _reject_items(
 ) -> None:
     if not rejected:
         return
-    policy = policies({c.organization_id for c, _ in rejected}, timezone.localdate(at))
+    policy = policies({c.organization_id for c, _ in rejected}, office_day(at))
     lines = _lines([c for c, _ in rejected])
     open_items(
         [
@@ -627,7 +624,7 @@ def silent_refresh(*, organization_id: int, actor: Actor, at: datetime | None = 
     Returns the number of claims that stand in the queue of silent payers now.
     """
     at = at or timezone.now()
-    policy = policies([organization_id], timezone.localdate(at))[organization_id]
+    policy = policies([organization_id], office_day(at))[organization_id]
     waiting = (
         Claim.objects.filter(
             organization_id=organization_id,

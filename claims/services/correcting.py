@@ -47,6 +47,7 @@ from claims.services.steps import (
 from claims.sheets import policies
 from intake.models import Coverage
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import record_steps
 from rcm.reference.models import PayerKind
@@ -370,7 +371,7 @@ def _route_of(claim: Claim) -> Route:
 
 
 def _reopen(row: Claim, reason: str, *, voids: bool, actor: Actor, at: datetime) -> Correction:
-    policy = policies([row.organization_id], timezone.localdate(at))[row.organization_id]
+    policy = policies([row.organization_id], office_day(at))[row.organization_id]
     what = "take it back" if voids else "correct it"
     title = f"{row.payer.name} takes no replacement: {what} by reopening ({reason})"
     open_items(

@@ -18,6 +18,7 @@ from claims.facts import load_sheets, procedure_rows
 from claims.models import Claim, ClaimStatus, PayerRule
 from claims.services.scrubbing import user_rule
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import next_control_number
@@ -92,7 +93,7 @@ def rule_save(
         fix=then.get("fix", "")[:200],
         definition=wanted,
         active=False,
-        effective_from=_day(wanted.get("effective_from")) or timezone.localdate(at),
+        effective_from=_day(wanted.get("effective_from")) or office_day(at),
         effective_to=_day(wanted.get("effective_to")),
         author=actor.name,
     )
@@ -111,7 +112,7 @@ def rule_backtest(*, rule: PayerRule, actor: Actor, at: datetime | None = None) 
     """
     actor.require("rules.edit")
     at = at or timezone.now()
-    day = timezone.localdate(at)
+    day = office_day(at)
     rows = Claim.objects.filter(
         organization_id=rule.organization_id, first_submitted_at__gte=at - timedelta(days=PAST_DAYS)
     )

@@ -22,11 +22,13 @@ from claims.records import Scrubbed
 from claims.services.steps import CLAIM, EDITS, FILING, REJECTIONS, item, locked, rewrite, step
 from claims.sheets import policies
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.scope import scope
 from rcm.audit.services import Step, record_steps
 from rcm.jobs.models import JobRun
 from rcm.jobs.services import run_claim, run_create, run_finish, run_progress
+from rcm.reference.clock import day_at
 from rcm.worklist.services import ItemSpec, close_items, open_items
 from rcm.x12 import Envelope
 
@@ -59,13 +61,15 @@ def claims_scrub(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None 
     tables = load_reference(sheets)
     names = {name for edit in catalogue().values() for name in edit.tables}
     result.missing_tables = tuple(sorted(name for name in names if getattr(tables, name) is None))
-    day = timezone.localdate(at)
+    day = office_day(at)
     rules = active_rules({c.organization_id for c in rows}, day)
     judged: list[tuple[Sheet, list[Finding]]] = []
-    for organization_id in sorted({c.organization_id for c in rows}):
-        own = [s for s in sheets if s.claim.organization_id == organization_id]
+    # a claim is judged by the day at its own site: its filing limit ends with that day
+    own_day = {s.claim.pk: (s.claim.organization_id, day_at(s.claim.site, at)) for s in sheets}
+    for organization_id, local in sorted(set(own_day.values())):
+        own = [s for s in sheets if own_day[s.claim.pk] == (organization_id, local)]
         found = scrub_iter(
-            (s.facts for s in own), tables, as_of=day, rules=rules.get(organization_id, ())
+            (s.facts for s in own), tables, as_of=local, rules=rules.get(organization_id, ())
         )
         judged += [
             (s, [f for f in fs if _concerns(s, f)]) for s, fs in zip(own, found, strict=True)
@@ -135,7 +139,7 @@ def _guide_again(judged: Sequence[tuple[Sheet, list[Finding]]], at: datetime) ->
             claim_id__in=ids, edit=guide.GUIDE, cleared_at__isnull=True
         ).values_list("claim_id", flat=True)
     )
-    envelope = Envelope("CHECK", "CHECK", 1, timezone.localdate(at))
+    envelope = Envelope("CHECK", "CHECK", 1, office_day(at))
     for sheet, findings in judged:
         if sheet.claim.pk in stopped:
             findings += guide.findings_of(sheet, envelope)

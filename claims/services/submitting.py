@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -46,10 +46,12 @@ from claims.services.steps import (
 from claims.sheets import policies
 from intake.services import envelope_for
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.models import Connection, ConnectionKind, InterchangeStatus, WorkQueue
 from rcm.exchange.services import next_control_number, store_outbound
+from rcm.reference.clock import day_at
 from rcm.reference.models import Payer
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import ItemSpec, close_items, open_items
@@ -140,7 +142,7 @@ def claims_submit_ready(
     themselves.
     """
     at = at or timezone.now()
-    if not policies([organization_id], timezone.localdate(at))[organization_id].auto_submit:
+    if not policies([organization_id], office_day(at))[organization_id].auto_submit:
         return Submitted()
     rows = Claim.objects.filter(organization_id=organization_id, status=ClaimStatus.READY)
     ids = list(
@@ -346,7 +348,7 @@ def _block(
     rows: list[ScrubFinding] = []
     steps: list[Step] = []
     specs: list[ItemSpec] = []
-    policy = policies({s.claim.organization_id for s in sheets}, timezone.localdate(at))
+    policy = policies({s.claim.organization_id for s in sheets}, office_day(at))
     for sheet in sheets:
         claim = sheet.claim
         found = list({f.sentence: f for f in faults[claim.pk]}.values())
@@ -538,7 +540,7 @@ def submissions_refresh(*, organization_id: int, actor: Actor, at: datetime | No
     claims are missing.
     """
     at = at or timezone.now()
-    policy = policies([organization_id], timezone.localdate(at))[organization_id]
+    policy = policies([organization_id], office_day(at))[organization_id]
     built = Submission.objects.filter(
         organization_id=organization_id,
         status__in=[SubmissionStatus.BUILT, SubmissionStatus.FAILED],
@@ -609,7 +611,7 @@ def submissions_refresh(*, organization_id: int, actor: Actor, at: datetime | No
             deadline_on=deadlines.get(row["submission_id"]),
             facts={
                 "file": row["submission__number"],
-                "sent": timezone.localdate(row["submission__sent_at"]).isoformat(),
+                "sent": office_day(row["submission__sent_at"]).isoformat(),
                 "claims": row["n"],
             },
         )
@@ -684,7 +686,7 @@ def filing_refresh(*, organization_id: int, actor: Actor, at: datetime | None = 
     get it as a tag.
     """
     at = at or timezone.now()
-    day = timezone.localdate(at)
+    day = office_day(at)
     policy = policies([organization_id], day)[organization_id]
     unsent = (ClaimStatus.DRAFT, ClaimStatus.BLOCKED, ClaimStatus.READY, ClaimStatus.REJECTED)
     rows = list(
@@ -692,16 +694,18 @@ def filing_refresh(*, organization_id: int, actor: Actor, at: datetime | None = 
             organization_id=organization_id,
             status__in=unsent,
             frequency="1",
-            filing_deadline__lte=day + policy.filing_alert,
+            filing_deadline__lte=day + policy.filing_alert + timedelta(days=1),
         )
-        .select_related("patient", "payer")
+        .select_related("patient", "payer", "site")
         .prefetch_related("lines__charge")
         .order_by("filing_deadline", "id")
     )
     specs = []
     for claim in rows:
         assert claim.filing_deadline is not None
-        left = (claim.filing_deadline - day).days
+        left = (claim.filing_deadline - day_at(claim.site, at)).days
+        if left > policy.filing_alert.days:
+            continue
         words = (
             f"{left} days left to file"
             if left > 0

@@ -22,6 +22,7 @@ from claims.models import (
 )
 from claims.views.common import actor_of
 from intake import present as front
+from rcm.accounts.clock import office_day
 from rcm.exchange.models import Interchange
 from rcm.web import format as fmt
 from rcm.web import keyset, parts
@@ -119,7 +120,7 @@ def _days(rows: QuerySet[Submission]) -> list[dict[str, Any]]:
         .annotate(n=Count("id"))
         .order_by("-submission__built_at")
     ):
-        day = timezone.localdate(built_at)
+        day = office_day(built_at)
         entry = by_day.setdefault(
             day, {"day": day, "out": 0, "accepted": 0, "rejected": 0, "missing": 0, "waiting": 0}
         )

@@ -28,7 +28,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
 from rcm.pricing.services import list_prices, quote
-from rcm.reference.facts import holidays
+from rcm.reference.clock import clock_of
 
 ZERO = Decimal("0.00")
 
@@ -129,7 +129,7 @@ def _good_faith(
         scheduled_on=booked,
         service_on=day,
         requested_on=requested_on,
-        holidays=holidays(appointment.site.state),
+        clock=clock_of(appointment.site),
     )
     missing = sorted({e.code for e in exams if prices[e.pk] is None})
     estimate.lines = [_line(e, prices[e.pk], prices[e.pk], prices[e.pk], []) for e in exams]

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.utils import timezone
@@ -51,13 +50,14 @@ from intake.models import (
 from intake.services.orders import orders_gaps
 from intake.services.patients import primary_coverages
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import SiteClock, office_day
 from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
 from rcm.accounts.together import GATES, later
 from rcm.audit.services import Step, record_steps
 from rcm.pricing.models import NetworkStatus
 from rcm.pricing.services import list_prices
-from rcm.reference.facts import holidays
+from rcm.reference.clock import clock_of, day_at
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
 LIVE = (AppointmentStatus.BOOKED, AppointmentStatus.CONFIRMED, AppointmentStatus.ARRIVED)
@@ -99,7 +99,7 @@ def provide(gate: GateName, answer: Provider) -> None:
 
 def local_day(moment: datetime, site: Site) -> date:
     """The calendar day at the site."""
-    return moment.astimezone(ZoneInfo(site.time_zone)).date()
+    return day_at(site, moment)
 
 
 # --- facts ----------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def _identity_gaps(patient: Patient) -> tuple[str, ...]:
 
 
 def _coverage_facts(
-    coverage: Coverage | None, check: EligibilityCheck | None, day: date, zone: ZoneInfo
+    coverage: Coverage | None, check: EligibilityCheck | None, day: date, clock: SiteClock
 ) -> CoverageFacts | None:
     if coverage is None:
         return None
@@ -124,7 +124,7 @@ def _coverage_facts(
         payer_name=coverage.payer.name,
         status=coverage.status,
         self_pay=coverage.payer.kind == "self_pay",
-        verified_on=coverage.verified_at.astimezone(zone).date() if coverage.verified_at else None,
+        verified_on=clock.day_of(coverage.verified_at) if coverage.verified_at else None,
         waiting=bool(check and check.status == "waiting"),
         failed=bool(check and check.status == "failed"),
         problem=problem,
@@ -182,7 +182,7 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
             pk__in={o for s in orders_by.values() for o in s}
         ).select_related("ordering")
     }
-    gaps = orders_gaps(list(orders.values()), on=timezone.localdate(at))
+    gaps = orders_gaps(list(orders.values()), on=office_day(at))
     estimates: dict[int, Estimate] = {
         e.appointment_id: e
         for e in Estimate.objects.filter(appointment_id__in=ids).order_by("appointment_id", "id")
@@ -201,11 +201,11 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
     network = network_of(pairs)
     found = {}
     for a in appointments:
-        zone = ZoneInfo(a.site.time_zone)
-        day, today = a.starts_at.astimezone(zone).date(), at.astimezone(zone).date()
+        clock = clock_of(a.site)
+        day, today = clock.day_of(a.starts_at), clock.today(at)
         coverage = coverages.get(a.patient_id)
         estimate = estimates.get(a.pk)
-        booked = a.created_at.astimezone(zone).date()
+        booked = clock.day_of(a.created_at)
         found[a.pk] = ClearanceFacts(
             day=day,
             today=today,
@@ -215,7 +215,7 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
                 g.sentence for o in sorted(orders_by.get(a.pk, ())) if o in gaps for g in gaps[o]
             ),
             coverage=_coverage_facts(
-                coverage, checks.get(coverage.pk) if coverage else None, day, zone
+                coverage, checks.get(coverage.pk) if coverage else None, day, clock
             ),
             network=network.get((a.site_id, coverage.payer_id), "") if coverage else "",
             estimate=(
@@ -223,9 +223,7 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
                 if estimate
                 else None
             ),
-            estimate_due=good_faith_due(
-                scheduled_on=min(booked, day), service_on=day, holidays=holidays(a.site.state)
-            ),
+            estimate_due=good_faith_due(scheduled_on=min(booked, day), service_on=day, clock=clock),
             decisions=decisions.get(a.pk, {}),
             overrides={
                 gate: Override(o.cause, o.ends_on, o.reason, o.actor_name)
@@ -468,11 +466,18 @@ def dollars_at_risk(appointment_ids: Sequence[int]) -> dict[int, Decimal]:
     exams = (
         OrderedExam.objects.filter(appointment_id__in=bare)
         .exclude(status=OrderStatus.CANCELLED)
-        .values_list("appointment_id", "organization_id", "code", "appointment__starts_at")
+        .values_list(
+            "appointment_id",
+            "organization_id",
+            "code",
+            "appointment__starts_at",
+            "appointment__site__time_zone",
+        )
     )
     by_day: dict[tuple[int, date], list[tuple[int, str]]] = {}
-    for appointment_id, organization_id, code, starts in exams:
-        by_day.setdefault((organization_id, starts.date()), []).append((appointment_id, code))
+    for appointment_id, organization_id, code, starts, zone in exams:
+        day = SiteClock(zone).day_of(starts)
+        by_day.setdefault((organization_id, day), []).append((appointment_id, code))
     for (organization_id, day), rows in by_day.items():
         prices = list_prices(organization_id=organization_id, codes={c for _, c in rows}, on=day)
         for appointment_id, code in rows:
@@ -505,7 +510,7 @@ def preview(ask: GateAsk, *, at: datetime) -> dict[GateName, Gate]:
     orders = list(
         Order.objects.filter(pk__in={e.order_id for e in ask.exams}).select_related("ordering")
     )
-    gaps = orders_gaps(orders, on=timezone.localdate(at))
+    gaps = orders_gaps(orders, on=office_day(at))
     network = network_of([(ask.site.pk, coverage.payer_id, ask.day)]) if coverage else {}
     return clear(
         ClearanceFacts(
@@ -514,7 +519,7 @@ def preview(ask: GateAsk, *, at: datetime) -> dict[GateName, Gate]:
             identity_gaps=_identity_gaps(ask.patient),
             has_order=bool(ask.exams),
             order_gaps=tuple(g.sentence for found in gaps.values() for g in found),
-            coverage=_coverage_facts(coverage, check, ask.day, ZoneInfo(ask.site.time_zone)),
+            coverage=_coverage_facts(coverage, check, ask.day, clock_of(ask.site)),
             network=network.get((ask.site.pk, coverage.payer_id), "") if coverage else "",
             decisions={gate.value: answer(ask, on=today) for gate, answer in _PROVIDERS.items()},
         )

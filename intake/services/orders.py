@@ -16,6 +16,7 @@ from django.utils import timezone
 from intake.completeness import ExamFacts, Gap, OrderFacts, order_gaps
 from intake.models import Order, OrderedExam, OrderStatus, Patient
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
 from rcm.accounts.together import REVIEW, later
@@ -140,7 +141,7 @@ def plain_codes(codes: Iterable[str]) -> list[str]:
 
 
 def _add_exams(order: Order, exams: Sequence[ExamAsk], at: datetime) -> None:
-    known = procedures((e.code for e in exams), timezone.localdate(at))
+    known = procedures((e.code for e in exams), office_day(at))
     rows = []
     for ask in exams:
         row = known.get(ask.code)
@@ -235,7 +236,7 @@ def _merge_exams(order: Order, exams: Sequence[ExamAsk], at: datetime) -> list[s
     what changed.
     """
     rows = [e for e in order.exams.order_by("id") if e.status != OrderStatus.CANCELLED]
-    known = procedures((e.code for e in exams), timezone.localdate(at))
+    known = procedures((e.code for e in exams), office_day(at))
     fresh: list[ExamAsk] = []
     touched: list[str] = []
     for ask in exams:
@@ -384,7 +385,7 @@ def _review(order_ids: Sequence[int], *, actor: Actor, at: datetime | None = Non
             visit=Max("exams__appointment__starts_at"), place=Max("exams__appointment__site_id")
         )
     )
-    gaps = orders_gaps(orders, on=timezone.localdate(at))
+    gaps = orders_gaps(orders, on=office_day(at))
     specs: list[ItemSpec] = []
     done: list[int] = []
     for order in orders:

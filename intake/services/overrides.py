@@ -13,6 +13,7 @@ from intake.clearance import GateName, State
 from intake.models import Appointment, GateOverride
 from intake.services.gates import LIVE, clearance_refresh, dollars_at_risk, local_day
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.accounts.together import at_once
 from rcm.audit.services import Step, record_steps
@@ -127,7 +128,7 @@ def overrides_end(*, actor: Actor, at: datetime | None = None) -> int:
     rows = GateOverride.objects.filter(
         organization_id__in=actor.organizations,
         end__isnull=True,
-        ends_on__lt=timezone.localdate(at),
+        ends_on__lt=office_day(at),
         appointment__status__in=LIVE,
     )
     ids = sorted(set(rows.values_list("appointment_id", flat=True)))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.utils import timezone
-
+from rcm.accounts.clock import office_clock, office_day
 from rcm.accounts.models import Organization
 from rcm.accounts.problems import Refused
 from rcm.exchange.models import Connection, ConnectionKind
@@ -40,12 +39,12 @@ def connection_for(organization_id: int, kind: str, payer: Payer) -> Connection:
 
 def envelope_for(organization: Organization, connection: Connection, *, at: datetime) -> Envelope:
     """ISA and GS of one interchange, with a fresh control number."""
-    local = timezone.localtime(at)
+    local = office_clock().local(at)
     return Envelope(
         sender=str(connection.config.get("submitter") or organization.code),
         receiver=str(connection.config.get("receiver") or connection.sender or "CLEARINGHOUSE"),
         control=next_control_number(organization.pk, "ISA"),
-        date=local.date(),
+        date=office_day(at),
         time=f"{local:%H%M}",
         usage=str(connection.config.get("usage", "P")),
     )

@@ -25,6 +25,7 @@ from intake.models import (
     Relationship,
 )
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.outbox import publish, publish_many
@@ -649,4 +650,4 @@ def primary_coverages(patient_ids: Iterable[int]) -> dict[int, Coverage]:
 
 
 def today_of(at: datetime | None) -> date:
-    return timezone.localdate(at or timezone.now())
+    return office_day(at or timezone.now())

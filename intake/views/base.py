@@ -12,7 +12,6 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.utils import timezone
 
 from intake.forms import (
     ReasonForm,
@@ -26,6 +25,7 @@ from intake.models import (
     Patient,
 )
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_clock, office_day
 from rcm.accounts.problems import Refused
 from rcm.web import format as fmt
 from rcm.web import parts
@@ -74,9 +74,7 @@ def form_page(
 
 
 def midnight(days: int) -> Any:
-    return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(
-        days=days
-    )
+    return office_clock().begins(office_day()) + timedelta(days=days)
 
 
 def organization_of(actor: Actor) -> int:

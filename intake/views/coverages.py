@@ -7,7 +7,6 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from intake import present, services
@@ -31,6 +30,7 @@ from intake.views.base import (
     say,
     typed_again,
 )
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.web import format as fmt
 from rcm.web import parts
@@ -47,7 +47,7 @@ def _ask(request: HttpRequest, coverage: Coverage) -> None:
         .order_by("starts_at")
         .first()
     )
-    day = services.local_day(visit.starts_at, visit.site) if visit else timezone.localdate()
+    day = services.local_day(visit.starts_at, visit.site) if visit else office_day()
     services.eligibility_ask(
         asks=[services.Ask(coverage, day, visit.modality if visit else "")], actor=actor_of(request)
     )
@@ -212,7 +212,7 @@ def coverage_discover(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return say(
         request,
         lambda: services.coverage_discover(
-            patient=row, service_date=timezone.localdate(), actor=actor_of(request)
+            patient=row, service_date=office_day(), actor=actor_of(request)
         ),
         "Asking the payers of the former coverages.",
         reverse("intake:patient", args=[row.public_id]),

@@ -7,7 +7,6 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from intake import present, services
@@ -18,6 +17,7 @@ from intake.models import (
     OrderStatus,
 )
 from intake.views.base import actor_of, form_page, order_of, patient_of, refuse_into, with_reason
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.reference.facts import current, procedure_versions
 from rcm.reference.models import Provider
@@ -27,7 +27,7 @@ from rcm.web.access import may
 
 
 def _procedures() -> list[tuple[str, str]]:
-    today = timezone.localdate()
+    today = office_day()
     rows = (current(versions, today) for versions in procedure_versions().values())
     return sorted((r.code, r.name) for r in rows if r is not None and r.kind == "exam")
 
@@ -118,7 +118,7 @@ def order(request: HttpRequest, public_id: str) -> HttpResponseBase:
                 messages.success(request, "Saved.")
                 return redirect("intake:order", row.public_id)
     gaps = (
-        services.orders_gaps([row], on=timezone.localdate())[row.pk]
+        services.orders_gaps([row], on=office_day())[row.pk]
         if row.status in (OrderStatus.OPEN, OrderStatus.SCHEDULED)
         else []
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.db.models import Q
@@ -41,6 +40,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.models import Site
 from rcm.accounts.permissions import Role
 from rcm.accounts.problems import Conflict, Refused
+from rcm.reference.clock import clock_of, day_at
 from rcm.web import format as fmt
 from rcm.web import parts
 from rcm.web.access import may
@@ -110,7 +110,7 @@ def book(request: HttpRequest, public_id: str) -> HttpResponseBase:
 def move(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = appointment_of(request, public_id)
     actor = actor_of(request)
-    local = row.starts_at.astimezone(ZoneInfo(row.site.time_zone))
+    local = clock_of(row.site).local(row.starts_at)
     exams = (
         OrderedExam.objects.filter(
             Q(appointment=row) | Q(patient=row.patient, status=OrderStatus.OPEN)
@@ -120,7 +120,7 @@ def move(request: HttpRequest, public_id: str) -> HttpResponseBase:
     )
     initial = {
         "site": row.site_id,
-        "day": local.date(),
+        "day": day_at(row.site, row.starts_at),
         "at": f"{local:%H:%M}",
         "minutes": row.minutes,
         "resource": row.resource,

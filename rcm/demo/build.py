@@ -27,6 +27,7 @@ from django.db import connections
 from django.utils import timezone
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization
 from rcm.accounts.problems import Refused
 from rcm.accounts.scope import scope
@@ -112,8 +113,8 @@ def build(
         for code, *rest in jobs:
             counts[code] = drive(
                 code,
-                *rest,
-                say=lambda text: say(f"{text}, {time.monotonic() - began:.0f} s"),  # type: ignore[arg-type]
+                *rest,  # type: ignore[arg-type]
+                say=lambda text: say(f"{text}, {time.monotonic() - began:.0f} s"),
             )
     with scope(everyone()):
         places.connections_point(places.final_address())
@@ -152,7 +153,7 @@ def drive(code: str, exams: int, months: float, now: datetime, *, say: Say) -> d
             organization = world.organizations[code]
         with scope(Actor.system("demo", [organization.pk])):
             places.connections_point(address)
-        today = timezone.localdate(now)
+        today = office_day(now)
         draw = Draw(code, today=today, exams=exams, months=months)
         center = Center(organization, world, draw.calendar(), now=now, payer_house=address)
         return Story(center, draw, say).run()

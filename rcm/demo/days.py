@@ -16,6 +16,7 @@ from django.db import transaction
 
 from charges.models import Exam
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import SiteClock
 from rcm.accounts.models import Organization, User
 from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.scope import scope
@@ -263,7 +264,7 @@ class Center:
         return ZoneInfo(self.visits[0].place.zone) if self.visits else ZoneInfo("America/Chicago")
 
     def local(self, at: datetime) -> date:
-        return at.astimezone(self.zone).date()
+        return SiteClock(str(self.zone)).day_of(at)
 
     def clock(self, day: date, hour: int, minute: int = 0) -> datetime:
         """A moment of the day, never after the end of the demo."""

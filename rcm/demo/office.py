@@ -46,6 +46,7 @@ from claims.services import (
     submissions_refresh,
 )
 from intake.models import Patient
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.demo.days import Center
 from rcm.exchange.mailbox import pick_up
@@ -126,7 +127,7 @@ def code(center: Center, at: datetime) -> int:
             Exam.objects.filter(
                 organization=center.organization,
                 status__in=[ExamStatus.FINAL, ExamStatus.CODED],
-                service_date__gte=at.date() - timedelta(days=LOOKED_AT),
+                service_date__gte=office_day(at) - timedelta(days=LOOKED_AT),
             )
             .exclude(holds=[])
             .select_related("site")
@@ -134,7 +135,7 @@ def code(center: Center, at: datetime) -> int:
         )
     done = 0
     for row in rows:
-        if draw("coder", row.accession, at.date()) < 450:
+        if draw("coder", row.accession, office_day(at)) < 450:
             continue
         actor = center.who("coder" if draw("who", row.accession) < 800 else "manager")
         for hold in row.holds[:3]:
@@ -202,7 +203,7 @@ def bill(center: Center, at: datetime) -> int:
             .order_by("filing_deadline", "id")[:60]
         )
     for claim in rows:
-        if draw("biller", claim.number, at.date()) < 500:
+        if draw("biller", claim.number, office_day(at)) < 500:
             continue
         actor = center.who("biller")
         with center.acting(actor):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from rcm.accounts.clock import SiteClock
 from rcm.demo.catalogue import BY_CODE, PAIRS, SIDED, STUDIES, Study
 from rcm.demo.places import ALL, PLACES, Place
 
@@ -224,7 +225,7 @@ class Visit:
 
     @property
     def day(self) -> date:
-        return self.start.astimezone(self.zone).date()
+        return SiteClock(self.place.zone).day_of(self.start)
 
 
 def open_days(first: date, last: date) -> list[date]:

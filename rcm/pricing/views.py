@@ -11,10 +11,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.pricing import services
 from rcm.pricing.filters import ContractFilter, PriceFilter
@@ -52,9 +52,7 @@ def quote(request: HttpRequest) -> HttpResponse:
     """
     actor = _actor(request)
     asked = "lines" in request.GET
-    form = QuoteForm(
-        request.GET if asked else None, actor=actor, initial={"date": timezone.localdate()}
-    )
+    form = QuoteForm(request.GET if asked else None, actor=actor, initial={"date": office_day()})
     answer: dict[str, Any] | None = None
     if asked and form.is_valid():
         answer = services.quote(payload=form.payload(), actor=actor)
@@ -105,7 +103,7 @@ CONTRACTS = ListPage(
     ),
     orders=(Order("payer", "payer, newest first", ("payer__name", "-effective_from", "pk")),),
     tabs=(
-        Tab("now", "In force", lambda request: in_force(timezone.localdate())),
+        Tab("now", "In force", lambda request: in_force(office_day())),
         Tab("all", "All"),
     ),
     filterset=ContractFilter,
@@ -342,7 +340,7 @@ PRICES = ListPage(
     ),
     orders=(Order("code", "code", ("code", "mod", "-effective_from", "pk")),),
     tabs=(
-        Tab("now", "In force", lambda request: in_force(timezone.localdate())),
+        Tab("now", "In force", lambda request: in_force(office_day())),
         Tab("all", "All"),
     ),
     filterset=PriceFilter,

@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.utils import timezone
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization, Site
 from rcm.pricing.facts import MpprScope
 from rcm.pricing.models import Contract
@@ -115,7 +115,7 @@ class QuoteForm(house.HouseForm):
         """The question for `services.quote`."""
         values = self.cleaned_data
         asked: dict[str, Any] = {
-            "date_of_service": (values["date"] or timezone.localdate()).isoformat(),
+            "date_of_service": (values["date"] or office_day()).isoformat(),
             "lines": values["lines"],
             "payer": values["payer"],
             "plan": values["plan"],

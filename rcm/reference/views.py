@@ -10,10 +10,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.reference.facts import in_force
 from rcm.reference.filters import PayerFilter, search
@@ -117,7 +117,7 @@ def payers(request: HttpRequest) -> HttpResponseBase:
 def payer(request: HttpRequest, public_id: str) -> HttpResponse:
     row = found(Payer.objects.all(), public_id=public_id)
     actor = _actor(request)
-    today = timezone.localdate()
+    today = office_day()
     return render(
         request,
         "reference/payer.html",
@@ -211,7 +211,7 @@ def _general_rules(row: Payer) -> int:
     """Rules that reach this payer without naming it: by its kind, or for every payer."""
     rules = Payer._meta.get_field("auth_rules").related_model
     asked = Q(payer=None) & Q(payer_kind__in=("", row.kind))
-    return int(rules._default_manager.filter(in_force(timezone.localdate()), asked).count())
+    return int(rules._default_manager.filter(in_force(office_day()), asked).count())
 
 
 def _networks(row: Payer, actor: Any, today: Any) -> list[dict[str, Any]]:
@@ -266,7 +266,7 @@ UNTIL = Column("until", "To", "effective_to", kind="mdy", width="date", fold=Tru
 
 def _tabs() -> tuple[Tab, ...]:
     return (
-        Tab("now", "In force", lambda request: in_force(timezone.localdate())),
+        Tab("now", "In force", lambda request: in_force(office_day())),
         Tab("all", "All versions"),
     )
 

@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from rcm.accounts.clock import office_day
 from rcm.simulator import payer as payers
 from rcm.simulator.habits import draw, fate, habit
 from rcm.simulator.models import Followup, Mail, Received
@@ -72,7 +73,7 @@ def _isa_day(text: str) -> date:
     try:
         return datetime.strptime(text, "%y%m%d").date()  # noqa: DTZ007
     except ValueError:
-        return timezone.localdate()
+        return office_day()
 
 
 def _control() -> int:
@@ -334,7 +335,7 @@ def fill(receiver: str, as_of: date | None) -> None:
     """Make the 277CA and 835 files of a receiver that are due: by the calendar day `as_of`, or by
     the wall clock.
     """
-    day = as_of or timezone.localdate()
+    day = as_of or office_day()
     due_ack = Q(acknowledge_on__lte=as_of) if as_of else Q(acknowledge_live__lte=timezone.now())
     due_pay = Q(pay_on__lte=as_of) if as_of else Q(pay_live__lte=timezone.now())
     late = Q(due_on__lte=as_of) if as_of else Q(due_live__lte=timezone.now())

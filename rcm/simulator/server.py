@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from django.db import connection, transaction
 
+from rcm.accounts.clock import office_day
 from rcm.simulator import post
 from rcm.simulator.models import Call, Mail
 from rcm.x12 import NotX12
@@ -96,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
                 Mail.objects.filter(receiver=parts[2], pk=int(parts[3])).update(taken=True)
                 return self._answer(204)
             if len(parts) == 2 and parts[0] == "appeals":
-                taken = post.appeal(parts[1], self._as_of() or date.today())  # noqa: DTZ011
+                taken = post.appeal(parts[1], self._as_of() or office_day())
                 return self._sentence(200, "overturned" if taken else "upheld")
             return self._sentence(404, "There is nothing here.")
         except ValueError:

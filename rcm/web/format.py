@@ -13,6 +13,8 @@ from typing import Any
 
 from django.utils import timezone
 
+from rcm.accounts.clock import office_clock, office_day
+
 CENT = Decimal("0.01")
 MINUS = "\N{MINUS SIGN}"
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -61,7 +63,7 @@ def number(value: Any) -> str:
 def as_date(value: Any) -> dt.date | None:
     """The local calendar date of a date or an aware datetime."""
     if isinstance(value, dt.datetime):
-        return timezone.localtime(value).date() if timezone.is_aware(value) else value.date()
+        return office_day(value) if timezone.is_aware(value) else value.date()
     return value if isinstance(value, dt.date) else None
 
 
@@ -78,7 +80,7 @@ def born(value: Any, today: dt.date | None = None) -> str:
     day = as_date(value)
     if day is None:
         return ""
-    today = today or timezone.localdate()
+    today = today or office_day()
     months = (today.year - day.year) * 12 + today.month - day.month - (today.day < day.day)
     age = f"{months // 12}y" if months >= 24 else f"{max(months, 0)}m"
     return f"{day.day:02d}-{MONTHS[day.month - 1]}-{day.year} ({age})"
@@ -89,7 +91,7 @@ def short_day(value: Any, today: dt.date | None = None) -> str:
     day = as_date(value)
     if day is None:
         return ""
-    today = today or timezone.localdate()
+    today = today or office_day()
     text = f"{MONTHS[day.month - 1]} {day.day}"
     return text if day.year == today.year else f"{text}, {day.year}"
 
@@ -97,7 +99,7 @@ def short_day(value: Any, today: dt.date | None = None) -> str:
 def clock(value: Any) -> str:
     """A time of day as staff say it: `9:40 AM`."""
     if isinstance(value, dt.datetime):
-        value = timezone.localtime(value) if timezone.is_aware(value) else value
+        value = office_clock().local(value) if timezone.is_aware(value) else value
     elif not isinstance(value, dt.time):
         return ""
     return f"{(value.hour % 12) or 12}:{value.minute:02d} {'AM' if value.hour < 12 else 'PM'}"
@@ -113,7 +115,7 @@ def moment(value: Any, today: dt.date | None = None) -> str:
 def days_between(value: Any, today: dt.date | None = None) -> int | None:
     """Whole days from `today` until the date; negative when it has passed."""
     day = as_date(value)
-    return None if day is None else (day - (today or timezone.localdate())).days
+    return None if day is None else (day - (today or office_day())).days
 
 
 def days_words(left: int) -> str:

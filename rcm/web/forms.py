@@ -15,8 +15,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.renderers import TemplatesSetting
-from django.utils import timezone
 
+from rcm.accounts.clock import office_day
 from rcm.web.format import MONTHS, mdy
 from rcm.web.format import phone as phone_text
 
@@ -75,7 +75,7 @@ def read_date(
     injury) never after today.
     """
     text = text.strip()
-    today = today or timezone.localdate()
+    today = today or office_day()
     for shape in DATE_SHAPES:
         found = shape.fullmatch(text)
         if found is None:
@@ -161,7 +161,7 @@ class DateField(_Text):
         if found is None:
             self.refuse(f"{self.label or 'Date'} must be a real date, such as 03/27/1958")
         assert found is not None
-        if self.past and found > timezone.localdate():
+        if self.past and found > office_day():
             self.refuse(
                 f"{self.label or 'Date'} must be today or earlier, not in the future", "future"
             )

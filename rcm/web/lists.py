@@ -35,6 +35,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from rcm.accounts.clock import office_clock
 from rcm.accounts.scope import scope
 from rcm.web import format as fmt
 from rcm.web import keyset
@@ -207,7 +208,7 @@ def csv_response(
             yield writer.writerow([inert(v) for v in row])
 
     response = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
-    stamp = timezone.localtime().strftime("%Y%m%d-%H%M")
+    stamp = office_clock().local(timezone.now()).strftime("%Y%m%d-%H%M")
     response["Content-Disposition"] = f'attachment; filename="{name}-{stamp}.csv"'
     response["Cache-Control"] = "no-store"
     return response

@@ -11,8 +11,8 @@ from typing import Any
 
 from django import forms
 from django.http import HttpRequest
-from django.utils import timezone
 
+from rcm.accounts.clock import office_day
 from rcm.web import charts, parts
 from rcm.web import format as fmt
 from rcm.web import forms as house
@@ -198,7 +198,7 @@ def _charts() -> list[charts.Chart]:
 
 def examples(request: HttpRequest) -> dict[str, Any]:
     """The context of /style/."""
-    today = timezone.localdate()
+    today = office_day()
     now = dt.datetime.combine(today, dt.time(14, 22))
     wrong = ExampleForm(
         {"family": "", "born": "13/40/1958", "member_id": "W22/39", "copay": "1E5", "order": "1"},

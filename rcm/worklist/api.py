@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.utils import timezone
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, viewsets
@@ -15,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
+from rcm.accounts.clock import office_day
 from rcm.accounts.rest import ByPublicId, etag, require_match
 from rcm.audit.services import record_access
 from rcm.worklist import registry, services
@@ -80,7 +80,7 @@ class NextActionIn(serializers.Serializer):
     next_action_on = serializers.DateField()
 
     def validate_next_action_on(self, value: Any) -> Any:
-        if value < timezone.localdate():
+        if value < office_day():
             raise serializers.ValidationError("The next-action date lies in the past.")
         return value
 

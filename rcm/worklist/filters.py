@@ -17,9 +17,9 @@ import django_filters
 from django import forms
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, QueryDict
-from django.utils import timezone
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_clock, office_day
 from rcm.accounts.models import Membership, Site, User
 from rcm.reference.models import Payer
 from rcm.web.forms import MenuMultiple
@@ -30,15 +30,15 @@ NOT_FACTS = frozenset({"view", "q", "order", "cursor", "open", "export"})
 
 def ready_q() -> Q:
     """Open, and not put off until a later day."""
-    return Q(next_action_on__isnull=True) | Q(next_action_on__lte=timezone.localdate())
+    return Q(next_action_on__isnull=True) | Q(next_action_on__lte=office_day())
 
 
 def due_q() -> Q:
     """Somebody must act today: the clock has run out, the promised day has come, or the outer limit
     is here.
     """
-    today = timezone.localdate()
-    end = timezone.localtime().replace(hour=23, minute=59, second=59, microsecond=999999)
+    today = office_day()
+    end = office_clock().ends(office_day())
     return ready_q() & (
         Q(due_at__lte=end) | Q(next_action_on__lte=today) | Q(deadline_on__lte=today)
     )
@@ -47,7 +47,7 @@ def due_q() -> Q:
 def _within(days: str) -> Q:
     if not days.isdecimal() or len(days) > 4:
         return Q()
-    return Q(deadline_on__lte=timezone.localdate() + timedelta(days=int(days)))
+    return Q(deadline_on__lte=office_day() + timedelta(days=int(days)))
 
 
 def _owner(value: str, actor: Actor) -> Q:

@@ -11,9 +11,9 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.audit.services import record_access
 from rcm.web import format as fmt
 from rcm.web import keyset
@@ -226,7 +226,7 @@ def columns_of(queue: registry.Queue) -> tuple[Column, ...]:
         Column(
             "deadline",
             queue.deadline_word,
-            lambda i: i.deadline_on or timezone.localdate(i.due_at),
+            lambda i: i.deadline_on or office_day(i.due_at),
             kind="day",
             width="due",
             order="deadline",

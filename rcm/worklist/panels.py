@@ -4,7 +4,6 @@ history.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
 from typing import Any
 
 from django.db.models import Q
@@ -13,9 +12,9 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_clock, office_day
 from rcm.audit.models import Event
 from rcm.audit.services import record_access
-from rcm.reference import facts
 from rcm.web import parts
 from rcm.worklist import forms, registry
 from rcm.worklist.models import WorkItem
@@ -23,17 +22,6 @@ from rcm.worklist.models import WorkItem
 HISTORY = 15
 # what a row is called, the first of these facts that it has
 NAMES = ("claim", "accession", "number", "trace", "file")
-
-
-def business_day(start: date, days: int) -> date:
-    """The day `days` business days after `start`: weekends and federal holidays do not count."""
-    holidays = facts.holidays()
-    day = start
-    while days > 0:
-        day += timedelta(days=1)
-        if day.weekday() < 5 and day not in holidays:
-            days -= 1
-    return day
 
 
 def history(item: WorkItem, keys: dict[str, int], *, limit: int = HISTORY) -> list[parts.Event]:
@@ -90,8 +78,10 @@ def panel_html(
             request_id=str(getattr(request, "request_id", "")),
         )
     may_work = actor.can(queue.work_permission if queue else "work.touch")
-    today = timezone.localdate()
-    suggested = business_day(today, queue.payer_next_action_days if queue else 5)
+    today = office_day()
+    suggested = office_clock().add_business_days(
+        today, queue.payer_next_action_days if queue else 5
+    )
     hidden = {"version": item.version}
     made: dict[str, forms.TouchForm] = {
         "act": forms.ActForm(initial={**hidden, "next_action_on": suggested}),

@@ -20,6 +20,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import User
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
@@ -342,7 +343,7 @@ def work_next(*, queue: str, actor: Actor, at: datetime | None = None) -> WorkIt
                 "user": actor.user_id,
                 "until": at + settings.LEASE,
                 "now": at,
-                "today": timezone.localdate(at),
+                "today": office_day(at),
                 "orgs": sorted(actor.organizations),
                 "queue": queue,
                 "sites": sorted(actor.sites),
@@ -404,7 +405,7 @@ def item_act(
     at = at or timezone.now()
     if not action.strip():
         raise Refused("Say what you did or will do next.", field="action", code="missing")
-    if next_action_on < timezone.localdate(at):
+    if next_action_on < office_day(at):
         raise Refused(
             "The next-action date lies in the past. Enter today or a later day.",
             field="next_action_on",
@@ -437,7 +438,7 @@ def item_pend(
 ) -> WorkItem:
     """Pend with a return date and a reason; it comes back by itself (`return_pended`)."""
     at = at or timezone.now()
-    if until <= timezone.localdate(at):
+    if until <= office_day(at):
         raise Refused("Enter a return date after today.", field="until", code="past")
     if not reason.strip():
         raise Refused("Say why it waits.", field="reason", code="missing")
@@ -651,7 +652,7 @@ def return_pended(*, actor: Actor, at: datetime | None = None) -> int:
     back = WorkItem.objects.filter(
         organization_id__in=actor.organizations,
         status=ItemStatus.PENDED,
-        pend_until__lte=timezone.localdate(at),
+        pend_until__lte=office_day(at),
     ).update(status=ItemStatus.OPEN, pend_until=None, version=F("version") + 1)
     WorkItem.objects.filter(
         organization_id__in=actor.organizations, status=ItemStatus.OPEN, lease_until__lt=at

@@ -23,6 +23,7 @@ from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_POST, require_safe
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_clock, office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.web import nav
 from rcm.web.access import found, may
@@ -30,7 +31,7 @@ from rcm.worklist import forms, registry, services
 from rcm.worklist.filters import due_q
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.pages import items, page_of
-from rcm.worklist.panels import business_day, panel_html
+from rcm.worklist.panels import panel_html
 
 UNDO_SECONDS = 15
 UNDO_SALT = "rcm.worklist.undo"
@@ -76,7 +77,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
     )
     now = timezone.now()
     untouched = Q(opened_at__lt=now - timedelta(days=days), touches=0) & (
-        Q(next_action_on__isnull=True) | Q(next_action_on__lt=timezone.localdate())
+        Q(next_action_on__isnull=True) | Q(next_action_on__lt=office_day())
     )
     live = WorkItem.objects.visible_to(actor).filter(
         status=ItemStatus.OPEN, queue__in=[q.code for q in shown]
@@ -90,9 +91,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
                 due_dollars=Sum("dollars", filter=due_q()),
                 dollars=Sum("dollars"),
                 due=Count("pk", filter=due_q()),
-                overdue=Count(
-                    "pk", filter=Q(due_at__lt=now) | Q(deadline_on__lt=timezone.localdate())
-                ),
+                overdue=Count("pk", filter=Q(due_at__lt=now) | Q(deadline_on__lt=office_day())),
                 unowned=Count("pk", filter=Q(owner__isnull=True)),
                 untouched=Count("pk", filter=untouched),
                 oldest=Min("opened_at"),
@@ -482,7 +481,7 @@ def bulk_act(request: HttpRequest) -> HttpResponseBase:
         act=lambda values, row, version: services.item_act(
             item=row, actor=actor, version=version, **values
         ),
-        initial={"next_action_on": business_day(timezone.localdate(), 5)},
+        initial={"next_action_on": office_clock().add_business_days(office_day(), 5)},
     )
 
 

@@ -12,6 +12,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import ItemSpec, close_items, open_items
 from remittance.models import Denial, DenialStatus, Variance, VarianceStatus
@@ -26,7 +27,7 @@ CHUNK = 2000
 def upkeep(*, organization_id: int, actor: Actor, at: datetime | None = None) -> dict[str, int]:
     """Once a day for one organization; doing it twice changes nothing."""
     at = at or timezone.now()
-    today = timezone.localdate(at)
+    today = office_day(at)
     back = list(
         Denial.objects.select_for_update(of=("self",))
         .filter(organization_id=organization_id, status=DenialStatus.PARKED, review_on__lte=today)

@@ -18,8 +18,10 @@ from claims import services as claims
 from claims.models import Claim
 from claims.records import Changes, Correction, Route
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
+from rcm.reference.clock import day_at
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import BulkResult, close_items, item_finish, item_pend
 from remittance import deadlines, tables
@@ -199,7 +201,7 @@ def denial_park(
     if not reason.strip():
         raise Refused("Say why it cannot be worked.", field="reason", code="missing")
     row = _locked(denial, version)
-    today = timezone.localdate(at)
+    today = day_at(row.claim.site, at)
     review = review_on or today + timedelta(days=policy(row.organization_id, today).review_days)
     limits = [x for x in (row.appeal_by, row.correct_by) if x and x > today]
     if review <= today:
@@ -281,7 +283,7 @@ def denials_written_off(
             sentence=f"Written off: ${row.amount:,.2f}",
             actor=actor,
             at=at,
-            resolved_on=timezone.localdate(at),
+            resolved_on=office_day(at),
         )
     close_items("denial", [r.pk for r in rows], actor=actor, at=at, outcome="Written off")
     responsibility_release(claim_ids={r.claim_id for r in rows}, actor=actor, at=at)
@@ -356,7 +358,7 @@ def denial_appeal(
     at = at or timezone.now()
     row = _locked(denial, version)
     level = next_level(row)
-    day = sent_on or timezone.localdate(at)
+    day = sent_on or day_at(row.claim.site, at)
     if UNPROCESSABLE in row.remarks:
         raise Refused(
             "The payer could not process this claim (MA130): no appeal is open.",
@@ -417,7 +419,7 @@ def denial_appeal(
     asked = tables.appeal_level(row.payer.kind, level, decided)
     answer = day + timedelta(days=asked.decision_days if asked else 0)
     if item is not None:
-        if answer > timezone.localdate(at):
+        if answer > day_at(row.claim.site, at):
             item_pend(
                 item=item,
                 actor=actor,
@@ -457,7 +459,7 @@ def appeal_outcome(
     row = Appeal.objects.select_for_update().get(pk=appeal.pk)
     if row.outcome:
         raise Refused("This level has its outcome already.", code="decided", status=409)
-    day = on or timezone.localdate(at)
+    day = on or office_day(at)
     row.outcome, row.outcome_on, row.recovered = outcome, day, recovered
     row.save(update_fields=["outcome", "outcome_on", "recovered"])
     denial = _locked(row.denial)
@@ -571,7 +573,7 @@ def variance_accept(
         note=note,
         actor=actor,
         at=at,
-        resolved_on=timezone.localdate(at),
+        resolved_on=office_day(at),
     )
 
 
@@ -591,7 +593,7 @@ def variance_recovered(
         actor=actor,
         at=at,
         recovered=amount,
-        resolved_on=timezone.localdate(at),
+        resolved_on=office_day(at),
     )
 
 

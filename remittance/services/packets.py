@@ -7,11 +7,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-
 from authorizations.models import Authorization
 from charges.models import Exam, Report
 from claims.models import Acknowledgement, SubmissionClaim
+from rcm.accounts.clock import office_clock, office_day
 from rcm.accounts.models import Organization
 from rcm.reference.facts import adjustment_reason, remarks
 from remittance import tables
@@ -81,7 +80,7 @@ def letter_facts(denial: Denial, *, level: int, at: datetime) -> LetterFacts:
         )
         auth = f"Authorization {authorization.number}{span} was on file."
     return LetterFacts(
-        today=timezone.localdate(at),
+        today=office_day(at),
         organization=organization.name,
         address=(
             organization.address,
@@ -249,13 +248,13 @@ def _day(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, datetime):
-        value = timezone.localtime(value)
+        value = office_clock().local(value)
     return f"{value:%m/%d/%Y}"
 
 
 def packet_pdf(denial: Denial, *, letter: str, level: int, at: datetime) -> bytes:
     """Letter and enclosures in one PDF. The title names the claim, never the patient."""
-    footer = f"Claim {denial.claim.number}, appeal level {level}, {timezone.localdate(at):%m/%d/%Y}"
+    footer = f"Claim {denial.claim.number}, appeal level {level}, {office_day(at):%m/%d/%Y}"
     title = f"Appeal of claim {denial.claim.number}"
     return merge(
         [text_pdf(title, letter, footer=footer), parts_pdf(title, evidence(denial), footer=footer)],

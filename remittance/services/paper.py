@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization
 from rcm.accounts.problems import Refused
 from rcm.exchange.models import InterchangeStatus
@@ -85,7 +86,7 @@ def eob_key(
             sender="KEYEDEOB",
             receiver=organization.code[:15],
             control=next_control_number(organization_id, "keyed-eob"),
-            date=timezone.localdate(at),
+            date=office_day(at),
         ),
         [_document(eob, payer, organization, trace, ref)],
     ).data

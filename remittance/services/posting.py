@@ -17,6 +17,7 @@ from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import publish
@@ -289,7 +290,7 @@ def remittance_reverse(
         )
     counters = reverse(
         touched.filter(reversed_by__isnull=True).exclude(kind__startswith="reversal:"),
-        effective_on=timezone.localdate(at),
+        effective_on=office_day(at),
         reason=reason,
         actor=actor,
     )

@@ -21,6 +21,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.models import Interchange, InterchangeStatus
@@ -452,7 +453,7 @@ def _end(
             header.payer.name or (current.payer.name if current.payer else "Payer not named")
         )[:80],
         "method": header.method[:3],
-        "paid_on": header.payment_date or header.production_date or timezone.localdate(at),
+        "paid_on": header.payment_date or header.production_date or office_day(at),
         "amount": header.amount,
         "claims_total": trailer.sum_paid,
         "plb_total": trailer.sum_provider_adjustments,

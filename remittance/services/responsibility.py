@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.exchange.services import publish_many
 from rcm.ledger.models import Balance, LedgerEntry
 from rcm.ledger.services import Leg, Posting, post
@@ -100,7 +101,7 @@ def responsibility_release(
                     organization_id,
                     "remittance.patient",
                     f"{effect_key(remittance, p.row.position)}:patient",
-                    timezone.localdate(at),
+                    office_day(at),
                     f"Patient share of claim {p.row.claim_number}",
                     legs,
                     "claim_payment",

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from intake import present as front
+from rcm.accounts.clock import office_day
 from rcm.web.access import found, may
 from remittance import forms, services
 from remittance.models import (
@@ -79,7 +80,7 @@ def appeal_outcome(request: HttpRequest, public_id: str) -> HttpResponseBase:
         )
         return "The outcome is kept."
 
-    initial = {"on": timezone.localdate()}
+    initial = {"on": office_day()}
     return act(
         request,
         denial_row,

@@ -10,11 +10,11 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from intake import present as front
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.web import parts
 from rcm.web.access import found, may
@@ -212,7 +212,7 @@ def denial_appeal(request: HttpRequest, public_id: str) -> HttpResponseBase:
         initial = (
             {}
             if request.method == "POST"
-            else {"letter": services.appeal_draft(denial=row), "sent_on": timezone.localdate()}
+            else {"letter": services.appeal_draft(denial=row), "sent_on": office_day()}
         )
         return forms.AppealForm(request.POST or None, initial=initial)
 

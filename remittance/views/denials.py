@@ -12,9 +12,9 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
+from rcm.accounts.clock import office_day
 from rcm.web import format as fmt
 from rcm.web import parts
 from rcm.web.access import may
@@ -113,7 +113,7 @@ DENIALS = ListPage(
             "soon",
             "Deadline < 10 d",
             lambda request: (
-                Q(status__in=OPEN) & Q(appeal_by__lte=timezone.localdate() + timedelta(days=10))
+                Q(status__in=OPEN) & Q(appeal_by__lte=office_day() + timedelta(days=10))
             ),
         ),
         Tab("parked", "Parked", Q(status=DenialStatus.PARKED)),
@@ -147,7 +147,7 @@ def _denial_line(rows: QuerySet[Any]) -> str:
     figures = live.aggregate(
         n=Count("pk"),
         s=Sum("amount"),
-        soon=Count("pk", filter=Q(appeal_by__lte=timezone.localdate() + timedelta(days=10))),
+        soon=Count("pk", filter=Q(appeal_by__lte=office_day() + timedelta(days=10))),
     )
     if not figures["n"]:
         return ""

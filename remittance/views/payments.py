@@ -11,11 +11,11 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from claims.models import Claim
 from intake import present as front
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.web import format as fmt
 from rcm.web import parts
@@ -183,7 +183,7 @@ UNAPPLIED = ListPage(
             kind="day",
             width="date",
             order="age",
-            second=lambda u: f"{(timezone.localdate() - u.remittance.paid_on).days} days",
+            second=lambda u: f"{(office_day() - u.remittance.paid_on).days} days",
         ),
         Column(
             "perhaps",

@@ -605,7 +605,7 @@ def test_what_was_performed_is_matched_for_the_charge_phase(cast_committed):
                 exam_id=2,
             ),
         ]
-        found = match_exams(asks, as_of=EXAM.date())
+        found = match_exams(asks, at=EXAM)
         assert found["as"].result.passes
         assert found["more"].result.code == "UPDATE_REQUIRED"
         assert services.update_needed(matched={2: found["more"]}, actor=cast.system, at=EXAM) == 1

@@ -28,6 +28,7 @@ from intake.clearance import (
 )
 from intake.completeness import ExamFacts, OrderFacts, order_gaps
 from intake.estimate import BenefitFact, cost_sharing, good_faith_due
+from rcm.accounts.clock import SiteClock
 
 DAY, TODAY = date(2026, 3, 12), date(2026, 3, 2)
 COVERED = CoverageFacts("Prairie", "active", verified_on=TODAY)
@@ -229,15 +230,15 @@ def test_an_incomplete_order_says_what_to_ask(change, code):
     ],
 )
 def test_the_good_faith_estimate_has_its_legal_day(scheduled, service, due):
-    assert (
-        good_faith_due(scheduled_on=scheduled, service_on=service, holidays={date(2026, 7, 3)})
-        == due
-    )
+    assert good_faith_due(scheduled_on=scheduled, service_on=service, clock=SiteClock()) == due
 
 
 def test_on_request_it_is_due_in_three_business_days():
     assert good_faith_due(
-        scheduled_on=date(2026, 3, 2), service_on=date(2026, 3, 3), requested_on=date(2026, 3, 2)
+        scheduled_on=date(2026, 3, 2),
+        service_on=date(2026, 3, 3),
+        requested_on=date(2026, 3, 2),
+        clock=SiteClock(),
     ) == date(2026, 3, 5)
 
 

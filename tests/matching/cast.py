@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from authorizations.clocks import SiteCalendar, us_federal_holidays
 from authorizations.facts import (
     AuthorizedFact,
     AuthorizedService,
@@ -18,6 +17,7 @@ from authorizations.facts import (
 from authorizations.families import Procedure
 from authorizations.matching import MatchContext
 from authorizations.requirement import Requirement, RequirementAnswer
+from rcm.accounts.clock import SiteClock
 
 SITE_A, SITE_B = "1234567893", "1993999998"
 
@@ -83,7 +83,7 @@ CATALOG = {
         Procedure("78816", "PETCT", "PT", extent="whole body", typical_prior_auth="Y"),
     )
 }
-CALENDAR = SiteCalendar("America/Chicago", us_federal_holidays(2026))
+CALENDAR = SiteClock("America/Chicago")
 CONTEXT = MatchContext(catalog=CATALOG, calendar=CALENDAR)
 REQUIRED = RequirementAnswer(Requirement.REQUIRED, "Rule says so.", "R1")
 EXEMPT = RequirementAnswer(Requirement.NOT_REQUIRED, "Exempt.", "R2")

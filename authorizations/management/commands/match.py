@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from authorizations import payload
 from authorizations.loading import catalog, crosswalk, requirement_rules
 from authorizations.matching import MatchContext
+from rcm.accounts.clock import office_day
 
 MOST_BYTES = 5_000_000
 
@@ -43,7 +43,7 @@ class Command(BaseCommand):
             raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
         except ValueError:
             raise CommandError(f"{path} is not JSON.") from None
-        today = timezone.localdate()
+        today = office_day()
         known = catalog(today)
         answer = payload.match(
             question,

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from claims.edits import scrub
 from claims.edits.payload import scrub_payload
 from claims.facts import load_reference, load_sheets, reference_of_payload
 from claims.models import Claim
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization
 from rcm.accounts.scope import scope
 
@@ -72,7 +72,7 @@ class Command(BaseCommand):
             payload = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise CommandError(f"{path} cannot be read: {error}") from error
-        answer = scrub_payload(payload, reference_of_payload(payload), today=timezone.localdate())
+        answer = scrub_payload(payload, reference_of_payload(payload), today=office_day())
         if answer.get("errors"):
             raise CommandError("; ".join(f"{e['field']}: {e['message']}" for e in answer["errors"]))
         return list(answer["claims"])
@@ -90,9 +90,7 @@ class Command(BaseCommand):
                     f"Several organizations have a claim {number}; name one with --organization."
                 )
             sheets = load_sheets(ids)
-            findings = scrub(
-                (s.facts for s in sheets), load_reference(sheets), as_of=timezone.localdate()
-            )
+            findings = scrub((s.facts for s in sheets), load_reference(sheets), as_of=office_day())
             return [
                 {
                     "claim_id": s.facts.claim_id,

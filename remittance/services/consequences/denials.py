@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from claims.models import ClaimLine
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.audit.models import Event
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import publish_many
@@ -268,7 +269,7 @@ def items_of(denials: Sequence[Denial], *, actor: Actor, at: datetime) -> int:
     """
     if not denials:
         return 0
-    today = timezone.localdate(at)
+    today = office_day(at)
     odds = own_odds(denials[0].organization_id)
     reasons = adjustment_reasons()
     exams = {
@@ -359,7 +360,7 @@ def withdraw(rows: Any, outcome: str, *, actor: Actor, at: datetime) -> int:
     if not found:
         return 0
     Denial.objects.filter(pk__in=[d.pk for d in found]).update(
-        status=DenialStatus.WITHDRAWN, resolved_on=timezone.localdate(at), version=F("version") + 1
+        status=DenialStatus.WITHDRAWN, resolved_on=office_day(at), version=F("version") + 1
     )
     record_steps(
         (

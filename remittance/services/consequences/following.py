@@ -8,13 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import F
-from django.utils import timezone
 
 from charges.models import Charge
 from claims import services as claims
 from claims.models import Claim
 from claims.records import Adjudicated, Outcome
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.exchange.services import publish_many
 from rcm.worklist.services import ItemSpec, close_items, open_items
 from remittance.models import (
@@ -193,7 +193,7 @@ def undone(remittance: Remittance, reason: str, *, actor: Actor, at: datetime) -
         Adjudicated(
             claim_id=r.claim_id,
             outcome=Outcome.REVERSED,
-            decided_on=timezone.localdate(at),
+            decided_on=office_day(at),
             paid=-r.paid,
             remittance_id=remittance.pk,
             interchange_id=remittance.interchange_id,

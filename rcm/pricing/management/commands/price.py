@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization
 from rcm.accounts.scope import scope
 from rcm.pricing.services import quote
@@ -75,7 +76,7 @@ class Command(BaseCommand):
         if not options["lines"]:
             raise CommandError("Give at least one line, such as 70553, or --file.")
         payload: dict[str, Any] = {
-            "date_of_service": ((options["date"] or date.today()).isoformat()),  # noqa: DTZ011  the caller's day
+            "date_of_service": ((options["date"] or office_day()).isoformat()),
             "payer": options["payer"],
             "plan": options["plan"],
             "lines": [_line(text) for text in options["lines"]],
