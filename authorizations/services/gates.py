@@ -188,7 +188,7 @@ def _review(
     fit: dict[int, Matched] = {}
     for visit, found in by_visit.items():
         site = found[0].ask.site
-        d = gate_of(found, clock=clocks.of(site), on=local_day(at, site))
+        d = gate_of(found, clock=clock_of(site), on=local_day(at, site))
         gates.append(
             GateAnswer(visit, GateName.AUTHORIZATION, d.state, d.sentence, d.due, cause=d.cause)
         )
