@@ -37,6 +37,7 @@ class Policy:
     refund_days_other: int
     followup_grace_days: int
     prepayment_days: int
+    self_pay_percent: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ def _defaults() -> tuple[tuple[date, Policy], ...]:
                 int(r["refund_days_other"]),
                 int(r["followup_grace_days"]),
                 int(r["prepayment_days"]),
+                Decimal(r["self_pay_percent"]) if r["self_pay_percent"] else None,
             ),
         )
         for r in _rows("policy")
@@ -100,6 +102,7 @@ def policy(organization_id: int, on: date) -> Policy:
         own.refund_days_other,
         own.followup_grace_days,
         own.prepayment_days,
+        own.self_pay_percent,
     )
 
 

@@ -46,6 +46,7 @@ from rcm.web.lists import Column, ListPage, Order, Tab
 from rcm.worklist import views as work
 from rcm.worklist.models import Interaction
 from rcm.worklist.pages import log_export
+from remittance.patient_rule import Verdict
 
 ADJUSTMENTS = (
     Account.CONTRACTUAL,
@@ -311,7 +312,7 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 def _line(
-    charge: Charge, sums: dict[tuple[int, str], Decimal], harmless: dict[int, str], actor: Actor
+    charge: Charge, sums: dict[tuple[int, str], Decimal], harmless: dict[int, Verdict], actor: Actor
 ) -> dict[str, Any]:
 
     def get(account: str) -> Decimal:
@@ -333,7 +334,7 @@ def _line(
         "paid": charge.amount - adjusted - insurance - patient,
         "insurance": insurance,
         "patient": patient,
-        "harmless": harmless.get(charge.pk, ""),
+        "harmless": harmless.get(charge.pk) if insurance or patient else None,
         "acts": acts,
     }
 
@@ -557,12 +558,11 @@ def transfer(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 def _harmless(charge: Charge) -> list[parts.Blocker]:
-    words = held_harmless([charge.pk]).get(charge.pk)
-    return (
-        [parts.Blocker(words, "Work the denial instead", code="hold_harmless", rule="Invariant 10")]
-        if words
-        else []
-    )
+    said = held_harmless([charge.pk]).get(charge.pk)
+    if said is None:
+        return []
+    todo = "Work the denial instead" if said.forever else "Wait for the answer"
+    return [parts.Blocker(said.sentence, todo, code=said.code, rule="Hold harmless")]
 
 
 # --- statements -----------------------------------------------------------------------------------

@@ -215,11 +215,30 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "10",
-        "An authorization or filing denial never became a patient balance",
-        "SELECT count(*) FROM remittance_denial WHERE category IN ('prior_auth', 'timely_filing')",
-        """SELECT d.id, 'patient owes ' || b.patient FROM remittance_denial d JOIN claims_claimline l ON l.id = d.line_id
+        "No patient owes what a rule forbids: our own duty (authorization, filing, duplicate,"
+        " bundling), or the payer's word that nothing may be collected",
+        "SELECT count(*) FROM ledger_balance WHERE patient > 0",
+        """SELECT d.id, 'patient owes ' || b.patient || ' after a denial for ' || d.category
+             FROM remittance_denial d JOIN claims_claimline l ON l.id = d.line_id
              JOIN ledger_balance b ON b.charge_id = l.charge_id
-            WHERE d.category IN ('prior_auth', 'timely_filing') AND d.status NOT IN ('overturned', 'partial') AND b.patient > 0""",
+            WHERE d.category IN ('prior_auth', 'timely_filing', 'duplicate', 'bundling')
+              AND d.status NOT IN ('overturned', 'partial', 'withdrawn') AND b.patient > 0
+              AND NOT (d.category = 'duplicate' AND EXISTS (
+                    SELECT 1 FROM remittance_servicepayment s JOIN remittance_claimpayment p ON p.id = s.payment_id
+                      JOIN claims_claimline o ON o.id = s.line_id
+                     WHERE o.charge_id = l.charge_id AND p.state = 'posted' AND s.paid > 0 AND p.id <> d.payment_id))
+           UNION ALL
+           SELECT p.id, 'patient owes ' || b.patient || ' although the payer forbids it'
+             FROM remittance_servicepayment s JOIN remittance_claimpayment p ON p.id = s.payment_id
+             JOIN claims_claimline l ON l.id = s.line_id JOIN ledger_balance b ON b.charge_id = l.charge_id
+            WHERE p.state = 'posted' AND b.patient > 0
+              AND (s.remarks || p.remarks) ?| array['N781', 'N782', 'N783', 'M27', 'M39']
+           UNION ALL
+           SELECT p.id, 'patient owes ' || b.patient || ' although the payer forbids it (' || a.reason || ')'
+             FROM remittance_adjustment a JOIN remittance_claimpayment p ON p.id = a.payment_id
+             JOIN remittance_servicepayment s ON s.id = a.service_id
+             JOIN claims_claimline l ON l.id = s.line_id JOIN ledger_balance b ON b.charge_id = l.charge_id
+            WHERE p.state = 'posted' AND b.patient > 0 AND a.reason IN ('209', '303')""",
     ),
     Check(
         "11",

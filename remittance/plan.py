@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
-from remittance import tables
+from remittance import patient_rule, tables
 
 ZERO = Decimal("0.00")
 CENT = Decimal("0.01")
@@ -99,6 +99,10 @@ class Payment:
     unsettled: bool = False  # another line of the claim still waits for an answer or is denied
     exception: str = ""
     sentence: str = ""
+    shielded: frozenset[int] = frozenset()
+    """Charges whose denial is our own duty and whose line is still not paid."""
+    forbidden: frozenset[int] = frozenset()
+    """Charges for which an earlier payer has forbidden to bill the patient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +261,15 @@ def whole_lines(payment: Payment) -> list[Line]:
     ]
 
 
+def nothing_collectable(payment: Payment) -> bool:
+    """Whether the payer says that nothing of this claim may be collected from the patient."""
+    lines = payment.lines
+    remarks = (*payment.remarks, *(r for line in lines for r in line.remarks))
+    reasons = [c.reason for line in lines for c in line.adjustments]
+    reasons += [c.reason for c in payment.adjustments]
+    return bool(patient_rule.payer_forbids(remarks, reasons))
+
+
 def unapplied(payment: Payment, exception: str, sentence: str = "") -> Plan:
     """Keep the money off any claim: cash against unapplied cash (invariant 3)."""
     plan = Plan(
@@ -299,14 +312,7 @@ def plan_payment(
     lines = whole_lines(payment)
     if any(line.charge_id is None for line in lines):
         return unapplied(payment, "code_mismatch")
-    never = any(
-        tables.treatments().get(c.reason) == Treatment.NEVER_PATIENT
-        for line in lines
-        for c in line.adjustments
-    ) or bool(
-        tables.never_patient_remarks()
-        & {*payment.remarks, *(r for line in lines for r in line.remarks)}
-    )
+    never = nothing_collectable(payment)
     if force and payment.billed > 0:
         plan.room = {}
         for line in lines:
@@ -327,10 +333,10 @@ def plan_payment(
     final = not plan.denials and not payment.unsettled
     for line, cas, treatment in shares:
         reason = f"{cas.group}-{cas.reason}"
-        if treatment is Treatment.NEVER_PATIENT or never:
+        if treatment is Treatment.NEVER_PATIENT or never or line.charge_id in payment.forbidden:
             if not payment.next_payer:
                 plan.contractual += _credit(plan, line, CONTRACTUAL, cas.amount, reason)
-        elif final and not payment.next_payer:
+        elif final and not payment.next_payer and line.charge_id not in payment.shielded:
             plan.patient += _credit(plan, line, AR_PATIENT, cas.amount, reason)
         else:
             plan.patient_later += cas.amount

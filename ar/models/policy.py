@@ -34,6 +34,12 @@ class ReceivablePolicy(TenantModel):
     prepayment_days = models.IntegerField(
         help_text="Money on account without a balance this old is a credit"
     )
+    self_pay_percent = models.DecimalField(
+        max_digits=5,
+        decimal_places=2,
+        null=True,
+        help_text="Self-pay price in percent of the list price; without one nothing moves at it",
+    )
     effective_from = models.DateField()
     effective_to = models.DateField(null=True)
 

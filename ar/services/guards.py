@@ -17,13 +17,11 @@ from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.ledger.models import Balance
 from remittance.models import Adjustment, Denial, DenialStatus
-from remittance.tables import hold_harmless
+from remittance.patient_rule import Verdict
+from remittance.services.protection import patient_verdicts
 
 ZERO = Decimal("0.00")
 WON = (DenialStatus.OVERTURNED, DenialStatus.PARTIAL, DenialStatus.WITHDRAWN)
-# CARC groups and reasons that say "never the patient": Medicaid's and the QMB's protections (DOMAIN
-# F4)
-NEVER_PATIENT_CARC = frozenset({"209", "303"})
 
 
 def local_day(at: datetime) -> date:
@@ -55,27 +53,11 @@ def denials_of(charge_ids: Iterable[int]) -> dict[int, list[Denial]]:
     return found
 
 
-def held_harmless(charge_ids: Iterable[int]) -> dict[int, str]:
-    """Charges whose balance must never reach the patient, with the sentence that says why
-    (invariant 10, DOMAIN J12).
+def held_harmless(charge_ids: Iterable[int]) -> dict[int, Verdict]:
+    """Charges that may not be billed to their patient now, with the sentence that says why: for
+    good, or until somebody else has answered. The rule itself is `remittance.patient_rule`.
     """
-    ids = list(charge_ids)
-    protected = hold_harmless()
-    found = {
-        charge: (
-            f"The payer denied it as “{denial.category.replace('_', ' ')}”: that is our duty, never"
-            " the patient's bill."
-        )
-        for charge, denials in denials_of(ids).items()
-        for denial in denials
-        if denial.category in protected and denial.status not in WON
-    }
-    rows = Adjustment.objects.filter(
-        service__line__charge_id__in=ids, reason__in=NEVER_PATIENT_CARC
-    ).values_list("service__line__charge_id", "reason")
-    for charge, reason in rows:
-        found.setdefault(charge, f"The payer forbids billing the patient (reason {reason}).")
-    return found
+    return patient_verdicts(charge_ids)
 
 
 def patient_share(charge_ids: Iterable[int]) -> dict[int, Decimal]:

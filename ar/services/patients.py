@@ -7,16 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 import uuid6
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from ar import rules
 from ar.models import PLAN_MOVES, PatientPayment, PaymentPlan, PlanStatus
 from ar.services.guards import (
+    WON,
     ZERO,
     denials_of,
     held_harmless,
@@ -26,6 +27,8 @@ from ar.services.guards import (
     patient_share,
     require_mine,
 )
+from ar.services.proofs import coverage_proofs
+from ar.tables import policy
 from charges.models import Charge
 from intake.models import Patient
 from rcm.accounts.actor import Actor
@@ -34,12 +37,13 @@ from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import next_control_number
 from rcm.ledger.models import Account, LedgerEntry, LedgerTransaction
 from rcm.ledger.services import Leg, Posting, post, reverse
+from remittance import services as remittance
+from remittance.models import Denial, DenialStatus
+from remittance.patient_rule import ELIGIBILITY, UNDECIDED, patients_denial
 
 METHODS = (("card", "Card"), ("cash", "Cash"), ("check", "Check"), ("transfer", "Bank transfer"))
 PAYMENT, APPLY = "patient.payment", "patient.apply"
-# denials that make the patient the payer: coverage that was not in force, benefits that do not
-# exist (DOMAIN F5)
-PATIENT_CATEGORIES = frozenset({"eligibility", "noncovered"})
+CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,11 +300,9 @@ def unapplied_apply(*, patient_ids: Iterable[int], actor: Actor, at: datetime | 
 def transfer_to_patient(
     *, charge: Charge, amount: Decimal, reason: str, actor: Actor, at: datetime | None = None
 ) -> LedgerTransaction:
-    """Move insurance balance to the patient: only what a payer called the patient's own, or a
-    coverage that was not in force.
-
-    Never for authorization and filing denials, and never for a protected beneficiary (invariant 10,
-    DOMAIN J12).
+    """Move insurance balance to the patient: what a payer called the patient's own, or what a
+    coverage that was not in force leaves, at the self-pay price. Refused with the reason by the
+    hold-harmless rule.
     """
     actor.require("followup.work")
     require_mine(charge.organization_id, actor)
@@ -309,47 +311,111 @@ def transfer_to_patient(
         raise Refused("Say why the patient owes it.", code="missing", field="reason")
     if amount <= ZERO:
         raise Refused("Enter an amount above zero.", code="amount", field="amount")
+    balance = locked_balance(charge)
     protected = held_harmless([charge.pk]).get(charge.pk)
     if protected:
-        raise Refused(protected, code="hold_harmless", field="amount")
-    balance = locked_balance(charge)
+        raise Refused(protected.sentence, code=protected.code, field="amount")
     if amount > balance.insurance:
         raise Refused(
             f"Only ${balance.insurance:,.2f} of insurance balance is open.",
             code="over_balance",
             field="amount",
         )
-    share = patient_share([charge.pk]).get(charge.pk, ZERO)
-    moved = (
-        LedgerEntry.objects.filter(
-            charge_id=charge.pk, account=Account.AR_PATIENT, amount__gt=0
-        ).aggregate(t=Sum("amount"))["t"]
-        or ZERO
-    )
-    uncovered = any(
-        d.category in PATIENT_CATEGORIES and (d.group == "PR" or d.category == "eligibility")
+    denials = [
+        d
         for d in denials_of([charge.pk]).get(charge.pk, [])
-    )
-    if not uncovered and amount > max(share - moved, ZERO):
-        raise Refused(
-            f"The payer called ${share:,.2f} the patient's, and ${moved:,.2f} is there already.",
-            code="not_patients",
-            field="amount",
-            fix=(
-                "Work the denial or write it off; a contractual amount is never billed to the"
-                " patient."
-            ),
-        )
-    return _move(
+        if d.status not in WON and d.status != DenialStatus.WRITTEN_OFF and patients_denial(d)
+    ]
+    moved = _moved(charge)
+    uncovered = [d for d in denials if d.category == ELIGIBILITY]
+    if uncovered:
+        _require_proofs(charge, uncovered, at)
+        price = _self_pay_price(charge, at) - moved
+        _require_price(amount, min(price, balance.insurance))
+        discount = balance.insurance - amount
+    else:
+        share = patient_share([charge.pk]).get(charge.pk, ZERO)
+        if not denials and amount > max(share - moved, ZERO):
+            raise _not_patients(share, moved)
+        discount = ZERO
+    written = _move(
         charge,
-        amount,
-        Account.AR_INSURANCE,
-        Account.AR_PATIENT,
-        "transfer.patient",
+        Moved(amount, discount, Account.AR_INSURANCE, Account.AR_PATIENT, "transfer.patient"),
         reason,
         actor,
         at,
     )
+    left = [d.pk for d in denials if d.status in UNDECIDED]
+    if left:
+        remittance.denials_accepted(
+            denial_ids=left, sentence="Accepted: the patient owes it", actor=actor, at=at
+        )
+    return written
+
+
+def _not_patients(share: Decimal, moved: Decimal) -> Refused:
+    return Refused(
+        f"The payer called ${share:,.2f} the patient's, and ${moved:,.2f} is there already.",
+        code="not_patients",
+        field="amount",
+        fix="Work the denial or write it off; a contractual amount is never billed to the patient.",
+    )
+
+
+def _moved(charge: Charge) -> Decimal:
+    """What came to the patient so far, less what went back to insurance."""
+    rows = LedgerEntry.objects.filter(charge_id=charge.pk, account=Account.AR_PATIENT)
+    return (
+        rows.filter(
+            Q(amount__gt=0)
+            | Q(transaction__kind="transfer.insurance")
+            | Q(transaction__kind__startswith="reversal:remittance")
+            | Q(transaction__kind="remittance.reversal")
+        ).aggregate(total=Sum("amount"))["total"]
+        or ZERO
+    )
+
+
+def _require_proofs(charge: Charge, uncovered: Sequence[Denial], at: datetime) -> None:
+    """A denial for coverage is the patient's only when the payer has said so again, other coverage
+    was looked for, and somebody has spoken with the patient.
+    """
+    proofs = coverage_proofs(charge, max(d.denied_on for d in uncovered))
+    if proofs.missing:
+        raise Refused(
+            f"Before the patient is billed there must be {_listed(proofs.missing)}, later than the"
+            " denial.",
+            code="coverage_not_proven",
+            field="amount",
+            fix="Ask for eligibility on the day of the exam, search other coverage, call the"
+            " patient.",
+        )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _self_pay_price(charge: Charge, at: datetime) -> Decimal:
+    percent = policy(charge.organization_id, local_day(at)).self_pay_percent
+    if percent is None:
+        raise Refused(
+            "No self-pay price is set, so nothing is moved to the patient.",
+            code="no_self_pay_price",
+            field="amount",
+            fix="Set the self-pay percentage of the receivables policy.",
+        )
+    return (charge.amount * percent / 100).quantize(CENT, ROUND_HALF_UP)
+
+
+def _require_price(amount: Decimal, price: Decimal) -> None:
+    if amount != price:
+        raise Refused(
+            f"A patient without coverage owes the self-pay price: ${max(price, ZERO):,.2f} here.",
+            code="self_pay_price",
+            field="amount",
+            fix="Enter that amount; the rest is adjusted with it.",
+        )
 
 
 @transaction.atomic
@@ -371,27 +437,29 @@ def transfer_to_insurance(
         )
     return _move(
         charge,
-        amount,
-        Account.AR_PATIENT,
-        Account.AR_INSURANCE,
-        "transfer.insurance",
+        Moved(amount, ZERO, Account.AR_PATIENT, Account.AR_INSURANCE, "transfer.insurance"),
         reason,
         actor,
         at,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A move between the two sides of a charge. `discount` leaves the source with it, adjusted."""
+
+    amount: Decimal
+    discount: Decimal
+    source: str
+    target: str
+    kind: str
+
+
 def _move(
-    charge: Charge,
-    amount: Decimal,
-    source: str,
-    target: str,
-    kind: str,
-    reason: str,
-    actor: Actor,
-    at: datetime,
+    charge: Charge, moved: Moved, reason: str, actor: Actor, at: datetime
 ) -> LedgerTransaction:
     claim = latest_claim(charge)
+    amount, discount = moved.amount, moved.discount
     keys = {
         "charge_id": charge.pk,
         "claim_id": claim.pk if claim else None,
@@ -402,13 +470,14 @@ def _move(
         [
             Posting(
                 charge.organization_id,
-                kind,
-                f"{kind}:{uuid6.uuid7()}",
+                moved.kind,
+                f"{moved.kind}:{uuid6.uuid7()}",
                 local_day(at),
                 f"Transfer: {reason}"[:200],
                 (
-                    Leg(target, amount, reason="transfer", **keys),
-                    Leg(source, -amount, reason="transfer", **keys),
+                    Leg(moved.target, amount, reason="transfer", **keys),
+                    Leg(Account.OTHER_ADJUSTMENT, discount, reason="self-pay", **keys),
+                    Leg(moved.source, -amount - discount, reason="transfer", **keys),
                 ),
                 "charges.Charge",
                 charge.pk,
@@ -416,7 +485,7 @@ def _move(
         ],
         actor=actor,
     )
-    side = "patient" if target == Account.AR_PATIENT else "insurance"
+    side = "patient" if moved.target == Account.AR_PATIENT else "insurance"
     record_steps(
         [
             Step(

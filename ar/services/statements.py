@@ -27,6 +27,7 @@ from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import next_control_number
 from rcm.ledger.models import Account, LedgerEntry
 from rcm.reference.facts import procedures
+from remittance.patient_rule import Verdict
 
 HOLDS = (
     ("dispute", "Dispute open"),
@@ -133,13 +134,13 @@ def _kept_back(patient: Patient, planned: set[int]) -> str:
 
 
 def _split(
-    charges: list[OpenCharge], harmless: dict[int, str]
+    charges: list[OpenCharge], harmless: dict[int, Verdict]
 ) -> tuple[list[OpenCharge], list[tuple[OpenCharge, str]]]:
     on: list[OpenCharge] = []
     off: list[tuple[OpenCharge, str]] = []
     for c in charges:
         if c.charge_id in harmless:
-            off.append((c, harmless[c.charge_id]))
+            off.append((c, harmless[c.charge_id].sentence))
         elif c.insurance != ZERO:
             off.append((c, "Insurance has not finished with it."))
         else:

@@ -206,9 +206,21 @@ def coverage_discover(
     """Ask the payers of former policies, last verified first; one that says active is offered on
     the chart (FEATURES A6).
     """
-    return eligibility_ask(
-        asks=[Ask(c, service_date) for c in older_coverages(patient)], actor=actor, at=at
+    former = older_coverages(patient)
+    found = "no former policy is known" if not former else f"{len(former)} former policies asked"
+    record_steps(
+        [
+            Step(
+                patient.organization_id,
+                "coverage.searched",
+                f"Other coverage was looked for: {found}",
+                {"patient_id": patient.pk},
+            )
+        ],
+        actor=actor,
+        at=at or timezone.now(),
     )
+    return eligibility_ask(asks=[Ask(c, service_date) for c in former], actor=actor, at=at)
 
 
 @transaction.atomic

@@ -22,6 +22,7 @@ Denials
     Appeal denial_park(denial, reason, review_on=None, actor, at) · denial_reopen(denial, reason,
     actor, at)
     denials_written_off(denial_ids, actor, at) -> int           told by A/R when a write-off was approved
+    denials_accepted(denial_ids, sentence, actor, at) -> int    the denial stands, its balance went to the patient
     denials_group(denial_ids, act, …) -> BulkResult             payer × reason as one work
 
 Underpayments and the bank variance_dispute(variance, note, actor, at) · variance_accept(variance,
@@ -47,6 +48,7 @@ from remittance.services.denials import (
     denial_correct,
     denial_park,
     denial_reopen,
+    denials_accepted,
     denials_group,
     denials_written_off,
     variance_accept,
@@ -68,6 +70,7 @@ __all__ = [
     "denial_correct",
     "denial_park",
     "denial_reopen",
+    "denials_accepted",
     "denials_group",
     "denials_written_off",
     "deposits_import",

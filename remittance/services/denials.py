@@ -290,6 +290,33 @@ def denials_written_off(
     return len(rows)
 
 
+@transaction.atomic
+def denials_accepted(
+    *, denial_ids: Iterable[int], sentence: str, actor: Actor, at: datetime | None = None
+) -> int:
+    """The denial stands and its balance has moved on (to the patient): it is upheld, its item
+    closes, and what waited for it moves on. Returns how many ended.
+    """
+    at = at or timezone.now()
+    rows = list(
+        Denial.objects.select_for_update(of=("self",))
+        .filter(pk__in=list(denial_ids))
+        .select_related("claim__patient")
+    )
+    for row in rows:
+        move(
+            row,
+            DenialStatus.UPHELD,
+            sentence=sentence,
+            actor=actor,
+            at=at,
+            resolved_on=timezone.localdate(at),
+        )
+    close_items("denial", [r.pk for r in rows], actor=actor, at=at, outcome="Accepted")
+    responsibility_release(claim_ids={r.claim_id for r in rows}, actor=actor, at=at)
+    return len(rows)
+
+
 def denials_group(
     *, denial_ids: Iterable[int], act: Callable[[Denial], object], actor: Actor
 ) -> BulkResult:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -18,6 +18,7 @@ from claims.models import ClaimLine
 from intake.models import Coverage, CoverageStatus
 from rcm.ledger.models import Balance, LedgerEntry
 from rcm.reference.models import PayerKind
+from remittance import patient_rule
 from remittance.models import (
     Adjustment,
     ClaimPayment,
@@ -48,6 +49,7 @@ from remittance.plan import (
 from remittance.records import PostingLine, Preview, PreviewClaim
 from remittance.services.finding import earlier_payments
 from remittance.services.reference import book
+from remittance.tables import hold_harmless
 
 CHUNK = int(os.environ.get("POSTING_CHUNK", "1000"))
 """Claims posted in one transaction by the workers: a worker killed in the middle repeats at most so
@@ -169,17 +171,24 @@ class Facts:
         self._open(charge for rows_ in lines.values() for _, charge, _, _ in rows_)
         charges = {charge for rows_ in lines.values() for _, charge, _, _ in rows_}
         waiting: dict[int, set[int]] = defaultdict(set)
-        for charge_id, payment_id in Denial.objects.filter(
-            line__charge_id__in=charges, status__in=UNSETTLED
-        ).values_list("line__charge_id", "payment_id"):
-            waiting[charge_id].add(payment_id)
-        answered = set(
-            ServicePayment.objects.filter(
-                line__charge_id__in=charges, payment__state=PaymentState.POSTED
-            )
-            .values_list("line__charge_id", flat=True)
-            .distinct()
-        )
+        shielded: set[int] = set()
+        for charge_id, payment_id, status, category in (
+            Denial.objects.filter(line__charge_id__in=charges)
+            .exclude(status__in=patient_rule.WON)
+            .values_list("line__charge_id", "payment_id", "status", "category")
+        ):
+            if status in UNSETTLED:
+                waiting[charge_id].add(payment_id)
+            if category in hold_harmless():
+                shielded.add(charge_id)
+        answered: set[int] = set()
+        forbidden: set[int] = set()
+        for charge_id, said, whole in ServicePayment.objects.filter(
+            line__charge_id__in=charges, payment__state=PaymentState.POSTED
+        ).values_list("line__charge_id", "remarks", "payment__remarks"):
+            answered.add(charge_id)
+            if patient_rule.payer_forbids((*said, *whole), ()):
+                forbidden.add(charge_id)
         behind = _with_next_payer(claims.values())
         originals = self._originals([r for r in rows if r.status_code == REVERSAL])
         keys = {
@@ -202,6 +211,7 @@ class Facts:
             fact = self._fact(
                 row, facts_of_claim, own, services[row.pk], cas, behind, waiting, answered
             )
+            fact = _protected(fact, shielded, forbidden)
             if not force and row.pk in keys and keys[row.pk] in repeated:
                 fact = _but(fact, "duplicate")
             if row.status_code == REVERSAL:
@@ -382,23 +392,19 @@ class Facts:
         return Planned(row, fact, plan, original, mirrors)
 
 
+def _protected(fact: Payment, shielded: set[int], forbidden: set[int]) -> Payment:
+    """The facts with what earlier answers say about the patient: a denial that is our own duty
+    keeps the share of a line that is still not paid, a remark of an earlier payer forbids it.
+    """
+    kept = shielded & {line.charge_id for line in fact.lines if line.paid <= 0}
+    never = forbidden & {line.charge_id for line in fact.lines}
+    if not kept and not never:
+        return fact
+    return replace(fact, shielded=frozenset(kept), forbidden=frozenset(never))
+
+
 def _but(fact: Payment, exception: str) -> Payment:
-    return Payment(
-        fact.payment_id,
-        fact.status,
-        fact.billed,
-        fact.paid,
-        fact.lines,
-        fact.adjustments,
-        fact.remarks,
-        fact.claim_id,
-        fact.patient_id,
-        fact.payer_id,
-        fact.next_payer,
-        fact.unsettled,
-        exception,
-        EXCEPTIONS.get(exception, ""),
-    )
+    return replace(fact, exception=exception, sentence=EXCEPTIONS.get(exception, ""))
 
 
 def _with_next_payer(claims: Iterable[Mapping[str, Any]]) -> set[int]:

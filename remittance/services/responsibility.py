@@ -23,9 +23,12 @@ from remittance.models import (
     PaymentState,
 )
 from remittance.plan import (
+    AR_PATIENT,
+    CONTRACTUAL,
     FORWARDED,
     REVERSAL,
     Book,
+    nothing_collectable,
 )
 from remittance.services.planning import UNSETTLED, ZERO, Facts, Planned, effect_key
 from remittance.services.reference import book
@@ -78,6 +81,7 @@ def responsibility_release(
                 if p.row.status_code not in FORWARDED:
                     nexts.append({"payment_id": p.row.pk})
                 continue
+            never = nothing_collectable(p.fact)
             legs: list[Leg] = []
             for charge_id, amount, reason in shares:
                 common = {
@@ -86,8 +90,9 @@ def responsibility_release(
                     "patient_id": p.fact.patient_id,
                     "payer_id": p.fact.payer_id,
                 }
+                target = CONTRACTUAL if never or charge_id in p.fact.forbidden else AR_PATIENT
                 legs += [
-                    Leg("ar_patient", amount, remittance_id=remittance.pk, reason=reason, **common),
+                    Leg(target, amount, remittance_id=remittance.pk, reason=reason, **common),
                     Leg(
                         "ar_insurance",
                         -amount,
@@ -108,7 +113,8 @@ def responsibility_release(
                     p.row.pk,
                 )
             )
-            if p.fact.claim_id and p.fact.patient_id:
+            to_patient = any(leg.account == AR_PATIENT for leg in legs)
+            if p.fact.claim_id and p.fact.patient_id and to_patient:
                 patients.append({"claim_id": p.fact.claim_id, "patient_id": p.fact.patient_id})
     if postings:
         done = len(post(postings, actor=actor))
@@ -143,7 +149,7 @@ def _shares(p: Planned, facts: Facts, codes: Book) -> list[tuple[int, Decimal, s
     )
     out: list[tuple[int, Decimal, str]] = []
     for line in whole_lines(p.fact):
-        if line.charge_id is None:
+        if line.charge_id is None or line.charge_id in p.fact.shielded:
             continue
         for cas in line.adjustments:
             if treat(cas, line, (*line.remarks, *p.fact.remarks), codes) is not Treatment.PATIENT:

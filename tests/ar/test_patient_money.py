@@ -154,13 +154,6 @@ def test_a_contractual_rest_is_never_billed_to_the_patient(cast) -> None:
         move(cast, b, "120.00")
 
 
-def test_a_coverage_that_was_not_in_force_is_the_patients(cast) -> None:
-    b = bill(cast)
-    deny(cast, b, category="eligibility", status="upheld", group="CO", reason="27")
-    move(cast, b, "300.00")
-    assert balance(cast, b) == (D(0), D("300.00"))
-
-
 # --- statements ---
 
 

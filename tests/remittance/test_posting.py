@@ -579,3 +579,32 @@ def test_a_claim_level_answer_is_spread_over_our_lines(house):
     assert insurance(claim) == 0
     assert owed_by_patient(claim) == D("100.00")
     assert booked("contractual") == D("500.00")
+
+
+# --- what may not become the patient's ------------------------------------------------------------
+
+
+def test_an_authorization_denial_that_comes_back_as_the_patients_share_stays_ours(house):
+    """The payer (or a keyed paper EOB) turns CO-197 into PR-197 or a plain share, without paying."""
+    claim = claim_of(house, "C1", [("70551", "500", "200")])
+    body = "\nCLP*C1*4*500*0*0*12*ICN1*11*1\nSVC*HC:70551*500*0**1\nCAS*CO*197*500"
+    receive(house, era(head("0") + body))
+    remittance_post(remittance=only(house), actor=house.actor("pia"), at=AT)
+    body = "\nCLP*C1*1*500*0*60*12*ICN2*11*1\nSVC*HC:70551*500*0**1\nCAS*CO*45*440\nCAS*PR*3*60"
+    receive(house, era(head("0", trace="EFT2") + body, control=102))
+    second = Remittance.objects.get(trace="EFT2")
+    remittance_post(remittance=second, actor=house.actor("pia"), at=AT)
+    assert (insurance(claim), owed_by_patient(claim)) == (D("60.00"), D("0.00"))
+
+
+@pytest.mark.parametrize("remark", ["N781", "M39"])
+def test_what_an_earlier_answer_forbade_a_later_one_does_not_bill(house, remark):
+    claim = claim_of(house, "C1", [("70551", "500", "200")])
+    body = f"\nCLP*C1*1*500*100*0*12*ICN1*11*1\nSVC*HC:70551*500*100**1\nCAS*CO*45*300\nCAS*OA*23*100\nLQ*HE*{remark}"
+    receive(house, era(head("100") + body))
+    remittance_post(remittance=only(house), actor=house.actor("pia"), at=AT)
+    body = "\nCLP*C1*2*500*0*60*12*ICN2*11*1\nSVC*HC:70551*500*0**1\nCAS*OA*23*440\nCAS*PR*2*60"
+    receive(house, era(head("0", trace="EFT2") + body, control=102))
+    second = Remittance.objects.get(trace="EFT2")
+    remittance_post(remittance=second, actor=house.actor("pia"), at=AT)
+    assert (insurance(claim), owed_by_patient(claim)) == (D("40.00"), D("0.00"))

@@ -49,6 +49,8 @@ def recover(
             if (line.service_id, line.line_id) in denied:
                 lost[line.charge_id] = p
                 continue
+            if line.charge_id in p.fact.shielded:
+                continue  # the patient's share of an unpaid line is no recovery of our own denial
             share = sum(
                 (
                     c.amount

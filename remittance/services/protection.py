@@ -1,0 +1,277 @@
+"""Facts for the rule that keeps a charge from its patient, for many charges at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.utils import timezone
+
+from claims.models import ClaimLine, ClaimStatus
+from intake.models import CheckStatus, Coverage, CoverageStatus, EligibilityCheck
+from rcm.ledger.models import Balance
+from rcm.reference.models import PayerKind
+from remittance import patient_rule as rule
+from remittance import tables
+from remittance.models import Adjustment, ClaimPayment, Denial, PaymentState, ServicePayment
+from remittance.plan import FORWARDED
+
+# CLP02 of an answer as second or third payer
+AS_RANK = {"2": 2, "20": 2, "3": 3, "21": 3}
+ANSWERED = frozenset(
+    {ClaimStatus.DENIED, ClaimStatus.PARTIAL, ClaimStatus.PAID, ClaimStatus.CLOSED}
+)
+GONE = (ClaimStatus.VOID, ClaimStatus.REPLACED)
+UNBILLED = frozenset({ClaimStatus.DRAFT, ClaimStatus.VOID})
+DUPLICATE = "duplicate"
+CROSSED_OVER = frozenset({"MA18", "N89"})  # remarks: forwarded to the next payer
+
+
+@dataclass(slots=True)
+class _Claims:
+    """The claims that carried the charges asked for."""
+
+    lines: dict[int, list[Mapping[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    by_claim: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    answered: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    forwarded: set[int] = field(default_factory=set)
+
+    def standing(self, charge_id: int) -> Mapping[str, Any] | None:
+        """The claim that stands for a charge now: the newest of the highest rank."""
+        live = [row for row in self.lines[charge_id] if row["claim__status"] not in GONE]
+        return max(live, key=lambda row: (row["claim__rank"], row["claim_id"]), default=None)
+
+
+def patient_facts(charge_ids: Iterable[int]) -> dict[int, rule.ChargeFacts]:
+    """What the rule asks about each charge. A constant number of queries."""
+    ids = sorted(set(charge_ids))
+    claims = _claims(ids)
+    denials = _denials(ids, claims)
+    remarks, reasons = _payers_words(ids, claims)
+    others = _others_open(ids, claims)
+    further = _further(ids, claims)
+    in_plan = _in_plan(ids, claims, denials)
+    return {
+        pk: rule.ChargeFacts(
+            denials=tuple(
+                rule.Denied(d.category, d.group, d.reason, d.status) for d in denials[pk]
+            ),
+            remarks=frozenset(remarks[pk]),
+            reasons=frozenset(reasons[pk]),
+            other_lines_open=pk in others,
+            further=further.get(pk),
+            in_plan=pk in in_plan,
+        )
+        for pk in ids
+    }
+
+
+def patient_verdicts(charge_ids: Iterable[int]) -> dict[int, rule.Verdict]:
+    """Charges that may not be billed to their patient now, each with the reason."""
+    found = {pk: rule.verdict(facts) for pk, facts in patient_facts(charge_ids).items()}
+    return {pk: said for pk, said in found.items() if said is not None}
+
+
+def _claims(ids: list[int]) -> _Claims:
+    found = _Claims()
+    rows = ClaimLine.objects.filter(charge_id__in=ids).values(
+        "id",
+        "charge_id",
+        "claim_id",
+        "claim__rank",
+        "claim__status",
+        "claim__coverage_id",
+        "claim__patient_id",
+        "claim__service_date",
+    )
+    for row in rows:
+        found.lines[row["charge_id"]].append(row)
+        found.by_claim[row["claim_id"]].add(row["charge_id"])
+    payments = ClaimPayment.objects.filter(
+        claim_id__in=list(found.by_claim), state=PaymentState.POSTED
+    )
+    for claim_id, code, said, rank in payments.values_list(
+        "claim_id", "status_code", "remarks", "claim__rank"
+    ):
+        found.answered[claim_id].add(AS_RANK.get(code, rank))
+        if code in FORWARDED or CROSSED_OVER & set(said):
+            found.forwarded.add(claim_id)
+    return found
+
+
+def _denials(ids: list[int], claims: _Claims) -> dict[int, list[Denial]]:
+    """Denials of the charge's own lines, and of whole claims that carry it."""
+    by_line = {row["id"]: pk for pk in ids for row in claims.lines[pk]}
+    found: dict[int, list[Denial]] = defaultdict(list)
+    rows = Denial.objects.filter(
+        Q(line_id__in=by_line) | Q(line__isnull=True, claim_id__in=list(claims.by_claim))
+    ).order_by("id")
+    for denial in rows:
+        whole = claims.by_claim.get(denial.claim_id, set())
+        for pk in {by_line[denial.line_id]} if denial.line_id else whole:
+            found[pk].append(denial)
+    return _without_answered_repeats(found)
+
+
+def _without_answered_repeats(found: dict[int, list[Denial]]) -> dict[int, list[Denial]]:
+    """A second claim that was denied as a duplicate says nothing about what the first one left to
+    the patient.
+    """
+    repeated = [pk for pk, rows in found.items() if any(d.category == DUPLICATE for d in rows)]
+    if not repeated:
+        return found
+    paid: dict[int, set[int]] = defaultdict(set)
+    for pk, payment_id in ServicePayment.objects.filter(
+        line__charge_id__in=repeated, payment__state=PaymentState.POSTED, paid__gt=0
+    ).values_list("line__charge_id", "payment_id"):
+        paid[pk].add(payment_id)
+    for pk in repeated:
+        found[pk] = [
+            d for d in found[pk] if d.category != DUPLICATE or not paid[pk] - {d.payment_id}
+        ]
+    return found
+
+
+def _payers_words(
+    ids: list[int], claims: _Claims
+) -> tuple[dict[int, set[str]], dict[int, set[str]]]:
+    """Remark codes, and reason codes that forbid the patient's bill, of what was posted."""
+    remarks: dict[int, set[str]] = defaultdict(set)
+    reasons: dict[int, set[str]] = defaultdict(set)
+    services = ServicePayment.objects.filter(
+        line__charge_id__in=ids, payment__state=PaymentState.POSTED
+    )
+    for pk, own, whole in services.values_list("line__charge_id", "remarks", "payment__remarks"):
+        remarks[pk].update(own, whole)
+    forbid = [code for code, said in tables.treatments().items() if said == "never_patient"]
+    rows = Adjustment.objects.filter(reason__in=forbid, payment__state=PaymentState.POSTED).filter(
+        Q(service__line__charge_id__in=ids)
+        | Q(service__isnull=True, payment__claim_id__in=list(claims.by_claim))
+    )
+    for pk, claim_id, code in rows.values_list(
+        "service__line__charge_id", "payment__claim_id", "reason"
+    ):
+        for charge in [pk] if pk else claims.by_claim.get(claim_id, set()):
+            reasons[charge].add(code)
+    return remarks, reasons
+
+
+def _others_open(ids: list[int], claims: _Claims) -> set[int]:
+    """Charges whose claim carries another line that is unanswered or whose denial is undecided."""
+    standing = {pk: row["claim_id"] for pk in ids if (row := claims.standing(pk)) is not None}
+    carried: dict[int, set[int]] = defaultdict(set)
+    for claim_id, charge_id in ClaimLine.objects.filter(
+        claim_id__in=set(standing.values())
+    ).values_list("claim_id", "charge_id"):
+        carried[claim_id].add(charge_id)
+    every = {charge for charges in carried.values() for charge in charges}
+    waiting = set(
+        Balance.objects.filter(charge_id__in=every, insurance__gt=0).values_list(
+            "charge_id", flat=True
+        )
+    )
+    if not waiting:
+        return set()
+    answered = set(
+        ServicePayment.objects.filter(
+            line__charge_id__in=waiting, payment__state=PaymentState.POSTED
+        ).values_list("line__charge_id", flat=True)
+    )
+    denied = set(
+        Denial.objects.filter(line__charge_id__in=waiting, status__in=rule.UNDECIDED).values_list(
+            "line__charge_id", flat=True
+        )
+    )
+    undecided = (waiting - answered) | denied
+    return {pk for pk, claim_id in standing.items() if undecided & (carried[claim_id] - {pk})}
+
+
+def _further(ids: list[int], claims: _Claims) -> dict[int, rule.Further]:
+    """The next coverage in force on the day of the exam that has not answered for a charge."""
+    standing = {pk: row for pk in ids if (row := claims.standing(pk)) is not None}
+    coverages: dict[int, list[Coverage]] = defaultdict(list)
+    rows = (
+        Coverage.objects.filter(
+            patient_id__in={row["claim__patient_id"] for row in standing.values()},
+            active=True,
+            rank__gte=2,
+        )
+        .exclude(payer__kind=PayerKind.SELF_PAY)
+        .exclude(status=CoverageStatus.INACTIVE)
+        .select_related("payer")
+        .order_by("rank")
+    )
+    for coverage in rows:
+        coverages[coverage.patient_id].append(coverage)
+    found: dict[int, rule.Further] = {}
+    for pk, row in standing.items():
+        day = row["claim__service_date"]
+        for coverage in coverages[row["claim__patient_id"]]:
+            if _in_force(coverage, day) and not _has_answered(coverage, pk, claims):
+                found[pk] = rule.Further(
+                    coverage.payer.name, billed=_was_billed(coverage, pk, claims)
+                )
+                break
+    return found
+
+
+def _in_force(coverage: Coverage, day: date) -> bool:
+    started = coverage.starts_on is None or coverage.starts_on <= day
+    return started and (coverage.ends_on is None or day <= coverage.ends_on)
+
+
+def _same(coverage: Coverage, row: Mapping[str, Any]) -> bool:
+    """Whether a claim went to this coverage."""
+    return bool(row["claim__coverage_id"] == coverage.pk or row["claim__rank"] == coverage.rank)
+
+
+def _has_answered(coverage: Coverage, charge_id: int, claims: _Claims) -> bool:
+    rows = claims.lines[charge_id]
+    ranks = {rank for row in rows for rank in claims.answered.get(row["claim_id"], ())}
+    return coverage.rank in ranks or any(
+        _same(coverage, row) and row["claim__status"] in ANSWERED for row in rows
+    )
+
+
+def _was_billed(coverage: Coverage, charge_id: int, claims: _Claims) -> bool:
+    rows = claims.lines[charge_id]
+    return any(row["claim_id"] in claims.forwarded for row in rows) or any(
+        _same(coverage, row) and row["claim__status"] not in UNBILLED for row in rows
+    )
+
+
+def _in_plan(ids: list[int], claims: _Claims, denials: Mapping[int, list[Denial]]) -> set[int]:
+    """Charges denied for coverage whose payer has since said that the day was covered."""
+    since: dict[int, date] = {}
+    for pk in ids:
+        days = [
+            d.denied_on
+            for d in denials[pk]
+            if d.category == rule.ELIGIBILITY and d.status not in rule.WON
+        ]
+        if days:
+            since[pk] = max(days)
+    asked = {
+        pk: (row["claim__coverage_id"], row["claim__service_date"])
+        for pk in since
+        if (row := claims.standing(pk)) is not None
+    }
+    if not asked:
+        return set()
+    checks = EligibilityCheck.objects.filter(
+        coverage_id__in={coverage for coverage, _ in asked.values()},
+        answered_at__date__gte=min(since.values()) - timedelta(days=1),
+    )
+    latest = {(c.coverage_id, c.service_date): c for c in checks.order_by("answered_at", "id")}
+    return {
+        pk
+        for pk, key in asked.items()
+        if (check := latest.get(key)) is not None
+        and check.status == CheckStatus.ACTIVE
+        and check.answered_at is not None
+        and timezone.localdate(check.answered_at) >= since[pk]
+    }
