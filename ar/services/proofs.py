@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
-from django.utils import timezone
-
 from ar.services.guards import latest_claim
 from charges.models import Charge
 from intake.models import CheckStatus, EligibilityCheck
+from rcm.accounts.clock import office_day
 from rcm.audit.models import Event
 from rcm.worklist.models import Interaction
 from remittance.patient_rule import Proofs
@@ -37,7 +36,7 @@ def coverage_proofs(charge: Charge, since: date) -> Proofs:
             service_date=charge.service_date,
             answered_at__isnull=False,
         ).order_by("answered_at", "id")
-        if row.answered_at is not None and timezone.localdate(row.answered_at) >= since
+        if row.answered_at is not None and office_day(row.answered_at) >= since
     ]
     own = [row for row in checks if claim is not None and row.coverage_id == claim.coverage_id]
     found = [row for row in checks if row not in own and row.status == CheckStatus.ACTIVE]
@@ -52,6 +51,6 @@ def coverage_proofs(charge: Charge, since: date) -> Proofs:
     searched, spoken = events.first(), contacts.first()
     return Proofs(
         not_covered=bool(own) and _says_not_covered(own[-1]),
-        searched=searched is not None and timezone.localdate(searched.at) >= since and not found,
-        contacted=spoken is not None and timezone.localdate(spoken.at) >= since,
+        searched=searched is not None and office_day(searched.at) >= since and not found,
+        contacted=spoken is not None and office_day(spoken.at) >= since,
     )

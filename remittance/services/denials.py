@@ -310,7 +310,7 @@ def denials_accepted(
             sentence=sentence,
             actor=actor,
             at=at,
-            resolved_on=timezone.localdate(at),
+            resolved_on=office_day(at),
         )
     close_items("denial", [r.pk for r in rows], actor=actor, at=at, outcome="Accepted")
     responsibility_release(claim_ids={r.claim_id for r in rows}, actor=actor, at=at)

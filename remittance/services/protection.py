@@ -9,10 +9,10 @@ from datetime import date, timedelta
 from typing import Any
 
 from django.db.models import Q
-from django.utils import timezone
 
 from claims.models import ClaimLine, ClaimStatus
 from intake.models import CheckStatus, Coverage, CoverageStatus, EligibilityCheck
+from rcm.accounts.clock import office_day
 from rcm.ledger.models import Balance
 from rcm.reference.models import PayerKind
 from remittance import patient_rule as rule
@@ -273,5 +273,5 @@ def _in_plan(ids: list[int], claims: _Claims, denials: Mapping[int, list[Denial]
         if (check := latest.get(key)) is not None
         and check.status == CheckStatus.ACTIVE
         and check.answered_at is not None
-        and timezone.localdate(check.answered_at) >= since[pk]
+        and office_day(check.answered_at) >= since[pk]
     }
