@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ar', '0002_write_off_limits'),
+        ('ar', '0003_targets_and_times_of_snapshots'),
     ]
 
     operations = [
