@@ -188,6 +188,7 @@ class StockFacts:
     single_dose: bool | None = None
     strength_from: int | None = None
     strength_to: int | None = None
+    invoice_price: Decimal | None = None
 
     def fits(self, text: str) -> bool:
         """Whether this row is the agent written in `text`; strengths are in milligrams per

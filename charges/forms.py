@@ -401,10 +401,11 @@ class StockForm(_Dates):
             "agent",
             "code",
             "single_dose",
+            "invoice_price",
             "effective_from",
             "effective_to",
         )
-        labels = {"code": "Billing code"}
+        labels = {"code": "Billing code", "invoice_price": "Invoice price of one billing unit"}
 
 
 class PolicyForm(_Dates):

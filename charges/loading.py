@@ -30,7 +30,7 @@ from intake.models import Benefit, Coverage, CoverageStatus, EligibilityCheck
 from intake.services import sharing_of
 from rcm.accounts.models import Site
 from rcm.pricing.db_tables import ContractBook, tables_for
-from rcm.pricing.facts import Benefits, Component, Locality
+from rcm.pricing.facts import Benefits, Locality
 from rcm.pricing.forms import Equipment
 from rcm.pricing.models import ListPrice
 from rcm.pricing.tables import MemoryTables
@@ -154,7 +154,7 @@ class Codes:
         self._book = procedure_versions()
 
     def _bilateral(self, code: str, row: Procedure) -> str:
-        fee = self._tables.rvu(code, Component.GLOBAL, self._on)
+        fee = self._tables.indicators(code, self._on)
         return fee.bilateral if fee else ("2" if row.laterality == "bilateral" else "")
 
     def rows(self) -> Sequence[FamilyRow]:
@@ -203,7 +203,7 @@ class Codes:
         )
 
     def pctc(self, code: str, on: dt.date) -> str:
-        fee = self._tables.rvu(code, Component.GLOBAL, on)
+        fee = self._tables.indicators(code, on)
         return fee.pctc if fee else ""
 
     def dose_listed(self, code: str, on: dt.date) -> bool:
@@ -383,7 +383,7 @@ class Facts:
     def stock(self, exam: Exam) -> tuple[StockFacts, ...]:
         day = exam.service_date
         own = [
-            StockFacts(s.agent, s.code, s.single_dose)
+            StockFacts(s.agent, s.code, s.single_dose, invoice_price=s.invoice_price)
             for s in self._stock
             if s.organization_id == exam.organization_id
             and s.site_id in (None, exam.site_id)

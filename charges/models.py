@@ -102,6 +102,14 @@ class ContrastStock(TenantModel):
     )
     code = models.CharField(max_length=5)
     single_dose = models.BooleanField(null=True)
+    invoice_price = models.DecimalField(
+        max_digits=12,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        help_text="What one billing unit cost by the supplier's invoice: expected where no"
+        " schedule or contract sets a price",
+    )
     effective_from = models.DateField()
     effective_to = models.DateField(null=True)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -48,7 +48,14 @@ from intake.models import Coverage, CoverageStatus
 from rcm.accounts.actor import Actor
 from rcm.audit.services import Step, record_steps
 from rcm.pricing.expected import price_sessions
-from rcm.pricing.facts import BilledLine, Component, PricedLine, PricingContext
+from rcm.pricing.facts import (
+    BilledLine,
+    Component,
+    PricedLine,
+    PriceStatus,
+    PricingContext,
+)
+from rcm.pricing.facts import Step as PriceStep
 from rcm.reference.models import PayerKind
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import ItemSpec, close_items, open_items
@@ -322,7 +329,37 @@ def _price(works: Sequence[_Work], facts: Facts) -> None:
         places.append(where)
     for priced, where in zip(price_sessions(sessions, tables=facts.tables), places, strict=True):
         for result, (work, n) in zip(priced, where, strict=True):
-            work.priced[n] = result
+            work.priced[n] = _by_invoice(work, n, result)
+
+
+def _by_invoice(work: _Work, n: int, result: PricedLine) -> PricedLine:
+    """What neither schedule nor contract prices is expected at its invoice, where the site's stock
+    holds one; else it stays unknown and the claim goes all the same.
+    """
+    line, _ = work.lines[n]
+    if result.allowed is not None or result.status is not PriceStatus.HOLD:
+        return result
+    cost = next(
+        (
+            s.invoice_price
+            for s in work.facts.stock
+            if s.code == line.code and s.invoice_price is not None
+        ),
+        None,
+    )
+    if cost is None:
+        return result
+    amount = (cost * line.units).quantize(Decimal("0.01"))
+    words = f"{line.code}: invoice price {cost.normalize():f} × {line.units.normalize():f} units"
+    return replace(
+        result,
+        status=PriceStatus.PRICED,
+        reason_code="",
+        reason="",
+        allowed=amount,
+        share_reason="The patient's share of an invoice price is not known.",
+        derivation=(*result.derivation, PriceStep(words, amount, "invoice")),
+    )
 
 
 def _session_of(exam: Exam) -> str:

@@ -177,7 +177,7 @@ def contract_base(
 
 def _blank(code: str, on: dt.date, tables: PriceTables) -> Base:
     """A base without amounts: what the fee schedule says about the code, if it lists it."""
-    row = tables.rvu(code, Component.GLOBAL, on)
+    row = tables.indicators(code, on)
     unlisted = "9" if is_supply(code) else None
     return Base(
         whole=None,

@@ -38,32 +38,28 @@ def _units(value: Decimal) -> Decimal:
 
 
 def _rvus() -> Iterable[RvuRow]:
-    rows = (
-        FeeRow.objects.filter(schedule="mpfs", mod__in=("", "26", "TC"))
-        .exclude(work=None)
-        .exclude(conversion_factor=None)
-    )
+    """The fee schedule. A row without relative values still tells status and indicators; its
+    values are zero, which prices nothing.
+    """
+    rows = FeeRow.objects.filter(schedule="mpfs", mod__in=("", "26", "TC"))
     for row in rows.select_related("load").iterator(chunk_size=5000):
-        if (
-            row.pe_nonfac is None
-            or row.pe_fac is None
-            or row.mp is None
-            or row.work is None
-            or row.conversion_factor is None
-        ):
-            continue
+        values = (row.work, row.pe_nonfac, row.pe_fac, row.mp)
+        priced = row.conversion_factor is not None and None not in values
+        work, nonfacility, facility, malpractice = (
+            _units(v) if priced and v is not None else Decimal(0) for v in values
+        )
         yield RvuRow(
             code=row.code,
             component=COMPONENTS[row.mod],
             status=row.status,
-            work=_units(row.work),
-            practice_nonfacility=_units(row.pe_nonfac),
-            practice_facility=_units(row.pe_fac),
-            malpractice=_units(row.mp),
+            work=work,
+            practice_nonfacility=nonfacility,
+            practice_facility=facility,
+            malpractice=malpractice,
             pctc=row.pctc,
             multiple=row.mult_proc,
             bilateral=row.bilat,
-            factor=row.conversion_factor,
+            factor=row.conversion_factor or Decimal(0),
             factor_qualifying=qualifying_factor(row.effective_from),
             cap_practice=None if row.opps_cap_pe is None else _units(row.opps_cap_pe),
             cap_malpractice=Decimal(0) if row.opps_cap_mp is None else _units(row.opps_cap_mp),

@@ -202,7 +202,7 @@ class Pricer:
                     PriceStatus.NOT_PAYABLE,
                 )
         on = context.date_of_service
-        row = self.tables.rvu(line.code, Component.GLOBAL, on)
+        row = self.tables.indicators(line.code, on)
         if row is None:
             if context.contract is None or component is not Component.GLOBAL:
                 raise Held(

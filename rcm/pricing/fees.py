@@ -144,6 +144,9 @@ def schedule_row(code: str, component: Component, on: dt.date, tables: PriceTabl
             "NO_COMPONENT_FEE",
             f"The {on.year} fee schedule loaded has no {component.value} row for {code}.",
         )
+    known = tables.indicators(code, on)
+    if known is not None:
+        check_status(known)
     raise Held("NO_FEE_SCHEDULE", f"No fee schedule row for {code} on {on.isoformat()} is loaded.")
 
 

@@ -107,12 +107,13 @@ def _mod(cells: Cells) -> str:
     return mod
 
 
-def _rvus(cells: Cells) -> Values:
+def _rvus(cells: Cells, *, status: str) -> Values:
+    """Relative values. A code that the schedule does not price by them (status C, E, N, X …) may
+    leave them blank: its status and indicators count.
+    """
+    needed = status in _USABLE
     return {
-        "work": cells.decimal("work", required=True),
-        "pe_nonfac": cells.decimal("pe_nonfac", required=True),
-        "pe_fac": cells.decimal("pe_fac", required=True),
-        "mp": cells.decimal("mp", required=True),
+        name: cells.decimal(name, required=needed) for name in ("work", "pe_nonfac", "pe_fac", "mp")
     }
 
 
@@ -126,7 +127,7 @@ def _pprrvu(cells: Cells, options: Options, known: _Fees) -> Iterator[Values]:
         "code": cells.code("code"),
         "mod": _mod(cells),
         "status": cells.match("status", "[A-Z]", "a status of one letter"),
-        **_rvus(cells),
+        **_rvus(cells, status=cells.text("status", 1)),
         "nonfac_na": cells.text("nonfac_na") == "NA",
         "fac_na": cells.text("fac_na") == "NA",
         "pctc": cells.text("pctc", 1),
@@ -175,7 +176,7 @@ def _components(cells: Cells, options: Options, known: _Fees) -> Iterator[Values
         "code": code,
         "mod": mod,
         "status": cells.match("status", "[A-Z]", "a status of one letter"),
-        **_rvus(cells),
+        **_rvus(cells, status=cells.text("status", 1)),
         "nonfac_na": earlier.get("nonfac_na", False),
         "fac_na": earlier.get("fac_na", technical),
         "pctc": cells.text("pctc", 1),
@@ -215,7 +216,7 @@ def _globals(cells: Cells, options: Options, known: _Fees) -> Iterator[Values]:
         "code": code,
         "mod": "",
         **earlier,
-        **_rvus(cells),
+        **_rvus(cells, status=str(earlier["status"])),
         "opps_cap_pe": None if earlier.get("opps_cap_pe") else Decimal(0),
         "opps_cap_mp": None if earlier.get("opps_cap_pe") else Decimal(0),
         "conversion_factor": known.factors[year],

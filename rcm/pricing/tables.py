@@ -45,6 +45,7 @@ class PriceTables(Protocol):
     """
 
     def rvu(self, code: str, component: Component, on: dt.date) -> RvuRow | None: ...
+    def indicators(self, code: str, on: dt.date) -> RvuRow | None: ...
     def gpci(self, locality: Locality, on: dt.date) -> Gpci | None: ...
     def locality_of_zip(self, zip_code: str) -> Locality | None: ...
     def pos_setting(self, pos: str) -> PosSetting | None: ...
@@ -208,6 +209,15 @@ class MemoryTables:
 
     def rvu(self, code: str, component: Component, on: dt.date) -> RvuRow | None:
         return current(self.rvus.get((code, component), ()), on)
+
+    def indicators(self, code: str, on: dt.date) -> RvuRow | None:
+        """What kind of code it is: the row in force, else the newest earlier one.
+
+        Status and component indicator stay when a release sets no amounts, as for codes that the
+        contractor prices; amounts are read from `rvu` only, which knows none then.
+        """
+        rows = [r for r in self.rvus.get((code, Component.GLOBAL), ()) if r.effective_from <= on]
+        return current(rows, on) or max(rows, key=lambda r: r.effective_from, default=None)
 
     def gpci(self, locality: Locality, on: dt.date) -> Gpci | None:
         if locality == NATIONAL:
