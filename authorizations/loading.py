@@ -487,6 +487,8 @@ def _request(ask: ExamAsk, coverage: Coverage | None, answer: RequirementAnswer)
             ordered_on=local_day(ordered.order.ordered_at, ask.site),
             planned_for=ask.day,
             rendering_npi=ask.rendering_npi,
+            contrast_open=ordered.contrast_open,
+            views_open=ordered.views_open,
             **who,
         )
     performed = None

@@ -30,6 +30,7 @@ from intake.models import (
     Relationship,
     Sex,
 )
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
 from rcm.accounts.rest import ByPublicId, etag, require_match
@@ -195,6 +196,8 @@ class ExamOut(serializers.ModelSerializer):
             "description",
             "modality",
             "laterality",
+            "contrast_open",
+            "views_open",
             "accession",
             "filler_number",
             "status",
@@ -207,6 +210,12 @@ class OrderOut(serializers.ModelSerializer):
     patient = serializers.UUIDField(source="patient.public_id", read_only=True)
     mrn = serializers.CharField(source="patient.mrn", read_only=True)
     ordering_npi = serializers.CharField(source="ordering.npi", read_only=True, default="")
+    ordering_name = serializers.SerializerMethodField(
+        help_text="Who ordered, also while no valid NPI says so"
+    )
+    missing = serializers.SerializerMethodField(
+        help_text="What the ordering office must still say; an order is confirmed without holes only"
+    )
     site = serializers.CharField(source="site.code", read_only=True, default=None)
     exams = ExamOut(many=True, read_only=True)
 
@@ -218,6 +227,8 @@ class OrderOut(serializers.ModelSerializer):
             "patient",
             "mrn",
             "ordering_npi",
+            "ordering_name",
+            "missing",
             "site",
             "ordered_at",
             "signed",
@@ -228,6 +239,13 @@ class OrderOut(serializers.ModelSerializer):
             "exams",
         ]
 
+    def get_ordering_name(self, row: Order) -> str:
+        return str(row.ordering) if row.ordering else row.ordering_name
+
+    def get_missing(self, row: Order) -> list[dict[str, str]]:
+        gaps = self.context.get("gaps", {}).get(row.pk, ())
+        return [{"code": g.code, "field": g.field, "sentence": g.sentence} for g in gaps]
+
 
 class ExamIn(serializers.Serializer):
     code = serializers.RegexField("^[0-9A-Za-z]{5}$")
@@ -235,6 +253,12 @@ class ExamIn(serializers.Serializer):
     description = serializers.CharField(max_length=80, required=False, allow_blank=True)
     accession = serializers.CharField(max_length=40, required=False, allow_blank=True)
     filler_number = serializers.CharField(max_length=40, required=False, allow_blank=True)
+    contrast_open = serializers.BooleanField(
+        default=False, help_text="The radiologist decides on the use of contrast"
+    )
+    views_open = serializers.BooleanField(
+        default=False, help_text="The radiologist decides on the number of views"
+    )
 
 
 class OrderIn(serializers.Serializer):
@@ -249,6 +273,9 @@ class OrderIn(serializers.Serializer):
     ordering_npi = serializers.CharField(max_length=10, required=False)
     ordering_last_name = serializers.CharField(max_length=60, required=False)
     ordering_first_name = serializers.CharField(max_length=40, required=False)
+    ordering_credentials = serializers.CharField(
+        max_length=20, required=False, help_text="Letters behind the name such as MD, NP, DC"
+    )
     site = serializers.CharField(max_length=30, required=False, help_text="Our site code")
     ordered_at = serializers.DateTimeField(required=False)
     signed = serializers.BooleanField(default=False)
@@ -294,7 +321,16 @@ class OrderView(
         form.is_valid(raise_exception=True)
         order = self._place(form.validated_data)
         row = self.get_queryset().get(pk=order.pk)
-        return Response(OrderOut(row).data, status=status.HTTP_201_CREATED)
+        return Response(self._shown(row), status=status.HTTP_201_CREATED)
+
+    def _shown(self, row: Order) -> Any:
+        gaps = services.orders_gaps([row], on=office_day())
+        return OrderOut(row, context={**self.get_serializer_context(), "gaps": gaps}).data
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        row = self.get_object()
+        self._log([row])
+        return Response(self._shown(row))
 
     def _place(self, data: dict[str, Any]) -> Order:
         organization_id = min(self.actor.organizations)
@@ -331,6 +367,8 @@ class OrderView(
                 "",
                 e.get("accession", ""),
                 e.get("filler_number", ""),
+                e["contrast_open"],
+                e["views_open"],
             )
             for e in data["exams"]
         ]
@@ -338,6 +376,7 @@ class OrderView(
             patient=patient,
             exams=exams,
             ordering=self._provider(data),
+            ordering_name=data.get("ordering_last_name", ""),
             ordered_at=data.get("ordered_at"),
             signed=data["signed"],
             indication=data.get("indication", ""),
@@ -379,7 +418,11 @@ class OrderView(
                 npi=npi,
                 last_name=data["ordering_last_name"],
                 first_name=data.get("ordering_first_name", ""),
+                credentials=data.get("ordering_credentials", ""),
             )
+        elif data.get("ordering_credentials") and not row.credentials:
+            row.credentials = data["ordering_credentials"]
+            row.save(update_fields=["credentials"])
         return row
 
     @extend_schema(request=None, responses={200: OrderOut})
@@ -391,7 +434,7 @@ class OrderView(
         services.order_cancel(
             order=row, reason=reason or "Cancelled by the partner", actor=self.actor
         )
-        return Response(OrderOut(self.get_object()).data)
+        return Response(self._shown(self.get_object()))
 
 
 # --- appointments ---------------------------------------------------------------------------------

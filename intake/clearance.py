@@ -202,14 +202,15 @@ def worst(gates: Mapping[GateName, Gate]) -> State:
 
 
 def blocking(gates: Mapping[GateName, Gate], verb: Verb) -> list[tuple[GateName, Gate]]:
-    """The gates that stop a verb: every stop, and for confirming and check-in an authorization that
-    is still open (FEATURES B6).
+    """The gates that stop a verb: every stop, and for confirming and check-in an order with a hole
+    and an authorization that is still open.
     """
     found = []
     for name, gate in gates.items():
         if gate.overridden or gate.state is State.READY:
             continue
-        still_open = name is GateName.AUTHORIZATION and verb is not Verb.BOOK
+        settled_first = name in (GateName.ORDER, GateName.AUTHORIZATION)
+        still_open = settled_first and verb is not Verb.BOOK
         if gate.state is State.STOP or still_open:
             found.append((name, gate))
     return found

@@ -138,15 +138,31 @@ class CoverageForm(house.VersionedMixin, house.HouseForm):
         return {k: v for k, v in self.cleaned_data.items() if k != "version"}
 
 
+OPEN = (
+    ("", "Nothing is left open"),
+    ("contrast", "Contrast as the radiologist decides"),
+    ("views", "Views as the radiologist decides"),
+    ("both", "Contrast and views as the radiologist decides"),
+)
+
+
 class OrderForm(house.HouseForm):
-    """An order of up to three exams; further exams are further orders of the same visit."""
+    """An order of up to three exams, or of all that it has; further exams are further orders of the
+    same visit.
+    """
 
     ordering_npi = house.NpiField(label="Ordering physician's NPI", required=False)
     ordering_name = forms.CharField(
         label="Ordering physician's last name",
         max_length=60,
         required=False,
-        help_text="Only when the NPI is new here",
+        help_text="Only when the NPI is new here, or not known yet",
+    )
+    ordering_credentials = forms.CharField(
+        label="Letters behind the name",
+        max_length=20,
+        required=False,
+        help_text="Such as MD, NP or DC: some payers do not let everybody order",
     )
     signed = forms.BooleanField(label="The order is signed", required=False)
     indication = forms.CharField(
@@ -166,12 +182,21 @@ class OrderForm(house.HouseForm):
         label="Site", queryset=Site.objects.none(), required=False, empty_label="Not known yet"
     )
 
-    def __init__(self, *args: Any, actor: Actor, organization_id: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        actor: Actor,
+        organization_id: int,
+        order: Order | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         sites = Site.objects.filter(organization_id=organization_id)
         self.fields["site"].queryset = sites.filter(pk__in=actor.sites) if actor.sites else sites  # type: ignore[attr-defined]
         names = []
-        for n in range(1, LINES + 1):
+        self.known = live_exams(order) if order is not None else []
+        self.lines = max(LINES, len(self.known) + 1 if self.known else 0)
+        for n in range(1, self.lines + 1):
             self.fields[f"code{n}"] = forms.CharField(
                 label=f"Exam {n}",
                 max_length=5,
@@ -182,21 +207,43 @@ class OrderForm(house.HouseForm):
             self.fields[f"side{n}"] = forms.ChoiceField(
                 label=f"Side of exam {n}", choices=SIDES, required=False
             )
-            names += [f"code{n}", f"side{n}"]
+            self.fields[f"open{n}"] = forms.ChoiceField(
+                label=f"Left open by the order {n}", choices=OPEN, required=False
+            )
+            self.fields[f"exam{n}"] = forms.IntegerField(required=False, widget=forms.HiddenInput())
+            names += [f"code{n}", f"side{n}", f"open{n}", f"exam{n}"]
         self.sections = (
             ("Exams", tuple(names)),
             (
                 "Order",
-                ("ordering_npi", "ordering_name", "signed", "indication", "diagnoses", "site"),
+                (
+                    "ordering_npi",
+                    "ordering_name",
+                    "ordering_credentials",
+                    "signed",
+                    "indication",
+                    "diagnoses",
+                    "site",
+                ),
             ),
         )
         house.house_messages(self.fields, lambda name: name)
 
     def asks(self) -> list[ExamAsk]:
+        """The exams as they stand in the form. A line that showed an exam of the order is that exam,
+        whatever its code is now.
+        """
         data = self.cleaned_data
+        own = {e.pk for e in self.known}
         return [
-            ExamAsk(data[f"code{n}"].upper(), laterality=data[f"side{n}"])
-            for n in range(1, LINES + 1)
+            ExamAsk(
+                data[f"code{n}"].upper(),
+                laterality=data[f"side{n}"],
+                contrast_open=data.get(f"open{n}") in ("contrast", "both"),
+                views_open=data.get(f"open{n}") in ("views", "both"),
+                exam_id=data[f"exam{n}"] if data.get(f"exam{n}") in own else None,
+            )
+            for n in range(1, self.lines + 1)
             if data.get(f"code{n}")
         ]
 
@@ -206,17 +253,31 @@ class OrderForm(house.HouseForm):
     @staticmethod
     def initial_of(order: Order) -> dict[str, Any]:
         found: dict[str, Any] = {
-            "ordering_npi": order.ordering.npi if order.ordering else "",
+            "ordering_npi": order.ordering.npi if order.ordering else order.ordering_npi,
+            "ordering_name": order.ordering_name,
+            "ordering_credentials": order.ordering.credentials if order.ordering else "",
             "signed": order.signed,
             "indication": order.indication,
             "diagnoses": " ".join(order.diagnoses),
             "site": order.site_id,
         }
-        for n, exam in enumerate(
-            order.exams.exclude(status=OrderStatus.CANCELLED).order_by("id")[:LINES], start=1
-        ):
+        for n, exam in enumerate(live_exams(order), start=1):
             found[f"code{n}"], found[f"side{n}"] = exam.code, exam.laterality
+            found[f"exam{n}"], found[f"open{n}"] = exam.pk, left_open(exam)
         return found
+
+
+def live_exams(order: Order) -> list[OrderedExam]:
+    return list(order.exams.exclude(status=OrderStatus.CANCELLED).order_by("id"))
+
+
+def left_open(exam: OrderedExam) -> str:
+    """The choice of OPEN that an exam stands for."""
+    if exam.contrast_open and exam.views_open:
+        return "both"
+    if exam.contrast_open:
+        return "contrast"
+    return "views" if exam.views_open else ""
 
 
 class BookForm(house.VersionedMixin, house.HouseForm):

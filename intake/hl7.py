@@ -7,6 +7,7 @@ a sentence, and the exchange makes a work item of it.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -263,20 +264,62 @@ def _payers_by_name() -> dict[str, Payer]:
 
 
 def _provider(segment: hl7.Segment | None, field: int) -> Provider | None:
-    """The ordering or referring practitioner; a new NPI is added to the registry, a wrong one is
-    kept out.
+    """The ordering or referring practitioner; a new NPI is added to the registry, a wrong one stays
+    with the order.
     """
     found = hl7.provider(segment, field)
     if not found.npi:
         return None
-    row, _ = Provider.objects.get_or_create(
+    row, made = Provider.objects.get_or_create(
         npi=found.npi,
         defaults={
             "last_name": _proper(found.last)[:60] or found.npi,
             "first_name": _proper(found.first)[:40],
+            "credentials": found.degree,
         },
     )
+    if not made and found.degree and not row.credentials:
+        Provider.objects.filter(pk=row.pk, credentials="").update(credentials=found.degree)
+        row.credentials = found.degree
     return row
+
+
+def _orderer_written(places: Sequence[tuple[hl7.Segment | None, int]]) -> dict[str, str]:
+    """The orderer as the sender wrote it, where no place holds a valid NPI: number and name."""
+    for segment, field in places:
+        found = hl7.provider(segment, field)
+        if found.id or found.last:
+            name = ", ".join(p for p in (_proper(found.last), _proper(found.first)) if p)
+            return {"ordering_npi": found.id[:20], "ordering_name": name}
+    return {}
+
+
+_LEFT_TO_READER = re.compile(
+    r"(?P<what>contrast|views?|projections?)\b[^.;|]{0,60}?"
+    r"\b(radiologist|reader|protocol|discretion)|"
+    r"\b(?:radiologist|reader)\b[^.;|]{0,40}?\b(?P<which>contrast|views?|projections?)",
+    re.IGNORECASE,
+)
+
+
+def _latitude(group: list[hl7.Segment]) -> dict[str, bool]:
+    """What the order leaves to the radiologist: said in OBR-46 or OBR-47 (CONTRAST_OPEN,
+    VIEWS_OPEN), or in words in the procedure's text, the reason or a note.
+    """
+    obr = next(s for s in group if s.tag == "OBR")
+    coded = {parts[0].upper() for field in (46, 47) for parts in obr.repeats(field) if parts}
+    fields = (4, 13, 31, 39, 46, 47)
+    words = [obr.text_of(f).replace("^", " ") for f in fields]
+    words += [s.text_of(3) for s in group if s.tag == "NTE"]
+    said = {
+        (match["what"] or match["which"]).lower()
+        for text in words
+        for match in _LEFT_TO_READER.finditer(text)
+    }
+    return {
+        "contrast_open": "CONTRAST_OPEN" in coded or "contrast" in said,
+        "views_open": "VIEWS_OPEN" in coded or bool(said - {"contrast"}),
+    }
 
 
 # --- ADT ------------------------------------------------------------------------------------------
@@ -472,6 +515,7 @@ def _exam_ask(group: list[hl7.Segment], *, alone: bool) -> ExamAsk:
         laterality=side,
         accession=_accession(group),
         filler_number=filler[:40],
+        **_latitude(group),
     )
 
 
@@ -496,9 +540,8 @@ def _place(
     asks = [_exam_ask(group, alone=under[id(group[0])] == 1) for group in asked.exams]
     obr = next(s for s in asked.exams[0] if s.tag == "OBR")
     site = reading.site(("PV1", 3), ("OBR", 21))
-    ordering = (
-        _provider(orc, 12) or _provider(obr, 16) or _provider(reading.message.first("PV1"), 8)
-    )
+    places = ((orc, 12), (obr, 16), (reading.message.first("PV1"), 8))
+    ordering = next((p for p in (_provider(s, f) for s, f in places) if p is not None), None)
     reasons = dict.fromkeys(r for r in map(_reason, asked.exams) if r)
     diagnoses = [s.value(3) for group in asked.exams for s in group if s.tag == "DG1"] or [
         s.value(3) for s in reading.message.all("DG1")
@@ -514,6 +557,8 @@ def _place(
         "actor": reading.actor,
         "at": reading.at,
     }
+    if ordering is None:
+        common |= _orderer_written(places)
     if known is not None:
         if known.status in (OrderStatus.CANCELLED, OrderStatus.COMPLETED):
             return None
@@ -610,7 +655,14 @@ def siu(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str,
         before = known.version
         moved = appointment_move(appointment=known, site=site, reason=sch.value(6, 2), **common)
         return {"event": reading.event, "moved": int(moved.version != before)}
-    appointment_book(patient=patient, site=site, number=number, **common)
+    codes = [s.value(3).upper()[:10] for s in message.all("AIS") if s.value(3)]
+    appointment_book(
+        patient=patient,
+        site=site,
+        number=number,
+        scheduled_codes=[] if exams else codes,
+        **common,
+    )
     return {"event": reading.event, "booked": 1, "exams": len(exams)}
 
 

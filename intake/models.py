@@ -133,6 +133,12 @@ class Order(TenantModel):
     ordering = models.ForeignKey(
         "reference.Provider", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
+    ordering_npi = models.CharField(
+        max_length=20, blank=True, help_text="As the sender wrote it, when it is no valid NPI"
+    )
+    ordering_name = models.CharField(
+        max_length=110, blank=True, help_text="Who ordered, when no valid NPI says so"
+    )
     site = models.ForeignKey(
         "accounts.Site",
         on_delete=models.PROTECT,
@@ -178,6 +184,12 @@ class OrderedExam(TenantModel):
     description = models.CharField(max_length=80, blank=True)
     modality = models.CharField(max_length=6)
     laterality = models.CharField(max_length=2, blank=True, help_text="RT, LT, 50 or blank")
+    contrast_open = models.BooleanField(
+        default=False, help_text="The order leaves the use of contrast to the radiologist"
+    )
+    views_open = models.BooleanField(
+        default=False, help_text="The order leaves the number of views to the radiologist"
+    )
     status = models.CharField(max_length=10, choices=OrderStatus.choices, default=OrderStatus.OPEN)
 
     class Meta:
@@ -229,6 +241,9 @@ class Appointment(TenantModel):
     minutes = models.SmallIntegerField(default=30)
     resource = models.CharField(max_length=40, blank=True)
     modality = models.CharField(max_length=6)
+    scheduled_codes = models.JSONField(
+        default=list, help_text="Procedures that another scheduler booked without an order of ours"
+    )
     status = models.CharField(
         max_length=10, choices=AppointmentStatus.choices, default=AppointmentStatus.BOOKED
     )

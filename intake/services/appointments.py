@@ -56,6 +56,7 @@ def appointment_book(
     resource: str = "",
     number: str = "",
     modality: str = "",
+    scheduled_codes: Sequence[str] = (),
     override_reason: str = "",
     enforce: bool = True,
     at: datetime | None = None,
@@ -96,6 +97,7 @@ def appointment_book(
         minutes=minutes,
         resource=resource,
         modality=modality or (exams[0].modality if exams else ""),
+        scheduled_codes=list(scheduled_codes)[:20],
     )
     _attach(appointment, exams)
     record_steps(

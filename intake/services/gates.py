@@ -47,7 +47,7 @@ from intake.models import (
     OrderStatus,
     Patient,
 )
-from intake.services.orders import orders_gaps
+from intake.services.orders import orders_gaps, screening_only
 from intake.services.patients import primary_coverages
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import SiteClock, office_day
@@ -58,6 +58,7 @@ from rcm.audit.services import Step, record_steps
 from rcm.pricing.models import NetworkStatus
 from rcm.pricing.services import list_prices
 from rcm.reference.clock import clock_of, day_at
+from rcm.reference.models import Payer
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
 LIVE = (AppointmentStatus.BOOKED, AppointmentStatus.CONFIRMED, AppointmentStatus.ARRIVED)
@@ -204,13 +205,14 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
         clock = clock_of(a.site)
         day, today = clock.day_of(a.starts_at), clock.today(at)
         coverage = coverages.get(a.patient_id)
+        payer = coverage.payer if coverage else None
         estimate = estimates.get(a.pk)
         booked = clock.day_of(a.created_at)
         found[a.pk] = ClearanceFacts(
             day=day,
             today=today,
             identity_gaps=_identity_gaps(a.patient),
-            has_order=bool(orders_by.get(a.pk)) or not _needs_order(a),
+            has_order=bool(orders_by.get(a.pk)) or not _needs_order(a, payer, day),
             order_gaps=tuple(
                 g.sentence for o in sorted(orders_by.get(a.pk, ())) if o in gaps for g in gaps[o]
             ),
@@ -244,9 +246,13 @@ def standing_overrides(appointment_ids: Sequence[int]) -> dict[int, dict[str, Ga
     return found
 
 
-def _needs_order(appointment: Appointment) -> bool:
-    """A screening mammogram needs no order (DOMAIN B5); everything else does."""
-    return appointment.modality != "MG"
+def _needs_order(appointment: Appointment, payer: Payer | None, day: date) -> bool:
+    """A screening mammogram needs no order where the payer asks for none (42 CFR 410.34(d));
+    everything else does, a diagnostic mammogram too.
+    """
+    if payer is not None and payer.screening_needs_order:
+        return True
+    return not screening_only(appointment.scheduled_codes, on=day)
 
 
 # --- refresh, decide ------------------------------------------------------------------------------

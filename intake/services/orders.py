@@ -4,7 +4,7 @@ call (FEATURES A10, DOMAIN B5, C6).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -13,18 +13,27 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from intake.completeness import ExamFacts, Gap, OrderFacts, order_gaps
+from intake.completeness import (
+    SCREENING_FAMILIES,
+    ExamFacts,
+    Gap,
+    OrdererFacts,
+    OrderFacts,
+    PayerRules,
+    order_gaps,
+)
 from intake.models import Order, OrderedExam, OrderStatus, Patient
+from intake.services.patients import primary_coverages
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
-from rcm.accounts.models import Site
+from rcm.accounts.models import Organization, Site
 from rcm.accounts.problems import Refused
-from rcm.accounts.together import REVIEW, later
+from rcm.accounts.together import REVIEW, asked_once, later
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.hl7 import is_npi
 from rcm.exchange.outbox import publish
 from rcm.reference.facts import diagnosis_validity, procedures
-from rcm.reference.models import Procedure, Provider
+from rcm.reference.models import Payer, Procedure, Provider
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
 QUEUE = "order_completeness"
@@ -39,7 +48,8 @@ ORDER_MOVES: dict[str, set[str]] = {
 @dataclass(frozen=True, slots=True)
 class ExamAsk:
     """One exam as asked for. Blank modality and description are read from the procedure's reference
-    row.
+    row. `contrast_open` and `views_open`: the order leaves it to the radiologist. `exam_id` says
+    which exam of the order is meant, where the one who asks has seen it.
     """
 
     code: str
@@ -48,6 +58,9 @@ class ExamAsk:
     modality: str = ""
     accession: str = ""
     filler_number: str = ""
+    contrast_open: bool = False
+    views_open: bool = False
+    exam_id: int | None = None
 
 
 @transaction.atomic
@@ -64,12 +77,15 @@ def order_place(
     placer_number: str = "",
     source: str = "screen",
     site: Site | None = None,
+    ordering_npi: str = "",
+    ordering_name: str = "",
     at: datetime | None = None,
 ) -> Order:
     """Place an order. The same placer number again changes the order that stands, and nothing when
     nothing differs.
 
     What is missing opens one item for the order; "order.placed" wakes the authorization phase.
+    Without an `ordering` provider, `ordering_npi` and `ordering_name` keep what was written.
     """
     actor.require("order.edit")
     at = at or timezone.now()
@@ -88,6 +104,8 @@ def order_place(
                 indication=indication,
                 diagnoses=diagnoses,
                 site=site,
+                ordering_npi=ordering_npi,
+                ordering_name=ordering_name,
                 actor=actor,
                 at=at,
             )
@@ -102,6 +120,8 @@ def order_place(
         diagnoses=plain_codes(diagnoses),
         source=source,
         site=site,
+        ordering_npi="" if ordering else ordering_npi.strip()[:20],
+        ordering_name="" if ordering else ordering_name.strip()[:110],
     )
     _add_exams(order, exams, at)
     rows = list(order.exams.order_by("id"))
@@ -156,6 +176,8 @@ def _add_exams(order: Order, exams: Sequence[ExamAsk], at: datetime) -> None:
                 modality=ask.modality or (row.modality if row else ""),
                 accession=ask.accession,
                 filler_number=ask.filler_number,
+                contrast_open=ask.contrast_open,
+                views_open=ask.views_open,
             )
         )
     OrderedExam.objects.bulk_create(rows)
@@ -172,10 +194,16 @@ def order_change(
     indication: str | None = None,
     diagnoses: Sequence[str] | None = None,
     site: Site | None = None,
+    ordering_npi: str = "",
+    ordering_name: str = "",
+    complete: bool = False,
     at: datetime | None = None,
 ) -> Order:
     """Change what an order says (XO, or the office called back). What is not given stays; blanks
     never erase what is known.
+
+    An exam with another code is the same exam changed, not one more. With `complete` the exams are
+    all that the order has (a person has edited them): one that is left out is cancelled.
     """
     actor.require("order.edit")
     at = at or timezone.now()
@@ -192,6 +220,7 @@ def order_change(
         "indication": indication.strip()[:300] if indication else None,
         "diagnoses": plain_codes(diagnoses) if diagnoses else None,
         "site": site,
+        **_orderer_said(ordering, ordering_npi, ordering_name),
     }
     for name, value in wanted.items():
         if (
@@ -203,7 +232,7 @@ def order_change(
             changed.append(name)
     if changed:
         order.save(update_fields=changed)
-    touched = _merge_exams(order, exams, at) if exams else []
+    touched = _merge_exams(order, exams, at, complete=complete) if exams else []
     if not changed and not touched:
         return order
     words = ", ".join([*changed, *touched])
@@ -231,56 +260,141 @@ def order_change(
     return order
 
 
-def _merge_exams(order: Order, exams: Sequence[ExamAsk], at: datetime) -> list[str]:
-    """Match asked exams to the order's by accession, filler number, then code; returns words for
-    what changed.
+def _orderer_said(ordering: Provider | None, npi: str, name: str) -> dict[str, str | None]:
+    """What the order keeps of an orderer who is no known provider; a known one replaces it."""
+    if ordering is not None:
+        return {"ordering_npi": "", "ordering_name": ""}
+    return {
+        "ordering_npi": npi.strip()[:20] or None,
+        "ordering_name": name.strip()[:110] or None,
+    }
+
+
+def _same_exam(row: OrderedExam, ask: ExamAsk) -> bool:
+    """Whether a number says that this is the exam meant."""
+    if ask.exam_id is not None:
+        return row.pk == ask.exam_id
+    return bool(ask.accession and row.accession == ask.accession) or bool(
+        ask.filler_number and row.filler_number == ask.filler_number
+    )
+
+
+def _other_exam(row: OrderedExam, ask: ExamAsk) -> bool:
+    """Whether a number says that this is not the exam meant."""
+    return bool(
+        (row.accession and ask.accession and row.accession != ask.accession)
+        or (row.filler_number and ask.filler_number and row.filler_number != ask.filler_number)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairing:
+    """Exams of the order beside what is asked of them now."""
+
+    same: list[tuple[OrderedExam, ExamAsk]]
+    fresh: list[ExamAsk]
+    left: list[OrderedExam]
+
+
+def _pair(rows: Sequence[OrderedExam], asks: Sequence[ExamAsk]) -> _Pairing:
+    """By number, then code and side, then code; what then remains is changed in the order of the
+    order, when as many exams are asked for as there are.
     """
+    whole = len(asks) >= len(rows)
+    left, same = list(rows), []
+    waiting = list(asks)
+    ways: tuple[Callable[[OrderedExam, ExamAsk], bool], ...] = (
+        _same_exam,
+        lambda row, ask: (row.code, row.laterality) == (ask.code.upper(), ask.laterality),
+        lambda row, ask: row.code == ask.code.upper(),
+        lambda row, ask: whole and row.status != OrderStatus.COMPLETED,
+    )
+    for number, fits in enumerate(ways):
+        for ask in list(waiting):
+            if number and ask.exam_id is not None:
+                continue
+            row = next(
+                (r for r in left if fits(r, ask) and (not number or not _other_exam(r, ask))), None
+            )
+            if row is not None:
+                same.append((row, ask))
+                left.remove(row)
+                waiting.remove(ask)
+    return _Pairing(same, waiting, left)
+
+
+def _merge_exams(
+    order: Order, exams: Sequence[ExamAsk], at: datetime, *, complete: bool
+) -> list[str]:
+    """Bring the exams of an order to what is asked for; returns words for what changed."""
     rows = [e for e in order.exams.order_by("id") if e.status != OrderStatus.CANCELLED]
     known = procedures((e.code for e in exams), office_day(at))
-    fresh: list[ExamAsk] = []
+    pairing = _pair(rows, exams)
     touched: list[str] = []
-    for ask in exams:
-        row = next(
-            (
-                r
-                for r in rows
-                if (ask.accession and r.accession == ask.accession)
-                or (ask.filler_number and r.filler_number == ask.filler_number)
-                or (
-                    r.code == ask.code
-                    and not (r.accession and ask.accession)
-                    and not (r.filler_number and ask.filler_number)
-                )
-            ),
-            None,
-        )
-        if row is None:
-            fresh.append(ask)
+    for row, ask in pairing.same:
+        differ = _differs(row, ask, known.get(ask.code), exact=ask.exam_id is not None)
+        if not differ:
             continue
-        rows.remove(row)
-        new = known.get(ask.code)
-        wanted = {
-            "code": ask.code.upper()[:5],
-            "laterality": ask.laterality,
-            "description": (ask.description or (new.name if new else ""))[:80],
-            "modality": ask.modality or (new.modality if new else ""),
-            "accession": ask.accession,
-            "filler_number": ask.filler_number,
-        }
-        differ = {k: v for k, v in wanted.items() if v and getattr(row, k) != v}
-        if differ:
-            touched.append(
-                f"{row.code} to {ask.code}"
-                if "code" in differ
-                else f"{row.code} {', '.join(sorted(differ))}"
+        if row.status == OrderStatus.COMPLETED and {"code", "laterality"} & set(differ):
+            raise Refused(
+                f"{row.code} was performed: what was done is a fact of its report.",
+                code="performed",
+                field="exams",
+                fix="Place a new order for another exam.",
             )
-            for k, v in differ.items():
-                setattr(row, k, v)
-            row.save(update_fields=list(differ))
-    if fresh:
-        _add_exams(order, fresh, at)
-        touched += [f"{e.code} added" for e in fresh]
+        touched.append(
+            f"{row.code} to {ask.code}"
+            if "code" in differ
+            else f"{row.code} {', '.join(sorted(name.replace('_', ' ') for name in differ))}"
+        )
+        for name, value in differ.items():
+            setattr(row, name, value)
+        row.save(update_fields=list(differ))
+    if complete:
+        touched += _take_off(pairing.left)
+    if pairing.fresh:
+        _add_exams(order, pairing.fresh, at)
+        touched += [f"{e.code} added" for e in pairing.fresh]
     return touched
+
+
+def _differs(
+    row: OrderedExam, ask: ExamAsk, new: Procedure | None, *, exact: bool
+) -> dict[str, Any]:
+    """The fields of an exam that are to change. Blanks erase nothing, but for an `exact` ask, whose
+    side and latitude stand as they were seen and left.
+    """
+    code = ask.code.upper()[:5]
+    name = new.name if new is not None and code != row.code else ""
+    modality = new.modality if new is not None else ""
+    wanted: dict[str, Any] = {
+        "code": code,
+        "description": (ask.description or name)[:80],
+        "modality": ask.modality or modality,
+        "accession": ask.accession,
+        "filler_number": ask.filler_number,
+    }
+    differ = {k: v for k, v in wanted.items() if v and getattr(row, k) != v}
+    for field in ("laterality", "contrast_open", "views_open"):
+        value = getattr(ask, field)
+        if (value or exact) and getattr(row, field) != value:
+            differ[field] = value
+    return differ
+
+
+def _take_off(rows: Sequence[OrderedExam]) -> list[str]:
+    """Cancel exams that a person took off an order; one that was performed stays."""
+    done = next((r for r in rows if r.status == OrderStatus.COMPLETED), None)
+    if done is not None:
+        raise Refused(
+            f"{done.code} was performed and cannot be taken off the order.",
+            code="performed",
+            field="exams",
+        )
+    OrderedExam.objects.filter(pk__in=[r.pk for r in rows]).update(
+        status=OrderStatus.CANCELLED, appointment=None
+    )
+    return [f"{r.code} taken off" for r in rows]
 
 
 @transaction.atomic
@@ -329,7 +443,7 @@ def order_cancel(*, order: Order, reason: str, actor: Actor, at: datetime | None
 
 
 def orders_gaps(orders: Sequence[Order], *, on: date) -> dict[int, list[Gap]]:
-    """What each order lacks, by order id. Two queries for any number of orders."""
+    """What each order lacks, by order id. A fixed number of queries for any number of orders."""
     exams: dict[int, list[OrderedExam]] = {o.pk: [] for o in orders}
     for exam in (
         OrderedExam.objects.filter(order__in=exams)
@@ -339,19 +453,59 @@ def orders_gaps(orders: Sequence[Order], *, on: date) -> dict[int, list[Gap]]:
         exams[exam.order_id].append(exam)
     known = procedures((e.code for rows in exams.values() for e in rows), on)
     billable = diagnosis_validity({code for o in orders for code in o.diagnoses}, on)
+    payers = {
+        patient_id: coverage.payer
+        for patient_id, coverage in primary_coverages({o.patient_id for o in orders}).items()
+    }
+    own = _own_numbers({o.organization_id for o in orders if o.ordering})
     found = {}
     for order in orders:
+        npi = order.ordering.npi if order.ordering else order.ordering_npi
         facts = OrderFacts(
             signed=order.signed,
             indication=order.indication,
             diagnoses=tuple(order.diagnoses),
             unknown_diagnoses=tuple(c for c in order.diagnoses if billable.get(c) is False),
-            ordering_npi=order.ordering.npi if order.ordering else "",
-            npi_valid=is_npi(order.ordering.npi) if order.ordering else False,
+            ordering_npi=npi,
+            npi_valid=is_npi(npi),
             exams=tuple(_exam_facts(e, known.get(e.code)) for e in exams[order.pk]),
+            orderer=_orderer_facts(order, own=(order.organization_id, npi) in own),
+            payer=_payer_rules(payers.get(order.patient_id)),
         )
         found[order.pk] = order_gaps(facts)
     return found
+
+
+def _own_numbers(organization_ids: Iterable[int]) -> frozenset[tuple[int, str]]:
+    """The NPIs of organizations and their sites, as (organization, NPI)."""
+    ids = frozenset(organization_ids)
+    if not ids:
+        return frozenset()
+
+    def ask() -> frozenset[tuple[int, str]]:
+        groups = Organization.objects.filter(pk__in=ids).values_list("id", "npi")
+        sites = Site.objects.filter(organization_id__in=ids).values_list("organization_id", "npi")
+        return frozenset([*groups, *sites])
+
+    return asked_once(("own NPIs", ids), ask)
+
+
+def _orderer_facts(order: Order, *, own: bool) -> OrdererFacts:
+    who = order.ordering
+    if who is None:
+        return OrdererFacts(name=order.ordering_name)
+    return OrdererFacts(name=str(who), taxonomy=who.taxonomy, credentials=who.credentials, own=own)
+
+
+def _payer_rules(payer: Payer | None) -> PayerRules:
+    if payer is None:
+        return PayerRules()
+    return PayerRules(
+        name=payer.name,
+        program=payer.kind,
+        screening_needs_order=payer.screening_needs_order,
+        wants_detailed_indication=payer.wants_detailed_indication,
+    )
 
 
 def _exam_facts(exam: OrderedExam, row: Procedure | None) -> ExamFacts:
@@ -363,7 +517,16 @@ def _exam_facts(exam: OrderedExam, row: Procedure | None) -> ExamFacts:
         needs_side=bool(row and row.laterality == "required"),
         contrast=row.contrast if row else "",
         kind=row.kind if row else "exam",
+        family=row.family if row else "",
+        contrast_open=exam.contrast_open,
     )
+
+
+def screening_only(codes: Iterable[str], *, on: date) -> bool:
+    """Whether these procedures are screening mammography and nothing else."""
+    wanted = list(codes)
+    rows = procedures(wanted, on)
+    return bool(wanted) and all(c in rows and rows[c].family in SCREENING_FAMILIES for c in wanted)
 
 
 def orders_review(order_ids: Sequence[int], *, actor: Actor, at: datetime | None = None) -> None:
@@ -372,6 +535,15 @@ def orders_review(order_ids: Sequence[int], *, actor: Actor, at: datetime | None
     """
     if not later(_review, order_ids, turn=REVIEW, actor=actor, at=at):
         _review(order_ids, actor=actor, at=at)
+
+
+def _whom_to_call(order: Order) -> str:
+    office = order.ordering
+    if office is not None:
+        return f"Call {office.practice or office} {office.phone}".strip()
+    if order.ordering_name:
+        return f"Find out how to reach {order.ordering_name}"
+    return "Find out who ordered it"
 
 
 @transaction.atomic
@@ -394,11 +566,7 @@ def _review(order_ids: Sequence[int], *, actor: Actor, at: datetime | None = Non
             done.append(order.pk)
             continue
         office = order.ordering
-        call = (
-            f"Call {office.practice or office} {office.phone}".strip()
-            if office
-            else "Find out who ordered it"
-        )
+        call = _whom_to_call(order)
         specs.append(
             ItemSpec(
                 organization_id=order.organization_id,

@@ -33,18 +33,25 @@ def _procedures() -> list[tuple[str, str]]:
 
 
 def _provider(form: OrderForm) -> Provider | None:
-    npi = form.cleaned_data["ordering_npi"]
+    """The practitioner of the NPI; a new one is kept with name and letters."""
+    data = form.cleaned_data
+    npi, letters = data["ordering_npi"], data["ordering_credentials"]
     if not npi:
         return None
     row = Provider.objects.filter(npi=npi).first()
     if row is None:
-        if not form.cleaned_data["ordering_name"]:
+        if not data["ordering_name"]:
             raise Refused(
                 "This NPI is new here: enter the physician's last name.",
                 field="ordering_name",
                 code="missing",
             )
-        row = Provider.objects.create(npi=npi, last_name=form.cleaned_data["ordering_name"])
+        return Provider.objects.create(
+            npi=npi, last_name=data["ordering_name"], credentials=letters
+        )
+    if letters and row.credentials != letters:
+        row.credentials = letters
+        row.save(update_fields=["credentials"])
     return row
 
 
@@ -61,6 +68,7 @@ def order_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
                 patient=row,
                 exams=form.asks(),
                 ordering=_provider(form),
+                ordering_name=data["ordering_name"],
                 signed=data["signed"],
                 indication=data["indication"],
                 diagnoses=form.codes(),
@@ -96,6 +104,7 @@ def order(request: HttpRequest, public_id: str) -> HttpResponseBase:
         initial=OrderForm.initial_of(row),
         actor=actor,
         organization_id=row.organization_id,
+        order=row,
     )
     if request.method == "POST":
         actor.require("order.edit")
@@ -106,6 +115,8 @@ def order(request: HttpRequest, public_id: str) -> HttpResponseBase:
                     order=row,
                     exams=form.asks(),
                     ordering=_provider(form),
+                    ordering_name=data["ordering_name"],
+                    complete=True,
                     signed=data["signed"],
                     indication=data["indication"],
                     diagnoses=form.codes(),

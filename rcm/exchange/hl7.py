@@ -419,12 +419,15 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """XCN: `npi` only when it is one (ten digits with a right check digit)."""
+    """XCN: `npi` only when it is one (ten digits with a right check digit); `degree` such as MD or
+    DC, from whichever place the sender puts it.
+    """
 
     id: str = ""
     last: str = ""
     first: str = ""
     npi: str = ""
+    degree: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -575,8 +578,10 @@ def provider(segment: Segment | None, field: int) -> Provider:
     for parts in segment.repeats(field):
         if segment.marks.subcomponent in parts[0]:
             parts = parts[0].split(segment.marks.subcomponent)
-        parts += [""] * (3 - len(parts))
-        found = Provider(parts[0], parts[1], parts[2], parts[0] if is_npi(parts[0]) else "")
+        parts += [""] * (7 - len(parts))
+        npi = parts[0] if is_npi(parts[0]) else ""
+        degree = next((p for p in (parts[6], parts[5], parts[4]) if p), "")
+        found = Provider(parts[0], parts[1], parts[2], npi, degree[:20])
         if found.npi:
             return found
         best = best if best.id or best.last else found

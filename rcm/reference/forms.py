@@ -80,6 +80,7 @@ class PayerForm(house.HouseModelForm):
                 "needs_ordering_match",
             ),
         ),
+        ("Orders", ("screening_needs_order", "wants_detailed_indication")),
         ("Claims", ("accepts_replacement", "split_on_locality", "contrast_payable")),
     )
 
@@ -100,6 +101,8 @@ class PayerForm(house.HouseModelForm):
             "auth_decision_hours": "Hours to decide",
             "match_site_by_tin": "Matches the site by tax id",
             "needs_ordering_match": "Ordering provider must match",
+            "screening_needs_order": "Wants an order for a screening mammogram",
+            "wants_detailed_indication": "Wants more than “pain” or “eval” as the reason",
             "accepts_replacement": "Accepts replacement and void claims",
             "split_on_locality": "Wants parts split when read in another locality",
             "contrast_payable": "Pays contrast separately",

@@ -93,6 +93,12 @@ class Payer(QuietModel):
     contrast_payable = models.BooleanField(default=True)
     match_site_by_tin = models.BooleanField(default=False)
     needs_ordering_match = models.BooleanField(default=False)
+    screening_needs_order = models.BooleanField(
+        default=False, help_text="A screening mammogram is paid only with an order"
+    )
+    wants_detailed_indication = models.BooleanField(
+        default=True, help_text="“Pain” or “eval” alone is refused as a reason"
+    )
     member_id_pattern = models.CharField(
         max_length=80, blank=True, help_text="Shape such as A3 N9: A letters, N digits, X either"
     )

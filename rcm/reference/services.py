@@ -33,6 +33,8 @@ EDITABLE = (
     "contrast_payable",
     "match_site_by_tin",
     "needs_ordering_match",
+    "screening_needs_order",
+    "wants_detailed_indication",
     "member_id_pattern",
     "reviewer",
     "phone",

@@ -186,6 +186,8 @@ def _habits(row: Payer) -> list[tuple[str, list[tuple[str, str]]]]:
                 ("Reviewed by", row.reviewer or "the payer"),
                 ("Matches the site by tax id", yes(row.match_site_by_tin)),
                 ("Ordering provider must match", yes(row.needs_ordering_match)),
+                ("Screening mammogram needs an order", yes(row.screening_needs_order)),
+                ("Wants a detailed reason", yes(row.wants_detailed_indication)),
             ],
         ),
         (

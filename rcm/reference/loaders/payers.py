@@ -31,6 +31,8 @@ _FLAGS = {
     "contrast_payable": True,
     "match_site_by_tin": False,
     "needs_ordering_match": False,
+    "screening_needs_order": False,
+    "wants_detailed_indication": True,
     "active": True,
 }
 _PATTERN = re.compile(r"[ANX][0-9]{1,2}( [ANX][0-9]{1,2})*")
