@@ -28,7 +28,7 @@ from remittance.models import (
     Remittance,
     ServicePayment,
 )
-from remittance.services.receiving import receive_now
+from remittance.services.doors import receive_now
 
 
 class ServicePaymentOut(serializers.ModelSerializer):

@@ -55,10 +55,11 @@ from remittance.services.denials import (
     variance_dispute,
     variance_recovered,
 )
+from remittance.services.doors import advice_upload, remittance_match
 from remittance.services.paper import eob_key
 from remittance.services.planning import remittance_preview
 from remittance.services.posting import remittance_post, remittance_reverse
-from remittance.services.receiving import advice_upload, receive_835, remittance_match
+from remittance.services.receiving import receive_835
 from remittance.services.responsibility import responsibility_release
 from remittance.services.runs import posting_resume, posting_run, posting_start
 
