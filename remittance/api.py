@@ -110,6 +110,9 @@ class RemittanceOut(serializers.ModelSerializer):
             "plb_total",
             "claim_count",
             "status",
+            "held_for",
+            "payee_name",
+            "payee_npi",
             "findings",
             "received_at",
             "posted_at",
@@ -141,6 +144,12 @@ class RemittanceIn(serializers.Serializer):
             return base64.b64decode(value.encode("ascii"), validate=True)
         except (binascii.Error, ValueError, UnicodeEncodeError) as error:
             raise serializers.ValidationError("This is no base64.", code="invalid") from error
+
+
+class PaidOnIn(serializers.Serializer):
+    """The date of a payment, as the bank statement says."""
+
+    paid_on = serializers.DateField()
 
 
 class Received(serializers.Serializer):
@@ -249,6 +258,24 @@ class RemittanceView(
                 "repeated": done.repeated,
             }
         )
+
+    @extend_schema(request=PaidOnIn, responses={200: RemittanceOut})
+    @action(detail=True, methods=["post"])
+    def date(self, request: Request, public_id: str = "") -> Response:
+        """Give the date of a payment whose file names none; it is read again with it."""
+        form = PaidOnIn(data=request.data)
+        form.is_valid(raise_exception=True)
+        row = services.remittance_date(
+            remittance=self.get_object(), paid_on=form.validated_data["paid_on"], actor=self.actor
+        )
+        return Response(RemittanceOut(row).data)
+
+    @extend_schema(request=None, responses={200: RemittanceOut})
+    @action(detail=True, methods=["post"], url_path="read-again")
+    def read_again(self, request: Request, public_id: str = "") -> Response:
+        """Read a held remittance from its stored file again, once what held it is gone."""
+        row = services.remittance_read_again(remittance=self.get_object(), actor=self.actor)
+        return Response(RemittanceOut(row).data)
 
     @extend_schema(responses={200: PaymentOut(many=True)}, filters=False)
     @action(detail=True, methods=["get"], filterset_class=None)

@@ -33,6 +33,9 @@ def on_ready(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     ).order_by("id"):
         if not policy(row.organization_id, row.paid_on).auto_post:
             continue
+        # perhaps the correction of another, or reversed before: a person says that it is right
+        if row.resembles_id is not None or row.attempt > 1:
+            continue
         if ClaimPayment.objects.filter(remittance=row, state=PaymentState.EXCEPTION).exists():
             continue
         if row.claim_count > WHOLE:

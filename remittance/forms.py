@@ -53,6 +53,12 @@ class ReasonForm(house.HouseForm):
     )
 
 
+class PaidOnForm(house.HouseForm):
+    """The date of payment that a file does not name."""
+
+    paid_on = house.DateField(label="Paid on", help_text="As the bank statement says.")
+
+
 class ApplyForm(house.HouseForm):
     """Which claim a payment is for, and which of its lines where codes differ."""
 

@@ -11,7 +11,7 @@ from rcm.accounts.tenancy import TenantModel
 
 
 class RemittanceStatus(models.TextChoices):
-    QUARANTINED = "quarantined", "Does not balance"
+    QUARANTINED = "quarantined", "Held"
     READY = "ready", "Ready to post"
     POSTING = "posting", "Posting"
     POSTED = "posted", "Posted"
@@ -27,12 +27,26 @@ REMITTANCE_MOVES: dict[str, set[str]] = {
     },
     RemittanceStatus.POSTING: {RemittanceStatus.POSTED, RemittanceStatus.READY},
     RemittanceStatus.POSTED: {RemittanceStatus.REVERSED},
-    RemittanceStatus.REVERSED: set(),
+    # what was reversed is corrected and posted again; its deposit is unapplied cash meanwhile
+    RemittanceStatus.REVERSED: {RemittanceStatus.READY},
 }
 
 
+class HeldFor(models.TextChoices):
+    """Why a remittance is held: none of it is posted until the cause is gone."""
+
+    BALANCE = "balance", "Does not balance"
+    VERSION = "version", "Version not in force"
+    PAYEE = "payee", "Not paid to us"
+    DATE = "date", "No payment date"
+
+
 class Remittance(TenantModel):
-    """One payment: one ST of an 835, or a keyed EOB. Check = sum of 835 = posted (invariant 3)."""
+    """One payment: one ST of an 835, or a keyed EOB. Check = sum of 835 = posted.
+
+    It is told from another by payer, trace, date, amount and its claims (`identity`): a check number
+    comes back in another year, and the payments of nothing of one payer may all be called the same.
+    """
 
     interchange = models.ForeignKey(
         "exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+"
@@ -44,7 +58,30 @@ class Remittance(TenantModel):
     trace = models.CharField(max_length=50, help_text="TRN02: check or EFT number")
     payer_ref = models.CharField(max_length=30, blank=True, help_text="TRN03")
     occurrence = models.SmallIntegerField(
-        default=1, help_text="The same TRN02 may stand in two ST of one file"
+        default=1, help_text="Which of the different payments under one TRN02 and TRN03"
+    )
+    identity = models.CharField(
+        max_length=64, blank=True, help_text="Digest of trace, payer, date, amount and claims"
+    )
+    claims_key = models.CharField(
+        max_length=64, blank=True, help_text="Digest of the claim numbers alone"
+    )
+    resembles = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="resembled_by",
+        help_text="Another payment under the same number and day about a claim of this one",
+    )
+    attempt = models.SmallIntegerField(
+        default=1, help_text="Grows when a reversed remittance is taken up again"
+    )
+    payee_name = models.CharField(max_length=60, blank=True, help_text="N1*PE as received")
+    payee_npi = models.CharField(max_length=10, blank=True)
+    payee_tin = models.CharField(max_length=10, blank=True)
+    held_for = models.CharField(max_length=8, choices=HeldFor.choices, blank=True)
+    dated_by = models.CharField(
+        max_length=120, blank=True, help_text="Who gave the date of a payment that named none"
     )
     method = models.CharField(max_length=3, blank=True)
     paid_on = models.DateField()
@@ -73,6 +110,11 @@ class Remittance(TenantModel):
         constraints = [
             models.UniqueConstraint(
                 fields=["organization", "trace", "payer_ref", "occurrence"], name="one_trace"
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "identity"],
+                condition=~Q(identity="") & ~Q(status="quarantined"),
+                name="one_payment",
             ),
         ]
         indexes = [
@@ -326,6 +368,7 @@ class Denial(TenantModel):
         constraints = [
             models.UniqueConstraint(
                 fields=["payment", "line", "service", "reason"],
+                condition=~Q(status="withdrawn"),
                 nulls_distinct=False,
                 name="one_denial",
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ from remittance.models import (
     ClaimPayment,
     Denial,
     DenialStatus,
+    HeldFor,
     Remittance,
     RemittanceStatus,
     VarianceStatus,
@@ -66,6 +68,12 @@ CLAIM_STATUS = {
     "23": "Not theirs, forwarded",
     "25": "Estimate only",
 }
+HELD_HEADINGS: dict[str, str] = {
+    HeldFor.BALANCE: "Why it does not balance",
+    HeldFor.VERSION: "Why it is not taken",
+    HeldFor.PAYEE: "Whose it is",
+    HeldFor.DATE: "What is missing",
+}
 PLB_WORDS = {
     "WO": "Overpayment taken back",
     "FB": "Balance carried forward",
@@ -80,6 +88,19 @@ PLB_WORDS = {
     "B3": "Recovery allowance",
 }
 ACCOUNTS = dict(Account.choices)
+
+
+def status_tag(row: Remittance) -> tuple[str, str]:
+    """The state of a remittance in words; a held one says what holds it."""
+    tone = REMITTANCE_TONES[RemittanceStatus(row.status)]
+    if row.status == RemittanceStatus.QUARANTINED and row.held_for:
+        return str(HeldFor(row.held_for).label), tone
+    return row.get_status_display(), tone
+
+
+def dated(row: Remittance) -> date | None:
+    """The date of payment; None while the file names none and nobody has given it."""
+    return None if row.held_for == HeldFor.DATE else row.paid_on
 
 
 def claim_url(claim: Any) -> str:

@@ -5,6 +5,8 @@ What arrives
     receive_835(interchange, actor, at) -> dict                 processor of "835": one Remittance per ST, READY, or QUARANTINED with its figures
     advice_upload(organization_id, content, file_name, actor, at) -> (Interchange, bool)   store an 835; `process` or a worker reads it
     eob_key(organization_id, eob: KeyedEob, actor, at) -> Remittance   a paper EOB through the same gate
+    remittance_read_again(remittance, actor, at) -> Remittance  a held one, once its cause is gone
+    remittance_date(remittance, paid_on, actor, at)             the date that the file lacks
     remittance_match(remittance, actor, at) -> int              look again for claims that were not found
 
 Posting
@@ -56,6 +58,7 @@ from remittance.services.denials import (
     variance_recovered,
 )
 from remittance.services.doors import advice_upload, remittance_match
+from remittance.services.held import remittance_date, remittance_read_again
 from remittance.services.paper import eob_key
 from remittance.services.planning import remittance_preview
 from remittance.services.posting import remittance_post, remittance_reverse
@@ -82,9 +85,11 @@ __all__ = [
     "posting_run",
     "posting_start",
     "receive_835",
+    "remittance_date",
     "remittance_match",
     "remittance_post",
     "remittance_preview",
+    "remittance_read_again",
     "remittance_reverse",
     "responsibility_release",
     "underpayments_refresh",

@@ -72,11 +72,12 @@ def eob_key(
     payer = Payer.objects.get(pk=eob.payer_id)
     organization = Organization.objects.get(pk=organization_id)
     trace, ref = eob.check_number.strip()[:50], f"P{payer.edi_id}"[:30]
+    # a check number comes back in another year
     if Remittance.objects.filter(
-        organization_id=organization_id, trace=trace, payer_ref=ref
+        organization_id=organization_id, trace=trace, payer_ref=ref, paid_on=eob.paid_on
     ).exists():
         raise Refused(
-            f"Check {trace} of {payer.name} is entered already.",
+            f"Check {trace} of {payer.name} of {eob.paid_on:%b %-d, %Y} is entered already.",
             field="check_number",
             code="duplicate",
             status=409,
@@ -103,7 +104,7 @@ def eob_key(
         result = receive_835(interchange, actor=actor, at=at, source="paper")
         mark(interchange, status=InterchangeStatus.PROCESSED, summary=result, actor=actor, at=at)
     return Remittance.objects.get(
-        organization_id=organization_id, trace=trace, payer_ref=ref, occurrence=1
+        organization_id=organization_id, trace=trace, payer_ref=ref, paid_on=eob.paid_on
     )
 
 

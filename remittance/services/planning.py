@@ -24,6 +24,7 @@ from remittance.models import (
     ClaimPayment,
     Denial,
     DenialStatus,
+    HeldFor,
     PaymentState,
     ProviderAdjustment,
     Remittance,
@@ -430,22 +431,30 @@ def _with_next_payer(claims: Iterable[Mapping[str, Any]]) -> set[int]:
     }
 
 
+def held_words(remittance: Remittance) -> str:
+    """Why a held remittance is held, in a sentence."""
+    return {
+        HeldFor.VERSION: "It is written in a version that is not in force; nothing of it is posted.",
+        HeldFor.PAYEE: "It is not paid to this organization; nothing of it is posted.",
+        HeldFor.DATE: "It names no date of payment; enter it from the bank statement.",
+    }.get(
+        HeldFor(remittance.held_for or HeldFor.BALANCE),
+        "It does not balance; nothing of it is posted until the payer corrects it.",
+    )
+
+
 def why_not(remittance: Remittance) -> str:
     """What keeps a remittance from being posted, in a sentence; empty when nothing does."""
-    if remittance.status == RemittanceStatus.QUARANTINED:
-        return "It does not balance; nothing of it is posted until the payer corrects it."
-    if remittance.status == RemittanceStatus.POSTING:
-        return "It is being posted."
-    if remittance.status == RemittanceStatus.POSTED:
-        return "It is posted. Only a reversal can change that."
-    if remittance.status == RemittanceStatus.REVERSED:
-        return "It was reversed."
-    if remittance.claims_total - remittance.plb_total != remittance.amount:
-        return (
-            "835 and check differ by"
-            f" ${abs(remittance.claims_total - remittance.plb_total - remittance.amount):,.2f}."
-        )
-    return ""
+    words = {
+        RemittanceStatus.QUARANTINED: held_words(remittance),
+        RemittanceStatus.POSTING: "It is being posted.",
+        RemittanceStatus.POSTED: "It is posted. Only a reversal can change that.",
+        RemittanceStatus.REVERSED: "It was reversed. Take it up again to post it.",
+    }.get(RemittanceStatus(remittance.status), "")
+    differ = remittance.claims_total - remittance.plb_total - remittance.amount
+    if not words and differ:
+        return f"835 and check differ by ${abs(differ):,.2f}."
+    return words
 
 
 def remittance_preview(

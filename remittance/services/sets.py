@@ -21,7 +21,6 @@ from remittance.models import (
     Adjustment,
     ClaimPayment,
     PaymentState,
-    Remittance,
     ServicePayment,
 )
 from remittance.plan import EXCEPTIONS, PREDETERMINATION, REVERSAL, Book, Cas, Line, allowed_of
@@ -34,22 +33,63 @@ ZERO = Decimal("0.00")
 
 @dataclass(slots=True)
 class ReadSet:
-    """One ST while it is read."""
+    """One ST while it is read. `written` is False when nothing of it is kept but its figures."""
 
     header: x12.RemittanceHeader
-    occurrence: int
     remittance_id: int
-    known: Remittance | None
     savepoint: str
     payer: Payer | None
+    not_ours: str = ""
     buffer: list[x12.ClaimPayment] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
-    digest: Any = field(default_factory=hashlib.sha256)
+    claims: int = 0
+    numbers: int = 0
     exceptions: int = 0
     stuck: Decimal = ZERO
     payers: Counter[int] = field(default_factory=Counter)
     count: int = 0
     written: bool = True
+
+    def take(self, claim: x12.ClaimPayment) -> None:
+        """Count a claim into the set's identity, whatever the order of its claims."""
+        self.note(claim.findings)
+        self.count += 1
+        self.claims += _digest(_claim_words(claim))
+        self.numbers += _digest(claim.claim_id.strip())
+
+    def keys(self, trailer: x12.RemittanceTrailer, paid_on: date | None) -> tuple[str, str]:
+        """(identity of the payment, digest of its claim numbers): equal for the same payment in
+        another envelope or order.
+        """
+        header = self.header
+        withheld = sum(
+            _digest(f"PLB|{r.reason}|{r.reference}|{r.amount.normalize()}")
+            for r in trailer.provider_adjustments
+        )
+        words = (
+            header.trace[:50],
+            header.trace_payer[:30],
+            paid_on.isoformat() if paid_on else "",
+            str(header.amount.normalize()),
+            str(self.claims + withheld),
+        )
+        return (
+            hashlib.sha256("|".join(words).encode()).hexdigest(),
+            hashlib.sha256(str(self.numbers).encode()).hexdigest(),
+        )
+
+    def fault(self, code: str, where: str, message: str, todo: str = "") -> None:
+        """An error of the whole set, found here and not by the reader."""
+        self.findings.append(
+            {
+                "code": code,
+                "level": "error",
+                "where": where,
+                "message": message,
+                "todo": todo,
+                "segment": self.header.position,
+            }
+        )
 
     def note(self, found: Iterable[x12.Finding]) -> None:
         for f in found:
@@ -64,6 +104,26 @@ class ReadSet:
                         "segment": f.position,
                     }
                 )
+
+
+def _digest(words: str) -> int:
+    return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=24).digest())
+
+
+def _claim_words(claim: x12.ClaimPayment) -> str:
+    """What makes one answer of a payer different from another: claim, status, amounts, reasons."""
+    parts = [
+        claim.claim_id.strip(),
+        claim.status,
+        str(claim.charge.normalize()),
+        str(claim.paid.normalize()),
+        claim.payer_control,
+    ]
+    parts += [f"{a.group}{a.reason}{a.amount.normalize()}" for a in claim.adjustments]
+    for service in claim.services:
+        parts += [service.procedure.code, str(service.paid.normalize())]
+        parts += [f"{a.group}{a.reason}{a.amount.normalize()}" for a in service.adjustments]
+    return "|".join(parts)
 
 
 def write_claims(current: ReadSet, codes: Book, *, organization_id: int) -> None:

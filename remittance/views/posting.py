@@ -25,6 +25,7 @@ from remittance import forms, present, services
 from remittance.models import (
     ClaimPayment,
     Denial,
+    HeldFor,
     PaymentState,
     ProviderAdjustment,
     Remittance,
@@ -75,7 +76,9 @@ def remittance(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "plb_words": present.PLB_WORDS,
         "errors": [f for f in row.findings if f["level"] == "error"],
         "notes": [f for f in row.findings if f["level"] != "error"],
-        "tag": (row.get_status_display(), present.REMITTANCE_TONES[RemittanceStatus(row.status)]),
+        "tag": present.status_tag(row),
+        "held": present.HELD_HEADINGS.get(row.held_for, "Why it is held"),
+        "not_dated": row.held_for == HeldFor.DATE,
         "actions": _posting_actions(row, actor, preview),
         "job": _job(row),
         "events": front.timeline(row.organization_id, remittance_id=row.pk, limit=30),
@@ -206,6 +209,18 @@ def _posting_actions(row: Remittance, actor: Actor, preview: Preview | None) -> 
                 disabled_reason=blocked,
             )
         )
+    if row.status == RemittanceStatus.QUARANTINED and row.held_for == HeldFor.DATE:
+        actions.append(
+            parts.Action(
+                "Enter the date", reverse("remittance:dated", args=[row.public_id]), key="d"
+            )
+        )
+    if row.status == RemittanceStatus.QUARANTINED and row.held_for == HeldFor.PAYEE:
+        actions.append(
+            parts.Action(
+                "Read again", reverse("remittance:read_again", args=[row.public_id]), "post"
+            )
+        )
     if row.status == RemittanceStatus.READY:
         actions.append(
             parts.Action(
@@ -314,6 +329,55 @@ def post(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "text": "This cannot be undone, only reversed by counter-entries.",
     }
     return render(request, "remittance/post.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@may("remittance.post")
+def dated(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """The date of a payment whose file names none."""
+    row = _remittance(request, public_id)
+    page = reverse("remittance:remittance", args=[row.public_id])
+    form = forms.PaidOnForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.remittance_date(
+                remittance=row, paid_on=form.cleaned_data["paid_on"], actor=actor_of(request)
+            )
+        except Refused as refusal:
+            form.add_error(
+                refusal.field if refusal.field in form.fields else None,
+                f"{refusal} {refusal.fix}".strip(),
+            )
+        else:
+            messages.success(request, f"{row.trace} is dated and read again.")
+            return redirect(page)
+    context = {
+        "title": f"Date of {row.trace}",
+        "form": form,
+        "verb": "Keep the date",
+        "back_url": page,
+        "crumbs": [
+            parts.Crumb("Remittances", reverse("remittance:remittances")),
+            parts.Crumb(row.trace, page),
+        ],
+    }
+    return render(request, "components/form_page.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+@may("remittance.post")
+def read_again(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    row = _remittance(request, public_id)
+    try:
+        services.remittance_read_again(remittance=row, actor=actor_of(request))
+    except Refused as refusal:
+        messages.error(request, f"{refusal} {refusal.fix}".strip())
+        return redirect("remittance:remittance", public_id=row.public_id)
+    if row.status == RemittanceStatus.QUARANTINED:
+        messages.warning(request, "It was read again and is still held.")
+    else:
+        messages.success(request, "It was read again and is ready to post.")
+    return redirect("remittance:remittance", public_id=row.public_id)
 
 
 @require_POST

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_safe
 
 from rcm.accounts.middleware import own_transactions
@@ -43,16 +44,13 @@ REMITTANCES = ListPage(
             second=lambda r: f"{'Paper' if r.source == 'paper' else '835'} {r.method}".strip(),
         ),
         Column("payer", "Payer", "payer_name", width="payer", kind="strong"),
-        Column("paid", "Dated", "paid_on", kind="day", width="date", order="paid"),
+        Column("paid", "Dated", present.dated, kind="day", width="date", order="paid"),
         Column("amount", "Amount", "amount", kind="money", width="money", order="amount"),
         Column("claims", "Claims", "claim_count", kind="number", width="num"),
         Column(
             "status",
             "Status",
-            lambda r: (
-                r.get_status_display(),
-                present.REMITTANCE_TONES[RemittanceStatus(r.status)],
-            ),
+            present.status_tag,
             kind="tag",
             width="tag",
         ),
@@ -65,7 +63,7 @@ REMITTANCES = ListPage(
     ),
     tabs=(
         Tab("todo", "To post", Q(status__in=[RemittanceStatus.READY, RemittanceStatus.POSTING])),
-        Tab("wrong", "Does not balance", Q(status=RemittanceStatus.QUARANTINED)),
+        Tab("wrong", "Held", Q(status=RemittanceStatus.QUARANTINED)),
         Tab(
             "undeposited",
             "Not on a bank file",
@@ -143,7 +141,7 @@ def upload(request: HttpRequest) -> HttpResponseBase:
             return redirect(
                 reverse("remittance:remittance", args=[first.public_id])
                 if first
-                else reverse("remittance:remittances") + "?view=all"
+                else _first_refused(row)
             )
     with scope(actor):
         context = {
@@ -158,6 +156,18 @@ def upload(request: HttpRequest) -> HttpResponseBase:
         )
 
 
+SAID = 3
+"""Refused repeats named one by one after an upload."""
+
+
+def _first_refused(row: Any) -> str:
+    """Where to go when a file brought nothing new: to the first of what it repeats."""
+    refused = row.summary.get("refused") or []
+    if refused:
+        return reverse("remittance:remittance", args=[refused[0]["remittance"]])
+    return reverse("remittance:remittances") + "?view=all"
+
+
 def _say(request: HttpRequest, row: Any, fresh: bool) -> None:
     if not fresh:
         messages.info(request, "This file was here before. Nothing was done twice.")
@@ -169,10 +179,15 @@ def _say(request: HttpRequest, row: Any, fresh: bool) -> None:
         s = row.summary
         words = [f"{s.get('remittances', 0)} ready"]
         if s.get("quarantined"):
-            words.append(f"{s['quarantined']} do not balance")
+            words.append(f"{s['quarantined']} held")
         if s.get("duplicates"):
             words.append(f"{s['duplicates']} refused because the payment stands already")
         messages.success(request, f"Read: {', '.join(words)}.")
+        for known in s.get("refused", [])[:SAID]:
+            page = reverse("remittance:remittance", args=[known["remittance"]])
+            messages.info(
+                request, format_html('{} <a href="{}">Open the first</a>.', known["sentence"], page)
+            )
     else:
         messages.error(request, f"The file could not be read: {row.error}")
 

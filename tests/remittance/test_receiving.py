@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from rcm.accounts.problems import Refused
 from rcm.audit.models import Event
 from rcm.exchange.models import InterchangeStatus
+from rcm.exchange.services import Event as Happened
 from rcm.ledger.models import LedgerEntry
 from rcm.worklist.models import WorkItem
+from remittance.events import on_ready
 from remittance.models import (
     Adjustment,
     ClaimPayment,
@@ -144,8 +146,16 @@ def test_the_same_trace_with_other_figures_is_asked_about(house):
             head("140") + CLEAN.replace("150", "140").replace("CO*45*300", "CO*45*310"), control=102
         ),
     )
-    assert only(house).amount == D("150.00")
-    assert WorkItem.objects.get(queue="quarantined_files").cause == "same_trace_other_figures"
+    first, second = Remittance.objects.order_by("id")
+    assert (second.amount, second.status, second.resembles) == (D("140.00"), "ready", first)
+    assert WorkItem.objects.get(subject_id=second.pk).cause == "same_trace_other_figures"
+    on_ready(
+        [Happened(1, "remittance.ready", house.a.pk, {"remittance_id": second.pk})],
+        actor=house.system,
+        at=AT,
+    )
+    second.refresh_from_db()
+    assert second.status == RemittanceStatus.READY
 
 
 def test_a_remittance_without_a_trace_is_known_by_its_content(house):
