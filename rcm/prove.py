@@ -265,6 +265,20 @@ CHECKS: tuple[Check, ...] = (
         """SELECT s.id, 'used ' || s.used || ', exams ' || coalesce(sum(u.units), 0) FROM authorizations_authorizedservice s
              LEFT JOIN authorizations_authorizationuse u ON u.service_id = s.id GROUP BY s.id, s.used HAVING s.used <> coalesce(sum(u.units), 0)""",
     ),
+    Check(
+        "14",
+        "No remittance that may post is paid to another organization of this office",
+        "SELECT count(*) FROM remittance_remittance WHERE status <> 'quarantined' AND source = '835'",
+        """SELECT r.id, 'pays ' || o.name FROM remittance_remittance r
+             JOIN accounts_organization o ON o.id <> r.organization_id
+              AND (o.npi = r.payee_npi OR EXISTS (SELECT 1 FROM accounts_site s
+                    WHERE s.organization_id = o.id AND s.npi = r.payee_npi))
+            WHERE r.status <> 'quarantined' AND r.source = '835' AND r.payee_npi <> ''
+              AND NOT EXISTS (SELECT 1 FROM accounts_organization own
+                    WHERE own.id = r.organization_id AND own.npi = r.payee_npi)
+              AND NOT EXISTS (SELECT 1 FROM accounts_site own
+                    WHERE own.organization_id = r.organization_id AND own.npi = r.payee_npi)""",
+    ),
 )
 
 
