@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
 from remittance.models import Remittance, RemittanceStatus
@@ -60,7 +61,7 @@ def remittance_date(
     named = any(f["code"] == "no-date" for f in row.findings)
     if row.status != RemittanceStatus.QUARANTINED or not named:
         raise Refused("This remittance names its date itself.", code="not_held", status=409)
-    today = timezone.localdate(at)
+    today = office_day(at)
     if not today - BACK <= paid_on <= today + AHEAD:
         raise Refused(
             "A payment is dated within the last two years and at most a month ahead.",

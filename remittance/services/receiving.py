@@ -16,9 +16,9 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
-from django.utils import timezone
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization, Site
 from rcm.exchange.models import Interchange
 from rcm.exchange.services import ParseProblem, publish_many
@@ -342,7 +342,7 @@ def _values(
         "payer_id": payer_id,
         "payer_name": name[:80],
         "method": header.method[:3],
-        "paid_on": paid_on or timezone.localdate(file.at),
+        "paid_on": paid_on or office_day(file.at),
         "amount": header.amount,
         "claims_total": trailer.sum_paid,
         "plb_total": trailer.sum_provider_adjustments,

@@ -68,10 +68,7 @@ PLANTS: dict[str, str] = {
     "11": "ALTER TABLE intake_patient NO FORCE ROW LEVEL SECURITY",
     "12": "UPDATE audit_access SET purpose = '' WHERE organization_id = {a}",
     "Q4": "UPDATE authorizations_authorizedservice SET used = 7 WHERE organization_id = {a}",
-    "14": (
-        "UPDATE remittance_remittance SET source = '835', status = 'ready', payee_npi ="
-        " '1234567893' WHERE organization_id = {a}"
-    ),
+    "14": ("UPDATE remittance_remittance SET payee_npi = '1234567893' WHERE organization_id = {a}"),
 }
 UNDO = (
     "ALTER TABLE ledger_ledgertransaction DROP CONSTRAINT IF EXISTS one_effect",
