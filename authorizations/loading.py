@@ -50,7 +50,7 @@ from authorizations.requirement import (
 from intake.models import CheckStatus, Coverage, EligibilityCheck, OrderedExam
 from intake.services import local_day, primary_coverages
 from rcm.accounts.models import Site
-from rcm.reference.clock import clock_of, day_at
+from rcm.reference.clock import Clocks, day_at
 from rcm.reference.facts import current, procedure_versions
 from rcm.reference.models import Payer, PayerKind
 
@@ -310,11 +310,12 @@ def match_exams(asks: Sequence[ExamAsk], *, at: datetime) -> dict[str, Matched]:
         {c.pk for c in [*coverages.values(), *(a.coverage for a in asks if a.coverage)]}
     )
     heard = heard_of(records)
+    clocks = Clocks()
     taken: dict[tuple[str, str, str, str], int] = {}
     found: dict[str, Matched] = {}
     for ask in asks:
         coverage = ask.coverage or coverages.get(ask.patient_id)
-        clock = clock_of(ask.site)
+        clock = clocks.of(ask.site)
         as_of = clock.today(at)
         context = MatchContext(known, pairs, clock)
         answer = _requirement(rules, ask, coverage, flags, heard)

@@ -33,7 +33,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.clock import SiteClock
 from rcm.accounts.models import Site
 from rcm.accounts.together import REVIEW, later
-from rcm.reference.clock import clock_of
+from rcm.reference.clock import Clocks, clock_of
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
@@ -181,6 +181,7 @@ def _review(
         if e.appointment
     ]
     matched = match_exams(asks, at=at)
+    clocks = Clocks()
     by_visit: dict[int, list[Matched]] = {}
     for e in exams:
         by_visit.setdefault(e.appointment_id or 0, []).append(matched[str(e.pk)])
@@ -188,7 +189,7 @@ def _review(
     fit: dict[int, Matched] = {}
     for visit, found in by_visit.items():
         site = found[0].ask.site
-        d = gate_of(found, clock=clock_of(site), on=local_day(at, site))
+        d = gate_of(found, clock=clocks.of(site), on=local_day(at, site))
         gates.append(
             GateAnswer(visit, GateName.AUTHORIZATION, d.state, d.sentence, d.due, cause=d.cause)
         )
@@ -209,11 +210,12 @@ def _items(
     dollars = dollars_at_risk([r.appointment_id for r in rows if r.appointment_id])
     specs: list[ItemSpec] = []
     fine: list[int] = []
+    clocks = Clocks()
     for row in rows:
         spec = _item(
             row,
             misfit.get(row.pk),
-            clock_of(row.site),
+            clocks.of(row.site),
             dollars.get(row.appointment_id or 0, Decimal("0.00")),
             at,
         )

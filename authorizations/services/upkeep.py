@@ -19,7 +19,7 @@ from authorizations.services.gates import UPDATE, authorizations_review
 from authorizations.services.records import move
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
-from rcm.reference.clock import clock_of, day_at
+from rcm.reference.clock import Clocks, day_at
 from rcm.reference.models import Payer
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
@@ -36,13 +36,14 @@ def update_needed(
     """
     at = at or timezone.now()
     specs, fine = [], []
+    clocks = Clocks()
     for exam_id, m in matched.items():
         first = m.result.first
         if m.result.passes or first is None:
             fine.append(exam_id)
             continue
         payer: Payer | None = m.coverage.payer if m.coverage else None
-        clock = clock_of(m.ask.site)
+        clock = clocks.of(m.ask.site)
         specs.append(
             ItemSpec(
                 organization_id=m.ask.site.organization_id,

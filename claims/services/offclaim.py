@@ -15,7 +15,6 @@ from decimal import Decimal
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from charges.models import Charge, ChargeStatus
 from charges.services.release import OFF_CLAIM
@@ -23,6 +22,7 @@ from claims.models import ClaimLine, ClaimStatus
 from claims.services.steps import OFF_CLAIM_QUEUE
 from claims.sheets import policies
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.audit.services import Step, record_steps
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
@@ -77,7 +77,7 @@ def hold_off_claim(charge_ids: Sequence[int], *, why: str, actor: Actor, at: dat
     if not charges:
         return 0
     organizations = {c.organization_id for c in charges}
-    policy = policies(organizations, timezone.localdate(at))
+    policy = policies(organizations, office_day(at))
     by_exam: dict[int, list[Charge]] = defaultdict(list)
     for charge in charges:
         by_exam[charge.exam_id].append(charge)

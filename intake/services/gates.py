@@ -57,7 +57,7 @@ from rcm.accounts.together import GATES, later
 from rcm.audit.services import Step, record_steps
 from rcm.pricing.models import NetworkStatus
 from rcm.pricing.services import list_prices
-from rcm.reference.clock import clock_of, day_at
+from rcm.reference.clock import Clocks, clock_of, day_at
 from rcm.reference.models import Payer
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
@@ -200,9 +200,10 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
         if a.patient_id in coverages
     ]
     network = network_of(pairs)
+    clocks = Clocks()
     found = {}
     for a in appointments:
-        clock = clock_of(a.site)
+        clock = clocks.of(a.site)
         day, today = clock.day_of(a.starts_at), clock.today(at)
         coverage = coverages.get(a.patient_id)
         payer = coverage.payer if coverage else None

@@ -9,6 +9,7 @@ the office's day. Nothing else turns a moment into a day; a test of the house lo
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cache
@@ -36,7 +37,7 @@ class SiteClock:
     """Time at one place. `closed` are days without work beyond weekends and federal holidays."""
 
     time_zone: str = "America/New_York"
-    closed: frozenset[date] = frozenset()
+    closed: Container[date] = frozenset()
 
     @property
     def zone(self) -> ZoneInfo:

@@ -23,6 +23,8 @@ from claims.services import (
 )
 from intake.models import Coverage
 from rcm.accounts.actor import PermissionRefused
+from rcm.accounts.clock import SiteClock
+from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
 from rcm.audit.models import Event
 from rcm.jobs.models import JobRun
@@ -118,6 +120,18 @@ def test_filed_too_late_is_blocked_and_on_the_last_day_is_not(house):
     assert item.queue == "scrub_edits"
     assert item.cause == "TIM-001"
     assert item.due_at == last + dt.timedelta(days=1)  # no time to work is left
+
+
+def test_the_filing_limit_ends_at_midnight_of_the_claims_own_site(house):
+    """A Honolulu claim on its last day is in time although the office is in the next day."""
+    claim = built(house, released(house))
+    Site.objects.filter(pk=claim.site_id).update(time_zone="Pacific/Honolulu", state="HI")
+    assert claim.filing_deadline is not None
+    here = SiteClock("Pacific/Honolulu")
+    scrub(house, claim, at=here.ends(claim.filing_deadline))
+    assert "TIM-001" not in blocks(claim)
+    scrub(house, claim, at=here.begins(claim.filing_deadline + dt.timedelta(days=1)))
+    assert "TIM-001" in blocks(claim)
 
 
 def test_the_same_service_on_a_second_claim_is_blocked(house):
