@@ -68,6 +68,7 @@ class FindingOut(serializers.ModelSerializer):
             "field",
             "fix",
             "owner",
+            "rule",
             "source",
             "line",
             "found_at",

@@ -11,6 +11,7 @@ from claims import x12_837i, x12_837p
 from claims.edits.registry import Finding, Owner, Severity
 from claims.facts import Sheet
 from rcm.exchange.models import Connection
+from rcm.web.rulebook import authority
 from rcm.x12 import Envelope, Written, write_837i, write_837p
 from rcm.x12 import guide as x12_guide
 from rcm.x12.guide import GuideFinding
@@ -98,7 +99,8 @@ def finding_of(one: GuideFinding) -> Finding:
         field=place,
         fix=FIX,
         owner=Owner.BILLER,
-        source="005010X222A1 and 005010X223A2",
+        source=authority("guide-check"),
+        rule="guide-check",
         family="guide",
     )
 

@@ -112,11 +112,17 @@ def blockers(claim: Claim, findings: Sequence[ScrubFinding], actor: Actor) -> li
                 f"{row.fix} {OWNERS.get(row.owner, row.owner)}." if row.owner else row.fix,
                 fix_url(claim, row, actor),
                 row.edit,
-                row.source,
+                rule_of(row),
                 tone="bad" if row.severity == "B" else "warn",
             )
         )
     return found
+
+
+def rule_of(row: ScrubFinding) -> str:
+    """The rule behind a finding: the edit's of today, for old rows may know none."""
+    edit = catalogue().get(row.edit)
+    return edit.rule if edit else row.rule or row.source
 
 
 def fix_url(claim: Claim, finding: ScrubFinding, actor: Actor) -> str:
@@ -404,7 +410,7 @@ def edit_views(actor: Actor, text: str = "") -> list[EditView]:
     views = []
     for item in catalogue().values():
         words = (
-            f"{item.edit_id} {item.family} {item.sentence} {item.fix} {item.source}"
+            f"{item.edit_id} {item.family} {item.sentence} {item.fix} {item.rule} {item.source}"
             f" {' '.join(item.carc)}".casefold()
         )
         if all(w in words for w in wanted):

@@ -26,12 +26,14 @@ from claims.edits.registry import (
 )
 from claims.edits.subject import Subject
 from claims.edits.userrules import UserRule, prepare, run_rules
+from rcm.web.rulebook import authority
 
 UNKNOWN, NOT_KEPT = "REF-001", "REF-002"
+TABLE_MISSING = "table-missing"
 MAY_BE_ABSENT = frozenset(
     {
-        "icd",  # C1: what the diagnosis list of the year does not say is a warning
-        "coverage",  # E2: a diagnosis that is not listed is a warning
+        "icd",  # what the diagnosis list of the year does not say is a warning
+        "coverage",  # a diagnosis that is not listed is a warning
         # registers that a house keeps or does not keep
         "enrollments",
         "licenses",
@@ -152,15 +154,16 @@ def _run(subject: Subject, plan: Iterable[Edit]) -> list[Finding]:
                     Finding(
                         item.edit_id,
                         hit.severity or item.severity,
-                        hit.sentence,
-                        hit.field or item.field,
-                        item.fix,
-                        item.owner,
-                        hit.line,
-                        item.source,
-                        item.family,
-                        item.carc,
-                        item.rarc,
+                        sentence=hit.sentence,
+                        field=hit.field or item.field,
+                        fix=item.fix,
+                        owner=item.owner,
+                        line=hit.line,
+                        source=item.source,
+                        family=item.family,
+                        rule=item.rule,
+                        carc=item.carc,
+                        rarc=item.rarc,
                     )
                 )
         except (
@@ -179,13 +182,14 @@ def _broken(item: Edit, error: Exception) -> Finding:
         item.field,
         "Look at the claim by hand and report the edit.",
         Owner.ADMIN,
-        source="engine",
+        source=authority(item.rule),
+        rule=item.rule,
         family="engine",
     )
 
 
 def _absent(tables: frozenset[str]) -> Iterator[Finding]:
-    for edit_id, severity, names, end, fix, source in (
+    for edit_id, severity, names, end, fix in (
         (
             UNKNOWN,
             Severity.BLOCK,
@@ -195,7 +199,6 @@ def _absent(tables: frozenset[str]) -> Iterator[Finding]:
                 "Load the reference tables and scrub again, or judge the claim by hand and say why"
                 " it may go."
             ),
-            "absent means unknown: hold for review",
         ),
         (
             NOT_KEPT,
@@ -203,7 +206,6 @@ def _absent(tables: frozenset[str]) -> Iterator[Finding]:
             tables & MAY_BE_ABSENT,
             "",
             "Load the reference tables, then scrub again.",
-            "DOMAIN C1, E2",
         ),
     ):
         if names:
@@ -218,7 +220,8 @@ def _absent(tables: frozenset[str]) -> Iterator[Finding]:
                 "",
                 fix,
                 Owner.ADMIN,
-                source=source,
+                source=authority(TABLE_MISSING),
+                rule=TABLE_MISSING,
                 family="engine",
             )
 

@@ -86,6 +86,7 @@ def catalogue_rows() -> list[dict[str, Any]]:
             "field": item.field,
             "fix": item.fix,
             "owner": item.owner.value,
+            "rule": item.rule,
             "source": item.source,
             "products": sorted(item.products),
             "effective_from": item.effective_from,

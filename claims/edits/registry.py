@@ -1,7 +1,7 @@
 """The edit catalogue: what an edit is, how one is registered, what it finds.
 
 An edit is a generator over one `Subject` (a claim with its reference tables), registered with
-everything a person needs to judge it: severity, sentence, field, fix, owner, source, dates, payer
+everything a person needs to judge it: severity, sentence, field, fix, owner, rule, dates, payer
 scope, and an example that is its test.
 """
 
@@ -13,6 +13,8 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rcm.web.rulebook import authority
 
 if TYPE_CHECKING:
     from claims.edits.facts import ClaimFacts
@@ -28,7 +30,7 @@ BLOCK, WARN = Severity.BLOCK, Severity.WARN
 
 
 class Owner(StrEnum):
-    """The role that can put it right (FEATURES L4)."""
+    """The role that can put it right."""
 
     FRONT_DESK = "front_desk"
     AUTHORIZATION = "authorization"
@@ -42,7 +44,9 @@ class Owner(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one edit says about one claim. `line` is the line's number, None for the claim."""
+    """What one edit says about one claim. `line` is the line's number, None for the claim. `rule`
+    is a slug of the rule book, `source` the authority in words.
+    """
 
     edit_id: str
     severity: Severity
@@ -53,6 +57,7 @@ class Finding:
     line: int | None = None
     source: str = ""
     family: str = ""
+    rule: str = ""
     carc: tuple[str, ...] = ()
     rarc: tuple[str, ...] = ()
     overridden_by: str = ""
@@ -72,6 +77,7 @@ class Finding:
             "line": self.line,
             "fix": self.fix,
             "owner": self.owner,
+            "rule": self.rule,
             "source": self.source,
             "carc": list(self.carc),
             "rarc": list(self.rarc),
@@ -105,7 +111,9 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One row of the catalogue. Empty `products` means every line of business."""
+    """One row of the catalogue. Empty `products` means every line of business. `rule` is a slug of
+    the rule book.
+    """
 
     edit_id: str
     family: str
@@ -114,7 +122,7 @@ class Edit:
     field: str
     fix: str
     owner: Owner
-    source: str
+    rule: str
     check: Check
     example: Example
     products: frozenset[str] = frozenset()
@@ -125,6 +133,11 @@ class Edit:
     rarc: tuple[str, ...] = ()
     overridable: bool = True
     dated: bool = False
+
+    @property
+    def source(self) -> str:
+        """What a payer would accept in a dispute: the authority of the edit's rule."""
+        return authority(self.rule)
 
     def in_force(self, day: date | None) -> bool:
         """Whether the edit applies to a service of that day; a dated edit does not apply to an
@@ -155,7 +168,7 @@ def edit(
     field: str,
     fix: str,
     owner: Owner,
-    source: str,
+    rule: str,
     fails: Callable[[], ClaimFacts],
     passes: Callable[[], ClaimFacts],
     products: frozenset[str] = frozenset(),
@@ -181,7 +194,7 @@ def edit(
             field=field,
             fix=fix,
             owner=owner,
-            source=source,
+            rule=rule,
             check=check,
             example=Example(fails, passes),
             products=products,
@@ -211,7 +224,7 @@ class Override:
     (accept).
 
     `accept` keeps the finding and marks who took the decision and why; it needs a person and a
-    reason (E10).
+    reason.
     """
 
     edit_id: str

@@ -28,6 +28,9 @@ from claims.edits.registry import Finding, Owner, Severity
 from claims.edits.subject import Line, Subject, plain_icd
 from rcm.jsonfacts import Problem, problem
 
+RULE = "payer-rule-of-house"
+"""Where the rule book says what rules written by users are."""
+
 Kind = Literal["text", "list", "number", "date", "flag"]
 Value = str | tuple[str, ...] | Decimal | date | bool | None
 Truth = bool | None
@@ -365,9 +368,9 @@ def run_rules(prepared: Sequence[PreparedRule], s: Subject) -> list[Finding]:
                     action.field,
                     action.fix,
                     action.owner,
-                    None,
-                    f"rule {item.rule.rule_id} version {item.rule.version}",
-                    "userrules",
+                    source=f"rule {item.rule.rule_id} version {item.rule.version}",
+                    family="userrules",
+                    rule=RULE,
                 )
             )
     return findings
@@ -385,9 +388,9 @@ def _hold(rule: UserRule, why: str) -> Finding:
         "",
         "Look at the claim by hand; correct the rule or the missing fact.",
         Owner.MANAGER,
-        None,
-        f"rule {rule.rule_id} version {rule.version}",
-        "userrules",
+        source=f"rule {rule.rule_id} version {rule.version}",
+        family="userrules",
+        rule=RULE,
     )
 
 

@@ -204,7 +204,8 @@ def _keep_findings(judged: Sequence[tuple[Sheet, list[Finding]]], at: datetime) 
                         field=finding.field[:60],
                         fix=finding.fix[:200],
                         owner=str(finding.owner)[:20],
-                        source=finding.source[:80],
+                        rule=finding.rule,
+                        source=finding.source[:300],
                         found_at=at,
                     )
                 )

@@ -401,7 +401,8 @@ def guide_row(claim: Claim, finding: Finding, at: datetime) -> ScrubFinding:
         field=finding.field[:60],
         fix=finding.fix[:200],
         owner=str(finding.owner),
-        source=finding.source[:80],
+        rule=finding.rule,
+        source=finding.source[:300],
         found_at=at,
     )
 

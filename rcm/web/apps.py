@@ -12,6 +12,16 @@ class WebConfig(AppConfig):
 
     def ready(self) -> None:
         from rcm.accounts.middleware import answer_errors
+        from rcm.web import nav
         from rcm.web.views import refused
 
         answer_errors(refused)
+        nav.register(
+            nav.Entry(
+                "System",
+                "Rule book",
+                "web:rule_book",
+                order=95,
+                words="rules help authority statute manual",
+            )
+        )

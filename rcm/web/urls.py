@@ -14,6 +14,8 @@ urlpatterns = [
     path("shell/views/", views.saved_view, name="saved_view"),
     path("shell/views/<int:pk>/delete/", views.saved_view_delete, name="saved_view_delete"),
     path("style/", views.style, name="style"),
+    path("rules/", views.rule_book, name="rule_book"),
+    path("rules/<slug:slug>/", views.rule, name="rule"),
     path("healthz", views.healthz, name="healthz"),
     path("ready", views.ready, name="ready"),
 ]

@@ -12,16 +12,17 @@ from typing import Any
 from django.contrib import messages
 from django.core.cache import cache, caches
 from django.db import InterfaceError, OperationalError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template import loader
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from rcm.accounts.actor import PermissionRefused
 from rcm.accounts.problems import Conflict, Refused
-from rcm.web import nav, services
+from rcm.web import nav, parts, rulebook, services
 from rcm.web.access import may
 from rcm.web.context import COUNTS_SECONDS, SCOPE_ORGANIZATION, SCOPE_SITE, counts_key
 from rcm.web.keyset import BadCursor
@@ -268,3 +269,29 @@ def refused(request: HttpRequest, error: Exception) -> HttpResponse | None:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """CSRF_FAILURE_VIEW: the page was open too long, or the form came from elsewhere."""
     return error_page(request, 403)
+
+
+@require_safe
+@may()
+def rule_book(request: HttpRequest) -> HttpResponseBase:
+    """Every rule by subject; `q` leaves those that contain all its words."""
+    text = request.GET.get("q", "")[:100]
+    found = rulebook.search(text)
+    context = {"q": text, "subjects": found, "count": sum(len(s.rules) for s in found)}
+    return render(request, "web/rule_book.html", context)
+
+
+@require_safe
+@may()
+def rule(request: HttpRequest, slug: str) -> HttpResponseBase:
+    """One rule with its authority, words and example, and the other rules of its subject."""
+    found = rulebook.find(slug)
+    if found is None:
+        raise Http404
+    subject = next(s for s in rulebook.subjects() if s.name == found.subject)
+    context = {
+        "rule": found,
+        "subject": subject,
+        "crumbs": [parts.Crumb("Rule book", reverse("web:rule_book"))],
+    }
+    return render(request, "web/rule.html", context)

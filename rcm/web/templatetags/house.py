@@ -7,10 +7,12 @@ import json
 from typing import Any
 
 from django import template
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from rcm.web import format as fmt
+from rcm.web import rulebook
 from rcm.web.icons import PATHS
 
 register = template.Library()
@@ -25,6 +27,36 @@ register.filter("clock", fmt.clock)
 register.filter("moment", fmt.moment)
 register.filter("masked", fmt.masked)
 register.filter("phone", fmt.phone)
+
+
+@register.filter
+def rule(slug: str) -> SafeString:
+    """`{{ edit.rule|rule }}`: the authority of a rule as a link to its page. Text that is no slug
+    (stored by an older version) stands as it is.
+    """
+    found = rulebook.find(slug or "")
+    if found is None:
+        return format_html("{}", slug or "")
+    return format_html(
+        '<a class="rule" href="{}" title="{}">{}</a>',
+        reverse("web:rule", args=[found.slug]),
+        found.title,
+        found.authority,
+    )
+
+
+@register.filter
+def rule_title(slug: str) -> SafeString:
+    """`{{ step.rule|rule_title }}`: where space is short, the rule's own words as the link."""
+    found = rulebook.find(slug or "")
+    if found is None:
+        return format_html("{}", slug or "")
+    return format_html(
+        '<a class="rule" href="{}" title="{}">{}</a>',
+        reverse("web:rule", args=[found.slug]),
+        found.authority,
+        found.title,
+    )
 
 
 @register.filter
