@@ -562,7 +562,7 @@ def _harmless(charge: Charge) -> list[parts.Blocker]:
     if said is None:
         return []
     todo = "Work the denial instead" if said.forever else "Wait for the answer"
-    return [parts.Blocker(said.sentence, todo, code=said.code, rule="Hold harmless")]
+    return [parts.Blocker(said.sentence, todo, code=said.code, rule="hold-harmless")]
 
 
 # --- statements -----------------------------------------------------------------------------------

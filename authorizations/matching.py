@@ -1,6 +1,6 @@
 """The four-way match: ordered, authorized, performed, billed (DOMAIN B3, B4; FEATURES B7, B8, C4).
 
-The rules P1 to P11 are tried in order and the first failure is the verdict; the later ones are
+The rules are tried in the order of `RULES` and the first failure is the verdict; the later ones are
 kept, so that one call to the payer can settle them all. The authorized line that carries an exam
 furthest is the one that is judged, so an extra line, more units or wider dates can never lose a
 match. Whether the exam may differ from its *order* is a question of its own (`ordering`), answered
@@ -62,7 +62,24 @@ USABLE = frozenset(
         AuthStatus.NOT_REQUIRED,
     }
 )
-RULE_ORDER = {f"P{n}": n for n in range(1, 13)}
+RULES = (
+    "authorization-on-record",
+    "authorization-granted",
+    "authorization-member",
+    "authorization-dates",
+    "authorization-site",
+    "authorization-family",
+    "authorization-units",
+    "authorization-side",
+    "authorization-provider",
+    "billed-as-performed",
+    "authorization-late",
+    "authorization-number-on-claim",
+)
+"""What is asked of an exam, in the order in which the first failure wins: slugs of the rule
+book.
+"""
+RULE_ORDER = {rule: n for n, rule in enumerate(RULES, start=1)}
 
 
 class _Kind(NamedTuple):
@@ -266,7 +283,7 @@ def match_exam(
     if exam is None:
         kind = KINDS["EXAM_MISSING"]
         gap = Deviation(
-            "P1",
+            "authorization-on-record",
             "EXAM_MISSING",
             kind.verdict,
             Cell(Row.PERFORMED, "code"),
@@ -316,7 +333,7 @@ def judge_order(
 
 
 class _Judge:
-    """One pass over P1 to P11 and the claim's number."""
+    """One pass over `RULES`."""
 
     __slots__ = (
         "as_of",
@@ -407,12 +424,12 @@ class _Judge:
             unchecked,
         )
 
-    # --- P1 ---------------------------------------------------------------------------------------
+    # --- no record ------------------------------------------------------------------------------------
 
     def _missing(self, needed: Requirement) -> None:
         if needed is Requirement.REQUIRED:
             self._fail(
-                "P1",
+                "authorization-on-record",
                 "AUTH_MISSING",
                 "number",
                 f"{self.exam.code} needs an authorization and there is none.",
@@ -420,14 +437,14 @@ class _Judge:
             )
         else:
             self._fail(
-                "P1",
+                "authorization-on-record",
                 "REQUIREMENT_UNKNOWN",
                 "status",
                 f"It is not known whether {self.exam.code} needs an authorization.",
                 repair=True,
             )
 
-    # --- P2 to P9, P11 ----------------------------------------------------------------------------
+    # --- the record: decision, member, dates, site, provider, time --------------------------------
 
     def _authorization(
         self, auth: AuthorizedFact
@@ -448,12 +465,24 @@ class _Judge:
     def _status(self, auth: AuthorizedFact) -> None:
         label = f"Authorization {auth.number}" if auth.number else "The authorization"
         if auth.status in (AuthStatus.REQUESTED, AuthStatus.PENDED):
-            self._fail("P2", "AUTH_PENDING", "status", f"{label} is not decided yet.", repair=True)
+            self._fail(
+                "authorization-granted",
+                "AUTH_PENDING",
+                "status",
+                f"{label} is not decided yet.",
+                repair=True,
+            )
         elif auth.status is AuthStatus.EXPIRED:
-            self._fail("P2", "AUTH_EXPIRED", "status", f"{label} is marked expired.", repair=True)
+            self._fail(
+                "authorization-granted",
+                "AUTH_EXPIRED",
+                "status",
+                f"{label} is marked expired.",
+                repair=True,
+            )
         elif auth.status is AuthStatus.NOT_REQUIRED and not auth.reference:
             self._fail(
-                "P2",
+                "authorization-granted",
                 "AUTH_FACT_UNKNOWN",
                 "number",
                 "'Not required' was recorded without a reference: it proves nothing in an appeal.",
@@ -461,7 +490,11 @@ class _Judge:
             )
         elif auth.status not in USABLE:
             self._fail(
-                "P2", "AUTH_DENIED", "status", f"{label} is {auth.status.value}.", repair=True
+                "authorization-granted",
+                "AUTH_DENIED",
+                "status",
+                f"{label} is {auth.status.value}.",
+                repair=True,
             )
 
     def _member(self, auth: AuthorizedFact) -> None:
@@ -471,9 +504,9 @@ class _Judge:
             ("payer", exam.payer_id, auth.payer_id),
             ("member", _squeeze(exam.member_id), _squeeze(auth.member_id)),
         ):
-            if self._comparable("P3", name, ours, theirs) and ours != theirs:
+            if self._comparable("authorization-member", name, ours, theirs) and ours != theirs:
                 self._fail(
-                    "P3",
+                    "authorization-member",
                     "AUTH_WRONG_MEMBER",
                     name,
                     f"The authorization is for another {name}: {theirs}, the exam has {ours}.",
@@ -484,19 +517,21 @@ class _Judge:
     def _dates(self, auth: AuthorizedFact, waived: bool) -> None:
         day = self.exam.service_date
         if day is None:
-            self._unknown("P4", Cell(self.exam.row, "service_date"), "The exam has no date.")
+            self._unknown(
+                "authorization-dates", Cell(self.exam.row, "service_date"), "The exam has no date."
+            )
             return
         if auth.effective_from is None or auth.effective_to is None:
             if not waived:
                 self._unknown(
-                    "P4",
+                    "authorization-dates",
                     Cell(Row.AUTHORIZATION, "service_date"),
                     "The authorization has no complete date range.",
                 )
             return
         if day < auth.effective_from:
             self._fail(
-                "P4",
+                "authorization-dates",
                 "AUTH_NOT_YET",
                 "service_date",
                 f"The authorization starts {auth.effective_from}, the exam is on {day}.",
@@ -504,7 +539,7 @@ class _Judge:
             )
         elif day > auth.effective_to:
             self._fail(
-                "P4",
+                "authorization-dates",
                 "AUTH_EXPIRED",
                 "service_date",
                 f"The authorization ended {auth.effective_to}, the exam is on {day}.",
@@ -520,9 +555,9 @@ class _Judge:
             if how is SiteMatch.NPI
             else (self.exam.site_tin, auth.site_tin)
         )
-        if self._comparable("P5", "site", ours, theirs) and ours != theirs:
+        if self._comparable("authorization-site", "site", ours, theirs) and ours != theirs:
             self._fail(
-                "P5",
+                "authorization-site",
                 "AUTH_WRONG_SITE",
                 "site",
                 f"Authorized for facility {theirs}, performed at {ours}.",
@@ -534,9 +569,13 @@ class _Judge:
             ("ordering", self.policy.match_ordering, self.exam.ordering_npi, auth.ordering_npi),
             ("rendering", self.policy.match_rendering, self.exam.rendering_npi, auth.rendering_npi),
         ):
-            if wanted and self._comparable("P9", name, ours, theirs) and ours != theirs:
+            if (
+                wanted
+                and self._comparable("authorization-provider", name, ours, theirs)
+                and ours != theirs
+            ):
                 self._fail(
-                    "P9",
+                    "authorization-provider",
                     "AUTH_WRONG_PROVIDER",
                     name,
                     f"The {name} provider is {ours}, the authorization names {theirs}.",
@@ -550,7 +589,7 @@ class _Judge:
         if asked is None:
             if self.context.strict:
                 self._unknown(
-                    "P11",
+                    "authorization-late",
                     Cell(Row.AUTHORIZATION, "requested"),
                     "The day of the request is not known.",
                 )
@@ -562,7 +601,7 @@ class _Judge:
         last = retro_deadline(day, self.policy.retro_window, self.context.calendar)
         if last is None:
             self._fail(
-                "P11",
+                "authorization-late",
                 "AUTH_LATE",
                 "requested",
                 f"Requested {asked}, after the exam; the payer's retroactive window is not known.",
@@ -570,7 +609,7 @@ class _Judge:
             )
         elif asked > last:
             self._fail(
-                "P11",
+                "authorization-late",
                 "AUTH_LATE",
                 "requested",
                 f"Requested {asked}; the payer's window of {self.policy.retro_window} ended"
@@ -578,7 +617,7 @@ class _Judge:
                 repair=True,
             )
 
-    # --- P6 to P8: the line that carries the exam furthest ----------------------------------------
+    # --- code, units and side: the line that carries the exam furthest ---------------------------
 
     def _best_service(
         self, auth: AuthorizedFact, waived: bool
@@ -605,7 +644,7 @@ class _Judge:
             if waived:
                 return None, None, []
             gap = self._deviation(
-                "P6",
+                "authorization-family",
                 "AUTH_CPT_MISMATCH",
                 Cell(Row.AUTHORIZATION, "code"),
                 "The authorization lists no procedure.",
@@ -621,7 +660,7 @@ class _Judge:
         if not service.approved:
             failures.append(
                 self._deviation(
-                    "P2",
+                    "authorization-granted",
                     "AUTH_DENIED",
                     Cell(Row.AUTHORIZATION, "status"),
                     f"The payer did not approve {service.code}.",
@@ -640,7 +679,7 @@ class _Judge:
         if max(used, 0) + self.exam.units > service.units:
             failures.append(
                 self._deviation(
-                    "P7",
+                    "authorization-units",
                     "AUTH_UNITS_EXCEEDED",
                     Cell(Row.AUTHORIZATION, "units"),
                     f"{service.units} authorized, {max(used, 0)} used, {self.exam.units} more"
@@ -657,10 +696,12 @@ class _Judge:
         if related.relation in (Relation.HIGHER, Relation.UNRANKED):
             day = self.exam.service_date
             if day is None or self.as_of < day:
-                return self._deviation("P6", "UPDATE_REQUIRED", cell, sentence, repair=True)
+                return self._deviation(
+                    "authorization-family", "UPDATE_REQUIRED", cell, sentence, repair=True
+                )
             due = update_deadline(day, self.policy.update_window, self.context.calendar)
             return self._deviation(
-                "P6",
+                "authorization-family",
                 "UPDATE_REQUIRED",
                 cell,
                 sentence,
@@ -670,7 +711,7 @@ class _Judge:
         code = (
             "NEW_AUTH_REQUIRED" if related.relation is Relation.DIFFERENT else "AUTH_CPT_MISMATCH"
         )
-        return self._deviation("P6", code, cell, sentence, repair=True)
+        return self._deviation("authorization-family", code, cell, sentence, repair=True)
 
     def _sides(self, service: AuthorizedService) -> list[Deviation]:
         failures = []
@@ -678,7 +719,7 @@ class _Judge:
             given = self.exam.laterality or "no side"
             failures.append(
                 self._deviation(
-                    "P8",
+                    "authorization-side",
                     "AUTH_LATERALITY",
                     Cell(Row.AUTHORIZATION, "laterality"),
                     f"Authorized side {service.laterality}, exam {given}.",
@@ -688,7 +729,7 @@ class _Judge:
         if service.body_part and self.exam.body_part and service.body_part != self.exam.body_part:
             failures.append(
                 self._deviation(
-                    "P8",
+                    "authorization-side",
                     "AUTH_LATERALITY",
                     Cell(Row.AUTHORIZATION, "body_part"),
                     f"Authorized for {service.body_part}, exam of {self.exam.body_part}.",
@@ -697,7 +738,7 @@ class _Judge:
             )
         return failures
 
-    # --- P10 and the number on the claim ----------------------------------------------------------
+    # --- what is billed ---------------------------------------------------------------------------
 
     def _billed(self) -> None:
         billed, performed = self.request.billed, self.request.performed
@@ -708,7 +749,7 @@ class _Judge:
         number = self.auth.number if self.auth else ""
         if number and billed.auth_number and _squeeze(number) != _squeeze(billed.auth_number):
             self._fail(
-                "P12",
+                "authorization-number-on-claim",
                 "AUTH_NUMBER_DIFFERS",
                 "number",
                 f"The claim says {billed.auth_number}, the match says {number}.",
@@ -718,7 +759,7 @@ class _Judge:
     def _billed_against(self, billed: BilledFact, performed: PerformedFact) -> None:
         if billed.code != performed.code:
             self._fail(
-                "P10",
+                "billed-as-performed",
                 "CODE_NOT_PERFORMED",
                 "code",
                 f"Billed {billed.code}, performed {performed.code}.",
@@ -727,7 +768,7 @@ class _Judge:
             return
         if billed.units != performed.units:
             self._fail(
-                "P10",
+                "billed-as-performed",
                 "BILLED_UNITS_DIFFER",
                 "units",
                 f"Billed {billed.units} units, performed {performed.units}.",
@@ -735,7 +776,7 @@ class _Judge:
             )
         if billed.laterality and performed.laterality and billed.laterality != performed.laterality:
             self._fail(
-                "P10",
+                "billed-as-performed",
                 "BILLED_SIDE_DIFFERS",
                 "laterality",
                 f"Billed {billed.laterality}, performed {performed.laterality}.",
@@ -743,7 +784,7 @@ class _Judge:
             )
         if billed.service_date is not None and billed.service_date != performed.service_date:
             self._fail(
-                "P10",
+                "billed-as-performed",
                 "BILLED_DATE_DIFFERS",
                 "service_date",
                 f"Billed for {billed.service_date}, performed {performed.service_date}.",

@@ -124,7 +124,7 @@ def hold_of(finding: Finding | ReportFinding, *, owner: str = "coder", queue: st
         )
         queue, owner = (CONFLICT, "reader") if to_reader else (REVIEW, owner)
     waivable = finding.code not in NOT_WAIVABLE and finding.severity is not Severity.BLOCK
-    rule = finding.rule if isinstance(finding, Finding) else "D4"
+    rule = finding.rule if isinstance(finding, Finding) else "report-complete"
     return Hold(
         finding.code,
         finding.sentence,
@@ -368,7 +368,13 @@ def _unknown_code(exam: ExamFacts, answer: Assembled) -> None:
         else "No message says which exam was done."
     )
     answer.stop(
-        Hold("CODE_UNKNOWN", words, "Choose the code of the performed exam.", "code", rule="D3")
+        Hold(
+            "CODE_UNKNOWN",
+            words,
+            "Choose the code of the performed exam.",
+            "code",
+            rule="code-from-performed",
+        )
     )
 
 
@@ -399,7 +405,7 @@ def _take(exam: ExamFacts, resolution: Resolution, answer: Assembled) -> None:
                     words,
                     "Decide the modifier, or no-bill with a reason.",
                     "modifiers",
-                    rule="A6",
+                    rule="exam-not-completed",
                 )
             )
     answer.side = next((m for m in modifiers if m in ("RT", "LT", "50")), "")
@@ -521,7 +527,7 @@ def no_final_report() -> Hold:
         "report",
         "reader",
         UNSIGNED,
-        "D5",
+        "written-report",
     )
 
 
@@ -646,7 +652,7 @@ def _supplies(
                 "contrast",
                 "technologist",
                 REVIEW,
-                "A7",
+                "contrast-as-given",
                 "charge.review",
             )
         )
@@ -663,7 +669,7 @@ def _supplies(
                 "contrast",
                 "manager",
                 REVIEW,
-                "A7",
+                "contrast-as-given",
                 "charge.review",
             )
         )
@@ -758,7 +764,7 @@ def _settle(exam: ExamFacts, answer: Assembled) -> None:
                 "report",
                 "reader",
                 CONFLICT,
-                "D5",
+                "release",
             )
         )
     if exam.read and not exam.reader_credentialed:
@@ -775,7 +781,7 @@ def _settle(exam: ExamFacts, answer: Assembled) -> None:
                 "reader",
                 "manager",
                 REVIEW,
-                "D5",
+                "report-signer",
             )
         )
     if not exam.covered:
@@ -788,7 +794,7 @@ def _settle(exam: ExamFacts, answer: Assembled) -> None:
                 "coverage",
                 "front_desk",
                 REVIEW,
-                "D5",
+                "coverage-active",
             )
         )
     answer.holds = [h for h in answer.holds if h.code not in exam.waived or not h.waive]

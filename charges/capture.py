@@ -415,7 +415,7 @@ def discontinued(performed: Resolution, *, started: bool, for_safety: bool | Non
 
 
 def _hold(code: str, sentence: str, field: str, fix: str) -> Finding:
-    return Finding(code, Severity.HOLD, sentence, field, fix, (), "D3")
+    return Finding(code, Severity.HOLD, sentence, field, fix, (), "code-from-performed")
 
 
 def _held(code: str, sentence: str, field: str, fix: str) -> Resolution:

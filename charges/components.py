@@ -175,7 +175,7 @@ def decide(exam: ExamToBill, arrangement: Arrangement | None) -> Decision:
     """
     if arrangement is None:
         return _hold(
-            "A3.3",
+            "arrangement",
             "ARRANGEMENT_UNKNOWN",
             f"No billing arrangement covers {exam.code} here.",
             "arrangement",
@@ -183,7 +183,7 @@ def decide(exam: ExamToBill, arrangement: Arrangement | None) -> Decision:
         )
     if exam.pctc not in {str(n) for n in range(10)}:
         return _hold(
-            "A1",
+            "component-form",
             "INDICATOR_UNKNOWN",
             f"The component indicator of {exam.code} is not known.",
             "code",
@@ -191,7 +191,7 @@ def decide(exam: ExamToBill, arrangement: Arrangement | None) -> Decision:
         )
     if exam.pos_setting is None:
         return _hold(
-            "A2",
+            "place-of-service",
             "POS_UNKNOWN",
             f"Place of service {exam.pos or '(blank)'} is not in the loaded list.",
             "pos",
@@ -200,7 +200,7 @@ def decide(exam: ExamToBill, arrangement: Arrangement | None) -> Decision:
     machine = _machine(arrangement)
     if machine is None:
         return _hold(
-            "A3",
+            "arrangement",
             "TECHNICAL_OWNER_MIXED",
             "The equipment and the technologist belong to different parties: the table has no row"
             " for it.",
@@ -212,7 +212,7 @@ def decide(exam: ExamToBill, arrangement: Arrangement | None) -> Decision:
     if reader is ReaderRelation.PURCHASED:
         if exam.medicare and exam.anti_markup is None:
             return _hold(
-                "A4",
+                "anti-markup",
                 "ANTI_MARKUP_UNKNOWN",
                 "Whether the anti-markup rule applies to this purchased reading is not known.",
                 "arrangement",
@@ -254,14 +254,14 @@ def _table(
     if facility:
         if ours_machine and not arrangement.under_arrangement:
             return _hold(
-                "A5 D6",
+                "technical-part-at-facility",
                 "FACILITY_WITHOUT_ARRANGEMENT",
                 f"Place of service {exam.pos} is a facility, but our scanner is not under"
                 " arrangement with it.",
                 "pos",
                 "Correct the place of service, or enter the arrangement with the facility.",
             )
-        rule = "#6" if ours_machine else "#4"
+        rule = "arrangement"
         invoice = "hospital" if ours_machine else ""
         if force is Force.PC_BUNDLED_TO_HOSPITAL:
             return Decision(
@@ -292,11 +292,14 @@ def _table(
         others = (("TC", machine.value), *reader_bills)
         if not ours_read:
             return Decision(
-                BillingForm.NOTHING, "#4", "Neither scanner nor reader is ours.", others=others
+                BillingForm.NOTHING,
+                "arrangement",
+                "Neither scanner nor reader is ours.",
+                others=others,
             )
         return Decision(
             BillingForm.PROFESSIONAL,
-            "#4",
+            "arrangement",
             "Another party furnished the technical part; we bill the reading.",
             (_reading(exam),),
             others,
@@ -304,7 +307,7 @@ def _table(
     if not ours_read:
         return Decision(
             BillingForm.TECHNICAL,
-            "#3",
+            "arrangement",
             "The reading group bills its own readings; we bill the technical part.",
             (_technical(exam),),
             reader_bills,
@@ -312,7 +315,7 @@ def _table(
     if force is Force.PC_BUNDLED_TO_HOSPITAL:
         return Decision(
             BillingForm.TECHNICAL,
-            "A3.4",
+            "payer-component-form",
             "The hospital is paid for the reading; we bill the technical part.",
             (_technical(exam),),
             (("26", "hospital"),),
@@ -339,7 +342,7 @@ def _both_ours(exam: ExamToBill, force: Force) -> Decision:
         and None in {exam.tc_locality, exam.pc_locality}
     ):
         return _hold(
-            "A3.1",
+            "global-one-locality",
             "LOCALITY_UNKNOWN",
             "The payment locality of the scan or of the reading is not known.",
             "locality",
@@ -350,14 +353,14 @@ def _both_ours(exam: ExamToBill, force: Force) -> Decision:
     if force is Force.SPLIT_REQUIRED or (apart and force is not Force.GLOBAL_ONLY):
         rule, words = (
             (
-                "#2",
+                "global-one-locality",
                 (
                     "Scan and reading lie in different payment localities: TC and 26, each with its"
                     " own location."
                 ),
             )
             if apart
-            else ("A3.4", "The payer requires the parts on separate lines.")
+            else ("payer-component-form", "The payer requires the parts on separate lines.")
         )
         findings: tuple[Finding, ...] = ()
         if exam.idtf and exam.medicare and not apart:
@@ -369,7 +372,7 @@ def _both_ours(exam: ExamToBill, force: Force) -> Decision:
                     "arrangement",
                     "Remove the split, or correct who furnishes the reading.",
                     ("4",),
-                    "A3.2",
+                    "testing-facility-global",
                 ),
             )
         return Decision(
@@ -382,7 +385,7 @@ def _both_ours(exam: ExamToBill, force: Force) -> Decision:
         )
     if apart and exam.medicare:
         return _hold(
-            "A3.1",
+            "global-one-locality",
             "GLOBAL_ACROSS_LOCALITIES",
             "The arrangement demands a global line, but scan and reading lie in different Medicare"
             " localities.",
@@ -391,7 +394,7 @@ def _both_ours(exam: ExamToBill, force: Force) -> Decision:
         )
     return Decision(
         BillingForm.GLOBAL,
-        "#1",
+        "arrangement",
         "We furnish scan and reading in one payment locality: one global line.",
         (whole,),
         capitated=capitated,
@@ -409,13 +412,13 @@ def _purchased(exam: ExamToBill) -> Decision:
                 "purchase_price",
                 "Enter the reader's net charge for this reading.",
                 ("M12", "M66", "MA110", "N283"),
-                "A4",
+                "anti-markup",
             ),
         )
     reading = BillableLine(Component.PROFESSIONAL, exam.pc_locality, "reading room", purchased=True)
     return Decision(
         BillingForm.SPLIT,
-        "#5",
+        "anti-markup",
         "The reading is purchased under the anti-markup rule: separate lines, never global.",
         (_technical(exam), reading),
         findings=findings,
@@ -438,30 +441,37 @@ def _unsplittable(
     if exam.pctc in {"0", "2", "7", "8"}:
         if not ours_read:
             words = "A reading code: the reading group bills it."
-            return Decision(BillingForm.NOTHING, "A1", words, others=(("global", "reading group"),))
+            return Decision(
+                BillingForm.NOTHING, "component-form", words, others=(("global", "reading group"),)
+            )
         line = reading if exam.pctc in {"2", "8"} else whole
         return Decision(
-            BillingForm.GLOBAL, "A1", "A code without a technical part: one line.", (line,)
+            BillingForm.GLOBAL,
+            "component-form",
+            "A code without a technical part: one line.",
+            (line,),
         )
     if facility or not ours_machine:
         owner = "facility" if facility else arrangement.equipment_owner.value
         words = "A code of the technical side: whoever furnishes it bills it."
         return Decision(
             BillingForm.NOTHING,
-            "A1",
+            "component-form",
             words,
             others=(("global", owner),),
             invoice="hospital" if facility and ours_machine else "",
         )
     if exam.pctc == "4" and not ours_read:
         return _hold(
-            "A1.5",
+            "whole-or-parts",
             "WHOLE_TEST_NOT_OURS",
             f"{exam.code} is the whole test, but the reading group bills its own reading.",
             "code",
             "Bill the code of the technical part.",
         )
-    return Decision(BillingForm.GLOBAL, "A1", "One line: the code has no parts.", (whole,))
+    return Decision(
+        BillingForm.GLOBAL, "component-form", "One line: the code has no parts.", (whole,)
+    )
 
 
 def _released(exam: ExamToBill, decision: Decision) -> Decision:
@@ -485,7 +495,7 @@ def _released(exam: ExamToBill, decision: Decision) -> Decision:
                 "Wait for the signature; do not bill the technical part alone because the report is"
                 " late.",
                 (),
-                "A3 #7",
+                "written-report",
             )
         )
     if reads and exam.medicare and not exam.read_in_us:
@@ -497,7 +507,7 @@ def _released(exam: ExamToBill, decision: Decision) -> Decision:
                 "reading location",
                 "Have the study read in the United States.",
                 ("158",),
-                "A2.5",
+                "read-outside-us",
             )
         )
     for line in decision.lines:
@@ -603,13 +613,26 @@ class ClaimedService:
         return component_of(self.modifiers)
 
 
+class Combination(StrEnum):
+    """Lines of one patient and day that contradict each other."""
+
+    GLOBAL_AND_READING = "global_and_reading"
+    GLOBAL_AND_TECHNICAL = "global_and_technical"
+    COMPONENT_TWICE = "component_twice"
+    PARTS_TO_MERGE = "parts_to_merge"
+    READER_BILLS_OWN = "reader_bills_own"
+    TECHNICAL_AT_FACILITY = "technical_at_facility"
+    WHOLE_AND_PART = "whole_and_part"
+    CONTRAST_LEVELS = "contrast_levels"
+    ACCEPTED_REPEATED = "accepted_repeated"
+    DUPLICATE = "duplicate"
+
+
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """A combination that a payer would refuse, with the lines involved and what to do. `id` is D1
-    to D9 or DUP.
-    """
+    """A combination that a payer would refuse, with the lines involved and what to do."""
 
-    id: str
+    id: Combination
     action: str
     sentence: str
     fix: str
@@ -649,11 +672,16 @@ def _alone(service: ClaimedService) -> Iterable[Contradiction]:
     lines = ((service.claim, service.line),)
     if place is not None and place.severity is Severity.BLOCK:
         yield Contradiction(
-            "D6", "block", place.sentence, place.fix, lines, ("M96", "M97", *place.denials)
+            Combination.TECHNICAL_AT_FACILITY,
+            "block",
+            place.sentence,
+            place.fix,
+            lines,
+            ("M96", "M97", *place.denials),
         )
     if service.reader_bills_own and service.component is Component.GLOBAL and service.pctc == "1":
         yield Contradiction(
-            "D5",
+            Combination.READER_BILLS_OWN,
             "block",
             f"{service.code} is billed global, but the reading group bills its own reading.",
             "Bill the technical part only.",
@@ -665,7 +693,7 @@ def _alone(service: ClaimedService) -> Iterable[Contradiction]:
 def _resubmissions(
     members: Sequence[ClaimedService],
 ) -> tuple[list[Contradiction], set[tuple[str, str]]]:
-    """D9: a new original of a claim that the payer has already accepted."""
+    """A new original of a claim that the payer has already accepted."""
     claims: dict[str, list[ClaimedService]] = defaultdict(list)
     for service in members:
         claims[service.claim].append(service)
@@ -691,7 +719,7 @@ def _resubmissions(
         done |= {(first, second), (second, first)}
         found.append(
             Contradiction(
-                "D9",
+                Combination.ACCEPTED_REPEATED,
                 "convert_to_replacement",
                 f"Claim {claim} repeats claim {settled[0]}, which the payer has accepted, as a new"
                 " original.",
@@ -736,7 +764,7 @@ def _pair(one: ClaimedService, two: ClaimedService) -> Iterable[Contradiction]:
         same_place = one.locality == two.locality or None in {one.locality, two.locality}
         if one.entity == two.entity and same_place and not (one.split_rule or two.split_rule):
             yield Contradiction(
-                "D4",
+                Combination.PARTS_TO_MERGE,
                 "offer_merge",
                 f"{one.code}: we bill TC and 26 apart, in one locality, without a rule for it.",
                 "Merge them into one global line.",
@@ -748,7 +776,7 @@ def _pair(one: ClaimedService, two: ClaimedService) -> Iterable[Contradiction]:
         return
     if forms == {Component.GLOBAL, Component.PROFESSIONAL}:
         yield Contradiction(
-            "D1",
+            Combination.GLOBAL_AND_READING,
             "block",
             f"{one.code} is billed global and its reading again{whose}.",
             "Drop the reading, or change the global line to TC if another entity reads.",
@@ -757,7 +785,7 @@ def _pair(one: ClaimedService, two: ClaimedService) -> Iterable[Contradiction]:
         )
     elif forms == {Component.GLOBAL, Component.TECHNICAL}:
         yield Contradiction(
-            "D2",
+            Combination.GLOBAL_AND_TECHNICAL,
             "block",
             f"{one.code} is billed global and its technical part again{whose}.",
             "Drop the technical line, or change the global line to 26.",
@@ -766,7 +794,7 @@ def _pair(one: ClaimedService, two: ClaimedService) -> Iterable[Contradiction]:
         )
     elif one.component is Component.GLOBAL:
         yield Contradiction(
-            "DUP",
+            Combination.DUPLICATE,
             "block",
             f"{one.code} is billed twice{whose} for the same day.",
             "Delete one, or add 76, 77, 59 or the side if it was really done twice.",
@@ -780,7 +808,7 @@ def _pair(one: ClaimedService, two: ClaimedService) -> Iterable[Contradiction]:
             else ("technical part", "76")
         )
         yield Contradiction(
-            "D3",
+            Combination.COMPONENT_TWICE,
             "block",
             f"The {part} of {one.code} is billed twice{whose} without {modifier}.",
             f"Delete one, or add {modifier} if it was really repeated.",
@@ -795,7 +823,7 @@ def _related_codes(
     for whole, part in ((one, two), (two, one)):
         if part.code in WHOLE_AND_PARTS.get(whole.code, frozenset()):
             yield Contradiction(
-                "D7",
+                Combination.WHOLE_AND_PART,
                 "block",
                 f"{whole.code} is the whole test and already contains {part.code}.",
                 f"Bill {whole.code} alone, or only the parts.",
@@ -813,7 +841,7 @@ def _related_codes(
     if marked and one.session != two.session:
         return
     yield Contradiction(
-        "D8",
+        Combination.CONTRAST_LEVELS,
         "keep_performed",
         f"{one.code} and {two.code} are two contrast levels of one study.",
         "Keep only the code of what was performed.",
@@ -863,6 +891,20 @@ ONE_OF: tuple[tuple[frozenset[str], str], ...] = (
 )
 
 
+_MODIFIER_RULES = {
+    "MODIFIERS_TOO_MANY": "modifier-limit",
+    "MODIFIERS_EXCLUDE": "modifier-conflict",
+    "SIDES_TWICE": "modifier-conflict",
+    "BILATERAL_ILLEGAL": "bilateral",
+    "BILATERAL_NO_EFFECT": "bilateral",
+    "MODIFIER_51": "modifier-51",
+    "EQUIPMENT_MODIFIER_MISSING": "equipment-record",
+    "EQUIPMENT_MODIFIER_UNSUPPORTED": "equipment-record",
+    "MODIFIER_ORDER": "modifier-order",
+}
+"""The rule behind each finding about modifiers."""
+
+
 def order_modifiers(modifiers: Iterable[str]) -> tuple[str, ...]:
     """Payment modifiers first, then equipment, sides, distinct service, repeats, information;
     duplicates dropped (A6).
@@ -892,7 +934,17 @@ def modifier_findings(
     found: list[Finding] = []
 
     def say(finding_code: str, severity: Severity, sentence: str, fix: str, *denials: str) -> None:
-        found.append(Finding(finding_code, severity, sentence, "modifiers", fix, denials, "A6"))
+        found.append(
+            Finding(
+                finding_code,
+                severity,
+                sentence,
+                "modifiers",
+                fix,
+                denials,
+                _MODIFIER_RULES[finding_code],
+            )
+        )
 
     form = form_finding(code, pctc, mods)
     if form is not None:
@@ -1053,7 +1105,7 @@ def _supply_hold(code: str, sentence: str) -> Finding:
         "contrast",
         "Complete the technologist's contrast record.",
         (),
-        "A7",
+        "drug-waste" if code == "WASTE_UNKNOWN" else "contrast-units",
     )
 
 
@@ -1084,7 +1136,7 @@ def mammography(
                     "code",
                     "No action: the code was changed.",
                     ("181",),
-                    "A7",
+                    "tomosynthesis",
                 )
             )
             code = DIAGNOSTIC_TOMO_MEDICARE
@@ -1111,7 +1163,7 @@ def _mammo_block(addon: str, primary: str) -> Finding:
         "code",
         f"Add {primary}, or remove {addon}.",
         ("97",),
-        "A7",
+        "tomosynthesis",
     )
 
 
@@ -1148,5 +1200,11 @@ def pet_modifiers(
 
 def _pet_hold(code: str, sentence: str) -> Finding:
     return Finding(
-        code, Severity.HOLD, sentence, "modifiers", "Ask the ordering practice.", ("4", "50"), "A6"
+        code,
+        Severity.HOLD,
+        sentence,
+        "modifiers",
+        "Ask the ordering practice.",
+        ("4", "50"),
+        "pet-strategy",
     )

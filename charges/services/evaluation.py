@@ -273,7 +273,7 @@ def _price(works: Sequence[_Work], facts: Facts) -> None:
                         "price",
                         "manager",
                         REVIEW,
-                        "A8",
+                        "self-pay-price",
                     )
                 )
         work.priced = [None] * len(work.lines)
@@ -437,7 +437,7 @@ def _gates(work: _Work, facts: Facts) -> None:
                 "No diagnosis came with the order or the charge.",
                 "Enter the diagnosis.",
                 "diagnoses",
-                rule="C1",
+                rule="diagnosis-valid",
             )
         )
     order = work.order
@@ -450,7 +450,7 @@ def _gates(work: _Work, facts: Facts) -> None:
                 "order",
                 "front_desk",
                 MISMATCH,
-                "B5",
+                "order-change",
                 "authorization.override",
             )
         )
@@ -462,7 +462,7 @@ def _gates(work: _Work, facts: Facts) -> None:
     if first is not None:
         # the authorization phase owns the item of what is its own to repair
         queue = AUTH_UPDATE if first.owner == "authorization" else MISMATCH
-        rule = f"B3 {first.rule}"
+        rule = first.rule
         work.stop(
             Hold(
                 first.code,
@@ -493,7 +493,7 @@ def _coverage_gate(work: _Work, coverage: Coverage, facts: Facts) -> None:
                 "coverage",
                 "front_desk",
                 REVIEW,
-                "D5",
+                "coverage-active",
                 "charge.review",
             )
         )
@@ -517,7 +517,7 @@ def _coverage_gate(work: _Work, coverage: Coverage, facts: Facts) -> None:
                 "coverage",
                 "front_desk",
                 REVIEW,
-                "D5",
+                "eligibility-verified",
                 "charge.review",
             )
         )
@@ -768,7 +768,13 @@ def _derivation(
     priced: PricedLine | None, amount: Decimal | None, *, self_pay: bool
 ) -> list[dict[str, str]]:
     if self_pay:
-        return [{"words": "Self-pay: the list price", "amount": str(amount or ""), "rule": "A8"}]
+        return [
+            {
+                "words": "Self-pay: the list price",
+                "amount": str(amount or ""),
+                "rule": "self-pay-price",
+            }
+        ]
     if priced is None:
         return [
             {
@@ -776,15 +782,20 @@ def _derivation(
                     "No contract with this payer is in force: the expected payment is unknown."
                 ),
                 "amount": "",
-                "rule": "D7",
+                "rule": "contract-rate",
             }
         ]
     steps = [
-        {"words": s.words, "amount": "" if s.amount is None else str(s.amount), "rule": s.rule}
+        {
+            "words": s.words,
+            "amount": "" if s.amount is None else str(s.amount),
+            "rule": s.rule,
+            "kind": s.kind.value,
+        }
         for s in priced.derivation
     ]
     notes = [
-        {"words": words, "amount": "", "rule": "note"}
+        {"words": words, "amount": "", "rule": ""}
         for words in (*priced.notes, *((priced.share_reason,) if priced.share_reason else ()))
     ]
     return steps + notes
@@ -877,7 +888,7 @@ def _items(works: Sequence[_Work], facts: Facts, *, actor: Actor, at: datetime) 
                     work.answer.holds[0].sentence,
                     owner="coder",
                     queue=LATE,
-                    rule="D5",
+                    rule="release",
                 )
             ]
         late = _unsigned_late(work, facts, at)
@@ -885,7 +896,7 @@ def _items(works: Sequence[_Work], facts: Facts, *, actor: Actor, at: datetime) 
         if _clean(work) and not facts.policies.of(exam.site, exam.service_date).auto_release:
             ready = "Nothing stops the charges: this site releases them by hand."
             wanted[exam.pk].append(
-                Hold("READY_TO_RELEASE", ready, "Look, then release.", queue=REVIEW, rule="D5")
+                Hold("READY_TO_RELEASE", ready, "Look, then release.", queue=REVIEW, rule="release")
             )
     live = WorkItem.objects.filter(
         subject_type="exam",

@@ -2,7 +2,7 @@
 A5).
 
 The rules themselves are `rcm.pricing.forms` (legal forms, places) and `charges.components`
-(contradictions D1 to D8 across claims); here they become edits over claim facts.
+(contradictions across claims); here they become edits over claim facts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from charges.components import ClaimedService, Contradiction, contradictions
+from charges.components import ClaimedService, Combination, Contradiction, contradictions
 from claims.edits.examples import FACILITY, OUTSIDER, claim, line, medicare, prior
 from claims.edits.facts import PriorLine
 from claims.edits.registry import BLOCK, WARN, Hit, Owner, edit
@@ -44,7 +44,7 @@ def component_is_legal(s: Subject) -> Iterator[Hit]:
             if item.component and item.known
             else None
         )
-        if found is not None and found.code != "A1_COMPONENT_BOTH":
+        if found is not None and found.code != "COMPONENT_BOTH":
             yield Hit(found.sentence, line=item.number)
 
 
@@ -71,7 +71,7 @@ def one_component_a_line(s: Subject) -> Iterator[Hit]:
 @edit(
     "CMP-003",
     BLOCK,
-    "The technical part is billed at a facility (D6).",
+    "The technical part is billed at a facility.",
     field="pos",
     fix="Bill 26 only: the facility bills or invoices the technical part.",
     owner=Owner.CODER,
@@ -97,7 +97,7 @@ def no_technical_part_at_a_facility(s: Subject) -> Iterator[Hit]:
 @edit(
     "CMP-004",
     BLOCK,
-    "The global exam and its professional part are both billed (D1).",
+    "The global exam and its professional part are both billed.",
     field="lines.modifiers",
     fix="See who bills which part; keep one form.",
     owner=Owner.CODER,
@@ -107,13 +107,13 @@ def no_technical_part_at_a_facility(s: Subject) -> Iterator[Hit]:
     passes=claim,
 )
 def no_global_with_26(s: Subject) -> Iterator[Hit]:
-    yield from _contradicted(s, "D1")
+    yield from _contradicted(s, Combination.GLOBAL_AND_READING)
 
 
 @edit(
     "CMP-005",
     BLOCK,
-    "The global exam and its technical part are both billed (D2).",
+    "The global exam and its technical part are both billed.",
     field="lines.modifiers",
     fix="See who bills which part; keep one form.",
     owner=Owner.CODER,
@@ -123,13 +123,13 @@ def no_global_with_26(s: Subject) -> Iterator[Hit]:
     passes=claim,
 )
 def no_global_with_tc(s: Subject) -> Iterator[Hit]:
-    yield from _contradicted(s, "D2")
+    yield from _contradicted(s, Combination.GLOBAL_AND_TECHNICAL)
 
 
 @edit(
     "CMP-006",
     BLOCK,
-    "The same component is billed twice without a repeat modifier (D3).",
+    "The same component is billed twice without a repeat modifier.",
     field="lines.modifiers",
     fix="Add 76 or 77 if it was repeated for a medical reason; else drop one.",
     owner=Owner.CODER,
@@ -139,13 +139,13 @@ def no_global_with_tc(s: Subject) -> Iterator[Hit]:
     passes=lambda: claim(line("72148", "26"), line("72148", "26", "77", accession="ACC0002")),
 )
 def components_once(s: Subject) -> Iterator[Hit]:
-    yield from _contradicted(s, "D3")
+    yield from _contradicted(s, Combination.COMPONENT_TWICE)
 
 
 @edit(
     "CMP-007",
     WARN,
-    "TC and 26 of one exam are both ours, in one locality (D4).",
+    "TC and 26 of one exam are both ours, in one locality.",
     field="lines.modifiers",
     fix="Merge the two lines into one global line, unless the payer wants them split.",
     owner=Owner.CODER,
@@ -155,13 +155,13 @@ def components_once(s: Subject) -> Iterator[Hit]:
     passes=claim,
 )
 def merge_to_global(s: Subject) -> Iterator[Hit]:
-    yield from _contradicted(s, "D4")
+    yield from _contradicted(s, Combination.PARTS_TO_MERGE)
 
 
 @edit(
     "CMP-008",
     BLOCK,
-    "The form billed is not the arrangement's (D5).",
+    "The form billed is not the arrangement's.",
     field="lines.modifiers",
     fix="Bill the part that the arrangement gives us.",
     owner=Owner.CODER,
@@ -196,7 +196,7 @@ def form_follows_the_arrangement(s: Subject) -> Iterator[Hit]:
 @edit(
     "CMP-009",
     BLOCK,
-    "A whole and one of its parts are both billed (D7).",
+    "A whole and one of its parts are both billed.",
     field="lines.code",
     fix="Bill the whole, or the parts, not both.",
     owner=Owner.CODER,
@@ -206,13 +206,13 @@ def form_follows_the_arrangement(s: Subject) -> Iterator[Hit]:
     passes=lambda: claim(line("77089")),
 )
 def whole_or_parts(s: Subject) -> Iterator[Hit]:
-    yield from _contradicted(s, "D7")
+    yield from _contradicted(s, Combination.WHOLE_AND_PART)
 
 
 @edit(
     "CMP-010",
     BLOCK,
-    "Two contrast levels of one exam are billed in one session (D8).",
+    "Two contrast levels of one exam are billed in one session.",
     field="lines.code",
     fix="Keep the one code that says what was done.",
     owner=Owner.CODER,
@@ -223,7 +223,7 @@ def whole_or_parts(s: Subject) -> Iterator[Hit]:
     passes=lambda: claim(line("70553"), line("A9585")),
 )
 def one_contrast_level(s: Subject) -> Iterator[Hit]:
-    yield from _contradicted(s, "D8")
+    yield from _contradicted(s, Combination.CONTRAST_LEVELS)
 
 
 @edit(
@@ -381,14 +381,14 @@ def testing_facility_bills_global(s: Subject) -> Iterator[Hit]:
             yield Hit(f"A testing facility bills {item.code} global.", line=item.number)
 
 
-def _contradicted(s: Subject, rule: str) -> Iterator[Hit]:
-    """The contradictions of one rule in which a line of this claim takes part, said on its last
+def _contradicted(s: Subject, combination: Combination) -> Iterator[Hit]:
+    """The contradictions of one kind in which a line of this claim takes part, said on its last
     such line.
     """
     if s.contradictions is None:
         s.contradictions = _contradictions(s)
     for found in s.contradictions:
-        if found.id == rule:
+        if found.id is combination:
             ours = [int(number) for name, number in found.lines if name == ""]
             if ours:
                 others = sorted({name for name, _ in found.lines if name})

@@ -82,7 +82,7 @@ def lines_stand_once(s: Subject) -> Iterator[Hit]:
 @edit(
     "DUP-003",
     BLOCK,
-    "An original claim repeats one the payer has accepted (D9).",
+    "An original claim repeats one the payer has accepted.",
     field="frequency",
     fix=(
         "Send it as replacement (7) with the payer's number, or to Medicare as reopening or appeal."

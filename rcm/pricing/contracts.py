@@ -241,7 +241,7 @@ def _sum_of_parts(
         technical=tc.technical,
         whole_cap=None if tc.technical_cap is None else pc.professional + tc.technical_cap,
         technical_cap=tc.technical_cap,
-        steps=(*pc.steps, *tc.steps, Step(words, total, "D7")),
+        steps=(*pc.steps, *tc.steps, Step(words, total, "contract-rate")),
         follows_medicare=pc.follows_medicare and tc.follows_medicare,
     )
 
@@ -278,14 +278,18 @@ def _one_rate(
         amount = cents(line.charge * rate.value)
         words = f"{line.code}: {percent(rate.value)} of charge {line.charge} = {amount}"
         return replace(
-            _in_place(blank, component, amount), steps=(Step(words, amount, "D7"),), per_line=True
+            _in_place(blank, component, amount),
+            steps=(Step(words, amount, "contract-rate"),),
+            per_line=True,
         )
     amount = cents(rate.value)
     words = (
         f"{line.code}{'' if component is Component.GLOBAL else ' ' + component.value}: contract"
         f" rate {amount}"
     )
-    return replace(_in_place(blank, component, amount), steps=(Step(words, amount, "D7"),))
+    return replace(
+        _in_place(blank, component, amount), steps=(Step(words, amount, "contract-rate"),)
+    )
 
 
 def _in_place(blank: Base, component: Component, amount: Decimal) -> Base:
@@ -343,7 +347,7 @@ def _percent_of_medicare(
         pctc=base.pctc,
         multiple=now.multiple or base.multiple,
         bilateral=now.bilateral or base.bilateral,
-        steps=(*base.steps, Step(words, shown, "D7")),
+        steps=(*base.steps, Step(words, shown, "contract-rate")),
         carve_out=rate.carve_out,
         modifier_priced=rate.modifier,
     )

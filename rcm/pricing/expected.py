@@ -1,4 +1,4 @@
-"""Expected payment of whole sessions, with the derivation of every cent (DOMAIN A8, A9).
+"""Expected payment of whole sessions, with the derivation of every cent.
 
 Order of steps per line: starting price (schedule or contract) · equipment · both sides · multiple
 procedures · outpatient cap · participation · purchased price · charge · cost sharing ·
@@ -28,6 +28,7 @@ from .facts import (
     PriceStatus,
     PricingContext,
     Step,
+    StepKind,
     cents,
 )
 from .fees import Base, Held, schedule_base
@@ -52,6 +53,18 @@ _EQUIPMENT_WORDS = {
     "FX": "film X-ray",
     "FY": "computed radiography",
 }
+_EQUIPMENT_RULES = {
+    "CT": "ct-dose-standard",
+    "FX": "film-x-ray",
+    "FY": "computed-radiography",
+}
+_MULTIPLE_RULES = {
+    (IMAGING, "pc"): "mppr-professional",
+    (IMAGING, "tc"): "mppr-technical",
+    (CARDIOVASCULAR, "tc"): "mppr-cardiovascular",
+    (OPHTHALMIC, "tc"): "mppr-cardiovascular",
+}
+"""The rule that reduces one part; a fee that is not split follows the contract."""
 
 
 @dataclass(slots=True)
@@ -311,7 +324,7 @@ def _held(
         held.status,
         held.code,
         held.reason,
-        derivation=(*steps, Step(held.reason, None, held.status.value)),
+        derivation=(*steps, Step(held.reason, None, "")),
     )
 
 
@@ -336,7 +349,7 @@ def _equipment(draft: _Draft, context: PricingContext, terms: MedicareTerms) -> 
         before = draft.unit()
         reduced = cents(draft.tc * (ONE - cut))
         words = f"TC {draft.tc} × {percent(ONE - cut)} {_EQUIPMENT_WORDS[modifier]} = {reduced}"
-        draft.steps.append(Step(words, reduced, "A6"))
+        draft.steps.append(Step(words, reduced, _EQUIPMENT_RULES[modifier]))
         draft.tc, draft.whole = reduced, None
         draft.cuts.append(Cut("equipment", (before - draft.unit()) * draft.units, "237"))
 
@@ -363,7 +376,9 @@ def _both_sides(draft: _Draft, context: PricingContext, terms: MedicareTerms) ->
         if draft.units > 1 and "50" not in draft.line.modifiers:
             return  # two units with RT and LT already count the sides
         draft.units *= 2
-        draft.steps.append(Step(f"both sides at 100% each: {draft.units} units", None, "A6"))
+        draft.steps.append(
+            Step(f"both sides at 100% each: {draft.units} units", None, "bilateral-payment")
+        )
     elif indicator == "1":
         paid = _bilateral_rate(draft, context, terms)
         if "50" not in draft.line.modifiers and draft.units == 2:
@@ -374,7 +389,11 @@ def _both_sides(draft: _Draft, context: PricingContext, terms: MedicareTerms) ->
             if amount is not None:
                 setattr(draft, part, cents(amount * paid))
         draft.steps.append(
-            Step(f"{before} × {percent(paid)} both sides = {draft.unit()}", draft.unit(), "A6")
+            Step(
+                f"{before} × {percent(paid)} both sides = {draft.unit()}",
+                draft.unit(),
+                "bilateral-payment",
+            )
         )
     else:
         draft.notes.append(f"{code} pays once for both sides (bilateral indicator {indicator}).")
@@ -418,7 +437,7 @@ def _second_sides(drafts: Sequence[_Draft], context: PricingContext, terms: Medi
                 draft.held = held
                 continue
             words = f"second side: both sides together pay {percent(ONE + draft.share)} of one"
-            draft.steps.append(Step(words, None, "A6"))
+            draft.steps.append(Step(words, None, "bilateral-payment"))
 
 
 def _multiple_procedures(
@@ -491,6 +510,7 @@ def _rank(members: Sequence[_Draft], rule: str, part: str, paid: Decimal) -> Non
             entries.append(Entry(draft.index, amount, draft.units))
             by_index[draft.index] = (draft, amount)
     name = {"pc": "26", "tc": "TC", "whole": "fee"}[part]
+    slug = _MULTIPLE_RULES.get((rule, part), "mppr-contract")
     for index, place in places(entries).items():
         draft, amount = by_index[index]
         setattr(draft, f"{part}_kept", place.whole_units)
@@ -498,13 +518,14 @@ def _rank(members: Sequence[_Draft], rule: str, part: str, paid: Decimal) -> Non
         rank = ordinal(place.rank)
         if place.whole_units:
             more = "" if draft.units == 1 else f", further units × {percent(paid)}"
-            draft.steps.append(Step(f"{name} {amount} at 100%, {rank} by fee{more}", amount, "A9"))
+            words = f"{name} {amount} at 100%, {rank} by fee{more}"
+            draft.steps.append(Step(words, amount, slug, StepKind.MULTIPLE))
         else:
             reduced = cents(amount * paid)
             words = (
                 f"{name} {amount} × {percent(paid)} {RULE_WORDS[rule]}, {rank} by fee = {reduced}"
             )
-            draft.steps.append(Step(words, reduced, "A9"))
+            draft.steps.append(Step(words, reduced, slug, StepKind.MULTIPLE))
 
 
 def _capped(amount: Decimal, cap: Decimal | None) -> Decimal:
@@ -517,6 +538,13 @@ class _Totals:
     capped: Decimal
     professional: Decimal | None
     technical: Decimal | None
+
+
+def _sum_of_parts(totals: _Totals, steps: Iterable[Step]) -> Step:
+    """Both parts together; part of the multiple-procedure reduction where one was taken."""
+    reduced = any(step.kind is StepKind.MULTIPLE for step in steps)
+    kind = StepKind.MULTIPLE if reduced else StepKind.PRICE
+    return Step(f"26 + TC = {totals.uncapped}", totals.uncapped, "component-sum", kind)
 
 
 def _totals(draft: _Draft) -> _Totals:
@@ -570,23 +598,31 @@ def _settle(
     line, steps, contract = draft.line, draft.steps, context.contract
     totals = _totals(draft)
     if draft.whole is None and draft.pc is not None and draft.tc is not None and draft.units == 1:
-        steps.append(Step(f"26 + TC = {totals.uncapped}", totals.uncapped, "A9"))
+        steps.append(_sum_of_parts(totals, steps))
     elif draft.units == 1 and totals.professional is not None and totals.technical is not None:
         if totals.uncapped != draft.unit():
-            steps.append(Step(f"26 + TC = {totals.uncapped}", totals.uncapped, "A9"))
+            steps.append(_sum_of_parts(totals, steps))
     elif draft.units > 1:
-        steps.append(Step(f"{draft.units} units = {totals.uncapped}", totals.uncapped, "A8"))
+        steps.append(
+            Step(f"{draft.units} units = {totals.uncapped}", totals.uncapped, "fee-schedule-amount")
+        )
     if totals.uncapped < draft.unreduced():
         draft.cuts.append(Cut("multiple", draft.unreduced() - totals.uncapped, "59"))
     amount = totals.capped
     if amount < totals.uncapped:
         steps.append(
-            Step(f"hospital outpatient cap: {totals.uncapped} lowered to {amount}", amount, "A8.5")
+            Step(
+                f"hospital outpatient cap: {totals.uncapped} lowered to {amount}",
+                amount,
+                "outpatient-cap",
+            )
         )
         draft.cuts.append(Cut("outpatient_cap", totals.uncapped - amount, "45"))
     if draft.share != ONE:
         shared = cents(amount * draft.share)
-        steps.append(Step(f"{amount} × {percent(draft.share)} = {shared}", shared, "A6"))
+        steps.append(
+            Step(f"{amount} × {percent(draft.share)} = {shared}", shared, "bilateral-payment")
+        )
         draft.cuts.append(Cut("second_side", amount - shared, "45"))
         amount = shared
     limiting: Decimal | None = None
@@ -598,7 +634,7 @@ def _settle(
             Step(
                 f"{amount} × {percent(terms.nonparticipating)} non-participating = {lowered}",
                 lowered,
-                "A8",
+                "nonparticipating",
             )
         )
         draft.cuts.append(Cut("nonparticipating", amount - lowered, "45"))
@@ -606,7 +642,9 @@ def _settle(
     if line.purchased_price is not None and line.purchased_price < amount:
         steps.append(
             Step(
-                f"lowered to the purchased price {line.purchased_price}", line.purchased_price, "A4"
+                f"lowered to the purchased price {line.purchased_price}",
+                line.purchased_price,
+                "anti-markup",
             )
         )
         draft.cuts.append(Cut("purchased", amount - line.purchased_price, "45"))
@@ -615,11 +653,13 @@ def _settle(
         if line.charge is None:
             draft.notes.append("No charge given: the lesser of price and charge was not applied.")
         elif line.charge < amount:
-            steps.append(Step(f"lowered to the charge {line.charge}", line.charge, "A8.6"))
+            steps.append(
+                Step(f"lowered to the charge {line.charge}", line.charge, "lesser-of-charge")
+            )
             draft.cuts.append(Cut("charge", amount - line.charge, ""))
             amount = line.charge
     amount = cents(amount)
-    steps.append(Step(f"allowed {amount}", amount, "A8"))
+    steps.append(Step(f"allowed {amount}", amount, "allowed-amount"))
     shares = sharing.of(line, amount)
     steps.extend(shares.steps)
     return PricedLine(
@@ -678,7 +718,7 @@ class _Sharing:
         steps: list[Step] = []
         if waived:
             deductible = coinsurance = copay = ZERO
-            steps.append(Step("preventive: no cost sharing", ZERO, "A8.7"))
+            steps.append(Step("preventive: no cost sharing", ZERO, "preventive-no-cost-share"))
         else:
             if self.deductible is None:
                 return _Shares("The deductible still to be met is not known.")
@@ -694,15 +734,15 @@ class _Sharing:
             if self.out_of_pocket is not None:
                 deductible, copay, coinsurance = self._within_limit(deductible, copay, coinsurance)
             if deductible:
-                steps.append(Step(f"deductible {deductible}", deductible, "A8.7"))
+                steps.append(Step(f"deductible {deductible}", deductible, "cost-sharing"))
             if copay:
-                steps.append(Step(f"copay {copay}", copay, "A8.7"))
+                steps.append(Step(f"copay {copay}", copay, "cost-sharing"))
             if coinsurance:
                 words = (
                     f"coinsurance {percent(self.coinsurance or ZERO)} of {rest - copay} ="
                     f" {coinsurance}"
                 )
-                steps.append(Step(words, coinsurance, "A8.7"))
+                steps.append(Step(words, coinsurance, "cost-sharing"))
         patient = deductible + copay + coinsurance
         sequestration = (
             cents((allowed - patient) * self.terms.sequestration) if self.sequestered else ZERO
@@ -714,10 +754,10 @@ class _Sharing:
                 Step(
                     f"sequestration {rate} of {allowed - patient} = {sequestration}",
                     sequestration,
-                    "A8.8",
+                    "sequestration",
                 )
             )
-        steps.append(Step(f"payer pays {payer}, patient owes {patient}", payer, "A8"))
+        steps.append(Step(f"payer pays {payer}, patient owes {patient}", payer, "cost-sharing"))
         return _Shares(
             "", deductible, coinsurance, copay, patient, payer, sequestration, tuple(steps)
         )

@@ -256,13 +256,21 @@ class BilledLine:
     preventive: bool | None = None
 
 
+class StepKind(StrEnum):
+    """What a step of a derivation did, for programs; people read its words."""
+
+    PRICE = "price"
+    MULTIPLE = "multiple"  # the multiple-procedure reduction and the sum after it
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a derivation, in words a biller can read. `rule` names its paragraph."""
+    """One line of a derivation, in words a biller can read. `rule` is a slug of the rule book."""
 
     words: str
     amount: Decimal | None
     rule: str
+    kind: StepKind = StepKind.PRICE
 
 
 @dataclass(frozen=True, slots=True)

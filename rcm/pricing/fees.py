@@ -178,7 +178,7 @@ def schedule_base(
         return row_fee(found, gpci, facility=facility, qualifying=qualifying)
 
     fee = fee_of(row)
-    steps = [Step(fee.words, fee.amount, "A8.1")]
+    steps = [Step(fee.words, fee.amount, "fee-schedule-amount")]
     whole: Decimal | None = None
     pc: Decimal | None = None
     tc: Decimal | None = None
@@ -196,7 +196,7 @@ def schedule_base(
             if reading and technical:
                 pc_fee, tc_fee = fee_of(reading), fee_of(technical)
                 pc, tc, tc_cap = pc_fee.amount, tc_fee.amount, tc_fee.cap
-                steps.append(Step(f"of which 26 {pc} and TC {tc}", None, "A8.1"))
+                steps.append(Step(f"of which 26 {pc} and TC {tc}", None, "fee-schedule-amount"))
     return Base(
         whole=whole,
         professional=pc,

@@ -117,13 +117,13 @@ def form_finding(code: str, pctc: str, modifiers: Iterable[str]) -> Finding | No
     mods = tuple(modifiers)
     if "26" in mods and "TC" in mods:
         return Finding(
-            "A1_COMPONENT_BOTH",
+            "COMPONENT_BOTH",
             Severity.BLOCK,
             f"{code} carries 26 and TC on one line.",
             "modifiers",
             "Send no component modifier for the whole test, or two lines.",
             ("4", "N519"),
-            "A1",
+            "component-form",
         )
     legal = LEGAL_FORMS.get(pctc)
     if legal is None:
@@ -134,20 +134,20 @@ def form_finding(code: str, pctc: str, modifiers: Iterable[str]) -> Finding | No
             "code",
             "Load the fee schedule release for the date of service.",
             (),
-            "A1",
+            "component-form",
         )
     component = component_of(mods)
     if component in legal:
         return None
     return Finding(
-        "A1_FORM_ILLEGAL",
+        "FORM_ILLEGAL",
         Severity.BLOCK,
         f"{code} is {INDICATOR_WORDS[pctc]} (indicator {pctc}): {component.value} does not exist"
         " for it.",
         "modifiers",
         _form_fix(pctc),
         ("4", "N519", "N822", "N823"),
-        "A1.1",
+        "component-form",
     )
 
 
@@ -173,19 +173,19 @@ def place_finding(
             "pos",
             "Choose the place where the patient was examined.",
             ("5",),
-            "A2",
+            "place-of-service",
         )
     if setting is PosSetting.NON_FACILITY or not carries_technical(pctc, component):
         return None
     form = "The technical part" if component is Component.TECHNICAL else f"The whole test {code}"
     return Finding(
-        "D6_TECHNICAL_IN_FACILITY",
+        "TECHNICAL_IN_FACILITY",
         Severity.BLOCK,
         f"{form} cannot be billed on a professional claim at place of service {pos}.",
         "pos",
         _place_fix(pos, pctc),
         ("5", "58", "97", "190") if pos == "31" else ("5", "58", "97"),
-        "A5 D6",
+        "technical-part-at-facility",
     )
 
 
@@ -229,5 +229,5 @@ def _unrecorded(code: str, what: str) -> Finding:
         "equipment",
         "Complete the equipment record of the room.",
         (),
-        "A6",
+        "equipment-record",
     )

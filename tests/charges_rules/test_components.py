@@ -121,7 +121,7 @@ def test_an_unknown_indicator_holds_and_every_known_one_allows_the_whole() -> No
 def test_26_and_tc_on_one_line_is_no_form() -> None:
     finding = form_finding("70553", "1", ["26", "TC"])
     assert finding is not None
-    assert finding.code == "A1_COMPONENT_BOTH"
+    assert finding.code == "COMPONENT_BOTH"
 
 
 @pytest.mark.parametrize("pos", ["19", "21", "22", "23", "24", "31"])
@@ -133,7 +133,7 @@ def test_a_facility_takes_the_reading_and_refuses_the_machine(pos: str) -> None:
     assert forms[Component.GLOBAL] is not None
     technical = forms[Component.TECHNICAL]
     assert technical is not None
-    assert technical.code == "D6_TECHNICAL_IN_FACILITY"
+    assert technical.code == "TECHNICAL_IN_FACILITY"
     assert ("nursing" in technical.fix) is (pos == "31")
 
 
@@ -160,7 +160,7 @@ def test_1_our_scanner_and_reader_in_one_locality_is_global() -> None:
     decision = decide(exam(), row())
     assert (decision.form, decision.rule, parts(decision)) == (
         BillingForm.GLOBAL,
-        "#1",
+        "arrangement",
         [Component.GLOBAL],
     )
     assert decision.releasable
@@ -169,7 +169,7 @@ def test_1_our_scanner_and_reader_in_one_locality_is_global() -> None:
 def test_2_a_reading_in_another_locality_splits_for_medicare_only() -> None:
     apart = {"pc_locality": REST}
     medicare = decide(exam(**apart), row())
-    assert (medicare.form, medicare.rule) == (BillingForm.SPLIT, "#2")
+    assert (medicare.form, medicare.rule) == (BillingForm.SPLIT, "global-one-locality")
     assert [(line.component, line.locality) for line in medicare.lines] == [
         (Component.TECHNICAL, CHICAGO),
         (Component.PROFESSIONAL, REST),
@@ -183,7 +183,7 @@ def test_2_a_reading_in_another_locality_splits_for_medicare_only() -> None:
 
 def test_3_an_independent_group_leaves_us_the_technical_part() -> None:
     decision = decide(exam(report_final=False), row(reader=INDEPENDENT))
-    assert (decision.form, decision.rule) == (BillingForm.TECHNICAL, "#3")
+    assert (decision.form, decision.rule) == (BillingForm.TECHNICAL, "arrangement")
     assert decision.others == (("26", "reading group"),)
     assert decision.releasable
 
@@ -193,14 +193,14 @@ def test_4_another_partys_scanner_leaves_us_the_reading() -> None:
     elsewhere = decide(exam(), row(Owner.OTHER))
     assert (elsewhere.form, elsewhere.rule, elsewhere.others) == (
         BillingForm.PROFESSIONAL,
-        "#4",
+        "arrangement",
         (("TC", "other"),),
     )
 
 
 def test_5_a_purchased_reading_under_anti_markup_is_split_and_needs_its_price() -> None:
     priced = decide(exam(anti_markup=True, purchase_price=Decimal(60)), row(reader=PURCHASED))
-    assert (priced.form, priced.rule) == (BillingForm.SPLIT, "#5")
+    assert (priced.form, priced.rule) == (BillingForm.SPLIT, "anti-markup")
     assert [line.purchased for line in priced.lines] == [False, True]
     unpriced = decide(exam(anti_markup=True), row(reader=PURCHASED))
     assert [f.code for f in unpriced.findings] == ["PURCHASE_PRICE_MISSING"]
@@ -213,7 +213,7 @@ def test_6_under_arrangement_we_bill_the_reading_and_invoice_the_hospital() -> N
     decision = decide(exam(pos="22"), row(under_arrangement=True))
     assert (decision.form, decision.rule, decision.invoice) == (
         BillingForm.PROFESSIONAL,
-        "#6",
+        "arrangement",
         "hospital",
     )
     without = decide(exam(pos="22"), row())
@@ -345,11 +345,13 @@ def ids(*services: ClaimedService) -> list[str]:
 
 
 def test_d1_d2_d3_and_plain_duplicates() -> None:
-    assert ids(service("1", "70553"), service("2", "70553", "26")) == ["D1"]
-    assert ids(service("1", "70553"), service("2", "70553", "26", entity="1932102084")) == ["D1"]
-    assert ids(service("1", "70553"), service("2", "70553", "TC")) == ["D2"]
+    assert ids(service("1", "70553"), service("2", "70553", "26")) == ["global_and_reading"]
+    assert ids(service("1", "70553"), service("2", "70553", "26", entity="1932102084")) == [
+        "global_and_reading"
+    ]
+    assert ids(service("1", "70553"), service("2", "70553", "TC")) == ["global_and_technical"]
     assert ids(service("1", "70553", "26"), service("2", "70553", "26", entity="1932102084")) == [
-        "D3"
+        "component_twice"
     ]
     assert ids(service("1", "70553", "26"), service("2", "70553", "26", "77")) == []
     assert ids(service("1", "70553", "TC"), service("2", "70553", "TC", "76")) == []
@@ -359,28 +361,32 @@ def test_d1_d2_d3_and_plain_duplicates() -> None:
 def test_d4_our_own_parts_in_one_locality_are_offered_for_merging() -> None:
     both = (service("1", "70553", "TC"), service("2", "70553", "26"))
     [found] = contradictions(both)
-    assert (found.id, found.action) == ("D4", "offer_merge")
+    assert (found.id, found.action) == ("parts_to_merge", "offer_merge")
     assert ids(both[0], service("2", "70553", "26", locality=REST)) == []
     assert ids(both[0], service("2", "70553", "26", split_rule=True)) == []
     assert ids(both[0], service("2", "70553", "26", entity="1932102084")) == []
 
 
 def test_d5_d6_stand_alone() -> None:
-    assert ids(service("1", "70553", reader_bills_own=True)) == ["D5"]
+    assert ids(service("1", "70553", reader_bills_own=True)) == ["reader_bills_own"]
     hospital = {"pos": "22", "pos_setting": PosSetting.FACILITY}
-    assert ids(service("1", "71046", "TC", **hospital)) == ["D6"]
+    assert ids(service("1", "71046", "TC", **hospital)) == ["technical_at_facility"]
     assert ids(service("1", "71046", "26", **hospital)) == []
 
 
 def test_d7_whole_tests_and_their_parts() -> None:
-    assert ids(service("1", "77089", pctc="4"), service("2", "77091", pctc="3")) == ["D7"]
-    assert ids(service("1", "93018", pctc="2"), service("2", "93015", pctc="4")) == ["D7"]
+    assert ids(service("1", "77089", pctc="4"), service("2", "77091", pctc="3")) == [
+        "whole_and_part"
+    ]
+    assert ids(service("1", "93018", pctc="2"), service("2", "93015", pctc="4")) == [
+        "whole_and_part"
+    ]
 
 
 def test_d8_two_contrast_levels_of_one_session() -> None:
     plain = service("1", "70551", family="MR_BRAIN", contrast="without", session="A")
     full = service("2", "70553", family="MR_BRAIN", contrast="without_and_with", session="A")
-    assert ids(plain, full) == ["D8"]
+    assert ids(plain, full) == ["contrast_levels"]
     later = service("2", "70553", "XE", family="MR_BRAIN", contrast="without_and_with", session="B")
     assert ids(plain, later) == []
 
@@ -389,14 +395,14 @@ def test_d9_an_accepted_claim_is_not_sent_again_as_an_original() -> None:
     first = service("1", "70553", status="accepted")
     again = service("2", "70553")
     [found] = contradictions([first, again])
-    assert (found.id, found.action) == ("D9", "convert_to_replacement")
+    assert (found.id, found.action) == ("accepted_repeated", "convert_to_replacement")
     assert ids(first, service("2", "70553", frequency="7", replaces="claim-1")) == []
 
 
 def test_other_days_payers_sides_and_dead_lines_do_not_contradict() -> None:
     one = service("1", "73562", "RT", pctc="1")
     assert ids(one, service("2", "73562", "LT")) == []
-    assert ids(one, service("2", "73562", "50")) == ["DUP"]
+    assert ids(one, service("2", "73562", "50")) == ["duplicate"]
     assert ids(one, service("2", "73562", "RT", date_of_service=DAY + dt.timedelta(1))) == []
     assert ids(one, service("2", "73562", "RT", payer="ACME")) == []
     assert ids(one, service("2", "73562", "RT", patient="Q")) == []
@@ -406,7 +412,11 @@ def test_other_days_payers_sides_and_dead_lines_do_not_contradict() -> None:
 
 def test_the_verdict_does_not_depend_on_order() -> None:
     services = [service("1", "70553"), service("2", "70553", "26"), service("3", "70553", "TC")]
-    assert sorted(ids(*services)) == sorted(ids(*reversed(services))) == ["D1", "D2", "D4"]
+    assert (
+        sorted(ids(*services))
+        == sorted(ids(*reversed(services)))
+        == ["global_and_reading", "global_and_technical", "parts_to_merge"]
+    )
 
 
 # --- A6 ---
@@ -433,7 +443,7 @@ def test_modifier_findings() -> None:
     assert said("73562", "RT", "50", bilateral="3") >= {"SIDES_TWICE"}
     assert said("70553", "PI", "PS") == {"MODIFIERS_EXCLUDE"}
     assert said("70553", "GA", "GZ") == {"MODIFIERS_EXCLUDE"}
-    assert said("70553", "26", "TC") == {"A1_COMPONENT_BOTH"}
+    assert said("70553", "26", "TC") == {"COMPONENT_BOTH"}
     assert said("70553", "26", "59", "77", "GA", "KX") == {"MODIFIERS_TOO_MANY"}
     assert said("70553", "GA", "26") == {"MODIFIER_ORDER"}
 

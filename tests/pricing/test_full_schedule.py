@@ -162,7 +162,7 @@ def test_every_billable_technical_row_is_refused_in_a_facility(tables: MemoryTab
         (context, [BilledLine(code, code, ("TC",))]) for code in split_codes(tables, JAN_2025)
     ]
     assert {p.reason_code for [p] in price_sessions(sessions, tables=tables)} == {
-        "D6_TECHNICAL_IN_FACILITY"
+        "TECHNICAL_IN_FACILITY"
     }
 
 

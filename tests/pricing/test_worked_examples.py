@@ -77,12 +77,12 @@ def test_j4_illegal_forms_are_blocked_and_the_reading_in_hospital_is_paid() -> N
     technical, reading = price(line("71046", "TC"), line("71046", "26"), pos="22")
     assert (technical.status, technical.reason_code) == (
         PriceStatus.BLOCKED,
-        "D6_TECHNICAL_IN_FACILITY",
+        "TECHNICAL_IN_FACILITY",
     )
     assert reading.allowed == D("10.02")
     for code, modifier in (("77090", "26"), ("G0296", "TC")):
         [refused] = price(line(code, modifier), date_of_service=IN_2025)
-        assert (refused.status, refused.reason_code) == (PriceStatus.BLOCKED, "A1_FORM_ILLEGAL")
+        assert (refused.status, refused.reason_code) == (PriceStatus.BLOCKED, "FORM_ILLEGAL")
 
 
 def test_j8_the_remittance_of_two_mris_agrees_with_our_shares() -> None:

@@ -542,9 +542,9 @@ def _the_claims_of_j8(house):
     )
     second = first.lines.get(number=2).charge
     second.derivation = [
-        {"words": "schedule", "amount": "191.72", "rule": "A8"},
-        {"words": "26 + TC = 126.67", "amount": "126.67", "rule": "A9"},
-        {"words": "allowed", "amount": "126.67", "rule": "A8"},
+        {"words": "schedule", "amount": "191.72", "kind": "price"},
+        {"words": "26 + TC = 126.67", "amount": "126.67", "kind": "multiple"},
+        {"words": "allowed", "amount": "126.67", "kind": "price"},
     ]
     second.save(update_fields=["derivation"])
 

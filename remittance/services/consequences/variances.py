@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from rcm.pricing.facts import StepKind
 from remittance import variance as v
 from remittance.models import (
     Remittance,
@@ -77,16 +78,13 @@ def _recovered_variances(planned: Sequence[Planned]) -> None:
 
 
 def our_reduction(derivation: Sequence[Mapping[str, str]]) -> Decimal | None:
-    """The multiple-procedure reduction in our own derivation of a line; zero when it has none, None
-    when the line was not priced.
+    """The multiple-procedure reduction in our own derivation of a line (dollars); zero when it has
+    none, None when the line was not priced, or priced before steps had kinds.
     """
-    amounts = [
-        (row.get("rule", ""), Decimal(row["amount"])) for row in derivation if row.get("amount")
-    ]
-    if not amounts:
+    steps = [row for row in derivation if row.get("amount") and row.get("kind")]
+    if not steps:
         return None
-    reduced = [n for n, (rule, _) in enumerate(amounts) if rule == "A9"]
+    reduced = [row for row in steps if row["kind"] == StepKind.MULTIPLE]
     if not reduced:
         return ZERO
-    whole = amounts[0][1]
-    return max(ZERO, whole - amounts[reduced[-1]][1])
+    return max(ZERO, Decimal(steps[0]["amount"]) - Decimal(reduced[-1]["amount"]))
