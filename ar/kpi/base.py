@@ -40,6 +40,11 @@ class Kpi:
     version: int = 1
 
     @property
+    def rule(self) -> str:
+        """The figure's rule in the rule book (docs/rules/kpi.md)."""
+        return f"kpi-{self.code.replace('_', '-')}"
+
+    @property
     def summed(self) -> bool:
         """An amount or count: the value is the numerator's sum."""
         return self.unit in (MONEY, COUNT)
