@@ -59,6 +59,9 @@ UNSIGNED, CONFLICT, REVIEW, MISMATCH, LATE = (
     "late_charges",
 )
 AUTH_UPDATE = "auth_update"
+MACHINES = "machine_questions"
+OTHER_HOMES = frozenset({AUTH_UPDATE, MACHINES})
+"""Queues whose items are not the exam's own: an authorization's, a machine's."""
 CONFLICTS = frozenset(
     {"CONTRAST_CONFLICT", "VIEWS_CONFLICT", "LATERALITY_CONFLICT", "CONTRAST_VOLUME_CONFLICT"}
 )
@@ -72,6 +75,7 @@ NOT_WAIVABLE = frozenset(
         "CODE_UNKNOWN",
         "ARRANGEMENT_UNKNOWN",
         "INDICATOR_UNKNOWN",
+        "MACHINE_UNKNOWN",
         "POS_UNKNOWN",
         "COVERAGE_MISSING",
         "LIST_PRICE_MISSING",
@@ -232,6 +236,8 @@ class ExamFacts:
     anti_markup: bool | None = None
     purchase_price: Decimal | None = None
     equipment: Equipment = field(default_factory=Equipment)
+    unrecorded: str = ""
+    """The station that the messages name and that no machine record of the site covers."""
     stock: tuple[StockFacts, ...] = ()
     tc_without_report: bool = False
     decision: Mapping[str, Any] = field(default_factory=dict)
@@ -450,7 +456,7 @@ def _bill(
     )
     technical = any(line.component is not Component.PROFESSIONAL for line in decision.lines)
     if technical:
-        answer.stop(*(hold_of(f, owner="manager", queue=REVIEW) for f in unknown))
+        answer.stop(*(_machine_hold(exam, f) for f in unknown))
     for line in decision.lines:
         mine = (
             (() if line.component is Component.GLOBAL else (line.component.value,))
@@ -490,6 +496,22 @@ def _bill(
     _addons(exam, answer, tables)
     if technical:
         _supplies(exam, answer, reading, captured, tables)
+
+
+def _machine_hold(exam: ExamFacts, finding: Finding) -> Hold:
+    """A machine without a record is one question to the site, however many exams wait for it."""
+    if not exam.unrecorded:
+        return hold_of(finding, owner="manager", queue=REVIEW)
+    return Hold(
+        "MACHINE_UNKNOWN",
+        f"No record says what machine {exam.unrecorded} is on {exam.on:%b %-d, %Y}: whether a"
+        " film, computed radiography or CT dose reduction applies is not known.",
+        "Enter the machine; every exam that waits for it goes on.",
+        "equipment",
+        "manager",
+        MACHINES,
+        "equipment",
+    )
 
 
 def _decide(exam: ExamFacts, code: str, tables: CodeTables) -> Decision:

@@ -361,24 +361,36 @@ class Facts:
             found = options[0] if options else None
         return next(((f, row) for f, row in self._facts if f is found), None) if found else None
 
-    def equipment(self, exam: Exam) -> Equipment:
-        """The asset record of the machine; a site's only machine of the modality when the message
-        names none we know.
-        """
+    def _machines(self, exam: Exam) -> list[Scanner]:
+        """The machine records of the exam's site that are in force on its day."""
         day = exam.service_date
-        live = [
+        return [
             s
             for s in self._scanners
             if s.site_id == exam.site_id
             and s.effective_from <= day
             and (s.effective_to is None or day <= s.effective_to)
         ]
-        own = [s for s in live if exam.station and s.station == exam.station]
-        same = [s for s in live if s.modality == exam.modality]
-        machine = own[-1] if own else same[0] if len(same) == 1 else None
-        if machine is None:
-            return Equipment()
-        return Equipment(machine.film, machine.computed_radiography, machine.xr29)
+
+    def _machine(self, exam: Exam) -> Scanner | None:
+        station = plain_station(exam.station)
+        return next(
+            (s for s in reversed(self._machines(exam)) if plain_station(s.station) == station), None
+        )
+
+    def unrecorded(self, exam: Exam) -> str:
+        """The station that the messages name and that no record covers on the day; else blank."""
+        return exam.station if exam.station and self._machine(exam) is None else ""
+
+    def equipment(self, exam: Exam) -> Equipment:
+        """What the record of the machine says. A named station never borrows another's record;
+        where none is named, the site's machines of the modality answer if they all say the same.
+        """
+        if exam.station:
+            machine = self._machine(exam)
+            return _equipment(machine) if machine is not None else Equipment()
+        said = {_equipment(s) for s in self._machines(exam) if s.modality == exam.modality}
+        return said.pop() if len(said) == 1 else Equipment()
 
     def stock(self, exam: Exam) -> tuple[StockFacts, ...]:
         day = exam.service_date
@@ -444,6 +456,7 @@ class Facts:
             anti_markup=found[1].anti_markup if found else None,
             purchase_price=found[1].purchase_price if found else None,
             equipment=self.equipment(exam),
+            unrecorded=self.unrecorded(exam),
             stock=self.stock(exam),
             tc_without_report=self.policies.of(exam.site, exam.service_date).tc_without_report,
             decision=exam.decision,
@@ -466,6 +479,15 @@ class Facts:
             if row.effective_from <= on and (row.effective_to is None or on <= row.effective_to):
                 found = row.amount
         return found
+
+
+def plain_station(name: str) -> str:
+    """A station name as it is compared: vendors pad and change case."""
+    return " ".join(name.split()).upper()
+
+
+def _equipment(machine: Scanner) -> Equipment:
+    return Equipment(machine.film, machine.computed_radiography, machine.xr29)
 
 
 def _arrangement(row: BillingArrangement) -> Arrangement:

@@ -173,6 +173,26 @@ class Scanner(TenantModel):
         ]
 
 
+class MachineQuestion(TenantModel):
+    """A station that messages name and no machine record covers: asked of the site once."""
+
+    site_path = "site_id"
+
+    site = models.ForeignKey("accounts.Site", on_delete=models.PROTECT, related_name="+")
+    station = models.CharField(max_length=40)
+    modality = models.CharField(max_length=6)
+    first_day = models.DateField(help_text="Service date of the first exam that named it")
+    asked_at = models.DateTimeField()
+    answered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "site", "station"], name="one_machine_question"
+            )
+        ]
+
+
 class ExamStatus(models.TextChoices):
     IN_PROGRESS = "in_progress", "In progress"
     PERFORMED = "performed", "Performed, not read"

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.urls import reverse
 
 from charges import present
-from charges.assembly import CONFLICT, LATE, MISMATCH, REVIEW, UNSIGNED
-from charges.models import Exam, ExamStatus, Unsolicited
+from charges.assembly import CONFLICT, LATE, MACHINES, MISMATCH, REVIEW, UNSIGNED
+from charges.models import Exam, ExamStatus, MachineQuestion, Unsolicited
 from charges.services.recording import UNSOLICITED
 from intake.models import OrderedExam
 from rcm.accounts.actor import Actor
@@ -155,6 +156,61 @@ def unsolicited_panel(item: Any, actor: Actor) -> Panel:
     )
 
 
+def machine_panel(item: Any, actor: Actor) -> Panel:
+    """Which station is asked about, and which exams wait for the answer."""
+    question = (
+        MachineQuestion.objects.visible_to(actor)
+        .select_related("site")
+        .filter(pk=item.subject_id)
+        .first()
+    )
+    if question is None:
+        return Panel(why=item.title)
+    exams = Exam.objects.visible_to(actor).filter(
+        site_id=question.site_id,
+        station__iexact=question.station,
+        holds__contains=[{"code": "MACHINE_UNKNOWN"}],
+    )
+    grid: list[dict[str, Any]] = [
+        {
+            "cell": "Waiting exam",
+            "code": exam.code,
+            "text": exam.accession,
+            "more": fmt.mdy(exam.service_date),
+            "differs": False,
+        }
+        for exam in exams.order_by("service_date", "pk")[:8]
+    ]
+    told = urlencode(
+        {
+            "site": question.site_id,
+            "station": question.station,
+            "name": question.station,
+            "modality": question.modality,
+            "effective_from": question.first_day.isoformat(),
+        }
+    )
+    return Panel(
+        why=item.title,
+        grid=grid,
+        fixes=[
+            Fix(
+                "Enter the machine",
+                f"{reverse('charges:rule_new', args=['scanners'])}?{told}",
+                permission="rules.edit",
+                primary=True,
+            ),
+            Fix(
+                "Machines on record",
+                reverse("charges:rules", args=["scanners"]),
+                permission="rules.view",
+            ),
+        ],
+        links=[],
+        event_keys={},
+    )
+
+
 FACTS = (("exam", "Exam"), ("accession", "Accession"), ("reader", "Reader"))
 
 register(
@@ -168,6 +224,18 @@ register(
         deadline_word="Since",
         facts=(("kind", "Message"), ("accession", "Accession"), ("code", "Exam")),
         panel=unsolicited_panel,
+    ),
+    Queue(
+        MACHINES,
+        "Unknown machines",
+        "Charges",
+        "exam.view",
+        31,
+        "Every station has its record.",
+        deadline_word="File by",
+        facts=(("station", "Station"), ("modality", "Modality"), ("count", "Exams waiting")),
+        panel=machine_panel,
+        work_permission="rules.edit",
     ),
     Queue(
         MISMATCH,

@@ -31,6 +31,7 @@ from charges.assembly import (
     CONFLICT,
     LATE,
     MISMATCH,
+    OTHER_HOMES,
     REVIEW,
     UNSIGNED,
     Assembled,
@@ -41,6 +42,7 @@ from charges.assembly import (
 )
 from charges.loading import Facts, filing_deadline, with_rows
 from charges.models import Charge, ChargeStatus, Exam, ExamStatus
+from charges.services.machines import Unrecorded, machines_ask
 from charges.services.recording import keys_of
 from charges.services.release import exam_moves, release_clean, replace_released, withdraw
 from charges.services.writing import update_rows
@@ -878,7 +880,7 @@ def _items(works: Sequence[_Work], facts: Facts, *, actor: Actor, at: datetime) 
     wanted: dict[int, list[Hold]] = {}
     for work in works:
         exam = work.exam
-        holds = [h for h in work.answer.holds if h.queue != AUTH_UPDATE]
+        holds = [h for h in work.answer.holds if h.queue not in OTHER_HOMES]
         if exam.status == ExamStatus.RELEASED and work.answer.holds:
             words = "After release the exam reads differently, and something stops the correction."
             holds = [
@@ -912,6 +914,11 @@ def _items(works: Sequence[_Work], facts: Facts, *, actor: Actor, at: datetime) 
         close_items("exam", ids, actor=actor, at=at, causes=[cause], queues=[queue])
     open_items(
         [_item(w, h, facts, at) for w in works for h in wanted[w.exam.pk]], actor=actor, at=at
+    )
+    machines_ask(
+        [Unrecorded(w.exam, w.facts.unrecorded) for w in works if w.facts.unrecorded and w.live],
+        actor=actor,
+        at=at,
     )
     to_change = {
         w.exam.pk: w.matched

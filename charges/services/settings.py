@@ -20,6 +20,7 @@ from charges.models import (
     ReleasePolicy,
     Scanner,
 )
+from charges.services.machines import machines_answered
 from charges.services.recording import wake
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
@@ -67,6 +68,8 @@ def rule_save(*, row: Rule, actor: Actor, at: datetime | None = None) -> Rule:
                 field=name,
                 code="other_organization",
             )
+    if isinstance(row, Scanner):
+        _one_record_a_day(row)
     fresh = row.pk is None
     try:
         with transaction.atomic():
@@ -75,6 +78,8 @@ def rule_save(*, row: Rule, actor: Actor, at: datetime | None = None) -> Rule:
         raise Refused(
             "Such a row stands already for that day. Change that one.", code="exists", status=409
         ) from error
+    if isinstance(row, Scanner):
+        machines_answered(row, actor=actor, at=at)
     words = WORDS[type(row)]
     record_steps(
         [
@@ -93,3 +98,23 @@ def rule_save(*, row: Rule, actor: Actor, at: datetime | None = None) -> Rule:
     )
     wake(held.values_list("pk", flat=True), organization_id=row.organization_id, at=at)
     return row
+
+
+def _one_record_a_day(row: Scanner) -> None:
+    """A station has one record on any day: an older open one is ended first, by a person."""
+    row.station = " ".join(row.station.split())
+    others = Scanner.objects.filter(
+        organization_id=row.organization_id, station__iexact=row.station
+    ).exclude(pk=row.pk)
+    if row.effective_to is not None:
+        others = others.filter(effective_from__lte=row.effective_to)
+    other = others.exclude(effective_to__lt=row.effective_from).order_by("effective_from").first()
+    if other is not None:
+        last = f"to {other.effective_to:%m/%d/%Y}" if other.effective_to else "on"
+        raise Refused(
+            f"{other.station} has a record already from {other.effective_from:%m/%d/%Y} {last}.",
+            code="overlap",
+            field="effective_from",
+            fix="End that record on the day before, or change it.",
+            status=409,
+        )

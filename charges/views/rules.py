@@ -233,6 +233,10 @@ RULES: dict[str, tuple[type, type[forms.RuleForm], ListPage, tuple[str, ...]]] =
 }
 
 
+STARTS = ("site", "station", "name", "modality", "effective_from")
+"""Fields that a link to a new rule may fill in beforehand."""
+
+
 def _rule(kind: str) -> tuple[type, type[forms.RuleForm], ListPage, tuple[str, ...]]:
     if kind not in RULES:
         raise Http404
@@ -277,7 +281,8 @@ def rule(request: HttpRequest, kind: str, public_id: str) -> HttpResponseBase:
 def _rule_page(request: HttpRequest, kind: str, row: Any) -> HttpResponseBase:
     _, form_class, page, _ = _rule(kind)
     actor = actor_of(request)
-    form = form_class(request.POST or None, instance=row, actor=actor)
+    told = {} if row else {name: request.GET[name] for name in STARTS if name in request.GET}
+    form = form_class(request.POST or None, instance=row, actor=actor, initial=told)
     back = reverse("charges:rules", args=[kind])
     if request.method == "POST" and form.is_valid():
         try:
