@@ -367,7 +367,7 @@ def _account_actions(
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("payment.collect")
+@may("payment.collect", money=True)
 def payment_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     patient = _patient(request, public_id)
     owed = sum(
@@ -428,7 +428,7 @@ def receipt(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("payment.collect")
+@may("payment.collect", money=True)
 def payment_void(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = found(
         PatientPayment.objects.visible_to(_actor(request)).select_related("patient"),
@@ -464,7 +464,7 @@ def payment_void(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("statement.send")
+@may("statement.send", money=True)
 def hold(request: HttpRequest, public_id: str) -> HttpResponseBase:
     patient = _patient(request, public_id)
     form = forms.HoldForm(request.POST or None, initial={"reason": patient.statement_hold})
@@ -487,7 +487,7 @@ def hold(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("statement.send")
+@may("statement.send", money=True)
 def plan_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     patient = _patient(request, public_id)
     owed = sum(
@@ -517,7 +517,7 @@ def plan_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("followup.work")
+@may("followup.work", money=True)
 def transfer(request: HttpRequest, public_id: str) -> HttpResponseBase:
     charge = found(
         Charge.objects.visible_to(_actor(request)).select_related("patient", "exam"),
@@ -611,7 +611,7 @@ def statements(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("statement.send")
+@may("statement.send", money=True)
 def statements_run(request: HttpRequest) -> HttpResponseBase:
     """Who gets which notice today, who owes but gets none and why; then send."""
     actor = _actor(request)
@@ -642,7 +642,7 @@ def statements_run(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_POST
-@may("statement.send")
+@may("statement.send", money=True)
 def statement_now(request: HttpRequest, public_id: str) -> HttpResponseBase:
     patient = _patient(request, public_id)
     made = services.statements_send(
@@ -746,7 +746,7 @@ def write_offs(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("writeoff.request")
+@may("writeoff.request", money=True)
 def write_off_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     actor = _actor(request)
     claim = found(
@@ -814,7 +814,7 @@ def _counted(row: WriteOffRequest) -> str:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("account.view")
+@may("account.view", money=True)
 def write_off(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One write-off with everything the second person needs; the decision for who may take it."""
     actor = _actor(request)
@@ -979,7 +979,7 @@ def refunds(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("refund.request")
+@may("refund.request", money=True)
 def refund_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     charge = found(
         Charge.objects.visible_to(_actor(request)).select_related("patient", "exam"),
@@ -1025,7 +1025,7 @@ def refund_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("account.view")
+@may("account.view", money=True)
 def refund(request: HttpRequest, public_id: str) -> HttpResponseBase:
     actor = _actor(request)
     row = found(
@@ -1113,7 +1113,7 @@ def refund(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_POST
-@may("refund.request")
+@may("refund.request", money=True)
 def refund_issue(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = found(Refund.objects.visible_to(_actor(request)), public_id=public_id)
     try:

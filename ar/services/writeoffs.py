@@ -311,10 +311,10 @@ def _check(asked: Asked, given: Interaction | None, open_amount: Decimal) -> Doc
     documented = _documented(asked, given_up, given)
     if chosen.needs_contact and documented is None:
         who = "payer" if asked.insurance else "patient"
+        about = " about this claim" if asked.insurance else ""
         since = " since its denial" if given_up else ""
         raise Refused(
-            f"No contact with the {who}{' about this claim' if asked.insurance else ''} is"
-            f" documented{since}.",
+            f"No contact with the {who} is documented{about}{since}.",
             code="no_contact",
             field="contact",
             fix="Log the call or message first.",

@@ -14,7 +14,7 @@ from django.db import models
 
 from rcm.accounts.actor import Actor
 from rcm.accounts.permissions import Role, permissions_of
-from rcm.accounts.tenancy import QuietModel, uuid7
+from rcm.accounts.tenancy import QuietModel, TenantModel, uuid7
 
 # the demo's users and client, whose passwords are printed: in production they are nobody
 DEMO_DOMAIN, DEMO_CLIENT = "demo.example", "demo-partner"
@@ -191,3 +191,19 @@ class Partner(QuietModel):
     scopes = models.JSONField(default=list, help_text="The most this client may ask for")
     active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+
+class FormKey(TenantModel):
+    """A form that was sent: its one-time key, what it said, and where it led. Kept seven days."""
+
+    audited = False
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=64)
+    values = models.CharField(max_length=64, help_text="Digest of address and values")
+    location = models.CharField(max_length=400, blank=True, help_text="Where its answer led")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "user", "key"], name="one_form_key")
+        ]

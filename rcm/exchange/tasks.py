@@ -22,7 +22,7 @@ from django.db import connection
 from django.utils import timezone
 
 from rcm.accounts.actor import Actor
-from rcm.accounts.models import Organization
+from rcm.accounts.models import FormKey, Organization
 from rcm.accounts.scope import scope
 from rcm.exchange import outbox, services
 from rcm.exchange.models import IdempotencyKey, Outbox
@@ -113,6 +113,7 @@ def purge() -> None:
     with scope(_everywhere()):
         Outbox.objects.filter(delivered_at__lt=now - KEPT).delete()
         IdempotencyKey.objects.filter(created_at__lt=now - KEYS_KEPT).delete()
+        FormKey.objects.filter(created_at__lt=now - KEYS_KEPT).delete()
 
 
 def _everywhere() -> Actor:

@@ -14,13 +14,17 @@ from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from rcm.web import once
+
 M = TypeVar("M", bound=Model)
 View = Callable[..., HttpResponseBase]
 
 
-def may(permission: str = "") -> Callable[[View], View]:
+def may(permission: str = "", *, money: bool = False) -> Callable[[View], View]:
     """Sign-in and one permission. `may()` asks only for a sign-in. The wrapped view carries
     `permission` for the route test.
+
+    A form that carries its one-time key does its work once; with `money` also one without.
     """
 
     def decorate(view: View) -> View:
@@ -33,8 +37,11 @@ def may(permission: str = "") -> Callable[[View], View]:
                 return redirect_to_login(request.get_full_path())
             if permission and not actor.can(permission):
                 raise PermissionDenied
-            return view(request, *args, **kwargs)
+            if request.method != "POST":
+                return view(request, *args, **kwargs)
+            return once.answer(request, actor, lambda: view(request, *args, **kwargs), money=money)
 
+        guarded.money = money  # type: ignore[attr-defined]
         guarded.permission = permission  # type: ignore[attr-defined]
         return guarded
 

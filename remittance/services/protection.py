@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db import connection
+from django.db.models import Q, Value
 
 from claims.models import ClaimLine, ClaimStatus
 from intake.models import CheckStatus, Coverage, CoverageStatus, EligibilityCheck
 from rcm.accounts.clock import office_day
-from rcm.ledger.models import Balance
 from rcm.reference.models import PayerKind
 from remittance import patient_rule as rule
 from remittance import tables
-from remittance.models import Adjustment, ClaimPayment, Denial, PaymentState, ServicePayment
+from remittance.models import ClaimPayment, Denial, PaymentState, ServicePayment
 from remittance.plan import FORWARDED
 
 # CLP02 of an answer as second or third payer
@@ -39,6 +40,7 @@ class _Claims:
     by_claim: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
     answered: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
     forwarded: set[int] = field(default_factory=set)
+    forbidding: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def standing(self, charge_id: int) -> Mapping[str, Any] | None:
         """The claim that stands for a charge now: the newest of the highest rank."""
@@ -91,12 +93,20 @@ def _claims(ids: list[int]) -> _Claims:
     for row in rows:
         found.lines[row["charge_id"]].append(row)
         found.by_claim[row["claim_id"]].add(row["charge_id"])
+    forbid = [code for code, said in tables.treatments().items() if said == "never_patient"]
     payments = ClaimPayment.objects.filter(
         claim_id__in=list(found.by_claim), state=PaymentState.POSTED
+    ).annotate(
+        forbidding=ArrayAgg(
+            "adjustments__reason",
+            filter=Q(adjustments__reason__in=forbid, adjustments__service__isnull=True),
+            default=Value([]),
+        )
     )
-    for claim_id, code, said, rank in payments.values_list(
-        "claim_id", "status_code", "remarks", "claim__rank"
+    for claim_id, code, said, rank, forbidding in payments.values_list(
+        "claim_id", "status_code", "remarks", "claim__rank", "forbidding"
     ):
+        found.forbidding[claim_id].update(forbidding)
         found.answered[claim_id].add(AS_RANK.get(code, rank))
         if code in FORWARDED or CROSSED_OVER & set(said):
             found.forwarded.add(claim_id)
@@ -142,52 +152,52 @@ def _payers_words(
     """Remark codes, and reason codes that forbid the patient's bill, of what was posted."""
     remarks: dict[int, set[str]] = defaultdict(set)
     reasons: dict[int, set[str]] = defaultdict(set)
+    forbid = [code for code, said in tables.treatments().items() if said == "never_patient"]
     services = ServicePayment.objects.filter(
         line__charge_id__in=ids, payment__state=PaymentState.POSTED
+    ).annotate(
+        forbidding=ArrayAgg(
+            "adjustments__reason", filter=Q(adjustments__reason__in=forbid), default=Value([])
+        )
     )
-    for pk, own, whole in services.values_list("line__charge_id", "remarks", "payment__remarks"):
-        remarks[pk].update(own, whole)
-    forbid = [code for code, said in tables.treatments().items() if said == "never_patient"]
-    rows = Adjustment.objects.filter(reason__in=forbid, payment__state=PaymentState.POSTED).filter(
-        Q(service__line__charge_id__in=ids)
-        | Q(service__isnull=True, payment__claim_id__in=list(claims.by_claim))
-    )
-    for pk, claim_id, code in rows.values_list(
-        "service__line__charge_id", "payment__claim_id", "reason"
+    for pk, own, whole, codes in services.values_list(
+        "line__charge_id", "remarks", "payment__remarks", "forbidding"
     ):
-        for charge in [pk] if pk else claims.by_claim.get(claim_id, set()):
-            reasons[charge].add(code)
+        remarks[pk].update(own, whole)
+        reasons[pk].update(codes)
+    for claim_id, forbidding in claims.forbidding.items():
+        for charge in claims.by_claim.get(claim_id, set()):
+            reasons[charge].update(forbidding)
     return remarks, reasons
+
+
+OPEN_LINES_SQL = """
+SELECT o.claim_id, o.charge_id
+  FROM claims_claimline o
+  JOIN ledger_balance b ON b.charge_id = o.charge_id AND b.insurance > 0
+ WHERE o.claim_id = ANY(%(claims)s)
+   AND (NOT EXISTS (SELECT 1 FROM claims_claimline l
+                      JOIN remittance_servicepayment s ON s.line_id = l.id
+                      JOIN remittance_claimpayment p ON p.id = s.payment_id
+                     WHERE l.charge_id = o.charge_id AND p.state = 'posted')
+        OR EXISTS (SELECT 1 FROM claims_claimline l
+                     JOIN remittance_denial d ON d.line_id = l.id
+                    WHERE l.charge_id = o.charge_id AND d.status = ANY(%(undecided)s)))
+"""
 
 
 def _others_open(ids: list[int], claims: _Claims) -> set[int]:
     """Charges whose claim carries another line that is unanswered or whose denial is undecided."""
     standing = {pk: row["claim_id"] for pk in ids if (row := claims.standing(pk)) is not None}
-    carried: dict[int, set[int]] = defaultdict(set)
-    for claim_id, charge_id in ClaimLine.objects.filter(
-        claim_id__in=set(standing.values())
-    ).values_list("claim_id", "charge_id"):
-        carried[claim_id].add(charge_id)
-    every = {charge for charges in carried.values() for charge in charges}
-    waiting = set(
-        Balance.objects.filter(charge_id__in=every, insurance__gt=0).values_list(
-            "charge_id", flat=True
+    opened: dict[int, set[int]] = defaultdict(set)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            OPEN_LINES_SQL,
+            {"claims": sorted(set(standing.values())), "undecided": sorted(rule.UNDECIDED)},
         )
-    )
-    if not waiting:
-        return set()
-    answered = set(
-        ServicePayment.objects.filter(
-            line__charge_id__in=waiting, payment__state=PaymentState.POSTED
-        ).values_list("line__charge_id", flat=True)
-    )
-    denied = set(
-        Denial.objects.filter(line__charge_id__in=waiting, status__in=rule.UNDECIDED).values_list(
-            "line__charge_id", flat=True
-        )
-    )
-    undecided = (waiting - answered) | denied
-    return {pk for pk, claim_id in standing.items() if undecided & (carried[claim_id] - {pk})}
+        for claim_id, charge_id in cursor.fetchall():
+            opened[claim_id].add(charge_id)
+    return {pk for pk, claim_id in standing.items() if opened[claim_id] - {pk}}
 
 
 def _further(ids: list[int], claims: _Claims) -> dict[int, rule.Further]:

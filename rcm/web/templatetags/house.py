@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import uuid
 from typing import Any
 
 from django import template
@@ -101,6 +102,14 @@ def plural(count: int, words: str) -> str:
 def json_attr(value: Any) -> str:
     """A value for `hx-vals` and `data-` attributes; the template escapes it."""
     return json.dumps(value, default=str)
+
+
+@register.simple_tag
+def form_key() -> SafeString:
+    """`{% form_key %}` beside the CSRF token: the one-time key by which a form does its work
+    once.
+    """
+    return format_html('<input type="hidden" name="form_key" value="{}">', uuid.uuid4())
 
 
 @register.simple_tag
