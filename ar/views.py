@@ -141,7 +141,7 @@ def approvals(request: HttpRequest) -> HttpResponseBase:
         .select_related("charge__patient", "claim", "requested_by")
     )
     refunds_ = (
-        Refund.objects.visible_to(actor)
+        Refund.objects.visible_to(actor.where("refund.approve"))
         .filter(status=RequestStatus.REQUESTED)
         .select_related("patient", "payer", "requested_by", "charge")
     )
@@ -153,7 +153,7 @@ def approvals(request: HttpRequest) -> HttpResponseBase:
                 (w, reasons()[w.reason].label) for w in write_offs.order_by("-amount", "pk")[:200]
             ],
             "refunds": refunds_.order_by("due_on", "pk")[:200],
-            "may_refund": actor.can("refund.approve"),
+            "may_refund": actor.can_somewhere("refund.approve"),
         },
     )
 
@@ -306,7 +306,7 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
             ],
             "actions": _account_actions(patient, actor, owed, plan, bool(due)),
             "crumbs": [parts.Crumb("Patient accounts", reverse("ar:accounts"))],
-            "may_void": actor.can("payment.collect"),
+            "may_void": actor.can("payment.collect", patient),
         },
     )
 
@@ -322,9 +322,9 @@ def _line(
     adjusted = sum((get(a) for a in ADJUSTMENTS), ZERO)
     payer = charge.exam.coverage.payer.name if charge.exam.coverage else "Self-pay"
     acts = []
-    if actor.can("followup.work") and (insurance > 0 or patient > 0):
+    if actor.can("followup.work", charge) and (insurance > 0 or patient > 0):
         acts.append(("Move", reverse("ar:transfer", args=[charge.public_id])))
-    if actor.can("refund.request") and (insurance < 0 or patient < 0):
+    if actor.can("refund.request", charge) and (insurance < 0 or patient < 0):
         acts.append(("Refund", reverse("ar:refund_new", args=[charge.public_id])))
     return {
         "charge": charge,
@@ -347,11 +347,11 @@ def _account_actions(
         return reverse(f"ar:{name}", args=[patient.public_id])
 
     actions = []
-    if actor.can("payment.collect"):
+    if actor.can("payment.collect", patient):
         actions.append(
             parts.Action("Take payment", page("payment_new"), primary=True, key="t", icon="money")
         )
-    if actor.can("statement.send"):
+    if actor.can("statement.send", patient):
         actions.append(
             parts.Action(
                 "Send statement now",
@@ -594,7 +594,7 @@ STATEMENTS = ListPage(
     empty="No statement was sent yet.",
     actions=lambda request: (
         [parts.Action("Today's run", reverse("ar:statements_run"), primary=True)]
-        if _actor(request).can("statement.send")
+        if _actor(request).can_somewhere("statement.send")
         else []
     ),
     on_export=lambda request, rows: log_export(request, rows),
@@ -834,7 +834,7 @@ def write_off(request: HttpRequest, public_id: str) -> HttpResponseBase:
     waiting = row.status == RequestStatus.REQUESTED
     own = row.requested_by_id is not None and row.requested_by_id == actor.user_id
     if request.method == "POST":
-        if not actor.can("writeoff.approve"):
+        if not actor.can("writeoff.approve", row):
             raise PermissionDenied
         if form.is_valid():
             try:
@@ -899,7 +899,7 @@ def write_off(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "row": row,
             "patient": banner(row.charge.patient),
             "evidence": evidence,
-            "form": form if waiting and actor.can("writeoff.approve") and not own else None,
+            "form": form if waiting and actor.can("writeoff.approve", row) and not own else None,
             "own": own and waiting,
             "reason": chosen,
             "events": [
@@ -1039,7 +1039,7 @@ def refund(request: HttpRequest, public_id: str) -> HttpResponseBase:
     own = row.requested_by_id is not None and row.requested_by_id == actor.user_id
     waiting = row.status == RequestStatus.REQUESTED
     if request.method == "POST":
-        if not actor.can("refund.approve"):
+        if not actor.can("refund.approve", row):
             raise PermissionDenied
         if form.is_valid():
             try:
@@ -1092,7 +1092,7 @@ def refund(request: HttpRequest, public_id: str) -> HttpResponseBase:
     payable = (
         row.status == RequestStatus.APPROVED
         and row.issued_on is None
-        and actor.can("refund.request")
+        and actor.can("refund.request", row)
     )
     return render(
         request,
@@ -1101,7 +1101,7 @@ def refund(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "row": row,
             "patient": banner(row.patient),
             "evidence": evidence,
-            "form": form if waiting and actor.can("refund.approve") and not own else None,
+            "form": form if waiting and actor.can("refund.approve", row) and not own else None,
             "own": own and waiting,
             "issue_form": forms.IssueForm() if payable else None,
             "tone": TONES[RequestStatus(row.status)],

@@ -11,9 +11,9 @@ from intake.models import Appointment, Patient
 from intake.sections import Section
 
 
-def _section(request: HttpRequest, **lookup: Any) -> Section | None:
+def _section(request: HttpRequest, row: Patient | Appointment, **lookup: Any) -> Section | None:
     actor = request.actor  # type: ignore[attr-defined]
-    if not actor.can("authorization.view"):
+    if not actor.can("authorization.view", row):
         return None
     rows = (
         Authorization.objects.visible_to(actor)
@@ -27,11 +27,11 @@ def _section(request: HttpRequest, **lookup: Any) -> Section | None:
 
 
 def of_patient(request: HttpRequest, patient: Patient) -> Section | None:
-    return _section(request, patient=patient)
+    return _section(request, patient, patient=patient)
 
 
 def of_appointment(request: HttpRequest, appointment: Appointment) -> Section | None:
     """Required or not, number, codes asked beside granted, units, window, site: the box of the
     appointment page.
     """
-    return _section(request, appointment=appointment)
+    return _section(request, appointment, appointment=appointment)

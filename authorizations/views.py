@@ -125,7 +125,7 @@ LIST = ListPage(
     row_label=lambda a: f"authorization of {a.patient.name}",
     actions=lambda request: (
         [parts.Action("Overrides", reverse("intake:overrides"))]
-        if actor_of(request).can("clearance.view")
+        if actor_of(request).can_somewhere("clearance.view")
         else []
     ),
     empty="Every exam that needs an authorization has one.",
@@ -156,7 +156,7 @@ def _row(request: HttpRequest, public_id: str) -> Authorization:
 
 
 def _actions(row: Authorization, actor: Actor) -> Sequence[parts.Action]:
-    if not actor.can("authorization.edit"):
+    if not actor.can("authorization.edit", row):
         return ()
 
     def url(name: str) -> str:

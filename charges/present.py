@@ -402,7 +402,7 @@ def timeline(exam: Exam, actor: Actor, *, limit: int = 80) -> list[parts.Event]:
         )
     if exam.authorization_id:
         wanted |= Q(authorization_id=exam.authorization_id)
-    if claims and actor.can("claim.view"):
+    if claims and actor.can("claim.view", exam):
         wanted |= Q(claim_id__in=claims)
     # one step that concerns several lines or exams is told once
     told = {

@@ -39,7 +39,7 @@ def exam_panel(item: Any, actor: Actor) -> Panel:
     if (
         exam.suggestion.get("code")
         and item.queue in (REVIEW, CONFLICT)
-        and actor.can("charge.review")
+        and actor.can("charge.review", item)
     ):
         words = " ".join([exam.suggestion["code"], *exam.suggestion.get("modifiers", [])])
         fixes.append(
@@ -90,7 +90,7 @@ def exam_panel(item: Any, actor: Actor) -> Panel:
     others = [h["sentence"] for code, h in holds.items() if code != item.cause]
     extra: dict[str, Any] = {
         "others": others,
-        "quotes": _quotes(exam, item.cause) if actor.can("report.view") else [],
+        "quotes": _quotes(exam, item.cause) if actor.can("report.view", item) else [],
     }
     return Panel(
         why=item.title,

@@ -87,7 +87,11 @@ def blockers(claim: Claim, findings: Sequence[ScrubFinding], actor: Actor) -> li
     if claim.status == S.REJECTED:
         last = claim.acknowledgements.filter(accepted=False).order_by("-id").first()
         if last is not None:
-            url = reverse("claims:edit", args=[claim.public_id]) if actor.can("claim.edit") else ""
+            url = (
+                reverse("claims:edit", args=[claim.public_id])
+                if actor.can("claim.edit", claim)
+                else ""
+            )
             fix = (
                 f"Correct {last.field.replace('_', ' ')}, then scrub and submit again."
                 if last.field
@@ -132,7 +136,7 @@ def fix_url(claim: Claim, finding: ScrubFinding, actor: Actor) -> str:
     if finding.owner == "front_desk" or name.startswith(
         ("member", "subscriber", "patient", "eligibility", "coverage")
     ):
-        return chart if actor.can("patient.view") else ""
+        return chart if actor.can("patient.view", claim) else ""
     if (
         name
         in (
@@ -146,7 +150,7 @@ def fix_url(claim: Claim, finding: ScrubFinding, actor: Actor) -> str:
         and finding.line
     ):
         return reverse("charges:exam", args=[finding.line.charge.exam.public_id])
-    if claim.status in (S.DRAFT, S.BLOCKED, S.READY, S.REJECTED) and actor.can("claim.edit"):
+    if claim.status in (S.DRAFT, S.BLOCKED, S.READY, S.REJECTED) and actor.can("claim.edit", claim):
         return reverse("claims:edit", args=[claim.public_id])
     return ""
 
@@ -289,7 +293,7 @@ def timeline(
             or (show == "status" and e.new_status and e.old_status != e.new_status)
         ]
     raw: dict[int, str] = {}
-    if actor.can("exchange.view"):
+    if actor.can("exchange.view", claim):
         ids = {e.interchange_id for e in rows if e.interchange_id}
         raw = {
             pk: reverse("exchange:interchange", args=[p])

@@ -38,7 +38,7 @@ def of(request: HttpRequest, claim: Claim) -> list[Section]:
 def claims_of_exam(request: HttpRequest, exam: Exam) -> Section | None:
     """The claims an exam's charges stand on."""
     actor = request.actor  # type: ignore[attr-defined]
-    if not actor.can("claim.view"):
+    if not actor.can("claim.view", exam):
         return None
     rows = (
         Claim.objects.visible_to(actor)

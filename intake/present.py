@@ -206,6 +206,6 @@ def answer_context(
         "check": check,
         "waiting": check is not None and check.status == "waiting",
         "benefits": benefit_lines(list(check.benefits.all())) if check else [],
-        "may_edit": actor.can("patient.edit"),
-        "may_run": actor.can("eligibility.run"),
+        "may_edit": actor.can("patient.edit", coverage),
+        "may_run": actor.can("eligibility.run", coverage),
     }

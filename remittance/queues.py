@@ -26,7 +26,7 @@ def file_panel(item: Any, actor: Actor) -> Panel:
         )
         links = (
             [("Raw file", reverse("exchange:interchange", args=[row.public_id]))]
-            if row and actor.can("exchange.view")
+            if row and actor.can("exchange.view", item)
             else []
         )
         return Panel(why=item.title, links=links, event_keys={"interchange_id": item.subject_id})

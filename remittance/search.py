@@ -18,9 +18,9 @@ def palette(request: HttpRequest, text: str) -> Iterator[Hit]:
     words = text.strip()
     if len(words) < 3:
         return
-    if actor.can("remittance.view"):
+    if actor.can_somewhere("remittance.view"):
         for r in (
-            Remittance.objects.visible_to(actor)
+            Remittance.objects.visible_to(actor.where("remittance.view"))
             .filter(trace__istartswith=words)
             .order_by("-id")[:5]
         ):
@@ -30,9 +30,9 @@ def palette(request: HttpRequest, text: str) -> Iterator[Hit]:
                 f"{r.payer_name}, {fmt.money(r.amount)}",
                 "Remittances",
             )
-    if actor.can("denial.view"):
+    if actor.can_somewhere("denial.view"):
         rows = (
-            Denial.objects.visible_to(actor)
+            Denial.objects.visible_to(actor.where("denial.view"))
             .filter(claim__number__istartswith=words)
             .select_related("claim")
             .order_by("-id")[:5]

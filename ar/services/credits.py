@@ -166,7 +166,7 @@ def refund_request(
     at: datetime | None = None,
 ) -> Refund:
     """Ask to give a credit back. A second person approves each refund."""
-    actor.require("refund.request")
+    actor.require("refund.request", charge)
     require_mine(charge.organization_id, actor)
     at = at or timezone.now()
     if to not in ("payer", "patient"):
@@ -252,7 +252,7 @@ def refund_decide(
     *, refund: Refund, approve: bool, actor: Actor, note: str = "", at: datetime | None = None
 ) -> Refund:
     """Approve (the credit becomes a debt to pay out) or refuse. The requester never decides."""
-    actor.require("refund.approve")
+    actor.require("refund.approve", refund)
     require_mine(refund.organization_id, actor)
     at = at or timezone.now()
     row = Refund.objects.select_for_update(of=("self",)).select_related("charge").get(pk=refund.pk)
@@ -315,7 +315,7 @@ def refund_issue(
     *, refund: Refund, reference: str, actor: Actor, at: datetime | None = None
 ) -> Refund:
     """The money has left: check or transfer number."""
-    actor.require("refund.request")
+    actor.require("refund.request", refund)
     require_mine(refund.organization_id, actor)
     at = at or timezone.now()
     row = Refund.objects.select_for_update(of=("self",)).get(pk=refund.pk)

@@ -116,7 +116,7 @@ def payment_take(
     """Take money from a patient: onto the oldest open charges (or the named ones), the rest kept on
     account. Gives the receipt.
     """
-    actor.require("payment.collect")
+    actor.require("payment.collect", patient)
     require_mine(patient.organization_id, actor)
     at = at or timezone.now()
     if amount <= ZERO:
@@ -195,7 +195,7 @@ def payment_void(
     """Void a payment by counter-entries. What was applied from it later is taken back first; other
     money of the patient fills in again.
     """
-    actor.require("payment.collect")
+    actor.require("payment.collect", payment)
     require_mine(payment.organization_id, actor)
     at = at or timezone.now()
     if not reason.strip():
@@ -304,7 +304,7 @@ def transfer_to_patient(
     coverage that was not in force leaves, at the self-pay price. Refused with the reason by the
     hold-harmless rule.
     """
-    actor.require("followup.work")
+    actor.require("followup.work", charge)
     require_mine(charge.organization_id, actor)
     at = at or timezone.now()
     if not reason.strip():
@@ -423,7 +423,7 @@ def transfer_to_insurance(
     *, charge: Charge, amount: Decimal, reason: str, actor: Actor, at: datetime | None = None
 ) -> LedgerTransaction:
     """Move patient balance back to the insurance side (coverage found, decision appealed)."""
-    actor.require("followup.work")
+    actor.require("followup.work", charge)
     require_mine(charge.organization_id, actor)
     at = at or timezone.now()
     if not reason.strip():
@@ -520,7 +520,7 @@ def plan_make(
     at: datetime | None = None,
 ) -> PaymentPlan:
     """Agree on instalments for what the patient owes. One active plan at a time."""
-    actor.require("statement.send")
+    actor.require("statement.send", patient)
     require_mine(patient.organization_id, actor)
     at = at or timezone.now()
     owed = sum((c.balance for c in open_patient_charges([patient.pk]).get(patient.pk, [])), ZERO)
@@ -569,7 +569,7 @@ def plan_make(
 def plan_cancel(
     *, plan: PaymentPlan, reason: str, actor: Actor, at: datetime | None = None
 ) -> PaymentPlan:
-    actor.require("statement.send")
+    actor.require("statement.send", plan)
     require_mine(plan.organization_id, actor)
     if not reason.strip():
         raise Refused("Say why the plan ends.", code="missing", field="reason")

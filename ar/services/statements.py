@@ -168,7 +168,7 @@ def statements_send(
     """Send what is due today. A patient gets at most one a day; running it again sends nothing
     twice.
     """
-    actor.require("statement.send")
+    actor.require("statement.send", organization_id)
     require_mine(organization_id, actor)
     at = at or timezone.now()
     today = local_day(at)
@@ -297,7 +297,7 @@ def statement_hold(
     """Hold statements for a reason (dispute, bankruptcy, returned mail …); an empty reason lifts
     the hold.
     """
-    actor.require("statement.send")
+    actor.require("statement.send", patient)
     require_mine(patient.organization_id, actor)
     if reason and reason not in dict(HOLDS):
         raise Refused("Choose the reason from the list.", code="unknown", field="reason")

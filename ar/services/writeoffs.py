@@ -342,7 +342,7 @@ def write_off_request(
     Refused without reason, note, documented contact, an ended appeal path or statement cycle;
     beyond the balance; for a federal copay as a courtesy; twice at once.
     """
-    actor.require("writeoff.request")
+    actor.require("writeoff.request", charge)
     require_mine(charge.organization_id, actor)
     at = at or timezone.now()
     asked = Asked(charge, claim or latest_claim(charge), _reason(reason), account, amount, note, at)
@@ -438,7 +438,7 @@ def write_off_decide(
     """Approve (and post) or refuse a waiting request. The requester never decides; what has changed
     since is checked again.
     """
-    actor.require("writeoff.approve")
+    actor.require("writeoff.approve", request)
     require_mine(request.organization_id, actor)
     at = at or timezone.now()
     row = (

@@ -52,7 +52,7 @@ def authorization_decide(
     `services` are the approved and refused lines; without them every line asked for is granted as
     asked.
     """
-    actor.require("authorization.edit")
+    actor.require("authorization.edit", authorization)
     at = at or timezone.now()
     row = locked(authorization, version)
     status = AuthStatus(status)
@@ -198,7 +198,7 @@ def peer_to_peer(
     """Record the peer-to-peer call: `overturned` (with number and dates), `upheld`, or `scheduled`
     (FEATURES B12).
     """
-    actor.require("authorization.edit")
+    actor.require("authorization.edit", authorization)
     at = at or timezone.now()
     row = locked(authorization)
     if row.status != AuthStatus.DENIED:
@@ -252,7 +252,7 @@ def authorization_change(
 
     The old record stays as it was until the new one is decided (DOMAIN B4, B6).
     """
-    actor.require("authorization.edit")
+    actor.require("authorization.edit", authorization)
     at = at or timezone.now()
     old = locked(authorization)
     if kind not in ("update", "extension", "retro"):

@@ -59,7 +59,7 @@ def authorization_request(
     The decision clock starts (regulated or the payer's own). Raises Refused when there is nothing
     to ask or no partner takes a 278.
     """
-    actor.require("authorization.edit")
+    actor.require("authorization.edit", authorization)
     at = at or timezone.now()
     row = locked(authorization, parties=True)
     lines = list(row.services.order_by("id"))

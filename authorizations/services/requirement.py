@@ -393,7 +393,7 @@ def requirement_hear(
             actor=actor,
             at=at,
         )
-    actor.require("authorization.edit")
+    actor.require("authorization.edit", authorization)
     at = at or timezone.now()
     row = locked(authorization)
     if not reference.strip():

@@ -74,9 +74,11 @@ def charges_release(
     Twice is once. Needs `charge.review`. Exams with holds are passed over; for a single exam its
     first hold refuses.
     """
-    actor.require("charge.review")
     at = at or timezone.now()
     ids = sorted(set(exam_ids))
+    actor.require(
+        "charge.review", Exam.objects.filter(pk__in=ids).only("organization_id", "site_id")
+    )
     if len(ids) == 1:
         held = (
             Exam.objects.filter(pk=ids[0])
@@ -415,7 +417,7 @@ def exam_no_bill(
     """Decide with a reason that an exam is not billed (invariant 6). Released charges are void, and
     claims follow.
     """
-    actor.require("charge.review")
+    actor.require("charge.review", exam)
     at = at or timezone.now()
     if len(reason.strip()) < 5:
         raise Refused("Say why this exam is not billed.", field="reason", code="missing")

@@ -56,7 +56,7 @@ def exam_code(
 
     The suggestion, the decision and its reason are kept. A blank code takes the decision back.
     """
-    actor.require("charge.review")
+    actor.require("charge.review", exam)
     at = at or timezone.now()
     row = exam_locked(exam, version)
     code = code.strip().upper()
@@ -145,7 +145,7 @@ def finding_waive(
         raise Refused("This no longer stops the exam.", code="gone", status=409)
     if not hold["waive"] or code in NOT_WAIVABLE:
         raise Refused("This cannot be waived.", code="not_waivable", fix=hold["fix"])
-    actor.require(hold["waive"])
+    actor.require(hold["waive"], exam)
     report = last_reports([row.pk]).get(row.pk)
     FindingWaiver.objects.get_or_create(
         exam=row,
@@ -191,7 +191,7 @@ def order_change_document(
 
     `evidence`: names of `authorizations.ordering.ChangeEvidence`.
     """
-    actor.require("order.edit" if actor.can("order.edit") else "charge.review")
+    actor.require("order.edit" if actor.can("order.edit", exam) else "charge.review", exam)
     at = at or timezone.now()
     row = exam_locked(exam, version)
     unknown = set(evidence) - set(ChangeEvidence.__dataclass_fields__)
@@ -229,7 +229,7 @@ def diagnoses_set(
     at: datetime | None = None,
 ) -> Evaluated | None:
     """Code the diagnoses from the signed report, primary first (DOMAIN C2)."""
-    actor.require("charge.review")
+    actor.require("charge.review", exam)
     at = at or timezone.now()
     row = exam_locked(exam, version)
     wanted = plain_codes(codes)
@@ -280,7 +280,7 @@ def exam_correct(
     """Complete or correct the technologist's record; it stands over every message (source
     "screen"), and nothing said before is lost.
     """
-    actor.require("charge.review")
+    actor.require("charge.review", exam)
     at = at or timezone.now()
     row = exam_locked(exam, version)
     record = PerformedRecord(
@@ -321,7 +321,7 @@ def exam_bill_again(
     *, exam: Exam, reason: str, actor: Actor, version: int | None = None, at: datetime | None = None
 ) -> Evaluated | None:
     """Take a no-bill decision back."""
-    actor.require("charge.review")
+    actor.require("charge.review", exam)
     at = at or timezone.now()
     row = exam_locked(exam, version)
     if row.status != ExamStatus.NO_BILL:

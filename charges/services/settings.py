@@ -51,7 +51,6 @@ def rule_save(*, row: Rule, actor: Actor, at: datetime | None = None) -> Rule:
     """Write a new or changed rule. Needs `rules.edit`; refuses a row of another organization and
     one that stands already.
     """
-    actor.require("rules.edit")
     at = at or timezone.now()
     if row.organization_id is None:
         parent = getattr(row, "site", None) or getattr(row, "group", None)
@@ -60,6 +59,7 @@ def rule_save(*, row: Rule, actor: Actor, at: datetime | None = None) -> Rule:
         row.organization_id = parent.organization_id
     if row.organization_id not in actor.organizations:
         raise Refused("That organization is not yours.", code="not_found", status=404)
+    actor.require("rules.edit", row)
     for name in ("site", "group"):
         other = getattr(row, name, None)
         if other is not None and other.organization_id != row.organization_id:

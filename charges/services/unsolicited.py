@@ -39,7 +39,8 @@ def unsolicited_link(
     *, unsolicited: Unsolicited, ordered_exam: OrderedExam, actor: Actor, at: datetime | None = None
 ) -> Unsolicited:
     """Say which ordered exam a result belongs to; the message is applied again and lands there."""
-    actor.require("charge.review" if actor.can("charge.review") else "order.edit")
+    if not actor.can("charge.review", unsolicited):
+        actor.require("order.edit", unsolicited)
     at = at or timezone.now()
     row = _locked(unsolicited)
     if ordered_exam.organization_id != row.organization_id:
@@ -85,7 +86,8 @@ def unsolicited_dismiss(
     *, unsolicited: Unsolicited, reason: str, actor: Actor, at: datetime | None = None
 ) -> Unsolicited:
     """Put a result aside that belongs to no exam of ours. Its message stays."""
-    actor.require("charge.review" if actor.can("charge.review") else "order.edit")
+    if not actor.can("charge.review", unsolicited):
+        actor.require("order.edit", unsolicited)
     at = at or timezone.now()
     if len(reason.strip()) < 5:
         raise Refused("Say why it is not ours.", field="reason", code="missing")

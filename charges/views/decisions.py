@@ -213,8 +213,9 @@ def correct(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @may("exam.view")
 def order_change(request: HttpRequest, public_id: str) -> HttpResponseBase:
     actor = actor_of(request)
-    if not (actor.can("order.edit") or actor.can("charge.review")):
-        actor.require("order.edit")
+    exam = exam_of(request, public_id)
+    if not actor.can("charge.review", exam):
+        actor.require("order.edit", exam)
 
     def verb(row: Exam, form: forms.OrderChangeForm) -> Any:
         data = form.cleaned_data
@@ -247,7 +248,7 @@ def waive(request: HttpRequest, public_id: str, hold: str) -> HttpResponseBase:
     one = next((h for h in row.holds if h["code"] == hold), None)
     if one is None:
         raise Http404
-    actor_of(request).require(one["waive"] or "charge.review")
+    actor_of(request).require(one["waive"] or "charge.review", row)
     return _act(
         request,
         public_id,

@@ -27,7 +27,7 @@ def _actions(exam: Exam, actor: Actor) -> list[parts.Action]:
         return reverse(f"charges:{name}", args=[exam.public_id, *more])
 
     version = (("version", str(exam.version)),)
-    if not actor.can("charge.review"):
+    if not actor.can("charge.review", exam):
         return []
     actions = []
     if exam.status == ExamStatus.NO_BILL:
@@ -71,15 +71,15 @@ def exam(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = exam_of(request, public_id)
     actor = actor_of(request)
     front.chart_read(request, [row.patient], "exam")
-    charges = list(row.charges.order_by("id")) if actor.can("charge.view") else []
+    charges = list(row.charges.order_by("id")) if actor.can("charge.view", row) else []
     live = [c for c in charges if c.status != "void"]
-    reports = list(row.reports.order_by("-version")) if actor.can("report.view") else []
+    reports = list(row.reports.order_by("-version")) if actor.can("report.view", row) else []
     chosen = next(
         (r for r in reports if str(r.version) == request.GET.get("report")),
         reports[0] if reports else None,
     )
     last = bool(reports) and chosen is reports[0]
-    waivable = [h for h in row.holds if h.get("waive") and actor.can(h["waive"])]
+    waivable = [h for h in row.holds if h.get("waive") and actor.can(h["waive"], row)]
     return render(
         request,
         "charges/exam.html",
@@ -104,8 +104,8 @@ def exam(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "actions": _actions(row, actor),
             "sections": sections.of(request, row),
             "events": present.timeline(row, actor),
-            "may_report": actor.can("report.view"),
-            "may_charge": actor.can("charge.view"),
+            "may_report": actor.can("report.view", row),
+            "may_charge": actor.can("charge.view", row),
             "crumbs": [parts.Crumb("Exams", reverse("charges:exams"))],
             "ready": _ready(row),
         },

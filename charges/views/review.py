@@ -80,7 +80,7 @@ def review_panel(request: HttpRequest, pk: str) -> str | None:
         return None
     front.chart_read(request, [exam.patient], "charge review")
     actor = actor_of(request)
-    report = exam.reports.order_by("-version").first() if actor.can("report.view") else None
+    report = exam.reports.order_by("-version").first() if actor.can("report.view", exam) else None
     return panel_html(
         request,
         "charges/review_panel.html",
@@ -91,6 +91,6 @@ def review_panel(request: HttpRequest, pk: str) -> str | None:
             "holds": exam.holds,
             "report": present.report_parts(report, exam.findings) if report else [],
             "charges": list(exam.charges.exclude(status="void").order_by("id")),
-            "may_review": actor.can("charge.review"),
+            "may_review": actor.can("charge.review", exam),
         },
     )

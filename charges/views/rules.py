@@ -57,7 +57,7 @@ def _rule_list(
         detail=lambda row: reverse("charges:rule", args=[name, row.public_id]),
         actions=lambda request: (
             [parts.Action(f"Add {noun[0]}", reverse("charges:rule_new", args=[name]), primary=True)]
-            if actor_of(request).can("rules.edit")
+            if actor_of(request).can_somewhere("rules.edit")
             else []
         ),
         template="charges/rules.html",

@@ -109,10 +109,10 @@ def unsolicited_row(request: HttpRequest, public_id: str) -> HttpResponseBase:
     link = forms.LinkForm(posted if not dismissing else None, choices=choices)
     dismiss = forms.ReasonForm(posted if dismissing else None, initial={"version": 0})
     form: Any = dismiss if dismissing else link
-    may_act = actor.can("charge.review") or actor.can("order.edit")
+    may_act = actor.can("charge.review", row) or actor.can("order.edit", row)
     if posted is not None:
         if not may_act:
-            actor.require("order.edit")
+            actor.require("order.edit", row)
         if form.is_valid():
             try:
                 if dismissing:

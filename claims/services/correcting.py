@@ -84,7 +84,7 @@ def claim_edit(
     """Change a claim that has not been filed, then judge it again. Raises Conflict when somebody
     changed it first.
     """
-    actor.require("claim.correct" if claim.replaces_id else "claim.edit")
+    actor.require("claim.correct" if claim.replaces_id else "claim.edit", claim)
     at = at or timezone.now()
     row = _one(claim)
     if version is not None and row.version != version:
@@ -219,7 +219,7 @@ def claim_correct(
     stands in a queue because nothing is sent from here. Repeating gives the correction that is
     under way.
     """
-    actor.require("claim.correct")
+    actor.require("claim.correct", claim)
     at = at or timezone.now()
     _need(reason)
     row = _one(claim)
@@ -248,7 +248,7 @@ def claim_void(
     Its charges never just lie there: with `again` those of an unfiled claim go on a new claim,
     else each exam gets an item "charges without a claim" (of a filed one when the void is sent).
     """
-    actor.require("claim.edit")
+    actor.require("claim.edit", claim)
     at = at or timezone.now()
     _need(reason)
     row = _one(claim)

@@ -60,7 +60,7 @@ def rule_save(
     """Keep a rule as its next version, switched off. Raises RuleProblems with everything that is
     wrong.
     """
-    actor.require("rules.edit")
+    actor.require("rules.edit", organization_id)
     at = at or timezone.now()
     name = name.strip()
     if not name:
@@ -110,7 +110,7 @@ def rule_backtest(*, rule: PayerRule, actor: Actor, at: datetime | None = None) 
     """What the rule would have stopped among the claims of the last year (at most 5,000): claims,
     dollars, caught denials, false holds.
     """
-    actor.require("rules.edit")
+    actor.require("rules.edit", rule)
     at = at or timezone.now()
     day = office_day(at)
     rows = Claim.objects.filter(
@@ -157,7 +157,7 @@ def rule_switch(
     """Switch a version on (another version of the same rule goes off) or off. It must have been
     tested on past claims first (E7).
     """
-    actor.require("rules.edit")
+    actor.require("rules.edit", rule)
     at = at or timezone.now()
     if on and not rule.backtest:
         raise Refused(

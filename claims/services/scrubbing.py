@@ -317,7 +317,7 @@ def finding_override(
     """Accept one finding with a reason (FEATURES E10); the claim is judged again. Some edits nobody
     may wave through.
     """
-    actor.require("claim.override")
+    actor.require("claim.override", finding)
     at = at or timezone.now()
     reason = reason.strip()
     if not reason:
@@ -354,7 +354,7 @@ def finding_override(
 @transaction.atomic
 def finding_restore(*, finding: ScrubFinding, actor: Actor, at: datetime | None = None) -> Scrubbed:
     """Take an acceptance back; the finding stops the claim again."""
-    actor.require("claim.override")
+    actor.require("claim.override", finding)
     at = at or timezone.now()
     if (
         not ScrubFinding.objects.filter(pk=finding.pk, cleared_at__isnull=True)
@@ -384,7 +384,7 @@ def scrub_start(
     """Queue a scrub of these claims, or of every claim that has not been filed. The batch worker
     runs it (`scrub_run`).
     """
-    actor.require("claim.edit")
+    actor.require("claim.edit", organization_id)
     if claim_ids is None:
         total = Claim.objects.filter(
             organization_id=organization_id, status__in=SCRUBBABLE[:3]

@@ -95,11 +95,12 @@ def claims_submit(
     and stays behind. The claims are locked first: of two people who submit the same claims one
     does, the other is told. The bytes leave after commit by the outbox.
     """
-    actor.require("claim.submit")
     at = at or timezone.now()
     result = Submitted()
     ready: list[Claim] = []
-    for claim in locked(claim_ids):
+    claims = locked(claim_ids)
+    actor.require("claim.submit", claims)
+    for claim in claims:
         if claim.status == ClaimStatus.READY:
             ready.append(claim)
         else:

@@ -46,7 +46,7 @@ def edit_page(request: HttpRequest, edit_id: str) -> HttpResponseBase:
         raise Http404
     actor = actor_of(request)
     stopped = []
-    if actor.can("claim.view"):
+    if actor.can_somewhere("claim.view"):
         stopped = list(
             claims_of(request)
             .filter(findings__edit=edit_id, findings__cleared_at__isnull=True)

@@ -37,7 +37,7 @@ def _actions(claim: Claim, actor: Actor, blocking: int) -> list[parts.Action]:
     out: list[parts.Action] = []
     version = (("version", str(claim.version)),)
     if claim.status in EDITABLE:
-        if actor.can("claim.submit"):
+        if actor.can("claim.submit", claim):
             why = (
                 ""
                 if claim.status == ClaimStatus.READY
@@ -50,20 +50,23 @@ def _actions(claim: Claim, actor: Actor, blocking: int) -> list[parts.Action]:
             out.append(
                 parts.Action("Submit", url("submit"), primary=True, key="s", disabled_reason=why)
             )
-        if actor.can("claim.edit"):
+        if actor.can("claim.edit", claim):
             out += [
                 parts.Action("Scrub", url("scrub"), "post", key="c", fields=version),
                 parts.Action("Change", url("edit"), key="d"),
                 parts.Action("Void", url("void"), danger=True),
             ]
-    elif actor.can("claim.edit") and claim.status not in (ClaimStatus.VOID, ClaimStatus.REPLACED):
+    elif actor.can("claim.edit", claim) and claim.status not in (
+        ClaimStatus.VOID,
+        ClaimStatus.REPLACED,
+    ):
         out.append(
             parts.Action(
                 "Correct and replace", url("correct"), primary=claim.status == ClaimStatus.DENIED
             )
         )
         out.append(parts.Action("Void", url("void"), danger=True))
-    if claim.status in OPEN and actor.can("claim.submit"):
+    if claim.status in OPEN and actor.can("claim.submit", claim):
         out.append(parts.Action("Ask the payer (276)", url("ask"), "post"))
     out.append(parts.Action("Print", url("print")))
     return out
@@ -125,9 +128,11 @@ def claim(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "blockers": present.blockers(row, findings, actor),
             "accepted": [f for f in findings if f.overridden_by],
             "may_accept": (
-                [f for f in blocking if may_override(f.edit)] if actor.can("claim.override") else []
+                [f for f in blocking if may_override(f.edit)]
+                if actor.can("claim.override", row)
+                else []
             ),
-            "may_restore": actor.can("claim.override"),
+            "may_restore": actor.can("claim.override", row),
             "lines": views,
             "totals": present.totals(views),
             "evidence": present.evidence(exams, lines),
@@ -141,7 +146,7 @@ def claim(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "actions": _actions(row, actor, len(blocking)),
             "ready": ready_words(row),
             "editable": row.status in EDITABLE,
-            "may_raw": actor.can("exchange.view"),
+            "may_raw": actor.can("exchange.view", row),
             "crumbs": [parts.Crumb("Claims", reverse("claims:claims"))],
         },
     )

@@ -167,7 +167,7 @@ def submission(request: HttpRequest, public_id: str) -> HttpResponseBase:
                 ]
             ),
             "answers": list(answers.defer("content").order_by("id")),
-            "may_raw": actor.can("exchange.view"),
+            "may_raw": actor.can("exchange.view", row),
             "crumbs": [parts.Crumb("Batches", reverse("claims:batches"))],
         },
     )

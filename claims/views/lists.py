@@ -134,7 +134,7 @@ CLAIMS = ListPage(
             parts.Action("Scrub all unsent", reverse("claims:scrub_all"), "post"),
             parts.Action("Submit ready claims", reverse("claims:submit_ready"), primary=True),
         ]
-        if actor_of(request).can("claim.submit")
+        if actor_of(request).can_somewhere("claim.submit")
         else []
     ),
 )

@@ -44,7 +44,7 @@ def rules(request: HttpRequest) -> HttpResponseBase:
         "claims/rules.html",
         {
             "rules": [(row, on.get(key)) for key, row in newest.items()],
-            "may_edit": actor_of(request).can("rules.edit"),
+            "may_edit": actor_of(request).can_somewhere("rules.edit"),
         },
     )
 
@@ -159,7 +159,7 @@ def rule(request: HttpRequest, public_id: str) -> HttpResponseBase:
         organization=row.organization, number__in=row.backtest.get("examples", [])
     )
     actions = []
-    if actor.can("rules.edit"):
+    if actor.can("rules.edit", row):
         actions.append(
             parts.Action(
                 "Test on past claims",
@@ -199,7 +199,7 @@ def rule(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "rule": row,
             "words": list(_rule_words(row.definition.get("when", {}))),
             "test": row.backtest,
-            "examples": list(examples[:20]) if actor.can("claim.view") else [],
+            "examples": list(examples[:20]) if actor.can("claim.view", row) else [],
             "others": others,
             "hits": hits,
             "actions": actions,

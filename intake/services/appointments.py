@@ -68,7 +68,7 @@ def appointment_book(
     `enforce=False` records what another scheduler has booked; its gates are computed by what
     follows the event "appointment.booked", and the board then shows the stop.
     """
-    actor.require("appointment.edit")
+    actor.require("appointment.edit", site)
     at = at or timezone.now()
     if site.organization_id != patient.organization_id or (
         actor.sites and site.pk not in actor.sites
@@ -252,7 +252,7 @@ def _go(
     """One status change: allowed by the table, not stopped by a gate, kept with actor and reason,
     published.
     """
-    actor.require("appointment.edit")
+    actor.require("appointment.edit", appointment)
     row = _locked(appointment, version)
     if row.status == to:
         return row
@@ -351,7 +351,7 @@ def appointments_check_in(
     """Check in everybody of a list whom no gate stops; returns by appointment id the sentence of
     what stopped the others.
     """
-    actor.require("appointment.edit")
+    actor.require("appointment.edit", appointments)
     at = at or timezone.now()
     ids = [a.pk for a in appointments]
     with at_once():
@@ -463,7 +463,7 @@ def appointment_move(
     """Change time, site, room or exams; a cancelled or missed appointment is booked again. Stops
     like booking does.
     """
-    actor.require("appointment.edit")
+    actor.require("appointment.edit", appointment)
     at = at or timezone.now()
     row = _locked(appointment, version)
     if row.status not in (

@@ -71,7 +71,7 @@ def eligibility_ask(
     A question that is already waiting is not asked twice. Raises Refused (code `no_connection`)
     when no partner takes it.
     """
-    actor.require("eligibility.run")
+    actor.require("eligibility.run", [a.coverage for a in asks])
     at = at or timezone.now()
     asks = [a for a in asks if a.coverage.payer.kind != "self_pay"]
     waiting = {
@@ -675,7 +675,7 @@ def reverify_start(
     """Queue the re-verification of every live appointment of the next `days` days (FEATURES A4).
     The batch worker runs it.
     """
-    actor.require("eligibility.run")
+    actor.require("eligibility.run", organization_id)
     at = at or timezone.now()
     if not 1 <= days <= 31:
         raise Refused("Choose 1 to 31 days.", field="days", code="range")

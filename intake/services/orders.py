@@ -87,7 +87,7 @@ def order_place(
     What is missing opens one item for the order; "order.placed" wakes the authorization phase.
     Without an `ordering` provider, `ordering_npi` and `ordering_name` keep what was written.
     """
-    actor.require("order.edit")
+    actor.require("order.edit", patient)
     at = at or timezone.now()
     if not exams:
         raise Refused("Choose at least one exam.", field="exams", code="missing")
@@ -205,7 +205,7 @@ def order_change(
     An exam with another code is the same exam changed, not one more. With `complete` the exams are
     all that the order has (a person has edited them): one that is left out is cancelled.
     """
-    actor.require("order.edit")
+    actor.require("order.edit", order)
     at = at or timezone.now()
     order = Order.objects.select_for_update(of=("self",)).get(pk=order.pk)
     if order.status in (OrderStatus.CANCELLED, OrderStatus.COMPLETED):
@@ -402,7 +402,7 @@ def order_cancel(*, order: Order, reason: str, actor: Actor, at: datetime | None
     """Cancel an order and its exams that were not done; its items close, its authorizations are
     told.
     """
-    actor.require("order.edit")
+    actor.require("order.edit", order)
     at = at or timezone.now()
     order = Order.objects.select_for_update(of=("self",)).get(pk=order.pk)
     if order.status == OrderStatus.CANCELLED:

@@ -37,7 +37,7 @@ def gate_override(
     it overrode. Raises Refused when nothing is to be overridden, without a reason, or with a day
     that is over or after the visit.
     """
-    actor.require("authorization.override")
+    actor.require("authorization.override", appointment)
     at = at or timezone.now()
     if len(reason.strip()) < 5:
         raise Refused("Say why this appointment may go ahead.", field="reason", code="missing")

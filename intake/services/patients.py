@@ -189,7 +189,7 @@ def patient_create(
     With `confirmed_new=False` a chart of the same name and birth date refuses it (code
     `duplicate`), so that it is offered first.
     """
-    actor.require("patient.edit")
+    actor.require("patient.edit", organization_id)
     values = _clean(values)
     for name, sentence in NEEDED.items():
         if not values.get(name):
@@ -257,7 +257,7 @@ def patient_update(
     """Change a chart under its version; Conflict when somebody saved first. Nothing changed,
     nothing written.
     """
-    actor.require("patient.edit")
+    actor.require("patient.edit", patient)
     changes = {k: v for k, v in _clean(changes).items() if getattr(patient, k) != v}
     if not changes:
         return patient
@@ -327,7 +327,7 @@ def patient_merge(
 
     Orders, appointments, coverages and estimates move; later phases hear "patient.merged".
     """
-    actor.require("patient.merge")
+    actor.require("patient.merge", [keep, gone])
     if keep.pk == gone.pk or keep.organization_id != gone.organization_id:
         raise Refused("Choose two charts of the same organization.", code="same_chart")
     locked = {
@@ -400,7 +400,7 @@ def coverage_add(
     """Put a policy at a rank. One that stood there is kept as an older coverage. The same policy
     again changes only its fields.
     """
-    actor.require("patient.edit")
+    actor.require("patient.edit", patient)
     member_id = "".join(member_id.split()).upper()
     self_pay = payer.kind == "self_pay"
     if not member_id and not self_pay:
@@ -510,7 +510,7 @@ def coverage_update(
     """Change a policy under its version. A change of who is insured, where or under which number
     makes it unverified again.
     """
-    actor.require("patient.edit")
+    actor.require("patient.edit", coverage)
     if "member_id" in changes:
         changes["member_id"] = "".join(str(changes["member_id"]).split()).upper()
     changes = {k: v for k, v in _coverage_values(changes).items() if getattr(coverage, k) != v}
@@ -554,7 +554,7 @@ def coverages_rank(
     """Say which policy pays first: `ordered` are all active policies, at most three, first is
     primary.
     """
-    actor.require("patient.edit")
+    actor.require("patient.edit", [patient, *ordered])
     if len(ordered) > 3:
         raise Refused(
             "At most three coverages: primary, secondary and tertiary.",
@@ -606,7 +606,7 @@ def coverage_end(
     at: datetime | None = None,
 ) -> Coverage:
     """Take a policy off the chart; it is kept as an older coverage (FEATURES A6)."""
-    actor.require("patient.edit")
+    actor.require("patient.edit", coverage)
     Coverage.objects.filter(pk=coverage.pk).update(
         active=False, ends_on=ends_on or coverage.ends_on, version=F("version") + 1
     )

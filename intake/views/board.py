@@ -58,11 +58,11 @@ def _summary(request: HttpRequest, rows: Any) -> str:
 
 def _board_actions(request: HttpRequest) -> Sequence[parts.Action]:
     actions = []
-    if actor_of(request).can("eligibility.run"):
+    if actor_of(request).can_somewhere("eligibility.run"):
         actions.append(
             parts.Action("Verify the days ahead", reverse("intake:verify"), icon="refresh")
         )
-    if actor_of(request).can("patient.edit"):
+    if actor_of(request).can_somewhere("patient.edit"):
         actions.append(
             parts.Action("Register a patient", reverse("intake:patient_new"), icon="plus", key="r")
         )

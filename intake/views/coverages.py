@@ -84,7 +84,7 @@ def coverage_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 def _ask_softly(request: HttpRequest, coverage: Coverage) -> None:
     """Ask after saving; that the payer cannot be asked is a message, not a failure of saving."""
-    if coverage.payer.kind == "self_pay" or not actor_of(request).can("eligibility.run"):
+    if coverage.payer.kind == "self_pay" or not actor_of(request).can("eligibility.run", coverage):
         messages.success(request, "Saved.")
         return
     try:
@@ -121,7 +121,7 @@ def coverage(request: HttpRequest, public_id: str) -> HttpResponseBase:
     conflicts: list[parts.Conflict] = []
     status = 200
     if request.method == "POST":
-        actor.require("patient.edit")
+        actor.require("patient.edit", row)
         if form.is_valid():
             try:
                 before = row.status

@@ -107,7 +107,7 @@ def order(request: HttpRequest, public_id: str) -> HttpResponseBase:
         order=row,
     )
     if request.method == "POST":
-        actor.require("order.edit")
+        actor.require("order.edit", row)
         if form.is_valid():
             data = form.cleaned_data
             try:
@@ -135,13 +135,13 @@ def order(request: HttpRequest, public_id: str) -> HttpResponseBase:
     )
     office = row.ordering
     actions = []
-    if actor.can("appointment.edit") and row.status == OrderStatus.OPEN:
+    if actor.can("appointment.edit", row) and row.status == OrderStatus.OPEN:
         actions.append(
             parts.Action(
                 "Book", reverse("intake:book", args=[row.public_id]), primary=True, key="b"
             )
         )
-    if actor.can("order.edit") and row.status in (OrderStatus.OPEN, OrderStatus.SCHEDULED):
+    if actor.can("order.edit", row) and row.status in (OrderStatus.OPEN, OrderStatus.SCHEDULED):
         actions.append(
             parts.Action(
                 "Cancel the order",

@@ -48,7 +48,7 @@ def patients(request: HttpRequest) -> HttpResponseBase:
     context = {
         "q": text,
         "rows": [(p, primary.get(p.pk)) for p in rows],
-        "may_register": actor_of(request).can("patient.edit"),
+        "may_register": actor_of(request).can_somewhere("patient.edit"),
     }
     return render(
         request,
@@ -166,12 +166,12 @@ def patient(request: HttpRequest, public_id: str) -> HttpResponseBase:
         .order_by("-starts_at")[:20]
     )
     actions = []
-    if actor.can("patient.edit"):
+    if actor.can("patient.edit", row):
         actions += [
             parts.Action("Edit", reverse("intake:patient_edit", args=[row.public_id]), key="m"),
             parts.Action("Add a coverage", reverse("intake:coverage_new", args=[row.public_id])),
         ]
-    if actor.can("order.edit"):
+    if actor.can("order.edit", row):
         actions.append(
             parts.Action(
                 "New order",
@@ -180,7 +180,7 @@ def patient(request: HttpRequest, public_id: str) -> HttpResponseBase:
                 key="o",
             )
         )
-    if actor.can("patient.merge"):
+    if actor.can("patient.merge", row):
         actions.append(
             parts.Action("Merge a duplicate", reverse("intake:patient_merge", args=[row.public_id]))
         )
@@ -199,8 +199,8 @@ def patient(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "sections": sections.of("patient", request, row),
             "events": present.patient_timeline(row),
             "crumbs": [parts.Crumb("Patients", reverse("intake:patients"))],
-            "may_edit": actor.can("patient.edit"),
-            "may_run": actor.can("eligibility.run"),
+            "may_edit": actor.can("patient.edit", row),
+            "may_run": actor.can("eligibility.run", row),
         },
     )
 

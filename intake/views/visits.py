@@ -67,7 +67,7 @@ def book(request: HttpRequest, public_id: str) -> HttpResponseBase:
         actor=actor,
         exams=exams,
         organization_id=row.organization_id,
-        may_override=actor.can("authorization.override"),
+        may_override=actor.can("authorization.override", row),
     )
     blockers: list[parts.Blocker] = []
     status = 200
@@ -133,7 +133,7 @@ def move(request: HttpRequest, public_id: str) -> HttpResponseBase:
         actor=actor,
         exams=exams,
         organization_id=row.organization_id,
-        may_override=actor.can("authorization.override"),
+        may_override=actor.can("authorization.override", row),
     )
     blockers: list[parts.Blocker] = []
     status = 200
@@ -202,7 +202,7 @@ def appointment(request: HttpRequest, public_id: str) -> HttpResponseBase:
             ),
             "standing": standing.get(name.value),
             "override": (
-                actor.can("authorization.override")
+                actor.can("authorization.override", row)
                 and row.status in services.LIVE
                 and row.gates.get(name.value, {}).get("state") in ("stop", "check")
                 and not row.gates.get(name.value, {}).get("overridden")
@@ -230,15 +230,15 @@ def appointment(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "sections": sections.of("appointment", request, row),
             "events": present.patient_timeline(row.patient)[:25],
             "crumbs": [parts.Crumb("Today", reverse("intake:today"))],
-            "may_edit": actor.can("appointment.edit"),
-            "may_run": actor.can("eligibility.run"),
-            "may_price": actor.can("price.view") and row.status in services.LIVE,
+            "may_edit": actor.can("appointment.edit", row),
+            "may_run": actor.can("eligibility.run", row),
+            "may_price": actor.can("price.view", row) and row.status in services.LIVE,
         },
     )
 
 
 def _visit_actions(row: Appointment, actor: Actor) -> list[parts.Action]:
-    if not actor.can("appointment.edit"):
+    if not actor.can("appointment.edit", row):
         return []
     page = [row.public_id]
     allowed = APPOINTMENT_MOVES[row.status]

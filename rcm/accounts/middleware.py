@@ -68,6 +68,10 @@ class ScopeMiddleware:
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
         actor: Actor | None = getattr(request, "actor", None)
+        permission = getattr(view, "permission", "")
+        if actor is not None and permission:
+            # an actor who holds it nowhere sees no row; the view answers 403
+            actor = request.actor = actor.where(permission)  # type: ignore[attr-defined]
         # sign-in pages touch no tenant row, and allauth answers its own exceptions only where
         # Django calls the view
         if (

@@ -12,7 +12,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 
-from rcm.accounts.actor import Actor
+from rcm.accounts.actor import Actor, Grant, Place
 from rcm.accounts.permissions import Role, permissions_of
 from rcm.accounts.tenancy import QuietModel, TenantModel, uuid7
 
@@ -69,26 +69,21 @@ class User(QuietModel, AbstractBaseUser, PermissionsMixin):
         return self.display_name
 
     def actor(self) -> Actor:
-        """The person as an actor: all memberships joined. One query."""
+        """The person as an actor: each membership with its own place. One query, or two where a
+        membership is limited to a site.
+        """
         rows = list(self.memberships.values_list("organization_id", "site_id", "role"))
-        whole = {o for o, site, _ in rows if site is None}
-        # a site limit counts only when no membership covers that whole organization
-        sites = {site for o, site, _ in rows if site is not None and o not in whole}
-        if sites and whole:
-            sites |= set(
-                Site.objects.filter(organization_id__in=whole).values_list("id", flat=True)
-            )
-        codes: set[str] = set()
-        for _, _, role in rows:
-            codes |= permissions_of(role)
-        return Actor(
+        known: list[Place] = []
+        if any(site for _, site, _ in rows):
+            of = {o for o, _, _ in rows}
+            found = Site.objects.filter(organization_id__in=of)
+            known = [Place(o, pk) for o, pk in found.values_list("organization_id", "id")]
+        return Actor.holding(
+            (Grant(Place(o, site), permissions_of(role), role) for o, site, role in rows),
             name=self.display_name,
             kind="person",
-            organizations=frozenset(o for o, _, _ in rows),
-            permissions=frozenset(codes),
-            sites=frozenset(sites),
             user_id=self.pk,
-            roles=frozenset(role for _, _, role in rows),
+            known_sites=known,
         )
 
 
@@ -126,11 +121,18 @@ class Organization(QuietModel):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def organization_id(self) -> int:
+        """Its own: a right is asked for an organization as for any row of it."""
+        return int(self.pk)
+
 
 class Site(QuietModel):
     """A place where exams are done. Its ZIP decides the payment locality, its state the rules, its
     zone the clocks.
     """
+
+    site_path = "pk"
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="sites")

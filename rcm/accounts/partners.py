@@ -23,7 +23,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from rcm.accounts import idempotency
-from rcm.accounts.actor import Actor
+from rcm.accounts.actor import Actor, Grant, Place
 from rcm.accounts.middleware import own_transactions
 from rcm.accounts.models import DEMO_CLIENT, Partner
 from rcm.accounts.permissions import SCOPE_PERMISSIONS
@@ -101,12 +101,10 @@ class PartnerAuthentication(BaseAuthentication):
             if scopes
             else frozenset()
         )
-        actor = Actor(
+        actor = Actor.holding(
+            [Grant(Place(partner.organization_id), codes, "partner")],
             name=partner.name,
             kind="partner",
-            organizations=frozenset({partner.organization_id}),
-            permissions=codes,
-            roles=frozenset({"partner"}),
         )
         return PartnerUser(partner, actor, scopes), token
 

@@ -33,13 +33,16 @@ class TenantQuerySet(models.QuerySet):
     """`visible_to(actor)` is the only door by which screens and the API reach tenant rows."""
 
     def visible_to(self, actor: Actor) -> Self:
-        rows = self.filter(organization_id__in=actor.organizations)
+        return self.filter(self.visible_q(actor))
+
+    def visible_q(self, actor: Actor) -> models.Q:
+        """The condition of `visible_to`, for a list that joins several of them."""
+        q = models.Q(organization_id__in=actor.organizations)
         path = getattr(self.model, "site_path", None)
         if actor.sites and path:
-            rows = rows.filter(
-                models.Q(**{f"{path}__in": actor.sites}) | models.Q(**{f"{path}__isnull": True})
-            )
-        return rows
+            here = models.Q(**{f"{path}__in": actor.sites})
+            q &= here | models.Q(**{f"{path}__isnull": True})
+        return q
 
     def __repr__(self) -> str:
         return f"<{self.model.__name__} rows>"

@@ -686,7 +686,7 @@ def replay(interchange: Interchange, *, actor: Actor, at: datetime | None = None
     Effects are idempotent, so replaying what was processed changes nothing but what has been
     corrected since.
     """
-    actor.require("exchange.replay")
+    actor.require("exchange.replay", interchange)
     if interchange.direction == Direction.OUT and interchange.status != InterchangeStatus.FAILED:
         raise Refused("Only what could not be sent is sent again.", code="not_allowed")
     old = interchange.status
@@ -731,15 +731,7 @@ def send(
     does so at once.
     """
     organization_id = interchange.organization_id
-    own = Actor(
-        actor.name,
-        actor.kind,
-        frozenset([organization_id]),
-        actor.permissions,
-        actor.sites,
-        actor.user_id,
-        actor.roles,
-    )
+    own = actor.within(organization_id)
     moment = at or timezone.now()
     with scope(own):
         row = (

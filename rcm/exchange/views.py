@@ -90,7 +90,9 @@ def actions_of(row: Interchange, actor: Actor) -> list[parts.Action]:
     if not movable:
         return []
     reason = (
-        "" if actor.can("exchange.replay") else "A manager, biller or administrator may do this."
+        ""
+        if actor.can("exchange.replay", row)
+        else "A manager, biller or administrator may do this."
     )
     url = reverse("exchange:replay", args=[row.public_id])
     return [
@@ -292,7 +294,7 @@ def replay(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 def may_upload(actor: Actor) -> bool:
-    return actor.can("exchange.replay") or actor.can("remittance.post")
+    return actor.can_somewhere("exchange.replay") or actor.can_somewhere("remittance.post")
 
 
 @require_http_methods(["GET", "POST"])
@@ -363,7 +365,7 @@ def backlog(request: HttpRequest) -> HttpResponseBase:
         "queues": health.queues(actor, at=now),
         "page": page,
         "stopped": Interchange.objects.visible_to(actor).filter(status__in=health.STOPPED).count(),
-        "may_retry": actor.can("exchange.replay"),
+        "may_retry": actor.can_somewhere("exchange.replay"),
         "now": now,
     }
     return render(request, "exchange/backlog.html", context)

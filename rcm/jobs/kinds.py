@@ -29,7 +29,7 @@ def can_rerun(kind: str) -> bool:
 @transaction.atomic
 def run_again(run: JobRun, *, actor: Actor) -> JobRun:
     """A new run with the same parameters, sent to the workers when this transaction commits."""
-    actor.require("jobs.run")
+    actor.require("jobs.run", run)
     start = _KINDS.get(run.kind)
     if start is None:
         raise Refused("This kind of batch is started from its own page.", code="not_here")

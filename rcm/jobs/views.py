@@ -135,7 +135,7 @@ def run(request: HttpRequest, public_id: str) -> HttpResponseBase:
         )
     except keyset.BadCursor:
         errors = keyset.page(row.errors.all(), ("pk",), size=50)
-    may_run = actor.can("jobs.run")
+    may_run = actor.can("jobs.run", row)
     actions: list[parts.Action] = []
     if may_run and row.status in OPEN:
         actions.append(

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from django.db import transaction
 
-from rcm.accounts.actor import Actor
+from rcm.accounts.actor import Actor, PermissionRefused
 from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
 from rcm.pricing import quote as pure
@@ -56,7 +56,7 @@ def contract_create(
     """A new contract. One that holds for the same payer, plan and site until now ends on the day
     before. Raises `Refused`.
     """
-    actor.require("rules.edit")
+    actor.require("rules.edit", organization_id)
     _check_contract(
         organization_id, payer, method, terms, effective_from, effective_to, plan, site, actor
     )
@@ -132,7 +132,7 @@ def contract_change(
     """Correct a contract's name, terms or end. New terms from a later day are a new contract, not a
     correction. Raises `Refused`.
     """
-    actor.require("rules.edit")
+    actor.require("rules.edit", contract)
     _check_contract(
         contract.organization_id,
         contract.payer,
@@ -362,7 +362,7 @@ def rates_import(
     carve_out, effective_from, effective_to. Raises `Refused` when the file as a whole cannot be
     used. `preview` writes nothing.
     """
-    actor.require("rules.edit")
+    actor.require("rules.edit", contract)
     kept: dict[tuple[str, ...], list[ContractRate]] = {}
     for rate in ContractRate.objects.filter(contract=contract).order_by("effective_from"):
         kept.setdefault(_rate_key(rate), []).append(rate)
@@ -412,7 +412,7 @@ def prices_import(
     """Lay a sheet of list prices (code, component, amount, dates) over an organization's own.
     Raises `Refused`.
     """
-    actor.require("rules.edit")
+    actor.require("rules.edit", organization_id)
     if organization_id not in actor.organizations:
         raise Refused(
             "This organization is not yours.", code="organization", field="organization", status=404
@@ -472,7 +472,9 @@ def quote(*, payload: object, actor: Actor) -> dict[str, Any]:
     `payer` (our code, EDI id or name), `plan` (code), and lines without charge take the
     organization's list price. Answers what the pure quote answers, plus `contract`.
     """
-    actor.require("price.view")
+    if not actor.can_somewhere("price.view"):
+        raise PermissionRefused("price.view")
+    actor = actor.where("price.view")
     if not isinstance(payload, Mapping):
         return pure.quote(payload, tables_for(())[0])
     asked = dict(payload)

@@ -112,7 +112,7 @@ CONTRACTS = ListPage(
     empty="No contract is loaded. Payments other than Medicare's cannot be expected.",
     actions=lambda request: (
         [parts.Action("Add a contract", reverse("pricing:contract_new"), primary=True)]
-        if _actor(request).can("rules.edit")
+        if _actor(request).can_somewhere("rules.edit")
         else []
     ),
 )
@@ -148,7 +148,7 @@ def contract(request: HttpRequest, public_id: str) -> HttpResponse:
             "pays": row.method_words,
             "terms": _terms(row),
             "crumbs": [parts.Crumb("Contracts", reverse("pricing:contracts"))],
-            "may_edit": _actor(request).can("rules.edit"),
+            "may_edit": _actor(request).can("rules.edit", row),
         },
     )
 
@@ -348,7 +348,7 @@ PRICES = ListPage(
     empty="No list price. A charge without a price is held.",
     actions=lambda request: (
         [parts.Action("Import a sheet", reverse("pricing:prices_import"), primary=True)]
-        if _actor(request).can("rules.edit")
+        if _actor(request).can_somewhere("rules.edit")
         else []
     ),
 )

@@ -580,7 +580,7 @@ LOADS = ListPage(
     empty="Nothing has been loaded. Every code is unknown and holds for review.",
     actions=lambda request: (
         [parts.Action("Load a file", reverse("reference:load_new"), primary=True)]
-        if _actor(request).can("rules.edit")
+        if _actor(request).can_somewhere("rules.edit")
         else []
     ),
 )

@@ -21,8 +21,9 @@ View = Callable[..., HttpResponseBase]
 
 
 def may(permission: str = "", *, money: bool = False) -> Callable[[View], View]:
-    """Sign-in and one permission. `may()` asks only for a sign-in. The wrapped view carries
-    `permission` for the route test.
+    """Sign-in and one permission. `may()` asks only for a sign-in. The view's `request.actor` is
+    limited to the places where the permission holds. The wrapped view carries `permission` for the
+    middleware, which limits the database's view alike, and for the route test.
 
     A form that carries its one-time key does its work once; with `money` also one without.
     """
@@ -35,8 +36,11 @@ def may(permission: str = "", *, money: bool = False) -> Callable[[View], View]:
                 if request.headers.get("HX-Request"):
                     return HttpResponse(status=401)
                 return redirect_to_login(request.get_full_path())
-            if permission and not actor.can(permission):
-                raise PermissionDenied
+            if permission:
+                if not actor.can_somewhere(permission):
+                    raise PermissionDenied
+                # the page reads and writes where the permission holds, and nowhere else
+                actor = request.actor = actor.where(permission)  # type: ignore[attr-defined]
             if request.method != "POST":
                 return view(request, *args, **kwargs)
             return once.answer(request, actor, lambda: view(request, *args, **kwargs), money=money)

@@ -112,7 +112,8 @@ def counts_key(request: HttpRequest) -> str:
 
 
 def _rail(request: HttpRequest) -> list[dict[str, Any]]:
-    entries = nav.entries(getattr(request, "actor", None))
+    actor = getattr(request, "chosen_actor", None) or getattr(request, "actor", None)
+    entries = nav.entries(actor)
     known = cache.get(counts_key(request)) or {}
     here = max(
         (e.url for e in entries if e.url and request.path.startswith(e.url)), key=len, default=None

@@ -8,7 +8,6 @@ away, never add them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -24,10 +23,8 @@ def narrowed(actor: Actor, organization: int | None, site: int | None) -> Actor:
     found = next((p for p in places(actor) if p.pk == organization), None)
     if found is None:
         return actor
-    own = frozenset(s for s, _ in found.sites)
-    if site in own:
-        return replace(actor, organizations=frozenset({found.pk}), sites=frozenset({site}))
-    return replace(actor, organizations=frozenset({found.pk}), sites=actor.sites & own)
+    own = {pk for pk, _ in found.sites}
+    return actor.within(found.pk, site if site in own else None)
 
 
 class ChosenScopeMiddleware:
@@ -42,4 +39,6 @@ class ChosenScopeMiddleware:
         organization = request.session.get(SCOPE_ORGANIZATION) if actor else None
         if actor is not None and organization is not None:
             request.actor = narrowed(actor, organization, request.session.get(SCOPE_SITE))  # type: ignore[attr-defined]
+        # the rail shows what the reader may open, not what the page of the moment is limited to
+        request.chosen_actor = request.actor if actor else None  # type: ignore[attr-defined]
         return self.get_response(request)

@@ -89,7 +89,7 @@ def allowed(actor: Any, permission: str) -> bool:
     """Whether the actor may; an empty permission asks only for a sign-in."""
     if actor is None:
         return False
-    return not permission or bool(actor.can(permission))
+    return not permission or bool(actor.can_somewhere(permission))
 
 
 def entries(actor: Any) -> list[Entry]:
@@ -100,7 +100,11 @@ def entries(actor: Any) -> list[Entry]:
 
 def counts(actor: Any) -> dict[str, int]:
     """The figure of every entry that has one."""
-    return {e.url_name: e.count(actor) for e in entries(actor) if e.count is not None}
+    return {
+        e.url_name: e.count(actor.where(e.permission) if e.permission else actor)
+        for e in entries(actor)
+        if e.count is not None
+    }
 
 
 def search(request: HttpRequest, text: str, limit: int = 12) -> list[Hit]:

@@ -17,7 +17,8 @@ from rest_framework.routers import SimpleRouter
 from rcm.accounts.clock import office_day
 from rcm.accounts.rest import ByPublicId, etag, require_match
 from rcm.audit.services import record_access
-from rcm.worklist import registry, services
+from rcm.worklist import services
+from rcm.worklist.filters import opened_to
 from rcm.worklist.models import ItemStatus, WorkItem
 
 
@@ -101,13 +102,7 @@ class WorkItemView(
     queryset = WorkItem.objects.select_related("owner", "site")
 
     def get_queryset(self) -> Any:
-        return (
-            super()
-            .get_queryset()
-            .filter(
-                queue__in=[q.code for q in registry.all_queues() if self.actor.can(q.permission)]
-            )
-        )
+        return opened_to(self.actor, super().get_queryset())
 
     def _read(self, rows: list[WorkItem]) -> None:
         ids = {r.patient_id for r in rows if r.patient_id}

@@ -21,8 +21,10 @@ from django.http import HttpRequest, QueryDict
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_clock, office_day
 from rcm.accounts.models import Membership, Site, User
+from rcm.accounts.tenancy import TenantQuerySet
 from rcm.reference.models import Payer
 from rcm.web.forms import MenuMultiple
+from rcm.worklist import registry
 from rcm.worklist.models import ItemStatus, WorkItem
 
 NOT_FACTS = frozenset({"view", "q", "order", "cursor", "open", "export"})
@@ -98,6 +100,20 @@ def condition(query: str | Mapping[str, Any] | QueryDict, actor: Actor) -> Q:
         elif key.isidentifier() and len(key) <= 30:
             found &= Q(**{f"facts__{key}__in": parts}) if "__" not in key else Q()
     return found
+
+
+def opened_to(
+    actor: Actor, rows: TenantQuerySet[WorkItem] | None = None
+) -> TenantQuerySet[WorkItem]:
+    """The items that the actor may open: those of each queue, where its permission holds."""
+    codes: dict[Actor, list[str]] = {}
+    for queue in registry.all_queues():
+        if actor.can_somewhere(queue.permission):
+            codes.setdefault(actor.where(queue.permission), []).append(queue.code)
+    shown = Q(pk__in=[])
+    for holder, queues in codes.items():
+        shown |= Q(queue__in=queues) & WorkItem.objects.visible_q(holder)
+    return (WorkItem.objects.all() if rows is None else rows).filter(shown)
 
 
 def _payers(request: HttpRequest | None) -> QuerySet[Payer]:

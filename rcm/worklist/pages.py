@@ -20,7 +20,7 @@ from rcm.web import keyset
 from rcm.web.lists import BulkAction, Column, ListPage, Order, Tab
 from rcm.web.models import SavedView
 from rcm.worklist import registry
-from rcm.worklist.filters import ItemFilter, condition, due_q
+from rcm.worklist.filters import ItemFilter, condition, due_q, opened_to
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.panels import NAMES, panel_html
 
@@ -38,9 +38,7 @@ ORDERS = (
 def items(actor: Actor, code: str) -> QuerySet[WorkItem]:
     """What the actor may see of one queue, finished items left out."""
     live = Q(status=ItemStatus.OPEN) | Q(status=ItemStatus.PENDED)
-    return (
-        WorkItem.objects.visible_to(actor).filter(live, queue=code).select_related("owner", "site")
-    )
+    return opened_to(actor).filter(live, queue=code).select_related("owner", "site")
 
 
 def _slug(label: str) -> str:

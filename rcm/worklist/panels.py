@@ -77,7 +77,7 @@ def panel_html(
             purpose=f"work panel {item.queue}",
             request_id=str(getattr(request, "request_id", "")),
         )
-    may_work = actor.can(queue.work_permission if queue else "work.touch")
+    may_work = actor.can(queue.work_permission if queue else "work.touch", item)
     today = office_day()
     suggested = office_clock().add_business_days(
         today, queue.payer_next_action_days if queue else 5
@@ -91,7 +91,7 @@ def panel_html(
         "escalate": forms.EscalateForm(initial=hidden),
         "finish": forms.FinishForm(initial=hidden),
     }
-    if actor.can("work.assign"):
+    if actor.can("work.assign", item):
         made["assign"] = forms.AssignForm(initial=hidden, actor=actor)
     if bound is not None:
         name = next(n for n, form in made.items() if type(form) is type(bound))
@@ -118,7 +118,7 @@ def panel_html(
             "queue": queue,
             "why": built.why or item.title,
             "evidence": evidence(built.grid),
-            "fixes": [f for f in built.fixes if not f.permission or actor.can(f.permission)],
+            "fixes": [f for f in built.fixes if not f.permission or actor.can(f.permission, item)],
             "links": built.links,
             "extra_template": built.extra_template,
             "extra": built.extra,

@@ -524,8 +524,8 @@ def item_assign(
     at: datetime | None = None,
 ) -> WorkItem:
     """Give an item to a person who may work that organization."""
-    actor.require("work.assign")
-    if not to.is_active or item.organization_id not in to.actor().organizations:
+    actor.require("work.assign", item)
+    if not to.is_active or not to.actor().can("work.view", item):
         raise Refused(
             "That person does not work for this organization.", field="to", code="not_member"
         )

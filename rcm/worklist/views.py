@@ -28,7 +28,7 @@ from rcm.accounts.problems import Conflict, Refused
 from rcm.web import nav
 from rcm.web.access import found, may
 from rcm.worklist import forms, registry, services
-from rcm.worklist.filters import due_q
+from rcm.worklist.filters import due_q, opened_to
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.pages import items, page_of
 from rcm.worklist.panels import panel_html
@@ -48,13 +48,13 @@ def _queue(request: HttpRequest, code: str) -> registry.Queue:
     declared = registry.get(code)
     if declared is None:
         raise Http404
-    if not _actor(request).can(declared.permission):
+    if not _actor(request).can_somewhere(declared.permission):
         raise PermissionDenied
     return declared
 
 
-def _must(actor: Actor, permission: str) -> None:
-    if not actor.can(permission):
+def _must(actor: Actor, permission: str, row: WorkItem) -> None:
+    if not actor.can(permission, row):
         raise PermissionDenied
 
 
@@ -68,7 +68,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
     what and what lies untouched.
     """
     actor = _actor(request)
-    shown = [q for q in registry.all_queues() if actor.can(q.permission)]
+    shown = [q for q in registry.all_queues() if actor.can_somewhere(q.permission)]
     days = (
         int(request.GET["days"])
         if request.GET.get("days", "").isdecimal()
@@ -79,9 +79,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
     untouched = Q(opened_at__lt=now - timedelta(days=days), touches=0) & (
         Q(next_action_on__isnull=True) | Q(next_action_on__lt=office_day())
     )
-    live = WorkItem.objects.visible_to(actor).filter(
-        status=ItemStatus.OPEN, queue__in=[q.code for q in shown]
-    )
+    live = opened_to(actor).filter(status=ItemStatus.OPEN)
     figures = {
         row["queue"]: row
         for row in (
@@ -101,8 +99,8 @@ def overview(request: HttpRequest) -> HttpResponseBase:
         )
     }
     waiting = dict(
-        WorkItem.objects.visible_to(actor)
-        .filter(status=ItemStatus.PENDED, queue__in=[q.code for q in shown])
+        opened_to(actor)
+        .filter(status=ItemStatus.PENDED)
         .values_list("queue")
         .annotate(n=Count("pk"))
         .order_by()
@@ -116,7 +114,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
         ]
         if rows:
             groups.append({"name": group, "rows": rows})
-    manager = actor.can("work.assign")
+    manager = actor.can_somewhere("work.assign")
     return render(
         request,
         "worklist/overview.html",
@@ -128,7 +126,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
             "dollars": sum((f["dollars"] for f in figures.values()), start=0),
             "days": days,
             "days_choices": UNTOUCHED_CHOICES,
-            "load": list(_load(live, now)) if manager else None,
+            "load": list(_load(opened_to(actor.where("work.assign")), now)) if manager else None,
             "manager": manager,
         },
     )
@@ -137,7 +135,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
 def _load(live: QuerySet[WorkItem], now: Any) -> QuerySet[Any, Any]:
     """Items by owner: how many, how much, how late, last touched."""
     return (
-        live.filter(owner__isnull=False)
+        live.filter(status=ItemStatus.OPEN, owner__isnull=False)
         .values("owner_id", name=F("owner__first_name"), family=F("owner__last_name"))
         .annotate(
             count=Count("pk"),
@@ -165,7 +163,7 @@ def queue(request: HttpRequest, code: str) -> HttpResponseBase:
         request,
         rows,
         queue=declared,
-        may_work=actor.can(declared.work_permission),
+        may_work=actor.can_somewhere(declared.work_permission),
         now=timezone.now(),
     )
 
@@ -176,8 +174,10 @@ def next_item(request: HttpRequest, code: str) -> HttpResponseBase:
     """Lease the first free item of the queue and open it."""
     declared = _queue(request, code)
     actor = _actor(request)
-    _must(actor, declared.work_permission)
-    leased = services.work_next(queue=declared.code, actor=actor)
+    able = actor.where(declared.permission, declared.work_permission)
+    if not able.organizations:
+        raise PermissionDenied
+    leased = services.work_next(queue=declared.code, actor=able)
     if leased is None:
         messages.info(request, f"{declared.empty} Nothing is free in {declared.label} right now.")
         return redirect("worklist:queue", code=declared.code)
@@ -205,7 +205,7 @@ def _item(request: HttpRequest, public_id: str) -> WorkItem:
         WorkItem.objects.visible_to(_actor(request)).select_related("owner", "site"),
         public_id=public_id,
     )
-    _queue(request, row.queue)
+    _must(_actor(request), _queue(request, row.queue).permission, row)
     return row
 
 
@@ -263,6 +263,7 @@ def touch(request: HttpRequest, public_id: str, verb: str) -> HttpResponseBase:
             if declared
             else "work.touch"
         ),
+        row,
     )
     before = {name: getattr(row, name) for name in services.UNDO_FIELDS}
     form: forms.TouchForm | None = None
@@ -383,7 +384,8 @@ def undo(request: HttpRequest) -> HttpResponseBase:
         return HttpResponse("Too late to undo.", status=409, content_type="text/plain")
     row = found(WorkItem.objects.visible_to(actor), pk=body["i"])
     declared = _queue(request, row.queue)
-    _must(actor, declared.work_permission)
+    _must(actor, declared.permission, row)
+    _must(actor, declared.work_permission, row)
     before = dict(body["b"])
     for name in ("pend_until", "next_action_on"):
         before[name] = parse_date(before[name]) if before.get(name) else None
@@ -415,8 +417,8 @@ def _picked(request: HttpRequest) -> tuple[list[WorkItem], dict[int, int]]:
         r
         for r in rows
         if (q := registry.get(r.queue)) is not None
-        and actor.can(q.permission)
-        and actor.can(q.work_permission)
+        and actor.can(q.permission, r)
+        and actor.can(q.work_permission, r)
     ]
     return allowed, versions
 

@@ -49,7 +49,7 @@ def payment_apply(
     from remittance import matching as m
     from remittance.services.finding import claims_where
 
-    actor.require("remittance.post")
+    actor.require("remittance.post", payment)
     at = at or timezone.now()
     if not reason.strip():
         raise Refused("Say why this payment belongs to that claim.", field="reason", code="missing")

@@ -34,7 +34,7 @@ def deposits_import(
     """Read a CSV with date, amount, reference and optionally description. A line that is there
     already is counted, not repeated.
     """
-    actor.require("remittance.post")
+    actor.require("remittance.post", organization_id)
     at = at or timezone.now()
     if len(content) > MOST_BYTES:
         raise Refused(

@@ -17,7 +17,7 @@ from django.utils import timezone
 from claims import services as claims
 from claims.models import Claim
 from claims.records import Changes, Correction, Route
-from rcm.accounts.actor import Actor
+from rcm.accounts.actor import Actor, PermissionRefused
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
@@ -126,7 +126,7 @@ def denial_correct(
     a new claim; a payer that takes no replacement is reopened by telephone, and nothing is sent
     from here.
     """
-    actor.require("denial.work")
+    actor.require("denial.work", denial)
     at = at or timezone.now()
     row = _locked(denial, version)
     if DenialStatus.CORRECTED not in DENIAL_MOVES[row.status]:
@@ -177,7 +177,7 @@ def denial_correct(
         Route.EDITED,
     ):
         scrubbed = claims.claims_scrub(claim_ids=[correction.claim_id], actor=actor, at=at)
-        if submit and scrubbed.ready and actor.can("claim.submit"):
+        if submit and scrubbed.ready and actor.can("claim.submit", denial):
             claims.claims_submit(claim_ids=[correction.claim_id], actor=actor, at=at)
     denial.refresh_from_db()
     return correction
@@ -196,7 +196,7 @@ def denial_park(
     """Not workable now: parked with a reason and looked at again on a day (FEATURES H6). Its item
     pends until then.
     """
-    actor.require("denial.work")
+    actor.require("denial.work", denial)
     at = at or timezone.now()
     if not reason.strip():
         raise Refused("Say why it cannot be worked.", field="reason", code="missing")
@@ -232,7 +232,7 @@ def denial_reopen(
     *, denial: Denial, reason: str, actor: Actor, at: datetime | None = None
 ) -> Denial:
     """Back to work: parked, upheld, or resolved by mistake."""
-    actor.require("denial.work")
+    actor.require("denial.work", denial)
     at = at or timezone.now()
     if not reason.strip():
         raise Refused("Say why it is opened again.", field="reason", code="missing")
@@ -323,10 +323,13 @@ def denials_group(
     """One verb for a group of payer × reason; each is done or named with its reason, none stops the
     others.
     """
-    actor.require("denial.work")
+    if not actor.can_somewhere("denial.work"):
+        raise PermissionRefused("denial.work")
     done, refused = 0, []
     for row in (
-        Denial.objects.visible_to(actor).filter(pk__in=list(denial_ids)).select_related("claim")
+        Denial.objects.visible_to(actor.where("denial.work"))
+        .filter(pk__in=list(denial_ids))
+        .select_related("claim")
     ):
         try:
             with transaction.atomic():
@@ -381,7 +384,7 @@ def denial_appeal(
     """
     from remittance.services.packets import packet_pdf
 
-    actor.require("denial.work")
+    actor.require("denial.work", denial)
     at = at or timezone.now()
     row = _locked(denial, version)
     level = next_level(row)
@@ -473,7 +476,7 @@ def appeal_outcome(
     """What the payer decided: overturned, partial or upheld. The money itself comes by a
     remittance; `recovered` is what it promised.
     """
-    actor.require("denial.work")
+    actor.require("denial.work", appeal)
     at = at or timezone.now()
     if outcome not in (DenialStatus.OVERTURNED, DenialStatus.PARTIAL, DenialStatus.UPHELD):
         raise Refused(
@@ -536,7 +539,7 @@ def _variance(
     at: datetime,
     **changes: Any,
 ) -> Variance:
-    actor.require("denial.work")
+    actor.require("denial.work", variance)
     row = Variance.objects.select_for_update().get(pk=variance.pk)
     if to not in VARIANCE_MOVES[row.status]:
         raise Refused(

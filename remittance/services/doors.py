@@ -39,7 +39,7 @@ def advice_upload(
     """
     from rcm.exchange.detect import detect
 
-    actor.require("remittance.post")
+    actor.require("remittance.post", organization_id)
     found = detect(content)
     if found.kind != "835":
         raise Refused(

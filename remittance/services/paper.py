@@ -56,7 +56,7 @@ def eob_key(
     """Keep a keyed EOB as a remittance that is ready to post. Refused while it does not balance, or
     when its check stands already.
     """
-    actor.require("remittance.post")
+    actor.require("remittance.post", organization_id)
     at = at or timezone.now()
     if not eob.check_number.strip():
         raise Refused("Enter the check number.", field="check_number", code="missing")

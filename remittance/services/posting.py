@@ -85,7 +85,7 @@ def remittance_post(*, remittance: Remittance, actor: Actor, at: datetime | None
     """Post the whole remittance in one transaction. The second of two callers finds it posted and
     writes nothing. Refused when it does not tie.
     """
-    actor.require("remittance.post")
+    actor.require("remittance.post", remittance)
     at = at or timezone.now()
     row = Remittance.objects.select_for_update().get(pk=remittance.pk)
     if row.status == RemittanceStatus.POSTED:
@@ -266,7 +266,7 @@ def remittance_reverse(
     """
     from rcm.ledger.services import reverse
 
-    actor.require("remittance.post")
+    actor.require("remittance.post", remittance)
     at = at or timezone.now()
     if not reason.strip():
         raise Refused("Say why it is reversed.", field="reason", code="missing")

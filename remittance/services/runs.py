@@ -37,7 +37,7 @@ def posting_start(*, remittance: Remittance, actor: Actor, at: datetime | None =
     """Leave the posting to the workers; the run shows its progress. A second call gives the run
     that is under way.
     """
-    actor.require("remittance.post")
+    actor.require("remittance.post", remittance)
     at = at or timezone.now()
     row = Remittance.objects.select_for_update().get(pk=remittance.pk)
     if row.status == RemittanceStatus.POSTING and row.job is not None and row.job.status in _OPEN:

@@ -58,27 +58,27 @@ def denial(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "evidence": present.evidence(present.denial_grid(row, exam)),
         "exam_url": (
             reverse("charges:exam", args=[exam.public_id])
-            if exam and actor.can("exam.view")
+            if exam and actor.can("exam.view", row)
             else ""
         ),
         "claim_url": present.claim_url(row.claim),
         "next_url": present.claim_url(row.next_claim) if row.next_claim else "",
         "payment_url": (
             reverse("remittance:payment", args=[row.payment.public_id])
-            if actor.can("remittance.view")
+            if actor.can("remittance.view", row)
             else ""
         ),
         "appeals": appeals_of([row]).get(row.pk, []),
         "actions": _denial_actions(row, actor),
         "events": front.timeline(row.organization_id, denial_id=row.pk, limit=40),
-        "may_work": actor.can("denial.work"),
+        "may_work": actor.can("denial.work", row),
         "crumbs": [parts.Crumb("Denials", reverse("remittance:denials"))],
     }
     return render(request, "remittance/denial.html", context)
 
 
 def _denial_actions(row: Denial, actor: Actor) -> list[parts.Action]:
-    if not actor.can("denial.work"):
+    if not actor.can("denial.work", row):
         return []
 
     def url(name: str) -> str:

@@ -56,7 +56,7 @@ DEPOSITS = ListPage(
     amount="amount",
     actions=lambda request: (
         [parts.Action("Import a bank file", reverse("remittance:deposits_import"), primary=True)]
-        if actor_of(request).can("remittance.post")
+        if actor_of(request).can_somewhere("remittance.post")
         else []
     ),
     empty="Every deposit has its remittance.",

@@ -64,7 +64,7 @@ def payment(request: HttpRequest, public_id: str) -> HttpResponseBase:
         else None
     )
     form = None
-    if open_ and actor.can("remittance.post"):
+    if open_ and actor.can("remittance.post", row):
         lines = list(chosen.lines.order_by("number")) if chosen else []
         form = forms.ApplyForm(
             request.POST or None,
@@ -109,7 +109,9 @@ def payment(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "row": row,
         "remittance": remittance_row,
         "patient": front.banner(row.claim.patient) if row.claim else None,
-        "claim_url": present.claim_url(row.claim) if row.claim and actor.can("claim.view") else "",
+        "claim_url": present.claim_url(row.claim)
+        if row.claim and actor.can("claim.view", row)
+        else "",
         "status": present.CLAIM_STATUS.get(row.status_code, row.status_code),
         "lines": present.line_views(row),
         "whole": [
@@ -122,7 +124,7 @@ def payment(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "exception": present.exception_words(row.exception) if row.exception else "",
         "candidates": row.candidates,
         "form": form,
-        "raw": present.raw_of(row) if actor.can("remittance.view") else [],
+        "raw": present.raw_of(row) if actor.can("remittance.view", row) else [],
         "denials": list(row.denials.select_related("line")),
         "crumbs": [
             parts.Crumb("Remittances", reverse("remittance:remittances")),

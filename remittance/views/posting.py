@@ -85,7 +85,7 @@ def remittance(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "crumbs": [parts.Crumb("Remittances", reverse("remittance:remittances"))],
         "raw_url": (
             reverse("exchange:interchange", args=[row.interchange.public_id])
-            if row.interchange and actor.can("exchange.view")
+            if row.interchange and actor.can("exchange.view", row)
             else ""
         ),
     }
@@ -195,7 +195,7 @@ def _claim_row(p: ClaimPayment, c: PreviewClaim | None) -> dict[str, Any]:
 
 
 def _posting_actions(row: Remittance, actor: Actor, preview: Preview | None) -> list[parts.Action]:
-    if not actor.can("remittance.post"):
+    if not actor.can("remittance.post", row):
         return []
     actions: list[parts.Action] = []
     if row.status in (RemittanceStatus.READY, RemittanceStatus.QUARANTINED):

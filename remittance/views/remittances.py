@@ -83,7 +83,7 @@ REMITTANCES = ListPage(
             parts.Action("Key a paper EOB", reverse("remittance:eob")),
             parts.Action("Bank file", reverse("remittance:deposits")),
         ]
-        if actor_of(request).can("remittance.post")
+        if actor_of(request).can_somewhere("remittance.post")
         else []
     ),
     empty="Every remittance that came is posted.",

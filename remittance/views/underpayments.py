@@ -118,7 +118,7 @@ def variance(request: HttpRequest, public_id: str) -> HttpResponseBase:
         public_id=public_id,
     )
     form = None
-    if actor.can("denial.work") and row.status in LIVE:
+    if actor.can("denial.work", row) and row.status in LIVE:
         form = forms.VarianceForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             data = form.cleaned_data
@@ -156,7 +156,7 @@ def variance(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "claim_url": present.claim_url(row.claim),
         "payment_url": (
             reverse("remittance:payment", args=[row.service.payment.public_id])
-            if actor.can("remittance.view")
+            if actor.can("remittance.view", row)
             else ""
         ),
         "crumbs": [parts.Crumb("Underpayments", reverse("remittance:underpayments"))],
