@@ -68,11 +68,9 @@ def appointment_book(
     `enforce=False` records what another scheduler has booked; its gates are computed by what
     follows the event "appointment.booked", and the board then shows the stop.
     """
-    actor.require("appointment.edit", site)
+    actor.require("appointment.edit", patient)
     at = at or timezone.now()
-    if site.organization_id != patient.organization_id or (
-        actor.sites and site.pk not in actor.sites
-    ):
+    if site.organization_id != patient.organization_id or not actor.can("appointment.edit", site):
         raise Refused("Choose one of your sites.", field="site", code="other_site")
     if any(e.patient_id != patient.pk for e in exams):
         raise Refused("These exams belong to another patient.", field="exams", code="other_patient")
@@ -478,9 +476,7 @@ def appointment_move(
             status=409,
         )
     place = site or row.site
-    if place.organization_id != row.organization_id or (
-        actor.sites and place.pk not in actor.sites
-    ):
+    if place.organization_id != row.organization_id or not actor.can("appointment.edit", place):
         raise Refused("Choose one of your sites.", field="site", code="other_site")
     wanted = {"starts_at": starts_at, "site": site, "minutes": minutes, "resource": resource}
     changes = {k: v for k, v in wanted.items() if v is not None and getattr(row, k) != v}

@@ -20,6 +20,7 @@ IDENTITY_TABLES = {
     "accounts_organization",
     "accounts_site",
     "accounts_membership",
+    "accounts_invitation",
     "accounts_partner",
 }
 

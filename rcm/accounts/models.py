@@ -58,6 +58,13 @@ class User(QuietModel, AbstractBaseUser, PermissionsMixin):
     is_staff = False
 
     @property
+    def is_platform_administrator(self) -> bool:
+        """Looks after accounts: sign-in, factors, sessions. It gives no right in an organization,
+        and no screen gives it: `manage.py platform_admin` does.
+        """
+        return self.is_active and self.is_superuser
+
+    @property
     def is_demo(self) -> bool:
         return self.email.endswith(f"@{DEMO_DOMAIN}")
 
@@ -175,6 +182,75 @@ class Membership(QuietModel):
                 name="one_membership",
             ),
         ]
+
+
+class InvitationStatus(models.TextChoices):
+    WAITING = "waiting", "Waiting for an answer"
+    ACCEPTED = "accepted", "Accepted"
+    DECLINED = "declined", "Declined"
+    WITHDRAWN = "withdrawn", "Withdrawn"
+
+
+class Invitation(QuietModel):
+    """A role offered to a person, who alone accepts it: until then they do not work there.
+
+    `first_name` and `last_name` are what the administrator typed. What the account of a known
+    address is called is none of the inviting organization's business.
+    """
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="invitations"
+    )
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, null=True, blank=True)
+    role = models.CharField(max_length=20, choices=Role.choices)
+    email = models.EmailField()
+    first_name = models.CharField(max_length=60)
+    last_name = models.CharField(max_length=60)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="invitations")
+    invited_by = models.CharField(max_length=120)
+    status = models.CharField(
+        max_length=10, choices=InvitationStatus.choices, default=InvitationStatus.WAITING
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "organization", "site", "role"],
+                condition=models.Q(status="waiting"),
+                nulls_distinct=False,
+                name="one_waiting_invitation",
+            ),
+        ]
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}".strip()
+
+
+class PlatformAct(QuietModel):
+    """What a platform administrator did to an account, and why. Accounts belong to no
+    organization: these rows are read by platform administrators alone.
+    """
+
+    append_only = True
+
+    at = models.DateTimeField(auto_now_add=True)
+    by = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, related_name="+", help_text="Empty: the shell"
+    )
+    by_name = models.CharField(max_length=120)
+    verb = models.CharField(max_length=40)
+    account = models.ForeignKey(User, on_delete=models.PROTECT, related_name="platform_acts")
+    sentence = models.CharField(max_length=250)
+    reason = models.CharField(max_length=250)
+
+    class Meta:
+        ordering = ["-id"]
 
 
 class Partner(QuietModel):

@@ -45,6 +45,7 @@ class Person:
         return f"{self.first.lower()}.{word}@{DOMAIN}"
 
 
+PLATFORM = f"pat.platform@{DOMAIN}"  # looks after accounts, works in no organization
 A, B = ("IMGCTR01",), ("BAYSIDE",)
 PEOPLE: tuple[Person, ...] = (
     Person("Ana", "Alder", Role.FRONT_DESK, A, "IMGCTR01-MAIN"),
@@ -81,6 +82,9 @@ def people_make(organizations: dict[str, Organization], sites: dict[str, Site]) 
         for p in PEOPLE
     }
     User.objects.bulk_create(users.values())
+    User.objects.create(
+        email=PLATFORM, password=password, first_name="Pat", last_name="Quince", is_superuser=True
+    )
     Membership.objects.bulk_create(
         Membership(
             user=users[p.first.lower()],
@@ -122,6 +126,7 @@ def logins() -> list[str]:
     return [
         f"Password of all: {PASSWORD}",
         *lines,
+        f"{PLATFORM:<{width}}  Platform administrator: accounts and their sign-in",
         f"API client of IMGCTR01: {PARTNER_ID} / {PARTNER_SECRET}",
     ]
 

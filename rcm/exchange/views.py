@@ -293,8 +293,13 @@ def replay(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return redirect("exchange:interchange", public_id=public_id)
 
 
-def may_upload(actor: Actor) -> bool:
-    return actor.can_somewhere("exchange.replay") or actor.can_somewhere("remittance.post")
+def may_upload(actor: Actor) -> frozenset[int]:
+    """The organizations whose files the actor may bring."""
+    return frozenset(
+        pk
+        for pk in actor.organizations
+        if actor.can("exchange.replay", pk) or actor.can("remittance.post", pk)
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -304,11 +309,10 @@ def upload(request: HttpRequest) -> HttpResponseBase:
     workers.
     """
     actor = actor_of(request)
-    if not may_upload(actor):
+    organizations = may_upload(actor)
+    if not organizations:
         raise PermissionDenied
-    form = UploadForm(
-        request.POST or None, request.FILES or None, organizations=actor.organizations
-    )
+    form = UploadForm(request.POST or None, request.FILES or None, organizations=organizations)
     if request.method == "POST" and form.is_valid():
         try:
             row, fresh = services.store_inbound(

@@ -1,29 +1,41 @@
 """Verbs on users and partner systems. Every right given or taken is an event of the organization it
 concerns (45 CFR 164.308(a)(3)).
 
-An administrator acts on the memberships of their own organizations only; a person who also works
-for others is not theirs to disable. Nobody changes their own rights.
+An administrator invites, and changes the memberships of the own organization. The account, its
+sign-in and its other memberships belong to the person; platform administrators, who work in no
+organization by that, look after accounts (`rcm.people.platform`). Nobody changes their own rights.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from allauth.account.models import EmailAddress
-from allauth.mfa.models import Authenticator
-from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
 from oauth2_provider.models import Application
 
 from rcm.accounts.actor import Actor
-from rcm.accounts.models import Membership, Organization, Partner, Site, User
+from rcm.accounts.models import (
+    Invitation,
+    InvitationStatus,
+    Membership,
+    Organization,
+    Partner,
+    Site,
+    User,
+)
 from rcm.accounts.permissions import Role
 from rcm.accounts.problems import Refused
+from rcm.accounts.scope import scope
 from rcm.audit.services import Step, record_steps
 
+INVITATION_LIFE = timedelta(days=14)
 SECRET_BYTES = 36
 
 
@@ -40,6 +52,23 @@ def people_of(actor: Actor) -> QuerySet[User]:
     return User.objects.filter(pk__in=ids).prefetch_related(
         Prefetch("memberships", queryset=own, to_attr="shown_memberships")
     )
+
+
+def invitations_of(actor: Actor) -> QuerySet[Invitation]:
+    """What the actor's organizations offered, the newest first."""
+    return Invitation.objects.filter(organization_id__in=actor.organizations).select_related(
+        "organization", "site"
+    )
+
+
+def invitations_for(user_id: int, *, at: datetime | None = None) -> QuerySet[Invitation]:
+    """What waits for this person's answer."""
+    return Invitation.objects.filter(
+        user_id=user_id,
+        status=InvitationStatus.WAITING,
+        expires_at__gt=at or timezone.now(),
+        organization__active=True,
+    ).select_related("organization", "site")
 
 
 def partners_of(actor: Actor) -> QuerySet[Partner]:
@@ -60,20 +89,6 @@ def _not_oneself(user: User, actor: Actor) -> None:
         raise Refused(
             "Nobody changes their own rights.", code="oneself", fix="Ask another administrator."
         )
-
-
-def _whole(user: User, actor: Actor) -> set[int]:
-    """The organizations a person works for, all of them the actor's; else the person is not the
-    actor's to disable.
-    """
-    organizations = set(user.memberships.values_list("organization_id", flat=True))
-    if not organizations <= actor.organizations:
-        raise Refused(
-            "This person also works for organizations that you do not manage.",
-            code="shared_person",
-            fix="Take away the roles in your organizations instead.",
-        )
-    return organizations
 
 
 def _place(
@@ -108,13 +123,18 @@ def user_invite(
     role: str,
     actor: Actor,
     site_id: int | None = None,
-) -> User:
-    """A new user without a password, or a role more for one who is here already. The caller sends
-    the link to choose a password.
+    at: datetime | None = None,
+) -> Invitation:
+    """Offer a role to whoever owns an address. It holds once that person accepts it.
+
+    An unknown address gets an account without a password; the caller sends the letter. Nothing in
+    the answer tells whether the address was known. Raises Refused when the person works in the
+    organization already or the offer stands.
     """
-    actor.require("users.manage")
+    actor.require("users.manage", organization_id, entire=True)
     organization, site = _place(organization_id, site_id, actor)
     as_role = _role(role)
+    at = at or timezone.now()
     email = email.strip().lower()
     user = User.objects.filter(email=email).first()
     if user is None:
@@ -123,18 +143,114 @@ def user_invite(
         )
         EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
     _not_oneself(user, actor)
-    _grant(user, organization, site, as_role, actor)
-    return user
+    if user.memberships.filter(organization=organization).exists():
+        raise Refused(
+            f"This person works for {organization.name} already.",
+            code="repeated",
+            field="email",
+            fix="Give the role on their page.",
+        )
+    offers = Invitation.objects.filter(user=user, organization=organization, site=site, role=role)
+    offers.filter(status=InvitationStatus.WAITING, expires_at__lte=at).update(
+        status=InvitationStatus.WITHDRAWN, decided_at=at
+    )
+    if offers.filter(status=InvitationStatus.WAITING).exists():
+        raise Refused(
+            "This invitation is waiting for an answer already.", code="repeated", field="email"
+        )
+    row = Invitation.objects.create(
+        organization=organization,
+        site=site,
+        role=as_role,
+        email=email,
+        first_name=first_name.strip(),
+        last_name=last_name.strip(),
+        user=user,
+        invited_by=actor.name,
+        expires_at=at + INVITATION_LIFE,
+    )
+    _tell(
+        [organization.pk],
+        "user.invited",
+        f"{row.name} was invited as {as_role.label}{_at_site(site)}",
+        actor,
+    )
+    return row
+
+
+@transaction.atomic
+def invitation_answer(
+    *, invitation: Invitation, accept: bool, actor: Actor, at: datetime | None = None
+) -> Membership | None:
+    """The person's own yes or no. A yes makes the membership. Nobody answers for another."""
+    at = at or timezone.now()
+    rows = invitations_for(actor.user_id or 0, at=at).select_for_update(of=("self",))
+    row = rows.filter(pk=invitation.pk).first()
+    if row is None:
+        raise Refused("This invitation is not open any more.", code="not_open", status=404)
+    row.status = InvitationStatus.ACCEPTED if accept else InvitationStatus.DECLINED
+    row.decided_at = at
+    row.save(update_fields=["status", "decided_at"])
+    label = Role(row.role).label + _at_site(row.site)
+    there = replace(actor, organizations=frozenset({row.organization_id}))
+    with scope(there):
+        if not accept:
+            _tell(
+                [row.organization_id],
+                "user.declined",
+                f"{row.name} declined to become {label},",
+                there,
+            )
+            return None
+        membership, _ = Membership.objects.get_or_create(
+            user_id=row.user_id, organization_id=row.organization_id, site=row.site, role=row.role
+        )
+        _tell(
+            [row.organization_id],
+            "user.role_given",
+            f"{row.name} became {label}, invited by {row.invited_by} and accepted",
+            there,
+        )
+    return membership
+
+
+@transaction.atomic
+def invitation_withdraw(
+    *, invitation: Invitation, actor: Actor, at: datetime | None = None
+) -> None:
+    actor.require("users.manage", invitation, entire=True)
+    changed = Invitation.objects.filter(pk=invitation.pk, status=InvitationStatus.WAITING).update(
+        status=InvitationStatus.WITHDRAWN, decided_at=at or timezone.now()
+    )
+    if not changed:
+        raise Refused("This invitation was answered meanwhile.", code="decided", status=409)
+    _tell(
+        [invitation.organization_id],
+        "user.withdrawn",
+        f"The invitation of {invitation.name} was withdrawn",
+        actor,
+    )
+
+
+def _at_site(site: Site | None) -> str:
+    return f" at {site.name}" if site else ""
 
 
 @transaction.atomic
 def role_give(
     *, user: User, organization_id: int, role: str, actor: Actor, site_id: int | None = None
 ) -> Membership:
-    """One role more, in one organization or one of its sites."""
-    actor.require("users.manage")
+    """One role more for a person who works in the organization already; others are invited."""
+    actor.require("users.manage", organization_id, entire=True)
     _not_oneself(user, actor)
     organization, site = _place(organization_id, site_id, actor)
+    if not user.memberships.filter(organization=organization).exists():
+        raise Refused(
+            f"This person does not work for {organization.name}.",
+            code="not_member",
+            field="organization",
+            fix="Invite them.",
+        )
     return _grant(user, organization, site, _role(role), actor)
 
 
@@ -146,11 +262,10 @@ def _grant(
     )
     if not made:
         raise Refused("This person has that role already.", code="repeated", field="role")
-    where = f" at {site.name}" if site else ""
     _tell(
         [organization.pk],
         "user.role_given",
-        f"{user.display_name} became {role.label}{where},",
+        f"{user.display_name} became {role.label}{_at_site(site)},",
         actor,
     )
     return row
@@ -159,73 +274,16 @@ def _grant(
 @transaction.atomic
 def role_take(*, membership: Membership, actor: Actor) -> None:
     """Take one role away; it holds from the person's next request."""
-    actor.require("users.manage")
-    _not_oneself(membership.user, actor)
     if membership.organization_id not in actor.organizations:
         raise Refused("This role is in an organization that you do not manage.", code="unknown")
+    actor.require("users.manage", membership, entire=True)
+    _not_oneself(membership.user, actor)
     label = Role(membership.role).label
     membership.delete()
     _tell(
         [membership.organization_id],
         "user.role_taken",
         f"{membership.user.display_name} is no longer {label},",
-        actor,
-    )
-
-
-@transaction.atomic
-def user_disable(*, user: User, actor: Actor) -> None:
-    """Out on the next request: sign-in closed, sessions ended."""
-    actor.require("users.manage")
-    _not_oneself(user, actor)
-    organizations = _whole(user, actor)
-    user.is_active = False
-    user.save(update_fields=["is_active"])
-    _end_sessions(user)
-    _tell(organizations, "user.disabled", f"{user.display_name} was disabled", actor)
-
-
-@transaction.atomic
-def user_enable(*, user: User, actor: Actor) -> None:
-    actor.require("users.manage")
-    _not_oneself(user, actor)
-    organizations = _whole(user, actor)
-    user.is_active = True
-    user.save(update_fields=["is_active"])
-    _tell(organizations, "user.enabled", f"{user.display_name} was enabled", actor)
-
-
-@transaction.atomic
-def sessions_end(*, user: User, actor: Actor) -> int:
-    """Sign the person out everywhere. Returns how many sessions ended."""
-    actor.require("users.manage")
-    organizations = _whole(user, actor)
-    ended = _end_sessions(user)
-    _tell(organizations, "user.signed_out", f"{user.display_name} was signed out everywhere", actor)
-    return ended
-
-
-def _end_sessions(user: User) -> int:
-    rows = list(UserSession.objects.filter(user=user))
-    for row in rows:
-        row.end()
-    return len(rows)
-
-
-@transaction.atomic
-def second_factor_reset(*, user: User, actor: Actor) -> None:
-    """For a lost phone: the person signs in with the password alone and sets a second factor up
-    again. Sessions end.
-    """
-    actor.require("users.manage")
-    _not_oneself(user, actor)
-    organizations = _whole(user, actor)
-    Authenticator.objects.filter(user=user).delete()
-    _end_sessions(user)
-    _tell(
-        organizations,
-        "user.second_factor_reset",
-        f"The second factor of {user.display_name} was taken off",
         actor,
     )
 
@@ -245,7 +303,7 @@ def partner_make(
     *, organization_id: int, name: str, scopes: Iterable[str], actor: Actor
 ) -> tuple[Partner, str]:
     """A new client with its secret, which is told once and kept as a hash only."""
-    actor.require("users.manage")
+    actor.require("users.manage", organization_id, entire=True)
     organization, _ = _place(organization_id, None, actor)
     granted, secret = _scopes(scopes), secrets.token_urlsafe(SECRET_BYTES)
     application = Application.objects.create(
@@ -270,7 +328,7 @@ def partner_change(
     active: bool | None = None,
 ) -> Partner:
     """Other scopes, or closed and open again; both hold from the partner's next call."""
-    actor.require("users.manage")
+    actor.require("users.manage", partner, entire=True)
     if scopes is not None:
         partner.scopes = _scopes(scopes)
         _tell(
@@ -296,7 +354,7 @@ def partner_change(
 @transaction.atomic
 def partner_secret(*, partner: Partner, actor: Actor) -> str:
     """A new secret; the old one and every token end at once."""
-    actor.require("users.manage")
+    actor.require("users.manage", partner, entire=True)
     secret = secrets.token_urlsafe(SECRET_BYTES)
     partner.application.client_secret = secret
     partner.application.save()

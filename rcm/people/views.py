@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from allauth.account.forms import ResetPasswordForm
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
+from django.core.mail import send_mail
+from django.db import transaction
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from rcm.accounts.actor import Actor
-from rcm.accounts.models import Membership, Partner, User
+from rcm.accounts.models import Invitation, InvitationStatus, Membership, Partner, User
 from rcm.accounts.permissions import Role
 from rcm.accounts.problems import Refused
 from rcm.people import forms, services
@@ -57,14 +61,14 @@ PEOPLE = ListPage(
             kind="tag",
             width="tag",
         ),
-        Column("last", "Last sign-in", "last_login", kind="moment", width="moment"),
     ),
     orders=(Order("name", "name", ("last_name", "first_name", "pk")),),
     tabs=(Tab("all", "All"),),
     detail=lambda u: reverse("people:person", args=[u.public_id]),
     row_label="display_name",
     actions=lambda request: [
-        parts.Action("Invite a user", reverse("people:invite"), primary=True, key="n")
+        parts.Action("Invite a user", reverse("people:invite"), primary=True, key="n"),
+        parts.Action("Invitations", reverse("people:invited")),
     ],
     saved=False,
     empty="Nobody works here yet.",
@@ -80,12 +84,12 @@ def people(request: HttpRequest) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("users.manage")
 def invite(request: HttpRequest) -> HttpResponseBase:
-    """A new user; the link to choose a password goes to their address."""
+    """Offer somebody a role. The letter goes to their address; they accept it or do not."""
     form = forms.InviteForm(request.POST or None, actor=_actor(request))
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:
-            user = services.user_invite(
+            row = services.user_invite(
                 email=data["email"],
                 first_name=data["first_name"],
                 last_name=data["last_name"],
@@ -93,13 +97,13 @@ def invite(request: HttpRequest) -> HttpResponseBase:
                 **form.given(),
             )
         except Refused as refusal:
-            form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
+            field = refusal.field if refusal.field in form.fields else None
+            form.add_error(field, f"{refusal} {refusal.fix}".strip())
         else:
-            if not user.has_usable_password():
-                _send_link(request, user)
-            messages.success(request, f"{user.display_name} was invited.")
-            return redirect("people:person", public_id=user.public_id)
-    text = "They get a link by e-mail to choose a password. What they may do follows from the role."
+            _send_invitation(request, row)
+            messages.success(request, f"{row.name} was invited. The role holds once they accept.")
+            return redirect("people:invited")
+    text = "They get a letter, sign in and accept. Until then they see nothing of the organization."
     context = {
         "title": "Invite a user",
         "text": text,
@@ -111,6 +115,97 @@ def invite(request: HttpRequest) -> HttpResponseBase:
     return render(request, "components/form_page.html", context, status=422 if form.errors else 200)
 
 
+def _send_invitation(request: HttpRequest, row: Invitation) -> None:
+    """The letter: where to answer, and for an account without a password the link to choose one."""
+    context = {"invitation": row, "url": request.build_absolute_uri(reverse("people:invitations"))}
+    body = render_to_string("people/invitation.txt", context)
+    subject = f"{row.organization.name} invites you"
+    transaction.on_commit(lambda: send_mail(subject, body, None, [row.email]))
+    if not row.user.has_usable_password():
+        _send_link(request, row.user)
+
+
+INVITED = ListPage(
+    name="invitations",
+    title="Invitations",
+    noun=("invitation", "invitations"),
+    columns=(
+        Column("name", "Name", "name", kind="strong", second="email"),
+        Column(
+            "role",
+            "Role",
+            lambda i: i.get_role_display(),
+            second=lambda i: i.site.name if i.site else i.organization.name,
+        ),
+        Column("state", "State", lambda i: _state_of(i), kind="tag", width="tag"),
+        Column("by", "Invited by", "invited_by"),
+        Column("until", "Open until", "expires_at", kind="moment", width="moment"),
+    ),
+    orders=(Order("new", "newest", ("-pk",)),),
+    tabs=(Tab("waiting", "Waiting", Q(status=InvitationStatus.WAITING)), Tab("all", "All")),
+    detail=lambda i: reverse("people:invited_one", args=[i.public_id]),
+    row_label="name",
+    saved=False,
+    empty="Nobody is invited.",
+)
+
+
+def _state_of(row: Invitation) -> tuple[str, str]:
+    if row.status == InvitationStatus.WAITING and row.expires_at <= timezone.now():
+        return "Ran out", ""
+    tones = {InvitationStatus.WAITING: "warn", InvitationStatus.ACCEPTED: "good"}
+    return row.get_status_display(), tones.get(InvitationStatus(row.status), "")
+
+
+@require_safe
+@may("users.manage")
+def invited(request: HttpRequest) -> HttpResponseBase:
+    """What the reader's organizations offered, and what became of it."""
+    return INVITED.respond(request, services.invitations_of(_actor(request)))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@may("users.manage")
+def invited_one(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """One invitation; POST withdraws it."""
+    row = found(services.invitations_of(_actor(request)), public_id=public_id)
+    if request.method == "POST":
+        try:
+            services.invitation_withdraw(invitation=row, actor=_actor(request))
+        except Refused as refusal:
+            messages.error(request, str(refusal))
+        else:
+            messages.success(request, "The invitation is withdrawn.")
+        return redirect("people:invited")
+    context = {
+        "invitation": row,
+        "state": _state_of(row),
+        "open": row.status == InvitationStatus.WAITING,
+        "crumbs": [*USERS, parts.Crumb("Invitations", reverse("people:invited"))],
+    }
+    return render(request, "people/invited.html", context)
+
+
+@require_safe
+@may()
+def invitations(request: HttpRequest) -> HttpResponseBase:
+    """What waits for the reader's own answer."""
+    rows = services.invitations_for(_actor(request).user_id or 0)
+    return render(request, "people/invitations.html", {"invitations": rows})
+
+
+@require_POST
+@may()
+def invitation_answer(request: HttpRequest, public_id: str, answer: str) -> HttpResponseBase:
+    actor = _actor(request)
+    row = found(services.invitations_for(actor.user_id or 0), public_id=public_id)
+    accept = answer == "accept"
+    services.invitation_answer(invitation=row, accept=accept, actor=actor)
+    said = f"You work for {row.organization.name} now." if accept else "Declined."
+    messages.success(request, said)
+    return redirect("web:home") if accept else redirect("people:invitations")
+
+
 def _send_link(request: HttpRequest, user: User) -> None:
     form = ResetPasswordForm({"email": user.email})
     if form.is_valid():
@@ -120,7 +215,7 @@ def _send_link(request: HttpRequest, user: User) -> None:
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("users.manage")
 def person(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    """One user: roles, sessions, second factor. POST gives a role."""
+    """One user: their roles in the reader's organizations. POST gives a role."""
     user = found(services.people_of(_actor(request)), public_id=public_id)
     form = forms.RoleForm(request.POST or None, actor=_actor(request))
     if request.method == "POST" and form.is_valid():
@@ -137,10 +232,6 @@ def person(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "oneself": oneself,
         "form": None if oneself else form,
         "memberships": user.shown_memberships,  # type: ignore[attr-defined]
-        "sessions": UserSession.objects.filter(user=user).order_by("-last_seen_at"),
-        "second_factor": (
-            Authenticator.objects.filter(user=user).exclude(type="recovery_codes").exists()
-        ),
         "actions": [] if oneself else _actions(user),
         "crumbs": USERS,
     }
@@ -148,32 +239,8 @@ def person(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 def _actions(user: User) -> list[parts.Action]:
-    def act(label: str, verb: str, *, danger: bool = False) -> parts.Action:
-        return parts.Action(
-            label, reverse(f"people:{verb}", args=[user.public_id]), "post", danger=danger
-        )
-
-    if not user.is_active:
-        return [act("Enable", "enable")]
-    return [
-        act("Send a link for a new password", "link"),
-        act("Sign out everywhere", "sign_out"),
-        act("Take off the second factor", "second_factor"),
-        act("Disable", "disable", danger=True),
-    ]
-
-
-def _button(
-    request: HttpRequest, public_id: str, verb: Callable[[User], Any], done: str
-) -> HttpResponseBase:
-    user = found(services.people_of(_actor(request)), public_id=public_id)
-    try:
-        verb(user)
-    except Refused as refusal:
-        messages.error(request, f"{refusal} {refusal.fix}".strip())
-    else:
-        messages.success(request, done)
-    return redirect("people:person", public_id=user.public_id)
+    url = reverse("people:link", args=[user.public_id])
+    return [parts.Action("Send a link for a new password", url, "post")] if user.is_active else []
 
 
 @require_POST
@@ -199,52 +266,12 @@ def role_take(request: HttpRequest, public_id: str, pk: int) -> HttpResponseBase
 
 @require_POST
 @may("users.manage")
-def disable(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    return _button(
-        request,
-        public_id,
-        lambda u: services.user_disable(user=u, actor=_actor(request)),
-        "Disabled and signed out everywhere.",
-    )
-
-
-@require_POST
-@may("users.manage")
-def enable(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    return _button(
-        request,
-        public_id,
-        lambda u: services.user_enable(user=u, actor=_actor(request)),
-        "Enabled.",
-    )
-
-
-@require_POST
-@may("users.manage")
-def sign_out(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    return _button(
-        request,
-        public_id,
-        lambda u: services.sessions_end(user=u, actor=_actor(request)),
-        "Signed out everywhere.",
-    )
-
-
-@require_POST
-@may("users.manage")
-def second_factor(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    return _button(
-        request,
-        public_id,
-        lambda u: services.second_factor_reset(user=u, actor=_actor(request)),
-        "The second factor is off.",
-    )
-
-
-@require_POST
-@may("users.manage")
 def link(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    return _button(request, public_id, lambda u: _send_link(request, u), "The link is on its way.")
+    """The letter that anybody may ask for at the sign-in page; it goes to the person alone."""
+    user = found(services.people_of(_actor(request)), public_id=public_id)
+    _send_link(request, user)
+    messages.success(request, "The link is on its way.")
+    return redirect("people:person", public_id=user.public_id)
 
 
 @require_safe
@@ -262,6 +289,7 @@ def profile(request: HttpRequest) -> HttpResponseBase:
             Authenticator.objects.filter(user=user).exclude(type="recovery_codes").exists()
         ),
         "sessions": UserSession.objects.filter(user=user).count(),
+        "invitations": services.invitations_for(user.pk).count(),
     }
     return render(request, "people/profile.html", context)
 

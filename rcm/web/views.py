@@ -64,7 +64,14 @@ def safe_next(request: HttpRequest, fallback: str = "/") -> str:
 def home(request: HttpRequest) -> HttpResponseBase:
     """The first page of a reader's own work: the top of their rail."""
     entries = nav.entries(request.actor)  # type: ignore[attr-defined]
-    return redirect(entries[0].url or "web:style") if entries else redirect("web:style")
+    if entries:
+        return redirect(entries[0].url or "web:style")
+    # who works nowhere yet: invitations wait, or accounts are looked after
+    return redirect(
+        "people:accounts"
+        if getattr(request.user, "is_platform_administrator", False)
+        else "people:invitations"
+    )
 
 
 @require_safe

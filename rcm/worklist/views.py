@@ -44,12 +44,15 @@ def _actor(request: HttpRequest) -> Actor:
 
 
 def _queue(request: HttpRequest, code: str) -> registry.Queue:
-    """The declared queue, 404 when there is none, 403 without its permission."""
+    """The declared queue, 404 when there is none, 403 without its permission. The page is limited
+    to the places where the permission holds.
+    """
     declared = registry.get(code)
     if declared is None:
         raise Http404
     if not _actor(request).can_somewhere(declared.permission):
         raise PermissionDenied
+    request.actor = _actor(request).where(declared.permission)  # type: ignore[attr-defined]
     return declared
 
 
@@ -384,7 +387,7 @@ def undo(request: HttpRequest) -> HttpResponseBase:
         return HttpResponse("Too late to undo.", status=409, content_type="text/plain")
     row = found(WorkItem.objects.visible_to(actor), pk=body["i"])
     declared = _queue(request, row.queue)
-    _must(actor, declared.permission, row)
+    _must(_actor(request), declared.permission, row)
     _must(actor, declared.work_permission, row)
     before = dict(body["b"])
     for name in ("pend_until", "next_action_on"):

@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 from django.core import mail
 from django.core.cache import cache
+from django.core.management import call_command
+from django.db import DatabaseError, transaction
 from django.test import Client
+from django.utils import timezone
 
-from rcm.accounts.models import Membership, Partner, User
+from rcm.accounts.actor import PermissionRefused
+from rcm.accounts.models import Invitation, Membership, Partner, PlatformAct, User
 from rcm.accounts.problems import Refused
 from rcm.accounts.scope import scope
 from rcm.audit.models import Event
@@ -25,6 +29,20 @@ BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 @pytest.fixture(autouse=True)
 def _clean():
     cache.clear()
+
+
+@pytest.fixture
+def commits(django_capture_on_commit_callbacks):
+    """A call whose on-commit work is done, as it is outside a test's transaction."""
+
+    def wrapped(call):
+        def run(*args, **kwargs):
+            with django_capture_on_commit_callbacks(execute=True):
+                return call(*args, **kwargs)
+
+        return run
+
+    return wrapped
 
 
 @pytest.fixture
@@ -43,24 +61,29 @@ def told(cast) -> list[tuple[str, str]]:
         )
 
 
-def test_an_invited_user_chooses_a_password_by_the_link_and_has_only_that_role(cast, adam) -> None:
-    form = {
-        "first_name": "Nora",
-        "last_name": "New",
-        "email": "Nora@Cana.test",
-        "organization": cast.a.pk,
-        "role": "biller",
-        "site": "",
-    }
-    answer = adam.post("/people/invite/", form)
+NORA = {
+    "first_name": "Nora",
+    "last_name": "New",
+    "email": "Nora@Cana.test",
+    "role": "biller",
+    "site": "",
+}
+
+
+def test_an_invited_user_chooses_a_password_accepts_and_has_only_that_role(
+    cast, adam, commits
+) -> None:
+    answer = commits(adam.post)("/people/invite/", NORA | {"organization": cast.a.pk})
+    assert answer["Location"] == "/people/invitations/"
     user = User.objects.get(email="nora@cana.test")
-    assert answer["Location"] == f"/people/{user.public_id}/"
     assert not user.has_usable_password()
-    assert user.actor().roles == {"biller"}
-    (letter,) = mail.outbox
-    assert letter.to == ["nora@cana.test"]
-    link = re.search(r"http://testserver(/accounts/password/reset/key/\S+)", letter.body)
-    assert link, letter.body
+    assert user.actor().organizations == set()
+    letters = {letter.subject: letter for letter in mail.outbox}
+    assert all(letter.to == ["nora@cana.test"] for letter in letters.values())
+    assert "http://testserver/invitations/" in letters["CANA Imaging invites you"].body
+    bodies = " ".join(letter.body for letter in letters.values())
+    link = re.search(r"http://testserver(/accounts/password/reset/key/\S+)", bodies)
+    assert link, bodies
     page = Client()
     form_page = page.get(link[1], follow=True)
     done = page.post(
@@ -70,36 +93,168 @@ def test_an_invited_user_chooses_a_password_by_the_link_and_has_only_that_role(c
     assert done.status_code == 302
     user.refresh_from_db()
     assert user.check_password("blue-rivers-7-run")
-    assert told(cast) == [("user.role_given", "Nora New became Biller, by Adam Admin")]
     assert Client().get(link[1], follow=True).context["token_fail"] is True
+    nora = Client()
+    nora.post("/accounts/login/", {"login": user.email, "password": "blue-rivers-7-run"})
+    shown = nora.get("/", follow=True)
+    assert shown.redirect_chain[-1][0] == "/invitations/"
+    assert "CANA Imaging: Biller" in shown.content.decode()
+    assert nora.get("/claims/").status_code == 403
+    row = Invitation.objects.get(user=user)
+    nora.post(f"/invitations/{row.public_id}/accept/")
+    assert user.actor().roles == {"biller"}
+    assert nora.get("/claims/").status_code == 200
+    assert told(cast) == [
+        ("user.invited", "Nora New was invited as Biller by Adam Admin"),
+        (
+            "user.role_given",
+            "Nora New became Biller, invited by Adam Admin and accepted by Nora New",
+        ),
+    ]
+    again = nora.post(f"/invitations/{row.public_id}/accept/")
+    assert again.status_code == 404
 
 
-def test_a_disabled_user_is_out_on_the_next_request(cast, adam) -> None:
+def test_a_known_address_is_asked_and_stays_its_own_until_it_says_yes(cast, adam, commits) -> None:
+    olga = cast.user("olga")
+    before = (olga.password, olga.is_active, olga.first_name, olga.last_name)
+    commits(adam.post)(
+        "/people/invite/",
+        NORA | {"email": "olga@canb.test", "role": "manager", "organization": cast.a.pk},
+    )
+    assert olga.actor().organizations == {cast.b.pk}
+    assert adam.get(f"/people/{olga.public_id}/").status_code == 404
+    shown = adam.get("/people/invitations/").content.decode()
+    assert "Nora New" in shown
+    assert "Outsider" not in shown, "the name of a stranger's account is not told"
+    row = Invitation.objects.get(user=olga)
+    for who in ("adam", "mia"):
+        browser = Client()
+        browser.force_login(cast.user(who), backend=BACKEND)
+        assert browser.post(f"/invitations/{row.public_id}/accept/").status_code == 404
+    page = Client()
+    page.force_login(olga, backend=BACKEND)
+    page.post(f"/invitations/{row.public_id}/decline/")
+    assert olga.actor().organizations == {cast.b.pk}
+    assert page.post(f"/invitations/{row.public_id}/accept/").status_code == 404
+    olga.refresh_from_db()
+    assert (olga.password, olga.is_active, olga.first_name, olga.last_name) == before
+    assert [verb for verb, _ in told(cast)] == ["user.invited", "user.declined"]
+
+
+def test_a_withdrawn_and_a_stale_invitation_cannot_be_accepted(cast, adam) -> None:
+    olga = cast.user("olga")
+    page = Client()
+    page.force_login(olga, backend=BACKEND)
+    form = NORA | {"email": "olga@canb.test", "organization": cast.a.pk}
+    adam.post("/people/invite/", form)
+    row = Invitation.objects.get(user=olga)
+    adam.post(f"/people/invitations/{row.public_id}/")
+    assert page.post(f"/invitations/{row.public_id}/accept/").status_code == 404
+    adam.post("/people/invite/", form)
+    late = Invitation.objects.get(user=olga, status="waiting")
+    Invitation.objects.filter(pk=late.pk).update(expires_at=timezone.now())
+    assert page.post(f"/invitations/{late.public_id}/accept/").status_code == 404
+    assert olga.actor().organizations == {cast.b.pk}
+
+
+def test_a_role_is_given_only_to_who_works_here_already(cast, adam) -> None:
+    actor, olga = cast.actor("adam"), cast.user("olga")
+    with scope(actor), pytest.raises(Refused, match="does not work"):
+        services.role_give(user=olga, organization_id=cast.a.pk, role="biller", actor=actor)
+    ben = cast.user("ben")
+    adam.post(
+        f"/people/{ben.public_id}/", {"organization": cast.a.pk, "role": "poster", "site": ""}
+    )
+    assert ben.actor().roles == {"biller", "poster"}
+
+
+def test_an_administrator_of_one_site_gives_nothing_in_the_whole_organization(cast) -> None:
+    Membership.objects.filter(user=cast.user("adam")).update(site=cast.north)
+    actor = cast.actor("adam")
+    with scope(actor), pytest.raises(PermissionRefused):
+        services.role_give(
+            user=cast.user("ben"), organization_id=cast.a.pk, role="manager", actor=actor
+        )
+
+
+@pytest.mark.parametrize("verb", ["disable", "enable", "sign-out", "second-factor"])
+def test_no_administrator_reaches_an_account(cast, adam, verb) -> None:
+    ben = cast.user("ben")
+    assert adam.post(f"/people/{ben.public_id}/{verb}/").status_code == 404
+    page = adam.get(f"/platform/accounts/{ben.public_id}/{verb}/")
+    assert page.status_code == 403
+    post = adam.post(f"/platform/accounts/{ben.public_id}/{verb}/", {"reason": "because I can"})
+    assert post.status_code == 403
+    ben.refresh_from_db()
+    assert ben.is_active
+    assert not PlatformAct.objects.exists()
+
+
+@pytest.fixture
+def pat(cast) -> Client:
+    """A platform administrator, who works in no organization."""
+    user = User.objects.create_user(
+        "pat@platform.test", "correct-horse-9", first_name="Pat", last_name="Platform"
+    )
+    call_command("platform_admin", user.email, reason="looks after the accounts")
+    browser = Client()
+    browser.force_login(user, backend=BACKEND)
+    return browser
+
+
+def test_a_platform_administrator_disables_an_account_with_a_reason_that_all_can_read(
+    cast, pat
+) -> None:
     ben = Client()
     ben.force_login(cast.user("ben"), backend=BACKEND)
     assert ben.get("/profile/").status_code == 200
-    adam.post(f"/people/{cast.user('ben').public_id}/disable/")
+    url = f"/platform/accounts/{cast.user('ben').public_id}"
+    assert pat.post(f"{url}/disable/", {"reason": ""}).status_code == 422
+    assert ben.get("/profile/").status_code == 200
+    pat.post(f"{url}/disable/", {"reason": "left the company"})
     assert ben.get("/profile/")["Location"].startswith("/accounts/login/")
-    entered = Client().post(
-        "/accounts/login/", {"login": "ben@cana.test", "password": "correct-horse-9"}
-    )
-    assert "_auth_user_id" not in Client().session
-    assert entered.status_code in (200, 302)
-    adam.post(f"/people/{cast.user('ben').public_id}/enable/")
+    pat.post(f"{url}/enable/", {"reason": "came back"})
     again = Client()
     again.post("/accounts/login/", {"login": "ben@cana.test", "password": "correct-horse-9"})
     assert again.get("/profile/").status_code == 200
-    assert [verb for verb, _ in told(cast)] == ["user.disabled", "user.enabled"]
+    with scope(cast.system):
+        kept = list(
+            Event.objects.filter(verb__startswith="account.")
+            .order_by("id")
+            .values_list("verb", "reason", "actor_name")
+        )
+    assert kept == [
+        ("account.disabled", "left the company", "Pat Platform (platform)"),
+        ("account.enabled", "came back", "Pat Platform (platform)"),
+    ]
+    assert "left the company" in pat.get(f"{url}/").content.decode()
 
 
-def test_signing_a_user_out_ends_every_browser(cast, adam) -> None:
+def test_a_platform_administrator_reads_no_organizations_rows(cast, pat) -> None:
+    for path in ("/patients/", "/claims/", "/work/", "/people/", "/interchanges/"):
+        assert pat.get(path).status_code in (403, 404), path
+    assert pat.get("/")["Location"] == "/platform/accounts/"
+
+
+def test_an_act_on_an_account_is_never_changed_or_deleted(cast, pat) -> None:
+    act = PlatformAct.objects.get()
+    for change in (
+        lambda: PlatformAct.objects.update(reason="nothing"),
+        lambda: PlatformAct.objects.filter(pk=act.pk).delete(),
+    ):
+        with pytest.raises(DatabaseError), transaction.atomic():
+            change()
+
+
+def test_signing_a_user_out_ends_every_browser(cast, pat) -> None:
     browsers = [Client() for _ in range(2)]
     for browser in browsers:
         browser.post("/accounts/login/", {"login": "pia@cana.test", "password": "correct-horse-9"})
         assert browser.get("/profile/").status_code == 200
-    page = adam.get(f"/people/{cast.user('pia').public_id}/").content.decode()
-    assert page.count("last seen") == 2
-    adam.post(f"/people/{cast.user('pia').public_id}/sign-out/")
+    url = f"/platform/accounts/{cast.user('pia').public_id}/"
+    assert pat.get(url).content.decode().count("last seen") == 2
+    pat.post(f"{url}sign-out/", {"reason": "lost notebook"})
     assert [b.get("/profile/").status_code for b in browsers] == [302, 302]
 
 
@@ -115,9 +270,6 @@ def test_a_role_taken_away_is_gone_on_the_next_request(cast, adam) -> None:
 def test_nobody_changes_their_own_rights(cast) -> None:
     adam, actor = cast.user("adam"), cast.actor("adam")
     with scope(actor):
-        for verb in (services.user_disable, services.user_enable, services.second_factor_reset):
-            with pytest.raises(Refused, match="own rights"):
-                verb(user=adam, actor=actor)
         with pytest.raises(Refused, match="own rights"):
             services.role_give(user=adam, organization_id=cast.a.pk, role="manager", actor=actor)
         with pytest.raises(Refused, match="own rights"):
@@ -137,7 +289,6 @@ def test_an_administrator_reaches_their_own_organizations_only(cast, adam) -> No
     olga, actor = cast.user("olga"), cast.actor("adam")
     assert b"olga" not in adam.get("/people/").content
     assert adam.get(f"/people/{olga.public_id}/").status_code == 404
-    assert adam.post(f"/people/{olga.public_id}/disable/").status_code == 404
     form: dict[str, Any] = {
         "first_name": "X",
         "last_name": "Y",
@@ -159,17 +310,19 @@ def test_an_administrator_reaches_their_own_organizations_only(cast, adam) -> No
     theirs = Membership.objects.get(user=olga, organization=cast.b)
     assert adam.post(f"/people/{olga.public_id}/roles/{theirs.pk}/take/").status_code == 404
     with scope(actor), pytest.raises(Refused, match="do not manage"):
-        services.user_disable(user=olga, actor=actor)
-    assert User.objects.get(pk=olga.pk).is_active
+        services.role_take(membership=theirs, actor=actor)
     assert Membership.objects.filter(pk=theirs.pk).exists()
 
 
 @pytest.mark.parametrize("who", ["mia", "cleo", "ana", "ben"])
 def test_only_an_administrator_manages_users(cast, who) -> None:
-    from rcm.accounts.actor import PermissionRefused
-
     with scope(cast.actor(who)), pytest.raises(PermissionRefused):
-        services.user_disable(user=cast.user("ari"), actor=cast.actor(who))
+        services.role_give(
+            user=cast.user("ari"),
+            organization_id=cast.a.pk,
+            role="biller",
+            actor=cast.actor(who),
+        )
 
 
 def test_no_form_makes_a_person_a_partner_system_or_a_superuser(cast, adam) -> None:

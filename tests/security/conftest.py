@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from oauth2_provider.models import AccessToken, Application
 
-from rcm.accounts.models import Partner
+from rcm.accounts.models import Invitation, Partner
 from rcm.reference.models import Payer, ReferenceLoad
 from tests.conftest import Cast, make_cast
 from tests.security.world import World
@@ -56,11 +56,27 @@ def build(cast: Cast) -> Both:
         partner(cast.a, "CANA system", every),
         partner(cast.b, "CANB system", every),
     )
+    for world in (a, b):
+        world.rows["accounts.Invitation"] = offer(world.organization, cast.user("max"), world.mark)
     load = ReferenceLoad.objects.first() or ReferenceLoad.objects.create(
         kind="payers", source="test", file_name="payers.csv", sha256="0" * 64
     )
     shared = {"reference.Payer": Payer.objects.get(code="PHP"), "reference.ReferenceLoad": load}
     return Both(cast, a, b, tokens, scopes, shared)
+
+
+def offer(organization: Any, user: Any, mark: str, role: str = "biller") -> Invitation:
+    """An invitation that waits for its person's answer."""
+    return Invitation.objects.create(
+        organization=organization,
+        role=role,
+        email=f"{mark.lower()}-1@example.test",
+        first_name=f"{mark}-1",
+        last_name="Invited",
+        user=user,
+        invited_by=f"{mark}-2",
+        expires_at=timezone.now() + timedelta(days=14),
+    )
 
 
 def partner(organization: Any, name: str, granted: Iterable[str]) -> Partner:
