@@ -321,7 +321,7 @@ def kpi(request: HttpRequest, code: str) -> HttpResponseBase:
             "standing": engine.words(k, standing.value) if standing else "",
             "kept": standing is not None,
             "causes": since(f.organizations, f.day) if differs else [],
-            "may_target": _actor(request).can("rules.edit"),
+            "may_target": _actor(request).can_somewhere("rules.edit"),
             "rows": rows,
             "parts": [(p, words, f.url("kpi", code, part=p), p == part) for p, words in _parts(k)],
             "next_url": (

@@ -49,7 +49,7 @@ def target_set(
     at: datetime | None = None,
 ) -> KpiTarget:
     """Give a figure another target from a day on. Percentages are ratios: 0.95 is 95 %."""
-    actor.require("rules.edit")
+    actor.require("rules.edit", organization_id)
     if organization_id not in actor.organizations:
         raise Refused("There is no such organization.", code="not_found", status=404)
     at = at or timezone.now()

@@ -28,7 +28,7 @@ def exam_bill_again(*, exam: Exam, actor: Actor, at: datetime | None = None) -> 
 
     Needs `claim.edit`. Refused when no charge of the exam waits for a claim.
     """
-    actor.require("claim.edit")
+    actor.require("claim.edit", exam)
     at = at or timezone.now()
     made = claims_build(exam_ids=[exam.pk], actor=actor, at=at)
     if not made:

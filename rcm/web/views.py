@@ -63,15 +63,13 @@ def safe_next(request: HttpRequest, fallback: str = "/") -> str:
 @may()
 def home(request: HttpRequest) -> HttpResponseBase:
     """The first page of a reader's own work: the top of their rail."""
-    entries = nav.entries(request.actor)  # type: ignore[attr-defined]
-    if entries:
-        return redirect(entries[0].url or "web:style")
-    # who works nowhere yet: invitations wait, or accounts are looked after
-    return redirect(
-        "people:accounts"
-        if getattr(request.user, "is_platform_administrator", False)
-        else "people:invitations"
-    )
+    actor = request.actor  # type: ignore[attr-defined]
+    if not actor.organizations:
+        # who works nowhere: accounts are looked after, or invitations wait
+        looks_after = getattr(request.user, "is_platform_administrator", False)
+        return redirect("people:accounts" if looks_after else "people:invitations")
+    entries = nav.entries(actor)
+    return redirect(entries[0].url or "web:style") if entries else redirect("web:style")
 
 
 @require_safe

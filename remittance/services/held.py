@@ -27,7 +27,7 @@ def remittance_read_again(
     """Read a held remittance from its stored bytes again; it is ready when nothing holds it any
     more. Refused when it is not held, or when its payment has come by another file meanwhile.
     """
-    actor.require("remittance.post")
+    actor.require("remittance.post", remittance)
     at = at or timezone.now()
     row = Remittance.objects.select_for_update().get(pk=remittance.pk)
     if row.status != RemittanceStatus.QUARANTINED:
@@ -55,7 +55,7 @@ def remittance_date(
     """Give the date of a payment whose file names none, and read it again with it. Refused for a
     date that lies more than a month ahead or two years back.
     """
-    actor.require("remittance.post")
+    actor.require("remittance.post", remittance)
     at = at or timezone.now()
     row = Remittance.objects.select_for_update().get(pk=remittance.pk)
     named = any(f["code"] == "no-date" for f in row.findings)
