@@ -1,5 +1,5 @@
 """Aging of receivables at the end of any day: one set-based aggregate over the ledger, from service
-date or first bill date (DOMAIN G1).
+date or first bill date (rule `aging`).
 
 The figures are the ledger's: `sum(cells) == sum of receivable entries up to that day`, whatever
 happened since.

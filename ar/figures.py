@@ -927,9 +927,7 @@ SELECT {columns} FROM t WHERE true{where}
 @require_safe
 @may("kpi.view")
 def lag(request: HttpRequest) -> HttpResponseBase:
-    """Median days of each step between order and payment, over exams of the last 90 days (FEATURES
-    K3).
-    """
+    """Median days of each step between order and payment, over exams of the last 90 days."""
     f = frame(request)
     columns = ", ".join(
         f"percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM {b} - {a}) / 86400) FILTER"

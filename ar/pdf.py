@@ -1,5 +1,5 @@
 """A patient statement on paper. Text is drawn as text: nothing a patient's name contains is ever
-read as markup (RELIABILITY S12).
+read as markup.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ URGENT_DAYS = 30
 
 
 def bucket(age_days: int) -> str:
-    """The aging bucket of an age in days (DOMAIN G1). A balance dated in the future is young."""
+    """The aging bucket of an age in days (rule `aging`). A balance dated in the future is young."""
     for limit, name in zip((30, 60, 90, 120), BUCKETS, strict=False):
         if age_days <= limit:
             return name
@@ -112,8 +112,8 @@ def schedule(
 
 
 def plan_status(rows: Sequence[Instalment], misses_allowed: int) -> str:
-    """active, done, or default once as many instalments are missed as the plan forbids (DOMAIN
-    G6).
+    """active, done, or default once as many instalments are missed as the plan forbids (rule
+    `payment-plan`).
     """
     if all(r.paid >= r.amount for r in rows):
         return "done"
@@ -125,7 +125,7 @@ def plan_status(rows: Sequence[Instalment], misses_allowed: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """score = expected × odds × urgency; each part is shown (DOMAIN G2)."""
+    """score = expected × odds × urgency; each part is shown (rule `work-priority`)."""
 
     expected: Decimal
     odds: Decimal

@@ -42,8 +42,8 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason for a write-off: the account it lands on and what must stand before it (DOMAIN
-    G4).
+    """One reason for a write-off: the account it lands on and what must stand before it (rule
+    `write-off-approval`).
     """
 
     code: str
@@ -134,5 +134,7 @@ def _recovery() -> tuple[tuple[int | None, Decimal], ...]:
 
 
 def recovery_odds(age_days: int) -> Decimal:
-    """Seed of the chance that an insurance balance of this age is still paid (DOMAIN G1, G2)."""
+    """Seed of the chance that an insurance balance of this age is still paid (rules `aging` and
+    `work-priority`).
+    """
     return next(odds for limit, odds in _recovery() if limit is None or age_days <= limit)

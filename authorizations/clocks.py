@@ -1,5 +1,5 @@
 """Deadlines of authorization work: business days by site calendar, time zones, decision clocks
-(DOMAIN B6, H5).
+(rules `authorization-stop` and `business-days`).
 
 Holidays, windows and decision times are arguments (dated data). A date deadline is inclusive: the
 work is in time until the end of that day at the site.
@@ -105,7 +105,7 @@ def decision_due(received_at: datetime, window: Window, clock: SiteClock) -> dat
 
 def hard_stop(service_date: date, clock: SiteClock) -> date:
     """The last business day before the exam: without an authorization by then, reschedule or
-    escalate (B6).
+    escalate (rule `authorization-stop`).
     """
     return clock.add_business_days(service_date, -1)
 
@@ -116,7 +116,9 @@ def retro_deadline(service_date: date, window: Window | None, clock: SiteClock) 
 
 
 def update_deadline(service_date: date, window: Window, clock: SiteClock) -> date:
-    """Last day the approved code may still be changed after the exam (B4)."""
+    """Last day the approved code may still be changed after the exam (rule
+    `authorization-update-window`).
+    """
     return window.last_day(service_date, clock)
 
 
@@ -130,7 +132,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Turnaround:
-    """Our preparation and the payer's thinking time, measured apart (FEATURES B13)."""
+    """Our preparation and the payer's thinking time, measured apart."""
 
     ours: timedelta
     payers: timedelta

@@ -66,8 +66,8 @@ class AuthStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuthorizedFact:
-    """An authorization record (DOMAIN B1). A stored "not required" is one too, with its call
-    reference.
+    """An authorization record (rule `authorization-on-record`). A stored "not required" is one too,
+    with its call reference.
     """
 
     status: AuthStatus
@@ -130,8 +130,8 @@ class SiteMatch(StrEnum):
 
 
 UPDATE_WINDOW = Window(2, Unit.BUSINESS_DAYS)
-"""DOMAIN B4: the window to change an approved code after the exam, unless the payer's row says
-otherwise.
+"""The window (rule `authorization-update-window`) to change an approved code after the exam, unless
+the payer's row says otherwise.
 """
 
 
@@ -144,7 +144,7 @@ class MatchPolicy:
     match_rendering: bool = False
     retro_window: Window | None = None
     update_window: Window = UPDATE_WINDOW
-    source: str = "DOMAIN B4 default"
+    source: str = "default of the house"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class Row(StrEnum):
 
 
 class Verdict(StrEnum):
-    """FEATURES B7: match, covered by family, not required; or needs change, mismatch, pending,
+    """Match, covered by family, not required; or needs change, mismatch, pending,
     unknown (all four hold).
     """
 

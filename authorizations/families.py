@@ -1,4 +1,5 @@
-"""Families of imaging procedures and what an approval for one code says about another (DOMAIN B4).
+"""Families of imaging procedures and what an approval for one code says about another (rule
+`authorization-family`).
 
 Inside a family the codes differ in intensity only: contrast (without < with < both), extent
 (limited < complete), views (fewer < more). Whatever cannot be ranked from the catalog is never
@@ -133,7 +134,9 @@ def relate(
     plan_id: str = "",
     on: date = date.max,
 ) -> Related:
-    """Say what an approval of `authorized` means for `performed` on that day (DOMAIN B4)."""
+    """Say what an approval of `authorized` means for `performed` on that day (rule
+    `authorization-family`).
+    """
     if authorized == performed:
         return Related(Relation.SAME, f"{performed} is the authorized code")
     row = crosswalk.find(

@@ -1,5 +1,5 @@
 """From rows to facts: everything the requirement check and the four-way match need, loaded in bulk
-(DOMAIN B2, B3).
+(rules `authorization-required` and `authorization-on-record`).
 
 Ids inside the facts: payer and plan by their codes, patients by primary key as text, sites by NPI
 and tax id.
@@ -191,7 +191,7 @@ def decision_window(payer: Payer, *, urgent: bool, on: date) -> tuple[Window | N
 
 @cache
 def regulated_clocks() -> tuple[DecisionRule, ...]:
-    """Regulated decision times shipped with the product (DOMAIN B6)."""
+    """Regulated decision times shipped with the product (rule `authorization-decision-clock`)."""
     with (
         Path(__file__).with_name("data").joinpath("decision_clocks.csv").open(newline="") as handle
     ):

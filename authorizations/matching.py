@@ -1,4 +1,5 @@
-"""The four-way match: ordered, authorized, performed, billed (DOMAIN B3, B4; FEATURES B7, B8, C4).
+"""The four-way match: ordered, authorized, performed, billed (rules `authorization-on-record` and
+`authorization-family`).
 
 The rules are tried in the order of `RULES` and the first failure is the verdict; the later ones are
 kept, so that one call to the payer can settle them all. The authorized line that carries an exam
@@ -204,7 +205,7 @@ KINDS: Mapping[str, _Kind] = {
     ),
 }
 """Every failure code of the match, with its standing meaning; CARC 15 is retired and never expected
-(B3).
+(rule `authorization-on-record`).
 """
 
 
@@ -320,7 +321,9 @@ def match_many(
 def judge_order(
     request: MatchRequest, context: MatchContext, evidence: ChangeEvidence = NO_EVIDENCE
 ) -> OrderAnswer | None:
-    """The order's side of the same facts (B5); None before the exam was performed."""
+    """The order's side of the same facts (rule `order-change`); None before the exam was
+    performed.
+    """
     if request.performed is None:
         return None
     return judge_change(
@@ -424,7 +427,7 @@ class _Judge:
             unchecked,
         )
 
-    # --- no record ------------------------------------------------------------------------------------
+    # --- no record --------------------------------------------------------------------------------
 
     def _missing(self, needed: Requirement) -> None:
         if needed is Requirement.REQUIRED:
@@ -617,7 +620,7 @@ class _Judge:
                 repair=True,
             )
 
-    # --- code, units and side: the line that carries the exam furthest ---------------------------
+    # --- code, units and side: the line that carries the exam furthest ----------------------------
 
     def _best_service(
         self, auth: AuthorizedFact, waived: bool

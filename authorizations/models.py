@@ -1,4 +1,4 @@
-"""Prior authorization: rules, records, requests, use (DOMAIN B)."""
+"""Prior authorization: rules, records, requests, use."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class AuthRule(QuietModel):
 
 
 class Crosswalk(QuietModel):
-    """A payer's own family rule: what an authorized code also covers (DOMAIN B4)."""
+    """A payer's own family rule: what an authorized code also covers (rule
+    `authorization-family`).
+    """
 
     payer = models.ForeignKey(
         "reference.Payer", on_delete=models.CASCADE, null=True, related_name="crosswalks"

@@ -1,5 +1,4 @@
-"""May the exam differ from its order? Test-design changes against new orders (DOMAIN B5; FEATURES
-C12).
+"""May the exam differ from its order? Test-design changes against new orders (rule `order-change`).
 
 A testing facility may set what the order left open, correct an obvious error, and, under every
 condition of the emergency rule, add a test. Everything else needs a new order from the treating
@@ -47,7 +46,9 @@ DEFAULT_ORDER_POLICY = OrderPolicy()
 
 @dataclass(frozen=True, slots=True)
 class ChangeEvidence:
-    """What the chart says about the change. The emergency rule needs all of its five facts (B5)."""
+    """What the chart says about the change. The emergency rule needs all of its five facts (rule
+    `order-change`).
+    """
 
     obvious_error: bool = False
     ordered_by_reader: bool = False

@@ -1,5 +1,5 @@
-"""Is a prior authorization required? Dated rules in, an answer with its evidence out (DOMAIN B2,
-H4; FEATURES B1).
+"""Is a prior authorization required? Dated rules in, an answer with its evidence out (rule
+`authorization-required`).
 
 The most specific rule in force wins. Exemptions by place or setting stand in their own tier: only a
 rule that names that place or setting itself can take them away. Contradicting rules of equal
@@ -224,7 +224,7 @@ def check_requirement(
 
 
 def default_rules(
-    catalog: Catalog, *, products: Iterable[str], source: str = "DOMAIN B2"
+    catalog: Catalog, *, products: Iterable[str], source: str = "default of the house"
 ) -> tuple[RequirementRule, ...]:
     """Starting rules from the catalog's `typical_prior_auth`, for the products that usually review
     imaging.

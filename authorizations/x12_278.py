@@ -1,5 +1,5 @@
-"""Authorization ↔ 278: the request we send and what the payer's answer means (FEATURES B3; DOMAIN
-B1).
+"""Authorization ↔ 278: the request we send and what the payer's answer means (rule
+`authorization-on-record`).
 
 No database: rows in, `rcm.x12` facts out, and back. Reason words are our own.
 """

@@ -1,4 +1,4 @@
-"""Schemathesis against a running server: all checks, many examples, then `prove` (RELIABILITY S1).
+"""Schemathesis against a running server: all checks, many examples, then `prove`.
 
     make run                                  # in another window
     python bench/api_fuzz.py [EXAMPLES] [URL] [CLIENT] [SECRET] [SEED]

@@ -1,5 +1,5 @@
 """Random damage to X12 files: nothing but NotX12 may come out of a reader, and no file may take
-long (RELIABILITY I1).
+long.
 
     python bench/fuzz_x12.py [runs per seed file] [random seed] [folder of X12 files]
 

@@ -1,4 +1,4 @@
-"""Posting workers killed with SIGKILL at random moments, round after round (RELIABILITY R1).
+"""Posting workers killed with SIGKILL at random moments, round after round.
 
     python bench/kill_posting.py [--rounds 30] [--claims 1000] [--seed N]
 

@@ -1,5 +1,4 @@
-"""The MLLP listener under load and abuse, and killed after its acknowledgements (RELIABILITY I4,
-I5, I6). Loopback only.
+"""The MLLP listener under load and abuse, and killed after its acknowledgements. Loopback only.
 
     python bench/mllp.py [--seed N] [--frames 20000] [--kills 20]
 

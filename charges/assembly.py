@@ -1,5 +1,5 @@
-"""From one performed exam to its billable lines and to what stops them (DOMAIN A3, A6, A7, D3 to
-D5). Pure: facts in, lines and holds out.
+"""From one performed exam to its billable lines and to what stops them (rules `arrangement`,
+`tomosynthesis` and `contrast-as-given`). Pure: facts in, lines and holds out.
 
 Evidence has a rank: the technologist's record, then the signed report, then the code the message
 carried. What is missing or contradicted becomes a hold with its sentence, its fix and the queue of
@@ -554,7 +554,7 @@ def no_final_report() -> Hold:
 
 
 def _read_against(exam: ExamFacts, answer: Assembled, row: CodeRow, tables: CodeTables) -> None:
-    """The signed text against what is about to be billed (C8); waived findings stay visible and do
+    """The signed text against what is about to be billed; waived findings stay visible and do
     not stop.
     """
     if exam.report is None or not exam.report.final:
@@ -637,8 +637,8 @@ def _supplies(
     captured: Performed,
     tables: CodeTables,
 ) -> None:
-    """Contrast when contrast was given, radiopharmaceuticals as charged (A7). Who furnishes the
-    technical part furnishes them.
+    """Contrast when contrast was given, radiopharmaceuticals as charged (rule `contrast-as-given`).
+    Who furnishes the technical part furnishes them.
     """
     row = tables.row(answer.code)
     assert row is not None
@@ -742,7 +742,9 @@ def _supply(code: str, units: Decimal, modifiers: tuple[str, ...]) -> Line:
 
 
 def _mammograms(answers: Sequence[Assembled], exams: Mapping[int, ExamFacts]) -> None:
-    """GG and Medicare's own tomosynthesis code, across the mammograms of one day (A6, A7)."""
+    """GG and Medicare's own tomosynthesis code, across the mammograms of one day (rules
+    `tomosynthesis` and `contrast-as-given`).
+    """
     places = [
         (a, n)
         for a in answers

@@ -1,4 +1,4 @@
-"""From what was performed to the code that says it (DOMAIN D3).
+"""From what was performed to the code that says it (rule `code-from-performed`).
 
 Facts are the family rows of the reference tables (contrast, views, extent, bilateral indicator) and
 the performed exam as the modality, the technologist and the report tell it. A fact that is missing
@@ -20,7 +20,7 @@ from .components import order_modifiers
 
 class Contrast(StrEnum):
     """Contrast level of an exam; only contrast in a vessel, a joint or the spinal canal counts
-    (A7).
+    (rule `contrast-as-given`).
     """
 
     WITHOUT = "without"
@@ -99,7 +99,9 @@ class Resolution:
 
 
 def contrast_level(performed: Performed) -> Contrast | None:
-    """without, with or both; None when the technologist's record is incomplete (D3)."""
+    """without, with or both; None when the technologist's record is incomplete (rule
+    `code-from-performed`).
+    """
     if performed.routes is None:
         return None
     if not performed.routes & _COUNTING_ROUTES:
@@ -120,7 +122,7 @@ BILATERAL_FAMILY: Mapping[str, str] = {
 
 
 def resolve(performed: Performed, rows: Iterable[FamilyRow]) -> Resolution:
-    """The code of one performed exam by its family's rows (D3)."""
+    """The code of one performed exam by its family's rows (rule `code-from-performed`)."""
     family = performed.family
     if performed.side is Side.BOTH:
         family = BILATERAL_FAMILY.get(family, family)
@@ -364,7 +366,9 @@ def _combined(parts: Sequence[Performed], rule: Combination) -> Resolution:
 
 
 def conflicts(modality: Performed, report: Performed) -> list[Finding]:
-    """Where the modality's record and the report disagree: held for the reader's addendum (D3)."""
+    """Where the modality's record and the report disagree: held for the reader's addendum (rule
+    `code-from-performed`).
+    """
     found: list[Finding] = []
 
     def differ(code: str, what: str, ours: object, theirs: object, field: str) -> None:
@@ -395,7 +399,7 @@ def conflicts(modality: Performed, report: Performed) -> list[Finding]:
 
 def discontinued(performed: Resolution, *, started: bool, for_safety: bool | None) -> Resolution:
     """A study stopped before its end: no charge before the start, 53 for the patient's safety, else
-    a coder decides (A6).
+    a coder decides (rule `exam-not-completed`).
     """
     if not started:
         return Resolution(None, why="cancelled before the start: no charge")

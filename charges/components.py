@@ -1,5 +1,5 @@
 """Component billing: which form of a test we bill, who bills the rest, and what may not stand
-together (DOMAIN A1 to A7).
+together (rules `component-form` and `contrast-units`).
 
 Pure rules over facts. Legal forms, places of service and equipment modifiers live in
 `rcm.pricing.forms`, because a price needs them too; this module decides the arrangement, checks
@@ -26,7 +26,7 @@ from rcm.pricing.forms import (
     place_finding,
 )
 
-# --- Who bills what (A3) --------------------------------------------------------------------------
+# --- Who bills what -------------------------------------------------------------------------------
 
 
 class Owner(StrEnum):
@@ -46,7 +46,7 @@ class ReaderRelation(StrEnum):
 
 
 class Force(StrEnum):
-    """What a contract or payer may impose over the table (A3.4)."""
+    """What a contract or payer may impose over the table (rule `payer-component-form`)."""
 
     NONE = ""
     GLOBAL_ONLY = "global_only"
@@ -119,7 +119,7 @@ class BillableLine:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What we bill, who bills the rest, whom we invoice, and why. `rule` is the row of the table
-    (A3 #1 to #7).
+    (rule `arrangement`).
     """
 
     form: BillingForm
@@ -142,7 +142,7 @@ def resolve_arrangement(
     rows: Iterable[Arrangement], *, site: str, modality: str, group: str, payer: str, on: dt.date
 ) -> Arrangement | None:
     """The narrowest row in force (payer before group before modality), or None: hold
-    `ARRANGEMENT_UNKNOWN` (A3.3).
+    `ARRANGEMENT_UNKNOWN` (rule `arrangement`).
     """
     best: tuple[tuple[bool, bool, bool, dt.date], Arrangement] | None = None
     for row in rows:
@@ -170,8 +170,8 @@ _OUR_READERS = frozenset(
 
 
 def decide(exam: ExamToBill, arrangement: Arrangement | None) -> Decision:
-    """Which form of the exam we bill (A3). A missing fact holds; a late report never turns a global
-    into a TC claim.
+    """Which form of the exam we bill (rule `arrangement`). A missing fact holds; a late report
+    never turns a global into a TC claim.
     """
     if arrangement is None:
         return _hold(
@@ -331,8 +331,8 @@ def _table(
 
 
 def _both_ours(exam: ExamToBill, force: Force) -> Decision:
-    """Global when one entity furnishes both parts in one payment locality, else split (A3.1, A3.2,
-    #1, #2).
+    """Global when one entity furnishes both parts in one payment locality, else split (rules
+    `global-one-locality` and `testing-facility-global`).
     """
     capitated = force is Force.CAPITATED
     asks_locality = exam.medicare or exam.split_on_locality
@@ -433,8 +433,8 @@ def _unsplittable(
     ours_read: bool,
     facility: bool,
 ) -> Decision:
-    """Codes whose indicator allows no component modifier (A1): whoever furnishes all of it bills
-    it.
+    """Codes whose indicator allows no component modifier (rule `component-form`): whoever furnishes
+    all of it bills it.
     """
     whole = BillableLine(Component.GLOBAL, exam.tc_locality, "imaging site")
     reading = BillableLine(Component.GLOBAL, exam.pc_locality, "reading room")
@@ -475,7 +475,9 @@ def _unsplittable(
 
 
 def _released(exam: ExamToBill, decision: Decision) -> Decision:
-    """What stops even a right form: no report, or a reading abroad (A2.5, A3 #7)."""
+    """What stops even a right form: no report, or a reading abroad (rules `read-outside-us` and
+    `arrangement`).
+    """
     if decision.form in {BillingForm.HOLD, BillingForm.NOTHING}:
         return decision
     found = list(decision.findings)
@@ -566,13 +568,13 @@ def anti_markup_applies(
     return None if same_building is None or share_of_services is None else True
 
 
-# --- What may not stand together (A5) -------------------------------------------------------------
+# --- What may not stand together ------------------------------------------------------------------
 
 WHOLE_AND_PARTS: Mapping[str, frozenset[str]] = {
     "77089": frozenset({"77090", "77091", "77092"}),
     "93015": frozenset({"93016", "93017", "93018"}),
 }
-"""Whole-test codes and the codes of their parts (A1.5)."""
+"""Whole-test codes and the codes of their parts (rule `whole-or-parts`)."""
 
 OPEN_STATUSES = frozenset({"pending", "sent", "accepted", "paid"})
 
@@ -641,8 +643,8 @@ class Contradiction:
 
 
 def contradictions(services: Iterable[ClaimedService]) -> list[Contradiction]:
-    """Every contradictory combination among claims of the same patient, payer and day (A5), in a
-    stable order.
+    """Every contradictory combination among claims of the same patient, payer and day (rule
+    `duplicate-service`), in a stable order.
 
     Denied and void lines, and lines of a claim that another one replaces, no longer count.
     """
@@ -851,7 +853,7 @@ def _related_codes(
 
 
 def duplicate_key(service: ClaimedService, rendering: str = "") -> tuple[object, ...]:
-    """What makes two lines duplicates of each other (A5)."""
+    """What makes two lines duplicates of each other (rule `duplicate-service`)."""
     sides = tuple(sorted(frozenset(service.modifiers) & {"RT", "LT", "50"}))
     return (
         service.payer,
@@ -865,7 +867,7 @@ def duplicate_key(service: ClaimedService, rendering: str = "") -> tuple[object,
     )
 
 
-# --- Modifiers (A6) -------------------------------------------------------------------------------
+# --- Modifiers ------------------------------------------------------------------------------------
 
 MAX_MODIFIERS = 4
 _ORDER: tuple[frozenset[str], ...] = (
@@ -907,7 +909,7 @@ _MODIFIER_RULES = {
 
 def order_modifiers(modifiers: Iterable[str]) -> tuple[str, ...]:
     """Payment modifiers first, then equipment, sides, distinct service, repeats, information;
-    duplicates dropped (A6).
+    duplicates dropped (rule `modifier-order`).
     """
 
     def rank(modifier: str) -> int:
@@ -926,8 +928,8 @@ def modifier_findings(
     equipment: frozenset[str] | None = None,
     imaging: bool = True,
 ) -> list[Finding]:
-    """What is wrong with the modifiers of one line (A6). `equipment` is what the machine's record
-    demands, if known.
+    """What is wrong with the modifiers of one line (rule `modifier-order`). `equipment` is what the
+    machine's record demands, if known.
     """
     mods = tuple(modifiers)
     present = frozenset(mods)
@@ -1021,7 +1023,7 @@ def modifier_findings(
     return found
 
 
-# --- Contrast, mammography, PET (A7) --------------------------------------------------------------
+# --- Contrast, mammography, PET -------------------------------------------------------------------
 
 CONTRAST_UNIT_ML: Mapping[str, Decimal] = {
     **{code: Decimal(1) for code in ("A9573", "A9576", "A9577", "A9578", "A9579", "A9581")},
@@ -1042,7 +1044,8 @@ CONTRAST_UNIT_ML: Mapping[str, Decimal] = {
     **{code: Decimal("0.1") for code in ("A9575", "A9585")},
     "Q9954": Decimal(100),
 }
-"""Millilitres in one billing unit, as the code's own descriptor defines it (A7)."""
+"""Millilitres in one billing unit, as the code's own descriptor defines it (rule `contrast-units`).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -1054,7 +1057,7 @@ class SupplyLine:
 
 def contrast_units(code: str, millilitres: Decimal) -> int | None:
     """Billing units of a volume, begun units counted whole; None when the code's unit is not known
-    (A7).
+    (rule `contrast-units`).
 
     8 mL of gadobutrol (A9585, 0.1 mL a unit) are 80 units.
     """
@@ -1073,7 +1076,7 @@ def contrast_lines(
     medicare: bool,
 ) -> tuple[tuple[SupplyLine, ...], tuple[Finding, ...]]:
     """The lines of one agent: the amount given, and for a single-dose vial JZ or a JW line with the
-    waste (A7).
+    waste (rule `contrast-units`).
     """
     units = contrast_units(code, given)
     if units is None:
@@ -1118,8 +1121,8 @@ DIAGNOSTIC_TOMO_OTHER = frozenset({"77061", "77062"})
 def mammography(
     lines: Sequence[SupplyLine], *, medicare: bool
 ) -> tuple[tuple[SupplyLine, ...], tuple[Finding, ...]]:
-    """Same-day mammography: GG on the diagnostic line, and Medicare's own tomosynthesis code (A6,
-    A7).
+    """Same-day mammography: GG on the diagnostic line, and Medicare's own tomosynthesis code (rules
+    `modifier-order` and `contrast-units`).
     """
     codes = {line.code for line in lines}
     screened = SCREENING_MAMMOGRAM in codes
@@ -1175,8 +1178,8 @@ PET_SUBSEQUENT_LIMIT = 3
 def pet_modifiers(
     code: str, *, strategy: str | None, prior_subsequent: int | None, oncologic: bool
 ) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
-    """PI or PS for an oncologic FDG PET, KX from the fourth subsequent scan on (A6). `strategy`:
-    initial or subsequent.
+    """PI or PS for an oncologic FDG PET, KX from the fourth subsequent scan on (rule
+    `modifier-order`). `strategy`: initial or subsequent.
     """
     if code not in ONCOLOGIC_PET or not oncologic:
         return (), ()

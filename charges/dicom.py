@@ -1,5 +1,5 @@
-"""Modality Performed Procedure Steps as records (DOMAIN D2). Pure: facts of `rcm.exchange.dicom`
-in, one record for each accession out.
+"""Modality Performed Procedure Steps as records (rule `exam-match-order`). Pure: facts of
+`rcm.exchange.dicom` in, one record for each accession out.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _number(text: str) -> Decimal | None:
 
 def _for_safety(reason: Code | None) -> bool | None:
     """Whether a step was stopped for the patient's safety (53) or not; None when the reason does
-    not say (DOMAIN A6).
+    not say (rule `exam-not-completed`).
     """
     if reason is None:
         return None

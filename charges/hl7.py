@@ -1,5 +1,5 @@
-"""HL7 v2 results and charges as records: ORU^R01 reports, DFT^P03 charges (DOMAIN D1). Pure
-reading; times stay as they were written.
+"""HL7 v2 results and charges as records: ORU^R01 reports, DFT^P03 charges (rule
+`exam-match-order`). Pure reading; times stay as they were written.
 """
 
 from __future__ import annotations
@@ -164,9 +164,9 @@ def charges(
     interchange_id: int | None = None,
     owners: frozenset[str] = frozenset(),
 ) -> list[PerformedRecord]:
-    """Every exam of a DFT for one patient: FT1 rows of one transaction id together. `supply_kinds`: code → kind of
-    the procedure catalog; codes of the kinds contrast and radiopharm are supplies, of the kind
-    addon or guidance add-ons, all others the exam itself.
+    """Every exam of a DFT for one patient: FT1 rows of one transaction id together. `supply_kinds`:
+    code → kind of the procedure catalog; codes of the kinds contrast and radiopharm are supplies,
+    of the kind addon or guidance add-ons, all others the exam itself.
     """
     if len(message.by_patient()) > 1:
         raise ParseProblem(

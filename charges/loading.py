@@ -39,15 +39,15 @@ from rcm.reference.facts import current, procedure_versions
 from rcm.reference.models import PayerKind, Procedure
 
 DEFAULT_FILING_DAYS = 90
-"""An unknown filing limit is assumed to be this short (DOMAIN E4)."""
+"""An unknown filing limit is assumed to be this short (rule `filing-limit`)."""
 
 _DATA = Path(__file__).with_name("data")
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """When charges may leave a site and when a missing report alarms; hours from the exam (DOMAIN
-    D5).
+    """When charges may leave a site and when a missing report alarms; hours from the exam (rule
+    `unsigned-clock`).
     """
 
     warn_hours: int

@@ -1,5 +1,5 @@
-"""Mid-cycle: performed exams, reports, charges, and who owns the scanner and who reads (DOMAIN A3,
-D).
+"""Mid-cycle: performed exams, reports, charges, and who owns the scanner and who reads (rule
+`arrangement`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ReadingGroup(TenantModel):
         max_length=9, blank=True, help_text="Where the reading is done: decides the PC locality"
     )
     country = models.CharField(
-        max_length=2, default="US", help_text="Medicare pays no reading done abroad (DOMAIN A2.5)"
+        max_length=2, default="US", help_text="Medicare pays no reading done abroad"
     )
 
     class Meta:
@@ -53,8 +53,8 @@ class Reader(TenantModel):
 
 
 class BillingArrangement(TenantModel):
-    """Site × modality × reading group × payer × date ⇒ inputs of the component decision (DOMAIN
-    A3). Null means any.
+    """Site × modality × reading group × payer × date ⇒ inputs of the component decision (rule
+    `arrangement`). Null means any.
     """
 
     site = models.ForeignKey("accounts.Site", on_delete=models.PROTECT, related_name="+")
@@ -77,7 +77,7 @@ class BillingArrangement(TenantModel):
     )
     under_arrangement = models.BooleanField(default=False)
     anti_markup = models.BooleanField(
-        null=True, help_text="Purchased reading under 42 CFR 414.50; null not answered (DOMAIN A4)"
+        null=True, help_text="Purchased reading under 42 CFR 414.50; null not answered"
     )
     purchase_price = models.DecimalField(
         max_digits=12, decimal_places=2, null=True, help_text="Reader's net charge when purchased"
@@ -93,7 +93,7 @@ class BillingArrangement(TenantModel):
 
 class ContrastStock(TenantModel):
     """How a site buys a contrast agent: its billing code and whether it comes in single-dose vials
-    (JZ or JW, DOMAIN A7). Null site: all.
+    (rule `drug-waste`; JZ or JW). Null site: all.
     """
 
     site = models.ForeignKey("accounts.Site", on_delete=models.PROTECT, null=True, related_name="+")
@@ -124,8 +124,8 @@ class ContrastStock(TenantModel):
 
 
 class ReleasePolicy(TenantModel):
-    """When charges may leave and when a missing report alarms (DOMAIN D5), by site and date. Null
-    site: all. Without a row the shipped defaults hold (charges/data/release_policy.csv).
+    """When charges may leave and when a missing report alarms (rule `unsigned-clock`), by site and
+    date. Null site: all. Without a row the shipped defaults hold (charges/data/release_policy.csv).
     """
 
     site = models.ForeignKey("accounts.Site", on_delete=models.PROTECT, null=True, related_name="+")
@@ -153,7 +153,9 @@ class ReleasePolicy(TenantModel):
 
 
 class Scanner(TenantModel):
-    """An equipment record; it puts the CT, FX and FY modifiers on, not the user (DOMAIN A6)."""
+    """An equipment record; it puts the CT, FX and FY modifiers on, not the user (rule
+    `equipment-record`).
+    """
 
     site = models.ForeignKey("accounts.Site", on_delete=models.PROTECT, related_name="+")
     station = models.CharField(max_length=40, help_text="Station or AE title in MPPS and ORU")
@@ -288,7 +290,7 @@ class Exam(TenantModel):
         help_text="Report check against the charge, last version: code, sentence, section, span",
     )
     order_change = models.JSONField(
-        default=dict, help_text="What is documented about a change against the order (DOMAIN B5)"
+        default=dict, help_text="What is documented about a change against the order"
     )
     status = models.CharField(
         max_length=12, choices=ExamStatus.choices, default=ExamStatus.PERFORMED
@@ -341,8 +343,8 @@ class ReportStatus(models.TextChoices):
 
 
 class Report(TenantModel):
-    """One version of a report (OBR-25). Only F or C can release; never P, R, A, I (DOMAIN D1, D5).
-    Text is never edited.
+    """One version of a report (OBR-25). Only F or C can release; never P, R, A, I (rules
+    `exam-match-order` and `unsigned-clock`). Text is never edited.
     """
 
     append_only = True
@@ -410,7 +412,7 @@ UNSOLICITED_MOVES: dict[str, set[str]] = {
 
 class Unsolicited(TenantModel):
     """A result or charge message that no order explains; it never becomes a charge by itself
-    (DOMAIN D1).
+    (rule `exam-match-order`).
     """
 
     interchange_id = models.BigIntegerField()
@@ -526,9 +528,7 @@ class Charge(TenantModel):
 
 
 class AccessionProof(TenantModel):
-    """The accession control total of one site and day as it stood when it was proven (FEATURES
-    C7).
-    """
+    """The accession control total of one site and day as it stood when it was proven."""
 
     append_only = True
 

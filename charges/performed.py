@@ -1,5 +1,5 @@
 """What was performed, told by several sources: kept by source, merged by rank, read as the facts of
-capture (DOMAIN D2, D3).
+capture (rules `exam-match-order` and `code-from-performed`).
 
 Pure. A source never loses what it said when it says something else later; what a higher source says
 stands over the lower ones.

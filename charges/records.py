@@ -18,7 +18,7 @@ PRELIMINARY, FINAL, CORRECTED, CANCELLED = "P", "F", "C", "X"
 @dataclass(frozen=True, slots=True)
 class Keys:
     """What names an exam, in the order in which it is looked for: accession, filler number, placer
-    number with MRN (DOMAIN D1).
+    number with MRN (rule `exam-match-order`).
     """
 
     accession: str = ""

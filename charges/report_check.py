@@ -1,4 +1,4 @@
-"""Reads a signed report and holds it against the charge (DOMAIN D4, FEATURES C8).
+"""Reads a signed report and holds it against the charge (rule `report-complete`).
 
 Works on sectioned text: indication, technique, comparison, findings, impression, signature, and
 addendum where there is one. Every finding names the section and the characters to highlight.
@@ -289,7 +289,7 @@ def read_report(sections: Mapping[str, str]) -> ReportReading:
 def _read_contrast(sections: Mapping[str, str]) -> tuple[Contrast | None, Span | None]:
     for name in ("addendum", "technique", "title"):
         text = sections.get(name, "")
-        # Contrast by mouth or rectum does not make a study "with" (A7): blank it out, keep the
+        # Contrast by mouth or rectum does not make a study "with" : blank it out, keep the
         # positions.
         for enteral in (_BESIDE_ENTERAL, _ENTERAL):
             text = enteral.sub(lambda m: " " * len(m.group()), text)
@@ -367,7 +367,7 @@ def _read_side(
     return None, None
 
 
-# --- Completeness (D4) ----------------------------------------------------------------------------
+# --- Completeness ---------------------------------------------------------------------------------
 
 _REQUIRED = {
     "indication": ("the clinical indication", "Add why the exam was ordered."),
@@ -387,7 +387,7 @@ _PRELIMINARY = re.compile(r"\bpreliminary\b|\bnot for billing\b|\bwet read\b|\bu
 
 
 def completeness(sections: Mapping[str, str], exam: ReportedExam) -> list[ReportFinding]:
-    """What every billable report must contain and this one does not (D4)."""
+    """What every billable report must contain and this one does not (rule `report-complete`)."""
     found = []
     for name, (words, fix) in _REQUIRED.items():
         if not sections.get(name, "").strip():
@@ -453,7 +453,7 @@ def completeness(sections: Mapping[str, str], exam: ReportedExam) -> list[Report
 
 
 def check_report(sections: Mapping[str, str], exam: ReportedExam) -> list[ReportFinding]:
-    """All findings of one report against one charge, in reading order of severity (FEATURES C8)."""
+    """All findings of one report against one charge, in reading order of severity."""
     reading = read_report(sections)
     found = completeness(sections, exam)
     found.extend(_contrast_findings(sections, exam, reading))
@@ -673,7 +673,7 @@ COMPLETE_STUDIES: Mapping[str, tuple[tuple[_Element, ...], ...]] = {
     ),
 }
 """Elements of complete ultrasound studies; alternatives where a study may be complete in two ways
-(D4).
+(rule `report-complete`).
 """
 
 _NOT_SEEN = re.compile(
@@ -755,7 +755,7 @@ _ALL = ("title", "indication", "technique", "findings", "impression", "addendum"
 
 
 def _content_findings(sections: Mapping[str, str], exam: ReportedExam) -> Iterable[ReportFinding]:
-    """What particular codes demand of the text (D4)."""
+    """What particular codes demand of the text (rule `report-complete`)."""
 
     def lacks(pattern: re.Pattern[str], names: Iterable[str] = _ALL) -> bool:
         return _search(sections, names, pattern) is None
@@ -844,7 +844,9 @@ def _content_findings(sections: Mapping[str, str], exam: ReportedExam) -> Iterab
 
 
 def demands(code: str, modality: str, region: str, extent: str) -> dict[str, object]:
-    """What a code demands of its report, as keywords for `ReportedExam` (D4)."""
+    """What a code demands of its report, as keywords for `ReportedExam` (rule
+    `report-complete`).
+    """
     found: dict[str, object] = {}
     if modality == "US" and extent == "complete" and region in COMPLETE_STUDIES:
         found["complete"] = region

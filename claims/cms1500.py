@@ -1,4 +1,4 @@
-"""The CMS-1500 (02/12) of a claim as PDF (FEATURES F3): the same sheet as the 837P, drawn on plain
+"""The CMS-1500 (02/12) of a claim as PDF: the same sheet as the 837P, drawn on plain
 pages with short labels of our own.
 
 Six lines stand on a page; a claim with more continues, the total stands on the last.

@@ -93,7 +93,7 @@ ELIGIBILITY: Mapping[str, str] = {
     CoverageStatus.INACTIVE: "inactive",
 }
 VESSEL = frozenset({"iv", "ia", "it", "intra_articular"})
-"""Routes that make an exam one with contrast (DOMAIN A7)."""
+"""Routes that make an exam one with contrast (rule `contrast-as-given`)."""
 
 
 @dataclass(slots=True)
@@ -422,7 +422,7 @@ class _World:
         self, claim: Claim, lines: Sequence[ClaimLine]
     ) -> tuple[str, str, Address] | None:
         """Name, NPI and address of where the lines were furnished when that is not the site: a
-        reading elsewhere (DOMAIN A3).
+        reading elsewhere (rule `arrangement`).
         """
         zips = {line.charge.service_zip[:5] for line in lines}
         if len(zips) != 1 or zips <= {"", claim.site.zip[:5]}:

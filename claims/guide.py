@@ -1,4 +1,4 @@
-"""Sheets as one 837 file, and the independent guide check of it (FEATURES E11): what fails is named
+"""Sheets as one 837 file, and the independent guide check of it: what fails is named
 by claim, and never leaves.
 """
 

@@ -1,6 +1,4 @@
-"""Claims: built from released charges, scrubbed, sent in batches, acknowledged, corrected (DOMAIN
-E).
-"""
+"""Claims: built from released charges, scrubbed, sent in batches, acknowledged, corrected."""
 
 from __future__ import annotations
 
@@ -180,8 +178,8 @@ class ScrubFinding(TenantModel):
 
 
 class PayerRule(TenantModel):
-    """A user's own rule: conditions and action on documented claim fields, versioned, fail-closed
-    (FEATURES E6).
+    """A user's own rule: conditions and action on documented claim fields, versioned,
+    fail-closed.
     """
 
     name = models.CharField(max_length=80)
@@ -214,7 +212,7 @@ class PayerRule(TenantModel):
 
 
 class Enrollment(QuietModel):
-    """Provider × payer enrollment span; outside it a claim cannot be paid (FEATURES F11)."""
+    """Provider × payer enrollment span; outside it a claim cannot be paid."""
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     npi = models.CharField(max_length=10)
@@ -263,7 +261,7 @@ class ClaimPolicy(TenantModel):
 
 
 class Submission(TenantModel):
-    """One 837 file: claims out = accepted + rejected + missing (FEATURES F6)."""
+    """One 837 file: claims out = accepted + rejected + missing."""
 
     number = models.CharField(max_length=20)
     interchange = models.OneToOneField(

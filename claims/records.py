@@ -64,8 +64,8 @@ class LineDecision:
 
 @dataclass(frozen=True, slots=True)
 class PayerDecision:
-    """An earlier payer's whole decision: what the next payer is told in loops 2320, 2330 and 2430
-    (DOMAIN E1).
+    """An earlier payer's whole decision: what the next payer is told in loops 2320, 2330 and
+    2430.
     """
 
     claim_id: int
@@ -80,7 +80,7 @@ class PayerDecision:
 
 
 class Route(StrEnum):
-    """How a payer takes a correction (DOMAIN E5)."""
+    """How a payer takes a correction (rule `replacement-or-void`)."""
 
     EDITED = "edited"  # it had not been filed: the claim itself was changed
     REPLACEMENT = "replacement"  # frequency 7 with the payer's number

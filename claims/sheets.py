@@ -71,7 +71,7 @@ def default_policy() -> Policy:
 
 
 def is_hospital(taxonomy: str) -> bool:
-    """Whether a billing provider of this taxonomy sends institutional claims (FEATURES F2)."""
+    """Whether a billing provider of this taxonomy sends institutional claims."""
     return taxonomy.startswith(tuple(row["prefix"] for row in sheet("hospital_taxonomies")))
 
 

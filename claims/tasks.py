@@ -82,7 +82,7 @@ def submit_ready() -> None:
 
 @shared_task(name="claims.tasks.refresh_files")
 def refresh_files() -> None:
-    """Sent? answered? Claims without an answer past their time stand in a queue (FEATURES F6)."""
+    """Sent? answered? Claims without an answer past their time stand in a queue."""
     _each(
         "control proof",
         lambda pk, actor: services.submissions_refresh(organization_id=pk, actor=actor),

@@ -1,4 +1,4 @@
-"""Claim ↔ 276 005010X212: the question that is asked when a payer is silent (FEATURES F7). What the
+"""Claim ↔ 276 005010X212: the question that is asked when a payer is silent. What the
 277 says is read by `x12_277ca`.
 """
 

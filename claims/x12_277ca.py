@@ -1,5 +1,5 @@
 """277CA and 277 ↔ a claim's status: what the answer means for us, in plain words with the field to
-fix (FEATURES F4; DOMAIN E3).
+fix (rule `acknowledgement-chain`).
 
 No database. The words of the status codes are our own (claims/data/status_codes.csv).
 """
@@ -82,7 +82,9 @@ def verdict_of(status: ClaimStatus) -> Verdict:
 
 
 def meaning_of(code: StatusCode) -> str:
-    """What a category means for the claim (DOMAIN E3): a mere receipt is not yet acceptance."""
+    """What a category means for the claim (rule `acknowledgement-chain`): a mere receipt is not yet
+    acceptance.
+    """
     category = code.category
     if category in ("A3", "A4", "A6", "A7", "A8"):
         return REJECTED

@@ -1,5 +1,4 @@
-"""Claim ↔ 837I 005010X223A2: the institutional claim of a hospital outpatient department (FEATURES
-F2).
+"""Claim ↔ 837I 005010X223A2: the institutional claim of a hospital outpatient department.
 
 The professional mapping with what differs: bill type, statement dates, priority and discharge
 codes, revenue codes, attending provider.

@@ -1,5 +1,4 @@
-"""Claim ↔ 837P 005010X222A1: one `Sheet` as it was judged, as the claim the writer takes (FEATURES
-F1; DOMAIN E1).
+"""Claim ↔ 837P 005010X222A1: one `Sheet` as it was judged, as the claim the writer takes.
 
 No database: what stands on the wire is what the edits have seen.
 """
@@ -184,7 +183,7 @@ def person_party(sheet: Sheet, npi: str, entity: str) -> Party | None:
 
 
 def rendering_party(sheet: Sheet) -> Party | None:
-    """The reader, unless the billing provider itself is named (DOMAIN E1)."""
+    """The reader, unless the billing provider itself is named."""
     facts = sheet.facts
     if not facts.rendering_npi or facts.rendering_npi == facts.billing_npi:
         return None
@@ -230,7 +229,7 @@ def submitter(organization: Organization, name: str) -> Party:
 
 
 def other_payers(sheet: Sheet) -> tuple[OtherPayer, ...]:
-    """Loops 2320 and 2330: each earlier payer with its decision (FEATURES F8)."""
+    """Loops 2320 and 2330: each earlier payer with its decision."""
     coverages = {c.pk: c for c in sheet.others}
     return tuple(
         other_payer(sheet.facts, coverages[told["coverage_id"]], told)

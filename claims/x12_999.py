@@ -1,4 +1,4 @@
-"""999 and TA1 ↔ a file's fate, in plain words with the place at fault (FEATURES F4). No
+"""999 and TA1 ↔ a file's fate, in plain words with the place at fault. No
 database.
 """
 

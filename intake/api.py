@@ -41,7 +41,7 @@ from rcm.reference.models import Provider
 
 
 class ChartReads(ByPublicId):
-    """A partner's read of a chart is logged like a person's (invariant 12)."""
+    """A partner's read of a chart is logged like a person's."""
 
     patient_field = "patient_id"
 

@@ -1,5 +1,4 @@
-"""Clearance: five gates of an appointment, each ready, check or stop, with who does what by when
-(FEATURES A12).
+"""Clearance: five gates of an appointment, each ready, check or stop, with who does what by when.
 
 Facts in, gates out; no database and no clock. `check` means somebody still has to do something in
 time; `stop` means the patient should not be confirmed or examined as things stand. An overridden
@@ -50,8 +49,8 @@ OWNER_ROLES = {
 
 @dataclass(frozen=True, slots=True)
 class ClearancePolicy:
-    """When a verified coverage must be asked again, in days before the visit (FEATURES A11: T-3,
-    T-1, check-in).
+    """When a verified coverage must be asked again, in days before the visit (three days, one day,
+    check-in).
     """
 
     recheck_days: tuple[int, ...] = (3, 1)
@@ -59,8 +58,8 @@ class ClearancePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate. `due` is the last day to act; `owner` the role that acts; `cause` what stands in the
-    way, independent of wording and clock.
+    """One gate. `due` is the last day to act; `owner` the role that acts; `cause` what stands in
+    the way, independent of wording and clock.
     """
 
     state: State

@@ -1,4 +1,4 @@
-"""What the patient will owe, and by when a good-faith estimate is due (FEATURES A8; DOMAIN G7).
+"""What the patient will owe, and by when a good-faith estimate is due (rule `good-faith-estimate`).
 
 Pure: benefit rows of a 271 in, the cost sharing that pricing needs out. Amounts are dollars,
 `coinsurance` is a fraction. A figure the payer did not give stays None: unknown is never zero.
@@ -115,8 +115,8 @@ def good_faith_due(
     requested_on: date | None = None,
     clock: SiteClock,
 ) -> date | None:
-    """Last day for a good-faith estimate (45 CFR 149.610, DOMAIN G7); None when the visit is too
-    near and nobody asked.
+    """Last day for a good-faith estimate (rule `good-faith-estimate`; 45 CFR 149.610); None when
+    the visit is too near and nobody asked.
 
     Scheduled ten business days ahead or more: three business days; three or more: one; on request:
     three.

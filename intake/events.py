@@ -31,7 +31,7 @@ def on_appointment(events: Sequence[Event], *, actor: Actor, at: datetime) -> No
 
 
 def on_arrival(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    """The patient is here: ask once more unless today's answer is known (FEATURES A11)."""
+    """The patient is here: ask once more unless today's answer is known."""
     _verify(
         Appointment.objects.filter(
             pk__in=[e.payload["appointment_id"] for e in events]

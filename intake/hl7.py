@@ -1,4 +1,5 @@
-"""HL7 v2 into the front end: ADT registers, ORM and OMI order, SIU schedules (DOMAIN D1).
+"""HL7 v2 into the front end: ADT registers, ORM and OMI order, SIU schedules (rule
+`exam-match-order`).
 
 Each processor reads a whole stored message, maps it and calls services; the same content again
 changes nothing. What the message leaves out is left as it is; what cannot be matched is refused in
@@ -326,8 +327,8 @@ def _latitude(group: list[hl7.Segment]) -> dict[str, bool]:
 
 
 def adt(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
-    """A04/A01/A28 register, A08/A31 update, A40 merge (PID stays, MRG goes); for each patient of the
-    message.
+    """A04/A01/A28 register, A08/A31 update, A40 merge (PID stays, MRG goes); for each patient of
+    the message.
     """
     readings = _readings(interchange, actor, at)
     event = readings[0].event
@@ -359,7 +360,7 @@ def _merge(reading: _Reading, patient: Patient) -> int:
         patient_merge(
             keep=patient,
             gone=gone,
-            reason="Merged by the sending system (A40)",
+            reason="Merged by the sending system",
             actor=reading.actor,
             at=reading.at,
         )
@@ -668,7 +669,7 @@ def siu(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str,
 
 def _scheduled_exams(reading: _Reading, patient: Patient, sch: hl7.Segment) -> list[OrderedExam]:
     """Ordered exams of the patient that the message means: by filler, by placer, then by the
-    procedure of each AIS (DOMAIN D1).
+    procedure of each AIS (rule `exam-match-order`).
     """
     rows = list(
         OrderedExam.objects.filter(

@@ -126,7 +126,9 @@ class OrderStatus(models.TextChoices):
 
 
 class Order(TenantModel):
-    """A practitioner's order (ORM/OMI, phone, portal). No order, no billable test (DOMAIN B5)."""
+    """A practitioner's order (ORM/OMI, phone, portal). No order, no billable test (rule
+    `order-required`).
+    """
 
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="orders")
     placer_number = models.CharField(max_length=40, blank=True)
@@ -350,7 +352,7 @@ class EligibilityCheck(TenantModel):
     )
     changes = models.JSONField(
         default=list,
-        help_text="What changed since the answer before: field, before, after (FEATURES A11)",
+        help_text="What changed since the answer before: field, before, after",
     )
     seen_at = models.DateTimeField(null=True, help_text="When a person looked at the changes")
     request = models.ForeignKey(
@@ -405,7 +407,5 @@ class Estimate(TenantModel):
     patient_share = models.DecimalField(max_digits=12, decimal_places=2, null=True)
     lines = models.JSONField(default=list)
     hold = models.CharField(max_length=200, blank=True, help_text="Why no amount could be computed")
-    due_on = models.DateField(
-        null=True, help_text="Legal date of a good-faith estimate (DOMAIN G7)"
-    )
+    due_on = models.DateField(null=True, help_text="Legal date of a good-faith estimate")
     actor_name = models.CharField(max_length=120)

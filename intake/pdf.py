@@ -1,6 +1,4 @@
-"""An estimate on paper. Everything from outside is escaped: reportlab reads markup in text
-(RELIABILITY S12).
-"""
+"""An estimate on paper. Everything from outside is escaped: reportlab reads markup in text."""
 
 from __future__ import annotations
 
@@ -40,7 +38,7 @@ def _grid(rows: list[list[Any]], widths: list[float], *, head: bool = True) -> T
 
 def estimate_pdf(row: Estimate) -> bytes:
     """The kept estimate as one PDF page or more: patient, provider, services with codes, expected
-    charges, disclaimers (DOMAIN G7).
+    charges, disclaimers (rule `good-faith-estimate`).
     """
     site, organization = row.appointment.site, row.appointment.site.organization
     good_faith = row.kind == "gfe"

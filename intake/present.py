@@ -66,7 +66,7 @@ def timeline(organization_id: int, *, limit: int = 60, **keys: Any) -> list[part
 
 
 def chart_read(request: HttpRequest, patients: Iterable[Patient], purpose: str) -> None:
-    """Log that the reader opened these charts (invariant 12)."""
+    """Log that the reader opened these charts."""
     by_organization: dict[int, set[int]] = {}
     for p in patients:
         by_organization.setdefault(p.organization_id, set()).add(p.pk)

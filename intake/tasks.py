@@ -52,7 +52,7 @@ def reverify(run_id: int, *, actor: Actor) -> None:
 
 @shared_task(name="intake.tasks.verify_ahead")
 def verify_ahead() -> None:
-    """Every morning: the visits of the next three days (FEATURES A4, A11)."""
+    """Every morning: the visits of the next three days."""
     for pk in Organization.objects.filter(active=True).values_list("id", flat=True):
         verify_days_ahead(pk)
 

@@ -1,5 +1,4 @@
-"""Coverage ↔ 270/271: what we ask for whom, and what the payer's answer means in plain words
-(FEATURES A3, A5).
+"""Coverage ↔ 270/271: what we ask for whom, and what the payer's answer means in plain words.
 
 No database: rows in, `rcm.x12` facts out, and back. AAA and EB meanings are our own short words.
 """
@@ -38,7 +37,7 @@ SERVICE_TYPES: Mapping[str, tuple[str, ...]] = {
     "MG": ("4", "73", "30"),
     "DXA": ("4", "73", "30"),
 }
-"""Service types by modality where the payer's own row says nothing (FEATURES A5): 62 MRI and CT, 73
+"""Service types by modality where the payer's own row says nothing: 62 MRI and CT, 73
 diagnostic medical, 4 diagnostic X-ray, 30 the plan as a whole.
 """
 

@@ -58,9 +58,7 @@ WRONG_SECRETS, WINDOW_SECONDS = 20, 60
 
 
 class SlowTokenView(TokenView):
-    """The token endpoint, which stops listening to an address that keeps guessing (RELIABILITY
-    S17).
-    """
+    """The token endpoint, which stops listening to an address that keeps guessing."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         key = f"token:{get_adapter().get_client_ip(request)}"

@@ -1,5 +1,4 @@
-"""Celery: three queues, late acknowledgement, and the settings that lose no job (RELIABILITY M1 to
-M5).
+"""Celery: three queues, late acknowledgement, and the settings that lose no job.
 
 The broker is only a wake-up call: whatever must not be lost stands in the outbox or in a table
 first, and every task is idempotent by an effect key in the database. The schedule is the sum of

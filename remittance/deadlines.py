@@ -1,5 +1,5 @@
-"""Until when a denial can be appealed or corrected: computed, never typed (DOMAIN F6, E5). Days are
-calendar days; the last day counts.
+"""Until when a denial can be appealed or corrected: computed, never typed (rules `denial-deadline`
+and `corrected-window`). Days are calendar days; the last day counts.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def correct_due(
 def score(
     expected: Decimal, odds: Decimal, effort: Decimal, days_left: int | None
 ) -> tuple[Decimal, dict[str, str]]:
-    """Order of work, with every part shown (DOMAIN G2, FEATURES I2): dollars × odds × urgency ÷
+    """Order of work, with every part shown (rule `work-priority`): dollars × odds × urgency ÷
     effort, urgency 1 to 3 in the last 30 days.
     """
     left = Decimal(30 if days_left is None else max(0, days_left))

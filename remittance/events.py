@@ -25,7 +25,7 @@ progress.
 
 
 def on_ready(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    """Post what has no exception, where the policy says so (FEATURES G2); the others wait for a
+    """Post what has no exception, where the policy says so; the others wait for a
     person.
     """
     for row in Remittance.objects.filter(
@@ -47,7 +47,7 @@ def on_ready(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
 
 def on_next_payer(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     """The claim to the next payer with this one's decision; without such a payer the patient's
-    share moves on (FEATURES G9).
+    share moves on.
     """
     ids = [e.payload["payment_id"] for e in events]
     rows = (

@@ -1,4 +1,4 @@
-"""Which claim and which line a payment is for (FEATURES G3). Facts in, match or scored candidates
+"""Which claim and which line a payment is for. Facts in, match or scored candidates
 out; no database.
 
 A claim is found by our number (CLP01), then by the payer's number (CLP07, REF*F8), then by member,

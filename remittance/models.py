@@ -1,5 +1,5 @@
 """Remittances: every cent of an 835 or keyed EOB, its match, its posting, variances, denials and
-appeals (DOMAIN F).
+appeals.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ class HeldFor(models.TextChoices):
 class Remittance(TenantModel):
     """One payment: one ST of an 835, or a keyed EOB. Check = sum of 835 = posted.
 
-    It is told from another by payer, trace, date, amount and its claims (`identity`): a check number
-    comes back in another year, and the payments of nothing of one payer may all be called the same.
+    It is told from another by payer, trace, date, amount and its claims (`identity`): a check
+    number comes back in another year, and the payments of nothing of one payer may all be called
+    the same.
     """
 
     interchange = models.ForeignKey(
@@ -134,7 +135,7 @@ class PaymentState(models.TextChoices):
 
 class ClaimPayment(TenantModel):
     """One CLP. Key: (trace, payer, ICN, claim number, status, occurrence), never the claim number
-    alone (X12.md).
+    alone.
     """
 
     audited = False
@@ -308,7 +309,7 @@ DENIAL_MOVES: dict[str, set[str]] = {
 
 
 class Denial(TenantModel):
-    """A denied line (or claim): normalized, dated, attributed (DOMAIN F5). Deadlines are computed,
+    """A denied line (or claim): normalized, dated, attributed. Deadlines are computed,
     never typed.
     """
 
@@ -411,7 +412,7 @@ class RemittancePolicy(TenantModel):
 
     auto_post = models.BooleanField(help_text="A remittance without exceptions posts by itself")
     variance_dollars = models.DecimalField(
-        max_digits=8, decimal_places=2, help_text="A smaller difference is no variance (DOMAIN A8)"
+        max_digits=8, decimal_places=2, help_text="A smaller difference is no variance"
     )
     variance_percent = models.DecimalField(max_digits=5, decimal_places=2)
     review_days = models.IntegerField(help_text="A parked denial comes back after so many days")
@@ -427,9 +428,7 @@ class RemittancePolicy(TenantModel):
 
 
 class Deposit(TenantModel):
-    """One credit of a bank file. Its trace finds the remittance; unmatched either way is shown
-    (FEATURES G7).
-    """
+    """One credit of a bank file. Its trace finds the remittance; unmatched either way is shown."""
 
     deposited_on = models.DateField()
     reference = models.CharField(max_length=50)

@@ -1,5 +1,5 @@
 """Appeal packets as PDF. Text is drawn character by character on the page, never as markup, so that
-a name with tags or an image address prints as it reads and opens nothing (RELIABILITY S12). Merged
+a name with tags or an image address prints as it reads and opens nothing. Merged
 files lose scripts, launches and embedded files.
 """
 

@@ -1,5 +1,5 @@
-"""What one claim payment comes to: facts in, legs, denials, shares and exceptions out (DOMAIN F2 to
-F5). No database.
+"""What one claim payment comes to: facts in, legs, denials, shares and exceptions out (rule
+`adjustment-group`). No database.
 
 Per line: the payment credits the receivable against cash; contractual and withheld amounts go to
 their accounts; the patient's share moves to the patient once every line is final and no further
@@ -186,9 +186,7 @@ def spread(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
 
 
 def category_of(cas: Cas, remarks: Iterable[str], book: Book) -> str:
-    """Denial category by reason, refined by the remark where the reason leaves it to the remark
-    (DOMAIN F5).
-    """
+    """Denial category by reason, refined by the remark where the reason leaves it to the remark."""
     reason = book.reasons.get(cas.reason)
     if cas.reason in tables.remark_led():
         for remark in remarks:
@@ -198,8 +196,8 @@ def category_of(cas: Cas, remarks: Iterable[str], book: Book) -> str:
 
 
 def treat(cas: Cas, line: Line, remarks: Sequence[str], book: Book) -> Treatment:
-    """What becomes of one adjustment (DOMAIN F2, F4). An unknown reason is a denial that nobody has
-    classified.
+    """What becomes of one adjustment (rules `adjustment-group` and `reversal`). An unknown reason
+    is a denial that nobody has classified.
     """
     reason = book.reasons.get(cas.reason)
     klass = reason.klass if reason else ""
@@ -271,7 +269,7 @@ def nothing_collectable(payment: Payment) -> bool:
 
 
 def unapplied(payment: Payment, exception: str, sentence: str = "") -> Plan:
-    """Keep the money off any claim: cash against unapplied cash (invariant 3)."""
+    """Keep the money off any claim: cash against unapplied cash."""
     plan = Plan(
         payment.payment_id,
         exception=exception,
@@ -415,8 +413,8 @@ def _credit(plan: Plan, line: Line, account: str, amount: Decimal, reason: str) 
 
 
 def allowed_of(line: Line, remarks: Sequence[str], book: Book) -> Decimal | None:
-    """Allowed amount: charge less contractual adjustments = paid + patient share + withheld (DOMAIN
-    F4). None on a denied line.
+    """Allowed amount: charge less contractual adjustments = paid + patient share + withheld (rule
+    `reversal`). None on a denied line.
     """
     allowed = line.billed
     for cas in line.adjustments:
@@ -460,7 +458,7 @@ class Withheld:
 def plan_withheld(row: Withheld, payer_id: int | None) -> tuple[list[PlanLeg], list[PlanLeg]]:
     """(legs of the amount, legs of its allocation to the claim). A takeback first settles what an
     earlier remittance left owing; the rest is taken from the claim it names, which is then open
-    again or no longer in credit (DOMAIN F4).
+    again or no longer in credit (rule `reversal`).
     """
     words = f"{row.reason}:{row.reference}" if row.reference else row.reason
     account = INTEREST if row.reason == INTEREST_CODE else PROVIDER_LEVEL

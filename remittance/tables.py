@@ -109,7 +109,7 @@ def never_patient_remarks() -> frozenset[str]:
 
 @lru_cache
 def hold_harmless() -> frozenset[str]:
-    """Categories that never become a patient balance (invariant 10)."""
+    """Categories that never become a patient balance."""
     return frozenset(r["category"] for r in _rows("hold_harmless"))
 
 

@@ -1,5 +1,5 @@
-"""Allowed against expected, and why they differ (DOMAIN A8, A9). Facts in, finding out; no
-database.
+"""Allowed against expected, and why they differ (rules `underpayment` and `mppr-technical`). Facts
+in, finding out; no database.
 """
 
 from __future__ import annotations

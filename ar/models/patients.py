@@ -68,7 +68,7 @@ PLAN_MOVES: dict[str, set[str]] = {
 
 class PaymentPlan(TenantModel):
     """An agreement to pay in instalments: while it is kept no statement and no collection goes out
-    (DOMAIN G6).
+    (rule `statement-cadence`).
     """
 
     patient = models.ForeignKey("intake.Patient", on_delete=models.PROTECT, related_name="plans")

@@ -15,19 +15,16 @@ class ReceivablePolicy(TenantModel):
     small_balance = models.DecimalField(
         max_digits=8,
         decimal_places=2,
-        help_text="Written off by rule after the statement cycle (DOMAIN G5)",
+        help_text="Written off by rule after the statement cycle",
     )
     statement_days = models.JSONField(
-        help_text=(
-            "Days after the first statement: [0, 30, 60, 90]; the last is the final notice"
-            " (DOMAIN G6)"
-        )
+        help_text=("Days after the first statement: [0, 30, 60, 90]; the last is the final notice")
     )
     collection_days = models.IntegerField(
         help_text="Not before so many days after the first statement"
     )
     refund_days_federal = models.IntegerField(
-        help_text="Medicare and Medicaid credits, from identification (DOMAIN G8)"
+        help_text="Medicare and Medicaid credits, from identification"
     )
     refund_days_other = models.IntegerField()
     followup_grace_days = models.IntegerField(help_text="Past the payer's usual response days")

@@ -15,9 +15,7 @@ class RequestStatus(models.TextChoices):
 
 
 class WriteOffRequest(TenantModel):
-    """Nobody writes off silently: reason, maker, checker above the limit, documented contact
-    (invariant 9).
-    """
+    """Nobody writes off silently: reason, maker, checker above the limit, documented contact."""
 
     claim = models.ForeignKey(
         "claims.Claim",
@@ -88,7 +86,7 @@ class WriteOffRequest(TenantModel):
 
 class Refund(TenantModel):
     """A credit balance to give back: to whom, why, and the 60-day clock of Medicare and Medicaid
-    (DOMAIN G8).
+    (rule `overpayment-60-days`).
     """
 
     patient = models.ForeignKey("intake.Patient", on_delete=models.PROTECT, related_name="refunds")

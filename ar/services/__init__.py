@@ -1,7 +1,7 @@
 """The verbs of receivables. Keyword-only, set-based, each one transaction, with an actor and a
 business time `at` (default now).
 
-Write-offs (invariants 9 and 10) write_off_request(charge, reason, amount, note, account,
+Write-offs write_off_request(charge, reason, amount, note, account,
     claim=None, contact=None, actor, at) -> WriteOffRequest
     write_off_decide(request, approve, note, actor, at) -> WriteOffRequest       a second person, never the requester
     small_balances_write_off(organization_id, actor, at) -> int                 by rule, after the statement cycle
@@ -19,7 +19,7 @@ Credits credits_refresh(organization_id, actor, at) -> int refund_request(charge
     actor, at) -> Refund · refund_decide(refund, approve, note, actor, at) · refund_issue(refund,
     reference, actor, at)
 
-Follow-up (invariant 8)
+Follow-up
     followup_refresh(organization_id, actor, at) -> (opened, closed)
     patient_balance_refresh(organization_id, actor, at) -> int
     nightly(organization_id, actor, at)                                         all refreshes, statements excluded

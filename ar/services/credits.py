@@ -1,5 +1,5 @@
 """Credit balances: found at the first cent, worked, given back with approval; the 60-day clock of
-federal programs (DOMAIN G8).
+federal programs (rule `overpayment-60-days`).
 """
 
 from __future__ import annotations

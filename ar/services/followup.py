@@ -1,4 +1,4 @@
-"""Follow-up: no open dollar without a home (invariant 8). What is not in another queue and not in
+"""Follow-up: no open dollar without a home. What is not in another queue and not in
 the payer's hands becomes an item here.
 """
 
@@ -271,8 +271,8 @@ SELECT p.id, p.last_name || ', ' || p.first_name, p.mrn, p.born_on, -sum(e.amoun
 def _on_account(
     organization_id: int, at: datetime, live: dict[int, datetime], days: int, taken: set[int]
 ) -> list[ItemSpec]:
-    """Money paid ahead that lies for long with no visit to come: it belongs to the patient (DOMAIN
-    G8).
+    """Money paid ahead that lies for long with no visit to come: it belongs to the patient (rule
+    `credit-balance`).
     """
     today = local_day(at)
     with connection.cursor() as cursor:

@@ -1,5 +1,5 @@
-"""Patient statements: who gets one today, which step, in plain language, as PDF (DOMAIN G6,
-FEATURES J1 and J3).
+"""Patient statements: who gets one today, which step, in plain language, as PDF (rule
+`statement-cadence`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write-offs: nobody writes off silently (DOMAIN G4, invariants 9 and 10)."""
+"""Write-offs: nobody writes off silently (rule `write-off-approval`)."""
 
 from __future__ import annotations
 

@@ -195,8 +195,8 @@ def peer_to_peer(
     effective_to: date | None = None,
     at: datetime | None = None,
 ) -> Authorization:
-    """Record the peer-to-peer call: `overturned` (with number and dates), `upheld`, or `scheduled`
-    (FEATURES B12).
+    """Record the peer-to-peer call: `overturned` (with number and dates), `upheld`, or
+    `scheduled`.
     """
     actor.require("authorization.edit", authorization)
     at = at or timezone.now()
@@ -250,7 +250,8 @@ def authorization_change(
     """Open an update, extension or retroactive request beside a granted record: a new draft with
     its lines, codes replaced by `code_for`.
 
-    The old record stays as it was until the new one is decided (DOMAIN B4, B6).
+    The old record stays as it was until the new one is decided (rules `authorization-family` and
+    `authorization-stop`).
     """
     actor.require("authorization.edit", authorization)
     at = at or timezone.now()

@@ -29,7 +29,7 @@ def update_needed(
     *, matched: Mapping[int, Matched], actor: Actor, at: datetime | None = None
 ) -> int:
     """The charge phase found performed ≠ authorized: one same-day item for each exam, with that
-    payer's window (FEATURES B8).
+    payer's window.
 
     `matched` is by exam id, as `match_exams` answered. Exams that pass now close their item.
     Returns the number of items opened.
@@ -82,8 +82,8 @@ def update_needed(
 
 @transaction.atomic
 def expiry_guard(*, actor: Actor, at: datetime | None = None) -> int:
-    """Close records whose last day has passed, and review what ends before its visit (FEATURES
-    B11). Returns how many expired.
+    """Close records whose last day has passed, and review what ends before its visit. Returns how
+    many expired.
     """
     at = at or timezone.now()
     ended = list(

@@ -1,4 +1,6 @@
-"""Invariant 5 in the database: no whole test and no reading leaves before its exam's last report is final and signed (DOMAIN D5)."""
+"""Invariant 5 in the database: no whole test and no reading leaves before its exam's last report
+is final and signed (DOMAIN D5).
+"""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ What is decided
     exam_no_bill, exam_bill_again                             the reasoned end without a charge, and back
 
 Clocks and proofs
-    unsigned_refresh(actor, at) -> int                        items for reports that are late (DOMAIN D5)
-    accession_control(actor, first, last), accession_proof    every completed exam explained (FEATURES C7)
+    unsigned_refresh(actor, at) -> int                        items for reports that are late (rule `unsigned-clock`)
+    accession_control(actor, first, last), accession_proof    every completed exam explained
 
 Domain events published (payload is ids only):
     "charges.evaluate"  {"exam_id"}                           subscribed here: evaluated in bulk by the batch workers

@@ -1,5 +1,5 @@
 """Clocks and control totals of the mid-cycle: late reports, and the proof that every completed exam
-is explained (FEATURES C6, C7, C10).
+is explained.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LIVE = (ChargeStatus.RELEASED, ChargeStatus.BILLED)
 
 def unsigned_refresh(*, actor: Actor, at: datetime | None = None) -> int:
     """Open an item for each report that is late, raise its level as the hours pass, and escalate it
-    at the second clock (DOMAIN D5).
+    at the second clock (rule `unsigned-clock`).
 
     Returns the number of exams without a final report past the first clock.
     """

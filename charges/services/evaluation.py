@@ -1,5 +1,5 @@
 """Evaluation of performed exams in bulk: code, form, lines, price, expected payment, four-way
-match, holds (FEATURES C3, C4, D1 to D6).
+match, holds.
 
 One run loads all facts first, lets the pure rules decide, prices whole sessions and writes sets.
 Repeating it changes nothing.
@@ -246,7 +246,9 @@ def component_code(component: Component) -> str:
 
 
 def _price(works: Sequence[_Work], facts: Facts) -> None:
-    """List price of every line; expected payment of every session, with its derivation (A8, A9)."""
+    """List price of every line; expected payment of every session, with its derivation (rules
+    `fee-schedule-amount` and `mppr-technical`).
+    """
     facts.load_prices((w.exam.organization_id, line.code) for w in works for line in w.answer.lines)
     sessions: list[tuple[PricingContext, list[BilledLine]]] = []
     places: list[list[tuple[_Work, int]]] = []
@@ -372,8 +374,8 @@ def _session_of(exam: Exam) -> str:
 
 
 def _match(works: Sequence[_Work], facts: Facts, *, at: datetime) -> None:
-    """Ordered, authorized, performed, billed side by side (C4), and whether the exam may differ
-    from its order (C12).
+    """Ordered, authorized, performed, billed side by side, and whether the exam may differ
+    from its order.
     """
     asks = []
     for work in works:
@@ -426,7 +428,7 @@ def _match(works: Sequence[_Work], facts: Facts, *, at: datetime) -> None:
 
 
 def _gates(work: _Work, facts: Facts) -> None:
-    """What the front end and the match have to say about release (D5)."""
+    """What the front end and the match have to say about release (rule `release`)."""
     exam, coverage = work.exam, work.coverage
     if not work.live:
         return
@@ -808,7 +810,7 @@ def _derivation(
 
 def _use_units(works: Sequence[_Work], *, actor: Actor, at: datetime) -> None:
     """Take the units of the line that covers each exam, and give back those of lines that no longer
-    do (B2).
+    do (rule `authorization-required`).
     """
     wanted: dict[int, int] = {}
     for work in works:

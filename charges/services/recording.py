@@ -1,5 +1,5 @@
 """Performed exams as they are told to us. What no order explains waits for a person and never
-becomes a charge (DOMAIN D1, FEATURES C2).
+becomes a charge (rule `exam-match-order`).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Place:
 
 class Finder:
     """Places many records in a fixed number of queries: accession, then filler number, then placer
-    number with MRN (DOMAIN D1).
+    number with MRN (rule `exam-match-order`).
     """
 
     def __init__(self, records: Sequence[Record]) -> None:

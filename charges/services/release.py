@@ -1,5 +1,5 @@
 """Charges leave, and come back corrected: release by evidence, the ledger once, the events that
-claims follow (FEATURES C5, DOMAIN D5).
+claims follow (rule `release`).
 """
 
 from __future__ import annotations
@@ -414,7 +414,7 @@ def withdraw(
 def exam_no_bill(
     *, exam: Exam, reason: str, actor: Actor, version: int | None = None, at: datetime | None = None
 ) -> Exam:
-    """Decide with a reason that an exam is not billed (invariant 6). Released charges are void, and
+    """Decide with a reason that an exam is not billed. Released charges are void, and
     claims follow.
     """
     actor.require("charge.review", exam)

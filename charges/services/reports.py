@@ -1,5 +1,5 @@
 """Versions of reports as they arrive: preliminary held, final and corrected judged, cancelled
-withdraws (DOMAIN D1, D5).
+withdraws (rules `exam-match-order` and `release`).
 """
 
 from __future__ import annotations

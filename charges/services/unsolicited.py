@@ -1,5 +1,5 @@
 """Results that no order explained: link them to their order, dismiss them, or try again when the
-order has come (DOMAIN D1).
+order has come (rule `exam-match-order`).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ CONTROL_DAYS = 14
 @may("exam.view")
 def control(request: HttpRequest) -> HttpResponseBase:
     """The accession control total: every completed exam ends as claim, self-pay or reasoned
-    no-bill; the rest is named (FEATURES C7).
+    no-bill; the rest is named.
     """
     actor = actor_of(request)
     last = office_day()

@@ -98,7 +98,7 @@ def _age(exam: Exam) -> str:
 
 
 def _level(exam: Exam, policies: Policies | None = None) -> tuple[str, str]:
-    """Which clock of the missing report has run out (DOMAIN D5)."""
+    """Which clock of the missing report has run out (rule `unsigned-clock`)."""
     policy = (policies or Policies([exam.organization_id])).of(exam.site, exam.service_date)
     hours = (timezone.now() - exam.performed_at).total_seconds() / 3600
     if hours >= policy.director_hours:
@@ -159,9 +159,7 @@ def _unsigned_line(request: HttpRequest, rows: QuerySet[Exam]) -> str:
 @require_GET
 @may("exam.view")
 def unsigned(request: HttpRequest) -> HttpResponseBase:
-    """Completed exams without a final report by radiologist and payer, in dollars and days left
-    (FEATURES C6).
-    """
+    """Completed exams without a final report by radiologist and payer, in dollars and days left."""
     rows = exams_of(request).filter(status__in=WAITING)
     return _unsigned_list(Policies(actor_of(request).organizations)).respond(
         request, rows, chart=_unsigned_chart(rows)

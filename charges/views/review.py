@@ -65,9 +65,7 @@ REVIEWS = ListPage(
 @require_GET
 @may("charge.view")
 def review(request: HttpRequest) -> HttpResponseBase:
-    """Exams a coder must look at: suggestion, evidence, accept or change in one key (FEATURES
-    C9).
-    """
+    """Exams a coder must look at: suggestion, evidence, accept or change in one key."""
     wanted = Q(holds__contains=[{"queue": REVIEW}]) | Q(holds__contains=[{"queue": CONFLICT}])
     return REVIEWS.respond(
         request, exams_of(request).filter(wanted).exclude(status__in=[*WAITING, ExamStatus.NO_BILL])

@@ -1,4 +1,4 @@
-"""Scrubbing: a catalogue of edits over plain claim facts (DOMAIN E2; FEATURES E). Importing it
+"""Scrubbing: a catalogue of edits over plain claim facts. Importing it
 registers every edit.
 
 `scrub` runs the catalogue, `catalogue` lists it, `repair` mends what is only badly written.

@@ -1,5 +1,5 @@
-"""Authorization: the four-way match must stand, and its number must be on the claim (DOMAIN B3;
-FEATURES E4).
+"""Authorization: the four-way match must stand, and its number must be on the claim (rules
+`authorization-on-record` and `authorization-number-on-claim`).
 """
 
 from __future__ import annotations

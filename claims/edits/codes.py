@@ -1,5 +1,5 @@
 """Codes: procedure, diagnosis, place and modifier exist on the service date, and fit the patient
-(DOMAIN C1 to C3, E2).
+(rules `diagnosis-valid` and `side-agreement`).
 """
 
 from __future__ import annotations

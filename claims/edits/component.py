@@ -1,5 +1,5 @@
-"""Component billing: which of global, 26 and TC may stand, where, and beside what (DOMAIN A1 to
-A5).
+"""Component billing: which of global, 26 and TC may stand, where, and beside what (rules
+`component-form` and `duplicate-service`).
 
 The rules themselves are `rcm.pricing.forms` (legal forms, places) and `charges.components`
 (contradictions across claims); here they become edits over claim facts.

@@ -1,5 +1,5 @@
-"""Coverage and its order: eligibility, other payers, restrictions (DOMAIN E2, I4; CARC 22, 26, 27,
-31).
+"""Coverage and its order: eligibility, other payers, restrictions (rules `coverage-active` and
+`patient-restriction`; CARC 22).
 """
 
 from __future__ import annotations

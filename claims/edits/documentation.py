@@ -1,5 +1,5 @@
-"""Evidence: a signed report, the performed exam, and a charge that makes sense (DOMAIN A2.2, D5;
-ARCHITECTURE 5).
+"""Evidence: a signed report, the performed exam, and a charge that makes sense (rules
+`written-report` and `release`).
 """
 
 from __future__ import annotations

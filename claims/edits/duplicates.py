@@ -1,4 +1,4 @@
-"""Duplicates and resubmissions (DOMAIN A5 duplicate key and D9, E3, E5)."""
+"""Duplicates and resubmissions (rules `duplicate-service` and `accepted-claim-repeated`)."""
 
 from __future__ import annotations
 

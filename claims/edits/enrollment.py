@@ -1,5 +1,5 @@
 """Standing of the providers on the service date: enrolled with the payer, licensed, allowed to
-order (FEATURES F11).
+order.
 """
 
 from __future__ import annotations

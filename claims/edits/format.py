@@ -1,6 +1,4 @@
-"""Format: what a payer's front door rejects and the guide validator lets through (X12.md; DOMAIN
-E1, E2).
-"""
+"""Format: what a payer's front door rejects and the guide validator lets through."""
 
 from __future__ import annotations
 

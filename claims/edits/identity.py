@@ -1,4 +1,4 @@
-"""Identity: providers, tax numbers, members, payers (DOMAIN E1, E2; X12.md)."""
+"""Identity: providers, tax numbers, members, payers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What only imaging asks: mammography, PET, lung screening, contrast and drugs, 3D (DOMAIN A6, A7,
-J9, J11).
+"""What only imaging asks: mammography, PET, lung screening, contrast and drugs, 3D (rules
+`pet-strategy` and `contrast-as-given`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Modifiers: how many, in which order, which side, which machine (DOMAIN A6)."""
+"""Modifiers: how many, in which order, which side, which machine (rules `modifier-order` and
+`bilateral`).
+"""
 
 from __future__ import annotations
 
@@ -72,8 +74,8 @@ def payment_modifiers_first(s: Subject) -> Iterator[Hit]:
 
 
 def ordered(modifiers: tuple[str, ...]) -> tuple[str, ...]:
-    """The same modifiers in the order of DOMAIN A6. One that stands twice is left for a person
-    (MOD-002).
+    """The same modifiers in payment order (rule `modifier-order`). One that stands twice is left
+    for a person (MOD-002).
     """
     return order_modifiers(modifiers) if len(set(modifiers)) == len(modifiers) else modifiers
 

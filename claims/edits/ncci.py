@@ -1,6 +1,4 @@
-"""Correct coding: procedure pairs, unit limits, add-on codes (DOMAIN E2; NCCI PTP, MUE, add-on
-files).
-"""
+"""Correct coding: procedure pairs, unit limits, add-on codes (NCCI PTP; MUE; add-on files)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Medical necessity: coverage lists and the advance notice with its modifiers (DOMAIN C4, C5, C7;
-A7 frequency).
+"""Medical necessity: coverage lists and the advance notice with its modifiers (rules
+`coverage-list`, `advance-notice` and `exam-frequency`).
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from typing import Protocol, TypeVar
 
 @dataclass(frozen=True, slots=True)
 class ProcedureRow:
-    """One CPT/HCPCS code: fee-schedule indicators (DOMAIN A1, A6, A9) joined with the imaging
-    catalog (code_family).
+    """One CPT/HCPCS code: fee-schedule indicators (rules `component-form`, `modifier-order` and
+    `mppr-technical`) joined with the imaging catalog (code_family).
     """
 
     code: str
@@ -132,7 +132,7 @@ class FrequencyRow:
 
 @dataclass(frozen=True, slots=True)
 class CoverageRow:
-    """Diagnoses of a coverage policy for one procedure, without dots (DOMAIN C4)."""
+    """Diagnoses of a coverage policy for one procedure, without dots (rule `coverage-list`)."""
 
     covered: frozenset[str]
     excluded: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""Format repairs: automatic, recorded, and never a change of content (FEATURES E9).
+"""Format repairs: automatic, recorded, and never a change of content.
 
 A repair may change how a value is written, not what it says: no code, date, amount, person or
 number is ever added, removed or exchanged. Repairing twice changes nothing more.

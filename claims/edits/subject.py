@@ -146,14 +146,14 @@ def plain_icd(code: str) -> str:
 
 
 def full_months_between(earlier: date, later: date) -> int:
-    """Full calendar months between the month of the first day and the month of the second (DOMAIN
-    A7 "11 full months").
+    """Full calendar months between the month of the first day and the month of the second (rule
+    `exam-frequency`).
     """
     return (later.year - earlier.year) * 12 + later.month - earlier.month - 1
 
 
 def luhn_npi(npi: str) -> bool:
-    """Ten digits whose check digit holds with the prefix 80840 (DOMAIN E2)."""
+    """Ten digits whose check digit holds with the prefix 80840."""
     if len(npi) != 10 or not npi.isascii() or not npi.isdigit() or npi[0] not in "12":
         return False
     total = 24

@@ -1,5 +1,5 @@
-"""Timely filing: initial, secondary and corrected clocks, by the payer's own days (DOMAIN E4,
-E5).
+"""Timely filing: initial, secondary and corrected clocks, by the payer's own days (rules
+`filing-limit` and `corrected-window`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Payer rules written by users: conditions and an action as data, never code (FEATURES E6, E7).
+"""Payer rules written by users: conditions and an action as data, never code.
 
 A definition is JSON. A node is one of
 
@@ -769,7 +769,7 @@ def back_test(
     as_of: date,
     reference: ReferenceFacts | None = None,
 ) -> BackTest:
-    """Run one rule over past claims, before it is switched on (FEATURES E7)."""
+    """Run one rule over past claims, before it is switched on."""
     prepared = prepare([rule])
     tables = reference or ReferenceFacts()
     claims = stopped = warned = caught = false = missed = unjudged = 0

@@ -20,7 +20,7 @@ What comes back
 
 What changes
     claim_edit(claim, changes, reason, version, actor, at) -> Claim     only what has not been filed
-    claim_correct(claim, reason, changes=, unprocessable=False, actor, at) -> Correction     frequency 7, new claim, or reopening (DOMAIN E5)
+    claim_correct(claim, reason, changes=, unprocessable=False, actor, at) -> Correction     frequency 7, new claim, or reopening (rule `replacement-or-void`)
     claim_void(claim, reason, again=False, actor, at) -> Correction     frequency 8, or void before filing; its charges get an item or a new claim
     exam_bill_again(exam, actor, at) -> list[int]                       released charges that stand on no claim go on one
     off_claim_refresh(organization_id, actor, at) -> (made, opened)     charges that fell off their claim, or never reached one

@@ -1,4 +1,4 @@
-"""What comes back about files and claims (FEATURES F4, F6, F7; DOMAIN E3): TA1, 999, 277CA, 277.
+"""What comes back about files and claims (rule `acknowledgement-chain`): TA1, 999, 277CA, 277.
 Each is read once, in human words, on the claim it is about; a rejection is not a filed claim: it
 opens an item with the field to fix, and the filing clock keeps running.
 """
@@ -618,7 +618,7 @@ def status_ask(
 
 @transaction.atomic
 def silent_refresh(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
-    """Payers that are silent past their usual time (FEATURES F7): asked by 276 first; still silent
+    """Payers that are silent past their usual time: asked by 276 first; still silent
     a work time later, an item.
 
     Returns the number of claims that stand in the queue of silent payers now.

@@ -1,4 +1,4 @@
-"""From released charges to draft claims (FEATURES F1): grouped, numbered, with lines, diagnoses,
+"""From released charges to draft claims: grouped, numbered, with lines, diagnoses,
 pointers and deadline.
 """
 
@@ -30,7 +30,7 @@ MOST_LINES, MOST_DIAGNOSES, MOST_POINTERS = 50, 12, 4
 """Limits of the 837P guide: LX lines, HI composites, SV107 pointers."""
 
 DEFAULT_FILING_DAYS = 90
-"""Assumed for a payer whose filing limit is not known (DOMAIN E4)."""
+"""Assumed for a payer whose filing limit is not known (rule `filing-limit`)."""
 
 UNSENT = (ClaimStatus.DRAFT, ClaimStatus.BLOCKED, ClaimStatus.READY)
 
@@ -117,8 +117,8 @@ def line_control(claim: Claim, number: int) -> str:
 def filing_limit(
     payer: Payer, service_date: date, *, rank: int = 1, primary_on: date | None = None
 ) -> date:
-    """The last day to file for the first time (DOMAIN E4). A later payer's clock starts with the
-    earlier one's decision.
+    """The last day to file for the first time (rule `filing-limit`). A later payer's clock starts
+    with the earlier one's decision.
     """
     if rank > 1 and primary_on is not None:
         days = (

@@ -1,5 +1,5 @@
-"""Changing claims (FEATURES F8; DOMAIN E5): before filing in place; after it as replacement, void,
-new claim or reopening; the next payer's claim.
+"""Changing claims (rule `replacement-or-void`): before filing in place; after it as replacement,
+void, new claim or reopening; the next payer's claim.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def claim_correct(
     actor: Actor,
     at: datetime | None = None,
 ) -> Correction:
-    """Correct a claim the way its payer takes it (DOMAIN E5).
+    """Correct a claim the way its payer takes it (rule `replacement-or-void`).
 
     Unfiled or rejected: changed in place. Filed: a replacement (frequency 7) that carries the
     payer's number, judged at once; it takes the original's place when it is submitted. Original
@@ -640,7 +640,7 @@ def charges_changed(
         if row.status in EDITABLE:
             done.append(_rebuild(row, own, gone, arrivals, reason, actor=actor, at=at))
         elif late and not row.payer.accepts_replacement:
-            continue  # a late charge to a payer without replacements goes as a claim of its own (DOMAIN E5)
+            continue  # without replacements a late charge goes as a claim of its own
         else:
             standing = list(
                 Charge.objects.filter(pk__in=[line.charge_id for line in own if line not in gone])

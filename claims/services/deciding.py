@@ -1,5 +1,5 @@
-"""What a payer decided, as the claim keeps it: status, payer's number, windows, events (DOMAIN E5,
-F3). Remittance calls; money is its own.
+"""What a payer decided, as the claim keeps it: status, payer's number, windows, events (rules
+`replacement-or-void` and `claim-status-code`). Remittance calls; money is its own.
 """
 
 from __future__ import annotations

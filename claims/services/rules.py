@@ -1,4 +1,4 @@
-"""Rules written by users (FEATURES E6, E7): versions that are never edited, a back-test before one
+"""Rules written by users: versions that are never edited, a back-test before one
 is switched on, fail-closed.
 """
 
@@ -155,7 +155,7 @@ def rule_switch(
     *, rule: PayerRule, on: bool, actor: Actor, at: datetime | None = None
 ) -> PayerRule:
     """Switch a version on (another version of the same rule goes off) or off. It must have been
-    tested on past claims first (E7).
+    tested on past claims first.
     """
     actor.require("rules.edit", rule)
     at = at or timezone.now()

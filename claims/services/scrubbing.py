@@ -1,4 +1,4 @@
-"""Judging claims before they leave (FEATURES E; DOMAIN E2): repairs recorded, findings kept with
+"""Judging claims before they leave: repairs recorded, findings kept with
 their fate, one status, one item.
 """
 
@@ -47,7 +47,7 @@ def claims_scrub(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None 
     """Judge claims that have not been filed; each is blocked or ready afterwards. A fixed number of
     queries for any number.
 
-    Format repairs are applied and recorded (E9); findings that are gone are closed, those that a
+    Format repairs are applied and recorded; findings that are gone are closed, those that a
     person accepted stay accepted as long as they say the same. Claims already filed are passed
     over. Tables that are not loaded are named in the result.
     """
@@ -146,7 +146,7 @@ def _guide_again(judged: Sequence[tuple[Sheet, list[Finding]]], at: datetime) ->
 
 
 def active_rules(organization_ids: Iterable[int], day: date) -> dict[int, list[UserRule]]:
-    """The rules of users that are switched on, by organization (FEATURES E6)."""
+    """The rules of users that are switched on, by organization."""
     rows = PayerRule.objects.filter(
         organization_id__in=list(organization_ids), active=True, effective_from__lte=day
     )
@@ -314,7 +314,7 @@ def _item(
 def finding_override(
     *, finding: ScrubFinding, reason: str, actor: Actor, at: datetime | None = None
 ) -> Scrubbed:
-    """Accept one finding with a reason (FEATURES E10); the claim is judged again. Some edits nobody
+    """Accept one finding with a reason; the claim is judged again. Some edits nobody
     may wave through.
     """
     actor.require("claim.override", finding)

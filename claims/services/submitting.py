@@ -1,5 +1,5 @@
-"""Files of claims (FEATURES F1, F5, F6, E11): each through the guide check, stored, sent by the
-exchange room, never twice (RELIABILITY R7).
+"""Files of claims: each through the guide check, stored, sent by the
+exchange room, never twice.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
 MOST_CLAIMS = 5_000
-"""Claims in one file (DOMAIN E1: one transaction set holds at most 5,000)."""
+"""Claims in one file."""
 
 _ORIGINAL_BECOMES = {"7": ClaimStatus.REPLACED, "8": ClaimStatus.VOID}
 
@@ -496,9 +496,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[Differenc
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Claims out = accepted + rejected + missing + waiting, for one file or one day (FEATURES
-    F6).
-    """
+    """Claims out = accepted + rejected + missing + waiting, for one file or one day."""
 
     out: int
     accepted: int
@@ -684,8 +682,8 @@ def _missing_deadlines(submission_ids: Sequence[int]) -> dict[int, date | None]:
 
 @transaction.atomic
 def filing_refresh(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
-    """Unsent claims that near their filing limit stand in a queue (DOMAIN E4); those already in one
-    get it as a tag.
+    """Unsent claims that near their filing limit stand in a queue (rule `filing-limit`); those
+    already in one get it as a tag.
     """
     at = at or timezone.now()
     day = office_day(at)

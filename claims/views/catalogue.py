@@ -20,9 +20,7 @@ from rcm.web.access import may
 @require_GET
 @may("edit.view")
 def edits(request: HttpRequest) -> HttpResponseBase:
-    """Every edit with id, sentence, severity, source, example, hits and prevention rate (FEATURES
-    E1).
-    """
+    """Every edit with id, sentence, severity, source, example, hits and prevention rate."""
     text = request.GET.get("q", "")[:80]
     views = present.edit_views(actor_of(request), text)
     families: dict[str, list[present.EditView]] = defaultdict(list)

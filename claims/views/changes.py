@@ -196,7 +196,7 @@ def bill_again(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_http_methods(["GET", "POST"])
 @may("claim.override")
 def override(request: HttpRequest, public_id: str, finding_id: str) -> HttpResponseBase:
-    """Accept one finding with a reason (FEATURES E10)."""
+    """Accept one finding with a reason."""
     row = claim_of(request, public_id)
     finding = found(
         ScrubFinding.objects.visible_to(actor_of(request)).filter(claim=row), public_id=finding_id

@@ -103,7 +103,7 @@ def _counted(rows: QuerySet[Submission]) -> QuerySet[Submission]:
 @may("claim.view")
 def batches(request: HttpRequest) -> HttpResponseBase:
     """Files with the control proof of each and of each day: out = accepted + rejected + missing +
-    waiting (FEATURES F6).
+    waiting.
     """
     rows = Submission.objects.visible_to(actor_of(request))
     return BATCHES.respond(request, _counted(rows), days=_days(rows))

@@ -1,5 +1,5 @@
 """Verbs on appointments: book, move, confirm, check in, complete, cancel, no-show; a gate that says
-stop stops them (FEATURES B6).
+stop stops them.
 """
 
 from __future__ import annotations
@@ -329,7 +329,7 @@ def appointment_check_in(
     at: datetime | None = None,
 ) -> Appointment:
     """The patient is here. Refused while a gate stops it or the authorization is open; asks the
-    payer again (FEATURES A11).
+    payer again.
     """
     return _go(
         appointment,

@@ -1,6 +1,4 @@
-"""Eligibility: ask, answer, drift, discovery, and the batch that verifies the days ahead (FEATURES
-A3 to A6, A11).
-"""
+"""Eligibility: ask, answer, drift, discovery, and the batch that verifies the days ahead."""
 
 from __future__ import annotations
 
@@ -204,7 +202,7 @@ def coverage_discover(
     *, patient: Patient, service_date: date, actor: Actor, at: datetime | None = None
 ) -> list[EligibilityCheck]:
     """Ask the payers of former policies, last verified first; one that says active is offered on
-    the chart (FEATURES A6).
+    the chart.
     """
     former = older_coverages(patient)
     found = "no former policy is known" if not former else f"{len(former)} former policies asked"
@@ -672,7 +670,7 @@ def asks_failed(*, interchange_ids: Sequence[int], actor: Actor, at: datetime) -
 def reverify_start(
     *, organization_id: int, days: int, actor: Actor, at: datetime | None = None
 ) -> JobRun:
-    """Queue the re-verification of every live appointment of the next `days` days (FEATURES A4).
+    """Queue the re-verification of every live appointment of the next `days` days.
     The batch worker runs it.
     """
     actor.require("eligibility.run", organization_id)

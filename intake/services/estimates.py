@@ -1,5 +1,5 @@
-"""Estimates: what the exams will cost and what the patient will owe, kept as it was given (FEATURES
-A8; DOMAIN G7).
+"""Estimates: what the exams will cost and what the patient will owe, kept as it was given (rule
+`good-faith-estimate`).
 """
 
 from __future__ import annotations

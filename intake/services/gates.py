@@ -3,7 +3,7 @@ for the board.
 
 A later phase decides its gate with `gate_decide`, and can answer before an appointment exists
 through `provide` (the authorization phase does both), so that booking stops on what is already
-known (FEATURES B6).
+known.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def latest_checks(coverage_ids: Sequence[int]) -> dict[int, EligibilityCheck]:
 
 
 def network_of(pairs: Sequence[tuple[int, int, date]]) -> dict[tuple[int, int], str]:
-    """Site × payer → in, out, pending on the day (FEATURES A7); absent means nothing is known."""
+    """Site × payer → in, out, pending on the day; absent means nothing is known."""
     if not pairs:
         return {}
     found: dict[tuple[int, int], str] = {}

@@ -1,5 +1,5 @@
 """Verbs on orders: place, change, cancel; what is missing becomes a work item with the person to
-call (FEATURES A10, DOMAIN B5, C6).
+call (rules `order-change` and `order-complete`).
 """
 
 from __future__ import annotations

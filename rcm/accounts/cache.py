@@ -1,4 +1,4 @@
-"""The shared cache, which may be away: pages go on without what it remembers (RELIABILITY R2).
+"""The shared cache, which may be away: pages go on without what it remembers.
 
 What must not be lost never stands in it. While Redis does not answer, reads find nothing and writes
 are dropped; after a failure it is left alone for a few seconds, so that a page does not wait once

@@ -5,7 +5,7 @@ For each tenant table (a column `organization_id`, except the identity tables): 
 security bound to `isocenter.orgs`. For tables of append-only models: UPDATE and DELETE refused by
 trigger and not granted. For audited tables: each insert, update and delete kept in `audit_change`
 with actor and request. The application role owns nothing and bypasses nothing; it holds SELECT,
-INSERT, UPDATE, DELETE and no TRUNCATE (RELIABILITY M8, M9, S5).
+INSERT, UPDATE, DELETE and no TRUNCATE.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Safe writes: an Idempotency-Key makes a POST happen once (RELIABILITY R5, R6).
+"""Safe writes: an Idempotency-Key makes a POST happen once.
 
 The key is taken in a transaction of its own before the work begins, so that a second caller finds
 it whatever the first is doing. The answer is kept with the key in the transaction of the work

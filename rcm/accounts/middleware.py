@@ -60,7 +60,7 @@ class ScopeMiddleware:
                 request.actor = user.actor()  # type: ignore[attr-defined]
         response = self.get_response(request)
         if getattr(request, "actor", None) is not None:
-            # nothing of a patient stays in a browser or proxy cache (RELIABILITY P4)
+            # nothing of a patient stays in a browser or proxy cache
             response.headers.setdefault("Cache-Control", "no-store")
         return response
 

@@ -184,7 +184,7 @@ class PartnerView:
         if self._held is not None and response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
             with suppress(OperationalError, InterfaceError):
                 idempotency.release(self._held, self.actor)
-        # nothing of a patient stays in a partner's proxy (RELIABILITY P4); the middleware says so
+        # nothing of a patient stays in a partner's proxy; the middleware says so
         # only to people
         response.headers.setdefault("Cache-Control", "no-store")
         return response

@@ -1,4 +1,5 @@
-"""Who may do what: one table of permission codes by role (FEATURES L4, DOMAIN I3 and I4).
+"""Who may do what: one table of permission codes by role (rules `separation-of-duties` and
+`minimum-necessary`).
 
 A permission says *what*; the tenant scope (`visible_to`) says *on whose rows*. Segregation of
 duties is in this table: a poster approves no write-off, a biller changes no signed report, a

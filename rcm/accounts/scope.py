@@ -1,7 +1,7 @@
 """The tenant scope: which organizations' rows the database shows, one transaction at a time.
 
 `scope()` opens a transaction and sets `isocenter.orgs` for that transaction only, so that nothing
-outlives COMMIT on a pooled connection (RELIABILITY M9). Row-level security compares each tenant row
+outlives COMMIT on a pooled connection. Row-level security compares each tenant row
 with it (rcm.accounts.database); outside a scope no tenant row exists. The same call carries the
 author to the audit triggers.
 """

@@ -1,6 +1,4 @@
-"""GET /events: everything that happened on the thread, in order, replayable from any cursor
-(FEATURES L2).
-"""
+"""GET /events: everything that happened on the thread, in order, replayable from any cursor."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Change(QuietModel):
 
 
 class Access(TenantModel):
-    """One read of a patient's chart by a person or partner (invariant 12)."""
+    """One read of a patient's chart by a person or partner."""
 
     append_only = True
     audited = False

@@ -1,5 +1,5 @@
 """Screens for compliance: who read whose chart, what changed before and after, what happened
-(FEATURES L6, DOMAIN I2 to I6).
+(rules `audit-trail` and `disclosure-log`).
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ READS = ListPage(
 @may("audit.view")
 def reads(request: HttpRequest) -> HttpResponseBase:
     """The log of chart reads: the accounting of disclosures is this list for one patient, exported
-    (DOMAIN I4).
+    (rule `minimum-necessary`).
     """
     return READS.respond(request, _named(Access.objects.visible_to(_actor(request))))
 

@@ -22,7 +22,6 @@ from rcm.accounts.models import (
 from rcm.accounts.permissions import SCOPE_PERMISSIONS, Role
 
 PASSWORD = "imaging-demo-2026"
-DOMAIN = DEMO_DOMAIN
 PARTNER_ID = DEMO_CLIENT
 PARTNER_SECRET = "demo-partner-secret-for-play-only"
 
@@ -42,7 +41,7 @@ class Person:
         word = {Role.FRONT_DESK: "frontdesk", Role.AUTHORIZATION: "auth"}.get(
             self.role, self.role.value
         )
-        return f"{self.first.lower()}.{word}@{DOMAIN}"
+        return f"{self.first.lower()}.{word}@{DEMO_DOMAIN}"
 
 
 PLATFORM = f"pat.platform@{DOMAIN}"  # looks after accounts, works in no organization

@@ -317,8 +317,8 @@ def _orderers(world: World) -> None:
 
 
 def _readers(code: str, n: int, organization: Organization, world: World) -> None:
-    """Groups, readers, and who owns the scanner and who reads at each site (DOMAIN A3): global, TC
-    only, 26 only, split, purchased.
+    """Groups, readers, and who owns the scanner and who reads at each site (rule `arrangement`):
+    global, TC only, 26 only, split, purchased.
     """
     groups: dict[str, ReadingGroup] = {}
     for g, (name, relation, members) in enumerate(READERS[code]):

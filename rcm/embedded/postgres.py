@@ -1,8 +1,7 @@
 """PostgreSQL from the wheel: data folder, roles, settings, start and stop.
 
-The wheel's own wrapper is not used: as root it opens every folder above its data to all users
-(RELIABILITY M17), and it hands out a superuser over `trust` (M8), for whom row-level security does
-not exist.
+The wheel's own wrapper is not used: as root it opens every folder above its data to all users, and
+it hands out a superuser over `trust`, for whom row-level security does not exist.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from rcm.embedded.roles import prepare_database
 START_SECONDS = 60
 
 # Errors are the application's to log, scrubbed: PostgreSQL's own lines would carry the patient's
-# values (RELIABILITY M10). `log` sits above `error` on this scale, so crashes, refused logins and
+# values. `log` sits above `error` on this scale, so crashes, refused logins and
 # deadlocks still show, failing statements do not.
 SETTINGS = """\
 # Written by rcm.embedded at every start; changes here are lost.

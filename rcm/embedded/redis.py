@@ -1,6 +1,6 @@
 """Redis from the wheel: a real server with its append-only file on.
 
-The wheel's own default keeps snapshots only and loses every queued job on kill -9 (RELIABILITY M5).
+The wheel's own default keeps snapshots only and loses every queued job on kill -9.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from rcm.x12.document import Document
 from rcm.x12.model import NotX12
 
 UNKNOWN = "UNKNOWN"
-# what a radiology system sends (DOMAIN D1)
+# what a radiology system sends (rule `exam-match-order`)
 HL7_KINDS = frozenset({"ADT", "ORM", "OMI", "SIU", "ORU", "DFT"})
 X12_INBOUND = frozenset({"835", "999", "277CA", "TA1", "271", "277", "278"})
 HEAD = 256 * 1024
@@ -33,8 +33,8 @@ class Found:
 
 
 def detect(content: bytes) -> Found:
-    """Name the kind of a file; never raises. Only HL7 is looked at beyond its beginning: it may hold
-    more than one message.
+    """Name the kind of a file; never raises. Only HL7 is looked at beyond its beginning: it may
+    hold more than one message.
     """
     head = content[:HEAD].lstrip(b"\xef\xbb\xbf\x0b \t\r\n")
     if batch.several(content):

@@ -1,4 +1,4 @@
-"""DICOM Modality Performed Procedure Step: stored bytes to plain facts (DOMAIN D2).
+"""DICOM Modality Performed Procedure Step: stored bytes to plain facts (rule `exam-match-order`).
 
 A stored message is a DICOM file: the dataset exactly as it came, behind a file header that names
 the transfer syntax, the SOP instance, the calling AE title and the operation (N-CREATE or N-SET).

@@ -73,7 +73,7 @@ class Header:
 
     @property
     def control_number(self) -> str:
-        """MSH-3 and MSH-10: one message of one sender (DOMAIN D1)."""
+        """MSH-3 and MSH-10: one message of one sender (rule `exam-match-order`)."""
         return f"{self.sender}:{self.control_id}"[:80] if self.control_id else ""
 
     @property

@@ -1,4 +1,4 @@
-"""The MLLP listener: frames off the socket, each stored and answered (RELIABILITY I4 to I6, M11).
+"""The MLLP listener: frames off the socket, each stored and answered.
 
 One event loop holds the connections; a few threads store. Limits are per connection and for all
 together, so that idle, dripping, endless or rubbish senders cost little and a good one still gets

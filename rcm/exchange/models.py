@@ -2,7 +2,7 @@
 
 Bytes are stored first and acknowledged only then; they are parsed second, by Celery, idempotently.
 The same content twice is one interchange with a count of deliveries. The outbox holds domain events
-and sends; the broker is only a wake-up call (RELIABILITY R2, R8).
+and sends; the broker is only a wake-up call.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ class Outbox(TenantModel):
 
 
 class IdempotencyKey(TenantModel):
-    """First answer of an API write by client and key (RELIABILITY R5, R6). Kept seven days."""
+    """First answer of an API write by client and key. Kept seven days."""
 
     audited = False
     public_id = None  # type: ignore[assignment]

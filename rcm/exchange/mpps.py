@@ -1,5 +1,5 @@
 """The DICOM listener: a guard on the public port, and behind it pynetdicom as the MPPS service
-class provider (RELIABILITY I7, M12).
+class provider.
 
 pynetdicom believes the length that a PDU announces. The guard reads each PDU's six-byte header
 first and ends the association before memory grows; only a complete, modest A-ASSOCIATE-RQ opens a

@@ -10,8 +10,7 @@ A phase that must wake a later one publishes; the later one subscribes in its ap
 A handler gets events of one organization, in the order they were published, inside one transaction
 and that organization's scope; its effects and the mark "delivered" commit together. An error rolls
 the whole batch back; then its events are tried one by one with a growing pause, so that one that
-cannot be handled stands alone, and is parked after `TRIES` tries with its reason (RELIABILITY R2,
-R4, R8, I12).
+cannot be handled stands alone, and is parked after `TRIES` tries with its reason.
 """
 
 from __future__ import annotations

@@ -297,9 +297,9 @@ def _earlier(organization_id: int, kind: str, header: hl7.Header | None) -> Inte
 
 
 def _repeat(row: Interchange, earlier: Interchange, actor: Actor, at: datetime) -> Receipt:
-    """Same sender and control number, other bytes (DOMAIN D1). A resend differs in its MSH only and
-    has no effect. When the body differs the sender has used the number twice: nothing is lost, a
-    person decides.
+    """Same sender and control number, other bytes (rule `exam-match-order`). A resend differs in
+    its MSH only and has no effect. When the body differs the sender has used the number twice:
+    nothing is lost, a person decides.
     """
     if _body(bytes(row.content)) == _body(bytes(earlier.content)):
         services.mark(

@@ -119,10 +119,10 @@ def store_inbound(
     actor: Actor,
 ) -> tuple[Interchange, bool]:
     """Keep received bytes; the workers of the kind's queue are woken on commit. Returns the row and
-    whether it is new. HL7 that holds several messages is kept as one file of the kind HL7-BATCH, and
-    a worker makes each message an interchange of its own (`part_of` the file).
+    whether it is new. HL7 that holds several messages is kept as one file of the kind HL7-BATCH,
+    and a worker makes each message an interchange of its own (`part_of` the file).
 
-    The same bytes of the same kind again are the same row with one delivery more (RELIABILITY R4).
+    The same bytes of the same kind again are the same row with one delivery more.
     Raises Refused above the size limit.
     """
     if len(content) > settings.UPLOAD_LIMIT_BYTES:
@@ -726,7 +726,7 @@ def send(
 
     The status "sending" is committed before the first byte leaves, so call outside a transaction.
     When the outcome stays unknown the row remains "sending" and is repeated with the same control
-    number and Idempotency-Key, by which the receiver knows it (RELIABILITY R7). The answer is an
+    number and Idempotency-Key, by which the receiver knows it. The answer is an
     inbound interchange (`answer_to` this one) that its own processor reads; `process([answer.pk])`
     does so at once.
     """

@@ -27,7 +27,7 @@ from rcm.accounts.scope import scope
 from rcm.exchange import outbox, services
 from rcm.exchange.models import IdempotencyKey, Outbox
 
-# one turn of one organization; then the next one in the queue has its turn (RELIABILITY O10)
+# one turn of one organization; then the next one in the queue has its turn
 TURN_SECONDS = 15.0
 GRACE = timedelta(seconds=30)
 KEPT = timedelta(days=30)

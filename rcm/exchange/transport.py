@@ -1,5 +1,5 @@
 """Bytes out over HTTP, and what came back: bounded in time and size, to public addresses only,
-without redirects (RELIABILITY S10, R7).
+without redirects.
 
 The address is judged at the moment of the connection and that very address is connected to, so that
 a name that changes its mind between the check and the call gains nothing. Hosts of

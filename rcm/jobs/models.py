@@ -17,7 +17,7 @@ class JobStatus(models.TextChoices):
 
 class JobRun(TenantModel):
     """One run of one kind of batch. `token` fences it: a worker that wakes late with an older token
-    writes nothing (M4).
+    writes nothing.
     """
 
     audited = False

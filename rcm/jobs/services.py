@@ -1,5 +1,4 @@
-"""Doors of the jobs room: start, claim with a fencing token, progress, errors, finish, rerun
-(RELIABILITY M4).
+"""Doors of the jobs room: start, claim with a fencing token, progress, errors, finish, rerun.
 
 A worker takes a run with `claim`; its token fences every later write: a second worker that was
 given the run after a lost heartbeat makes the first one's writes fail. Progress is written at most

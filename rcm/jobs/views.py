@@ -1,6 +1,4 @@
-"""Screens of the batches: what runs, how far it is, what could not be done, start again, stop
-(FEATURES L8).
-"""
+"""Screens of the batches: what runs, how far it is, what could not be done, start again, stop."""
 
 from __future__ import annotations
 

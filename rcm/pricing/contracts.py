@@ -1,5 +1,5 @@
-"""Contract rates: which rule of a contract prices a line, and the starting price it gives (DOMAIN
-A8, FEATURES D7).
+"""Contract rates: which rule of a contract prices a line, and the starting price it gives (rule
+`fee-schedule-amount`).
 """
 
 from __future__ import annotations

@@ -329,7 +329,7 @@ def _held(
 
 
 def _equipment(draft: _Draft, context: PricingContext, terms: MedicareTerms) -> None:
-    """Take the equipment reduction off the technical part (A8.2)."""
+    """Take the equipment reduction off the technical part (rule `equipment-record`)."""
     if context.contract is not None and not context.contract.equipment_reductions:
         return
     cuts = {"CT": terms.cut_ct, "FX": terms.cut_film, "FY": terms.cut_computed}
@@ -361,7 +361,7 @@ def _sides(modifiers: tuple[str, ...]) -> frozenset[str]:
 
 
 def _both_sides(draft: _Draft, context: PricingContext, terms: MedicareTerms) -> None:
-    """Both sides on one line, by the bilateral indicator (A6)."""
+    """Both sides on one line, by the bilateral indicator (rule `bilateral-payment`)."""
     if len(_sides(draft.line.modifiers)) < 2 or draft.base.per_line:
         return
     code, indicator = draft.line.code, draft.base.bilateral
@@ -413,7 +413,7 @@ def _bilateral_rate(draft: _Draft, context: PricingContext, terms: MedicareTerms
 
 def _second_sides(drafts: Sequence[_Draft], context: PricingContext, terms: MedicareTerms) -> None:
     """RT and LT on two lines of a code that is not paid per side: the second line pays the rest of
-    the rule (A6).
+    the rule (rule `bilateral-payment`).
     """
     seen: dict[tuple[str, str, Component], frozenset[str]] = {}
     for draft in drafts:
@@ -443,7 +443,7 @@ def _second_sides(drafts: Sequence[_Draft], context: PricingContext, terms: Medi
 def _multiple_procedures(
     drafts: Sequence[_Draft], context: PricingContext, terms: MedicareTerms
 ) -> None:
-    """Rank the session's parts and set what each is paid (A9)."""
+    """Rank the session's parts and set what each is paid (rule `mppr-technical`)."""
     contract = context.contract
     mppr = contract.mppr if contract is not None else None
     scope = MpprScope.GROUP if contract is None else (mppr.scope if mppr is not None else None)
@@ -697,7 +697,9 @@ class _Shares:
 
 
 class _Sharing:
-    """Deductible, copay and out-of-pocket used up line by line across a session (A8.7, A8.8)."""
+    """Deductible, copay and out-of-pocket used up line by line across a session (rules
+    `cost-sharing` and `sequestration`).
+    """
 
     def __init__(self, context: PricingContext, terms: MedicareTerms) -> None:
         benefits = context.benefits

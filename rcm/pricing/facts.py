@@ -18,7 +18,9 @@ ONE = Decimal(1)
 
 
 def cents(amount: Decimal) -> Decimal:
-    """Half-up rounding to the cent, as the fee schedule is published (DOMAIN A8)."""
+    """Half-up rounding to the cent, as the fee schedule is published (rule
+    `fee-schedule-amount`).
+    """
     return amount.quantize(CENT, ROUND_HALF_UP)
 
 
@@ -55,7 +57,7 @@ class RateMethod(StrEnum):
 
 
 class MpprScope(StrEnum):
-    """Who and when counts together for a multiple-procedure reduction (DOMAIN A9)."""
+    """Who and when counts together for a multiple-procedure reduction (rule `mppr-technical`)."""
 
     NONE = "none"
     PHYSICIAN = "physician"  # same rendering provider, same session
@@ -240,8 +242,8 @@ class BilledLine:
     (arrival) it belongs to.
 
     `locality` overrides the context for a part furnished elsewhere. `purchased_price` is the
-    supplier's net charge of an anti-markup component (DOMAIN A4). `preventive` answers whether cost
-    sharing may be waived where the code alone cannot.
+    supplier's net charge of an anti-markup component (rule `anti-markup`). `preventive` answers
+    whether cost sharing may be waived where the code alone cannot.
     """
 
     line_id: str

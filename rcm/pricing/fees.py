@@ -1,5 +1,5 @@
 """Fee schedule arithmetic: relative values × geography × conversion factor, and the hospital
-outpatient cap (DOMAIN A8).
+outpatient cap (rule `fee-schedule-amount`).
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Base:
 
 
 def row_fee(row: RvuRow, gpci: Gpci, *, facility: bool, qualifying: bool) -> Fee:
-    """One row at one locality, rounded to the cent (A8.1), with its outpatient cap (A8.5). Raises
-    `Held`.
+    """One row at one locality, rounded to the cent (rule `fee-schedule-amount`), with its
+    outpatient cap (rule `outpatient-cap`). Raises `Held`.
     """
     factor = row.factor_qualifying if qualifying else row.factor
     if factor is None:
@@ -108,7 +108,7 @@ def row_fee(row: RvuRow, gpci: Gpci, *, facility: bool, qualifying: bool) -> Fee
 
 
 def check_status(row: RvuRow) -> None:
-    """Raise `Held` unless the row has usable relative values (DOMAIN A1.3)."""
+    """Raise `Held` unless the row has usable relative values (rule `fee-status`)."""
     if row.status in USABLE:
         return
     part = "" if row.component is Component.GLOBAL else f" {row.component.value}"

@@ -1,5 +1,5 @@
-"""Which forms of a code may be billed, where, and what the machine adds to the line (DOMAIN A1, A2,
-A6).
+"""Which forms of a code may be billed, where, and what the machine adds to the line (rules
+`component-form`, `technical-part-at-facility` and `equipment-record`).
 
 A form is the whole test, the reading (26) or the technical part (TC). The fee schedule's component
 indicator decides which exist; the place of service decides which of them a professional claim may
@@ -29,7 +29,7 @@ LEGAL_FORMS: dict[str, frozenset[Component]] = {
     "8": _WHOLE,
     "9": _WHOLE,
 }
-"""Component indicator to legal forms (DOMAIN A1)."""
+"""Component indicator to legal forms (rule `component-form`)."""
 
 INDICATOR_WORDS: dict[str, str] = {
     "0": "a physician service that cannot be split",
@@ -45,7 +45,7 @@ INDICATOR_WORDS: dict[str, str] = {
 }
 
 DISTINCT_ENCOUNTER = frozenset({"59", "XE"})
-"""Modifiers that say a line belongs to another session (DOMAIN A9)."""
+"""Modifiers that say a line belongs to another session (rule `mppr-technical`)."""
 
 DISTINCT_SERVICE = frozenset({"59", "XE", "XS", "XP", "XU", "76", "77"})
 """Modifiers that say two lines of one code are two services."""
@@ -104,8 +104,8 @@ def is_supply(code: str) -> bool:
 
 
 def carries_technical(pctc: str, component: Component) -> bool:
-    """Whether a line contains machine and technologist, which a facility bills itself (DOMAIN A2.1,
-    A2.2).
+    """Whether a line contains machine and technologist, which a facility bills itself (rules
+    `technical-part-at-facility` and `written-report`).
     """
     if pctc in {"1", "6"}:
         return component is not Component.PROFESSIONAL
@@ -113,7 +113,7 @@ def carries_technical(pctc: str, component: Component) -> bool:
 
 
 def form_finding(code: str, pctc: str, modifiers: Iterable[str]) -> Finding | None:
-    """An illegal combination of code and component modifier, or None (DOMAIN A1.1)."""
+    """An illegal combination of code and component modifier, or None (rule `component-form`)."""
     mods = tuple(modifiers)
     if "26" in mods and "TC" in mods:
         return Finding(
@@ -162,8 +162,8 @@ def _form_fix(pctc: str) -> str:
 def place_finding(
     code: str, pctc: str, component: Component, pos: str, setting: PosSetting | None
 ) -> Finding | None:
-    """A component that a professional claim may not carry at this place of service, or None (DOMAIN
-    A2, A5 D6).
+    """A component that a professional claim may not carry at this place of service, or None (rules
+    `technical-part-at-facility` and `duplicate-service`).
     """
     if setting is None:
         return Finding(
@@ -201,7 +201,8 @@ def _place_fix(pos: str, pctc: str) -> str:
 def equipment_modifiers(
     code: str, modality: str | None, equipment: Equipment, *, dose_listed: bool
 ) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
-    """The modifiers a machine puts on a line, from its record and never from the user (DOMAIN A6).
+    """The modifiers a machine puts on a line, from its record and never from the user (rule
+    `equipment-record`).
 
     `dose_listed` is whether the code is on the CT dose-standard list. An unrecorded machine gives a
     hold, not silence.

@@ -1,5 +1,5 @@
 """Loaders of the fee schedule: PPRRVU, geographic indices, ZIP to locality, outpatient cap amounts
-(DOMAIN A8, H1).
+(rule `fee-schedule-amount`).
 """
 
 from __future__ import annotations

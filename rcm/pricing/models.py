@@ -1,5 +1,5 @@
-"""Fee schedules, localities, contracts and list prices (DOMAIN A8). Arithmetic lives in the pure
-modules beside this file.
+"""Fee schedules, localities, contracts and list prices (rule `fee-schedule-amount`). Arithmetic
+lives in the pure modules beside this file.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ class ListPrice(TenantModel):
 
 
 class NetworkStatus(QuietModel):
-    """Site × payer network matrix (FEATURES A7): in, out, or pending, by date."""
+    """Site × payer network matrix: in, out, or pending, by date."""
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     site = models.ForeignKey("accounts.Site", on_delete=models.CASCADE, related_name="networks")

@@ -1,4 +1,5 @@
-"""Multiple-procedure reductions: who ranks with whom, and who keeps 100 percent (DOMAIN A9).
+"""Multiple-procedure reductions: who ranks with whom, and who keeps 100 percent (rule
+`mppr-technical`).
 
 Readings and technical parts rank apart, each by its own fee. In a pool the highest fee keeps one
 unit at 100 %; every other unit is paid at the pool's percentage. Ties keep the first line whole, so

@@ -274,7 +274,7 @@ def _list_start(options: Mapping[str, Any]) -> dt.date | None:
 
 def diagnosis_validity(codes: Iterable[str], on: dt.date) -> dict[str, bool | None]:
     """Whether each code (no dot) is billable on a day: True, False, or None when no whole list is
-    loaded for that day (DOMAIN C1).
+    loaded for that day (rule `diagnosis-valid`).
     """
     wanted = {code.replace(".", "").upper() for code in codes}
     known = set(

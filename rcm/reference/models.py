@@ -57,7 +57,7 @@ class PayerKind(models.TextChoices):
 
 class Payer(QuietModel):
     """A payer and its habits. Every limit and window is days; null means unknown: the default of
-    DOMAIN E4/F6 is assumed and said so.
+    the house assumes one (rules `filing-unknown` and `payer-appeal`) and says so.
     """
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
@@ -202,9 +202,7 @@ class Modifier(Dated):
     code = models.CharField(max_length=2)
     name = models.CharField(max_length=80)
     kind = models.CharField(max_length=20, blank=True)
-    rank = models.IntegerField(
-        default=50, help_text="Order on the line: payment modifiers first (DOMAIN A6)"
-    )
+    rank = models.IntegerField(default=50, help_text="Order on the line: payment modifiers first")
     effect = models.CharField(max_length=120, blank=True)
 
     class Meta:
@@ -226,7 +224,7 @@ class PlaceOfService(Dated):
 
 
 class AdjustmentReason(Dated):
-    """CARC with own words, class and owner (DOMAIN F5)."""
+    """CARC with own words, class and owner."""
 
     code = models.CharField(max_length=5)
     words = models.CharField(max_length=160, blank=True)

@@ -23,7 +23,7 @@ from rcm.audit.logs import allow_listed
 BASE_DIR = Path(__file__).resolve().parents[2]
 env = environ.Env()
 
-# --- where the servers are -----------------------------------------------------------------------
+# --- where the servers are ------------------------------------------------------------------------
 EMBEDDED = not env.str("DATABASE_URL", default="")
 if EMBEDDED:
     from rcm.embedded import endpoints
@@ -166,7 +166,7 @@ DATABASES = {
 DATABASE_APP_ROLE = env.str("DATABASE_APP_ROLE", default="isocenter_app")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- cache: shared, because rate limits and one-time codes live in it (RELIABILITY 1.5) ---
+# --- cache: shared, because rate limits and one-time codes live in it -----------------------------
 CACHES = {
     "default": {
         "BACKEND": "rcm.accounts.cache.ShelteredCache",
@@ -181,7 +181,7 @@ CACHES = {
     }
 }
 
-# --- sign-in ---
+# --- sign-in --------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 PASSWORD_HASHERS = [
@@ -223,7 +223,9 @@ ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 MFA_ADAPTER = "rcm.accounts.adapter.SealedMfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 USERSESSIONS_TRACK_ACTIVITY = True
-SESSION_COOKIE_AGE = env.int("SESSION_IDLE_SECONDS", default=15 * 60)  # idle logoff, DOMAIN I2
+SESSION_COOKIE_AGE = env.int(
+    "SESSION_IDLE_SECONDS", default=15 * 60
+)  # idle sign-off: 45 CFR 164.312(a)(2)(iii)
 SESSION_ABSOLUTE_SECONDS = env.int("SESSION_ABSOLUTE_SECONDS", default=12 * 3600)
 SESSION_ENGINE = "rcm.accounts.sessions"
 SESSION_SAVE_EVERY_REQUEST = True
@@ -231,7 +233,7 @@ SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 SESSION_COOKIE_HTTPONLY = True
 PASSWORD_RESET_TIMEOUT = 3600
 
-# --- transport and headers ---
+# --- transport and headers ------------------------------------------------------------------------
 SECURE_SSL = env.bool("SECURE_SSL", default=PRODUCTION)
 SECURE_SSL_REDIRECT = SECURE_SSL
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL
@@ -261,7 +263,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 UPLOAD_LIMIT_BYTES = env.int("UPLOAD_LIMIT_BYTES", default=120 * 1024 * 1024)
 
-# --- language, time, files ---
+# --- language, time, files ------------------------------------------------------------------------
 LANGUAGE_CODE = "en-us"
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", default="America/Chicago")
@@ -290,7 +292,7 @@ EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=False)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="isocenter@localhost")
 EMAIL_FILE_PATH = str(BASE_DIR / "var" / "mail")
 
-# --- celery: RELIABILITY M1 to M4; the broker may be lost at any time, see rcm.exchange.outbox ---
+# --- celery: the broker may be lost at any time, see rcm.exchange.outbox ----
 CELERY_BROKER_URL = REDIS_URL
 CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True
@@ -318,7 +320,7 @@ BEAT_LONGEST_SECONDS = env.float(
 )  # periodic work at least this often; 0: as each app declares
 CELERY_BEAT_SCHEDULE_FILENAME = str(BASE_DIR / "var" / "celerybeat-schedule")
 
-# --- REST ---
+# --- REST -----------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rcm.accounts.partners.PartnerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rcm.accounts.partners.ScopedPermission"],
@@ -392,7 +394,7 @@ OAUTH2_PROVIDER: dict[str, Any] = {
     "OAUTH2_VALIDATOR_CLASS": "rcm.accounts.partners.PartnerValidator",
 }
 
-# --- logs: names, ids and counts only (RELIABILITY P3) ---
+# --- logs: names, ids and counts only -------------------------------------------------------------
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -423,7 +425,7 @@ structlog.configure(
 )
 DEFAULT_EXCEPTION_REPORTER_FILTER = "rcm.audit.logs.SilentReporterFilter"
 
-# --- the product ---
+# --- the product ----------------------------------------------------------------------------------
 SIMULATOR_URL = env.str("SIMULATOR_URL", default="http://127.0.0.1:8010")
 MLLP_HOST, MLLP_PORT = env.str("MLLP_HOST", default="127.0.0.1"), env.int("MLLP_PORT", default=2575)
 DICOM_HOST, DICOM_PORT = (

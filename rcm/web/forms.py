@@ -179,7 +179,7 @@ def read_money(text: str) -> Decimal | None:
     """An amount as people write it (`1284`, `1,284.00`, `$12.4`), or `None` for anything else.
 
     Refuses exponents, NaN, infinity, more than two decimals, misplaced commas, minus zero, digits
-    of other scripts and more than ten digits before the point (RELIABILITY L7).
+    of other scripts and more than ten digits before the point.
     """
     text = text.strip(" ")
     if not MONEY_SHAPE.fullmatch(text):

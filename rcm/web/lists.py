@@ -176,9 +176,7 @@ class Row:
 
 
 def inert(value: Any) -> str:
-    """A spreadsheet cell that can never become a formula; a negative amount stays a number
-    (RELIABILITY S11).
-    """
+    """A spreadsheet cell that can never become a formula; a negative amount stays a number."""
     if value is None:
         return ""
     number = fmt.as_decimal(value) if not isinstance(value, str) else None

@@ -296,7 +296,7 @@ def examples(request: HttpRequest) -> dict[str, Any]:
                 "Ask for an authorization change",
                 "#fix",
                 "AUTH-MATCH",
-                "DOMAIN B4: payer crosswalk has no family for this pair",
+                "authorization-family",
             ),
             parts.Blocker(
                 "The referring NPI is not in the registry copy.",

@@ -37,8 +37,8 @@ class WorkItem(TenantModel):
     """One thing that stopped at a gate: why, whose, by when, for how many dollars.
 
     `subject_type` + `subject_id` name the row it is about (e.g. "denial", 42). `cause` is the code
-    of the finding. `dollars` is the amount at risk; `score` orders the queue after deadline (DOMAIN
-    G2), its parts in `facts["score"]`.
+    of the finding. `dollars` is the amount at risk; `score` orders the queue after deadline (rule
+    `work-priority`), its parts in `facts["score"]`.
     """
 
     site_path = "site_id"
@@ -136,8 +136,8 @@ class Channel(models.TextChoices):
 
 
 class Interaction(TenantModel):
-    """One contact with a payer, practice or patient (DOMAIN G3): who, channel, reference, promise,
-    outcome.
+    """One contact with a payer, practice or patient (rule `owner-of-balance`): who, channel,
+    reference, promise, outcome.
     """
 
     append_only = True

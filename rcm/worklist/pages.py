@@ -269,7 +269,7 @@ def _panel(code: str) -> Any:
 
 
 def log_export(request: HttpRequest, rows: QuerySet[Any]) -> None:
-    """A file that leaves is a disclosure: each patient in it is logged (DOMAIN I6)."""
+    """A file that leaves is a disclosure: each patient in it is logged (rule `disclosure-log`)."""
     by_organization: dict[int, set[int]] = {}
     for organization, patient in (
         rows.order_by().values_list("organization_id", "patient_id").distinct()

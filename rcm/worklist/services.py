@@ -3,7 +3,7 @@ finish, bulk.
 
 Every touch by a person ends with an outcome and a next-action date. Taking is a compare-and-set on
 `version`; "work next" leases with SKIP LOCKED and a fencing token, so that a holder who wakes late
-is refused (RELIABILITY R9).
+is refused.
 """
 
 from __future__ import annotations
@@ -606,7 +606,7 @@ def interaction_record(
     promised_on: date | None = None,
     at: datetime | None = None,
 ) -> Interaction:
-    """Log one contact with a payer, practice or patient (DOMAIN G3)."""
+    """Log one contact with a payer, practice or patient (rule `owner-of-balance`)."""
     at = at or timezone.now()
     row = Interaction.objects.create(
         organization_id=organization_id,

@@ -680,7 +680,7 @@ def kind_of(st01: str, version: str, gs08: str = "", bht01: str = "") -> str:
 
 
 def refusal_of(st01: str, version: str) -> str:
-    """Why a set of this version must not be worked on, or ``""`` (X12.md: 4010 is recognised and
+    """Why a set of this version must not be worked on, or ``""`` (4010 is recognised and
     refused).
     """
     if version[:3] in ("002", "003", "004") and version[:6].isdigit():

@@ -115,7 +115,7 @@ class Procedure:
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """One CAS triplet. ``amount`` reduces the payment when positive (DOMAIN F1)."""
+    """One CAS triplet. ``amount`` reduces the payment when positive (rule `remittance-balance`)."""
 
     group: str
     reason: str
@@ -257,7 +257,7 @@ class Written:
     findings: tuple[Finding, ...] = ()
 
 
-# --- 835 remittance (DOMAIN F) --------------------------------------------------------------------
+# --- 835 remittance -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +293,8 @@ class RemittanceHeader:
 
 @dataclass(frozen=True, slots=True)
 class ServicePayment:
-    """One SVC loop. ``delta`` = charge − Σ adjustments − paid: zero when the line balances (DOMAIN
-    F1).
+    """One SVC loop. ``delta`` = charge − Σ adjustments − paid: zero when the line balances (rule
+    `remittance-balance`).
     """
 
     procedure: Procedure
@@ -387,7 +387,7 @@ class ClaimPayment:
 
 @dataclass(frozen=True, slots=True)
 class ProviderAdjustment:
-    """One PLB pair. A positive ``amount`` reduces the payment (DOMAIN F1)."""
+    """One PLB pair. A positive ``amount`` reduces the payment (rule `remittance-balance`)."""
 
     provider_id: str
     fiscal_date: date | None
@@ -460,7 +460,7 @@ class Remittance:
         return tuple(found)
 
 
-# --- 837 claim (DOMAIN E1) ------------------------------------------------------------------------
+# --- 837 claim ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -498,7 +498,9 @@ class Drug:
 
 @dataclass(frozen=True, slots=True)
 class PurchasedService:
-    """PS1: who sold the interpretation or the technical part, and at what price (DOMAIN A4)."""
+    """PS1: who sold the interpretation or the technical part, and at what price (rule
+    `anti-markup`).
+    """
 
     provider_id: str
     amount: Decimal
@@ -877,7 +879,9 @@ class ClaimStatus:
 
     @property
     def rejected(self) -> bool:
-        """Not taken into the payer's system (A3, A4, A6, A7, A8): not a filed claim (DOMAIN E3)."""
+        """Not taken into the payer's system (A3, A4, A6, A7, A8): not a filed claim (rule
+        `acknowledgement-chain`).
+        """
         return any(category in ("A3", "A4", "A6", "A7", "A8") for category in self.categories)
 
     @property

@@ -30,7 +30,7 @@ Denials
 Underpayments and the bank variance_dispute(variance, note, actor, at) · variance_accept(variance,
     note, actor, at) · variance_recovered(variance, amount, note, actor, at)
     deposits_import(organization_id, content, actor, at) -> DepositResult
-    responsibility_release(claim_ids, actor, at) -> int         next payer or patient, once every line is final (FEATURES G9)
+    responsibility_release(claim_ids, actor, at) -> int         next payer or patient, once every line is final
     upkeep(organization_id, actor, at) · underpayments_refresh(organization_id, actor, at)   parked denials back, clocks and scores fresh
 
 Records are in `remittance.records`. Domain events published (ids only): "remittance.ready"

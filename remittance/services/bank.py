@@ -1,4 +1,4 @@
-"""ERA, EFT, deposit: lines of a bank file against remittances by trace and amount (FEATURES G7)."""
+"""ERA, EFT, deposit: lines of a bank file against remittances by trace and amount."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Denials worked: correct and resubmit, appeal with a packet, park, group work, outcomes (FEATURES
-H).
-"""
+"""Denials worked: correct and resubmit, appeal with a packet, park, group work, outcomes."""
 
 from __future__ import annotations
 
@@ -119,7 +117,7 @@ def denial_correct(
     version: int | None = None,
     at: datetime | None = None,
 ) -> Correction:
-    """Correct the claim, scrub it and send it, in one flow (FEATURES H4). Every open denial of the
+    """Correct the claim, scrub it and send it, in one flow. Every open denial of the
     claim goes with it.
 
     What an edit blocks stays with the claim's own items; the denial waits as corrected. MA130 sends
@@ -193,7 +191,7 @@ def denial_park(
     version: int | None = None,
     at: datetime | None = None,
 ) -> Denial:
-    """Not workable now: parked with a reason and looked at again on a day (FEATURES H6). Its item
+    """Not workable now: parked with a reason and looked at again on a day. Its item
     pends until then.
     """
     actor.require("denial.work", denial)

@@ -1,5 +1,5 @@
 """A paper EOB keyed by a person: written as an 835 of our own and sent through the same gate as a
-received one (FEATURES G5).
+received one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ZERO = Decimal("0.00")
 
 def balance(eob: KeyedEob) -> list[str]:
     """What does not add up yet, in words; empty when the EOB balances at line, claim and check
-    level (DOMAIN F1).
+    level (rule `remittance-balance`).
     """
     found: list[str] = []
     for claim in eob.claims:

@@ -1,5 +1,5 @@
 """Remittances to the ledger: one effect per CLP by its effect key, the three-way tie, reversals by
-counter-entry (DOMAIN F4, invariants 3 and 4).
+counter-entry (rule `reversal`).
 
 `remittance_post` does it in one transaction. `posting_start` leaves it to the posting workers in
 chunks, each a transaction that ends with the states of its payments, so that a worker killed in the

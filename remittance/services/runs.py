@@ -1,4 +1,4 @@
-"""Posting in chunks on the posting workers (RELIABILITY R1, M4): resumable, fenced, with progress.
+"""Posting in chunks on the posting workers: resumable, fenced, with progress.
 
 A run is held by an advisory lock, which dies with its process, and fenced by the token of its job:
 whoever gets the lock knows that the holder before is dead or cut off, and the token refuses a

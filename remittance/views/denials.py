@@ -169,9 +169,7 @@ def denials(request: HttpRequest) -> HttpResponseBase:
 @require_safe
 @may("denial.view")
 def denial_groups(request: HttpRequest) -> HttpResponseBase:
-    """Open denials by payer and reason, the most dollars first: one cause worked once (FEATURES
-    H2).
-    """
+    """Open denials by payer and reason, the most dollars first: one cause worked once."""
     rows = (
         Denial.objects.visible_to(actor_of(request))
         .filter(status__in=OPEN)

@@ -1,6 +1,4 @@
-"""One error shape for the whole API: problem details, without a word of whose row it was
-(RELIABILITY P5, S21).
-"""
+"""One error shape for the whole API: problem details, without a word of whose row it was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A repeated POST has the effect of one (RELIABILITY R5, R6)."""
+"""A repeated POST has the effect of one."""
 
 from __future__ import annotations
 

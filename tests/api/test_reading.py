@@ -1,4 +1,4 @@
-"""Pages, filters, versions, and the log of who read what (RELIABILITY P2, R10; invariant 12)."""
+"""Pages, filters, versions, and the log of who read what."""
 
 from __future__ import annotations
 

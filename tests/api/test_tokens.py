@@ -1,4 +1,4 @@
-"""Sign-in of partner systems (RELIABILITY S17, S19)."""
+"""Sign-in of partner systems."""
 
 from __future__ import annotations
 

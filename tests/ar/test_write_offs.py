@@ -1,5 +1,5 @@
-"""No silent write-off: the ways in which it is refused, and the one in which it is done (invariant
-9, DOMAIN G4).
+"""No silent write-off: the ways in which it is refused, and the one in which it is done (rule
+`write-off-approval`).
 """
 
 from __future__ import annotations

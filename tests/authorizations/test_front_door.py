@@ -1,6 +1,4 @@
-"""Required or not, asked by 278, decided, and what that does at the front door (FEATURES B1 to
-B13).
-"""
+"""Required or not, asked by 278, decided, and what that does at the front door."""
 
 from __future__ import annotations
 

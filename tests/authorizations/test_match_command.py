@@ -1,4 +1,4 @@
-"""The match from the command line: the same answer as the API (DOMAIN J5)."""
+"""The match from the command line: the same answer as the API."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """What the modality says: N-CREATE begins an exam, N-SET ends it, contrast and supplies included
-(DOMAIN D2).
+(rule `exam-match-order`).
 """
 
 from __future__ import annotations

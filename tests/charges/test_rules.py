@@ -341,9 +341,7 @@ def test_two_exams_of_one_session_are_reduced_and_the_reduction_can_be_read(hous
     words = " ".join(s["words"] for c in (first, second) for s in c.derivation)
     assert "50%" in words
     assert "95%" in words
-    assert fresh(ids[1]).expected < Decimal(
-        "197.08"
-    )  # the full price of 72148 in Chicago (DOMAIN J)
+    assert fresh(ids[1]).expected < Decimal("197.08")  # the full price of 72148 in Chicago
 
 
 def test_a_payer_without_a_contract_is_unknown_not_zero(house):

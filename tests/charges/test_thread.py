@@ -60,7 +60,7 @@ def test_a_preliminary_report_holds_and_a_final_one_releases(house):
         "1580.00"
     )
     main = exam.charges.get(code="70553")
-    assert main.expected == Decimal("390.72")  # 120 % of 325.60 at Chicago (DOMAIN J)
+    assert main.expected == Decimal("390.72")  # 120 % of 325.60 at Chicago
     assert main.derivation
     assert exam.filing_deadline == dt.date(2026, 9, 8) + dt.timedelta(days=90)
 

@@ -1,4 +1,6 @@
-"""From what was performed to the code (DOMAIN D3), on family rows written out here."""
+"""From what was performed to the code (rule `code-from-performed`), on family rows written out
+here.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Who bills what, what may not stand together, modifiers, contrast, mammography, PET (DOMAIN A1 to
-A7).
+"""Who bills what, what may not stand together, modifiers, contrast, mammography, PET (rules
+`component-form` and `contrast-as-given`).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def parts(decision: Any) -> list[Component]:
     return [line.component for line in decision.lines]
 
 
-# --- A1, A2 ---
+# --- A1, A2 ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_the_scanner_record_decides_the_equipment_modifier() -> None:
     assert [f.code for f in unknown] == ["EQUIPMENT_UNKNOWN"]
 
 
-# --- A3: the table, row by row ---
+# --- A3: the table, row by row --------------------------------------------------------------------
 
 
 def test_1_our_scanner_and_reader_in_one_locality_is_global() -> None:
@@ -326,7 +326,7 @@ def test_anti_markup_needs_our_order_and_a_reader_outside_our_practice() -> None
     assert asked(None, "0.10", False) is None
 
 
-# --- A5 ---
+# --- A5 -------------------------------------------------------------------------------------------
 
 
 def service(line: str, code: str, *modifiers: str, **facts: Any) -> ClaimedService:
@@ -419,7 +419,7 @@ def test_the_verdict_does_not_depend_on_order() -> None:
     )
 
 
-# --- A6 ---
+# --- A6 -------------------------------------------------------------------------------------------
 
 
 def test_modifiers_stand_in_payment_order() -> None:
@@ -456,7 +456,7 @@ def test_the_line_must_agree_with_the_scanner() -> None:
     assert said("71046", "26", equipment=film) == set()
 
 
-# --- A7 ---
+# --- A7 -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

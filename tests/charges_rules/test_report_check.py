@@ -1,4 +1,4 @@
-"""Reports read against charges (DOMAIN D4, FEATURES C8): what is missing, what contradicts, and
+"""Reports read against charges (rule `report-complete`): what is missing, what contradicts, and
 which words to highlight.
 """
 

@@ -104,7 +104,7 @@ def test_without_the_payers_number_a_replacement_is_refused(house):
 
 
 def test_original_medicare_is_reopened_not_replaced(house):
-    """DOMAIN E5: frequency 7 and 8 are not taken; clerical errors go by reopening."""
+    """Medicare: frequency 7 and 8 are not taken; clerical errors go by reopening."""
     claim = decided(house, payer="MCR", auth=False)
     made = claim_correct(
         claim=claim, reason="wrong diagnosis", actor=house.cast.actor("ben"), at=LATER
@@ -228,8 +228,8 @@ def change(house, claim: Claim, old: list[int], new: list[int], at=NOW):
 
 
 def test_j7_a_corrected_report_after_acceptance_sends_frequency_7_without_the_contrast(house):
-    """DOMAIN J7: C changes 70553 to 70551 after acceptance: corrected claim 7, the A9585 line is
-    gone.
+    """A corrected report changes 70553 to 70551 after acceptance: corrected claim 7, the A9585 line
+    is gone.
     """
     claim = accepted(house, code="70553", contrast=True)
     old, new = corrected_charges(claim)

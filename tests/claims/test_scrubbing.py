@@ -1,4 +1,4 @@
-"""Claims judged with the tables of the database: worked examples of DOMAIN J, repairs, overrides,
+"""Claims judged with the tables of the database: worked examples, repairs, overrides,
 runs.
 """
 
@@ -62,7 +62,7 @@ def test_contrast_and_its_drug_pass_together(house):
 
 
 def test_a_technical_line_in_a_hospital_is_blocked_d6(house):
-    """DOMAIN J4: 71046 TC with POS 22 is blocked, 71046-26 with POS 22 is allowed."""
+    """71046 TC with POS 22 is blocked, 71046-26 with POS 22 is allowed."""
     claim = built(house, released(house, "71046", auth=False))
     line = claim.lines.get()
     for modifiers, stopped in ((["TC"], True), (["26"], False)):
@@ -83,7 +83,7 @@ def test_a_replacement_without_the_payers_number_is_blocked(house):
 
 
 def test_ga_without_a_notice_on_file_is_blocked(house):
-    """DOMAIN J12: a GA line needs its signed notice; Medicare."""
+    """A GA line needs its signed notice; Medicare."""
     claim = built(house, released(house, payer="MCR", auth=False))
     claim.lines.update(modifiers=["GA"])
     scrub(house, claim)
@@ -96,7 +96,7 @@ def test_ga_without_a_notice_on_file_is_blocked(house):
 
 
 def test_two_units_of_a_screening_mammogram_are_blocked_three_brains_warn(house):
-    """DOMAIN J9 by the loaded MUE rows: adjudication indicator 2 blocks, 3 warns."""
+    """By the loaded MUE rows: adjudication indicator 2 blocks, 3 warns."""
     claim = ready(house)
     claim.lines.update(units=3)
     scrub(house, claim)

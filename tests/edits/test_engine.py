@@ -41,7 +41,7 @@ def ids(facts, tables=None, **options) -> list[str]:
     return [f.edit_id for f in scrub([facts], tables or reference(), as_of=AS_OF, **options)[0]]
 
 
-# --- what the guide validator misses (X12.md) is caught here --------------------------------------
+# --- what the guide validator misses is caught here -----------------------------------------------
 
 
 @pytest.mark.parametrize(

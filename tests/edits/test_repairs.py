@@ -1,4 +1,4 @@
-"""Format repairs: recorded, idempotent, and never a change of content (FEATURES E9)."""
+"""Format repairs: recorded, idempotent, and never a change of content."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""DOMAIN J against the full tables, where they lie beside the checkout; the own tables prove the
-same rules without them.
+"""Worked examples against the full tables, where they lie beside the checkout; the own tables prove
+the same rules without them.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def test_killing_everything_loses_no_acknowledged_commit_and_no_queued_job(fresh
     assert fresh.start() == addresses
     assert time.monotonic() - began < 30
     stored = fresh.ask("select count(distinct n) from acknowledged", role="database_url")[0][0]
-    # One commit may be stored whose answer the kill swallowed (RELIABILITY M6); none may be
+    # One commit may be stored whose answer the kill swallowed; none may be
     # missing.
     assert acknowledged <= stored <= acknowledged + 1
     assert fresh.broker().llen("posting") == 150

@@ -1,6 +1,4 @@
-"""Who may do what on the embedded servers, and what they write down (RELIABILITY M8, M9, M10,
-M17).
-"""
+"""Who may do what on the embedded servers, and what they write down."""
 
 from __future__ import annotations
 

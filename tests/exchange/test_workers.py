@@ -1,5 +1,5 @@
 """The whole way with real processes: a listener, a broker, a worker; and the broker killed and
-emptied on the way (RELIABILITY R2, R8).
+emptied on the way.
 """
 
 from __future__ import annotations

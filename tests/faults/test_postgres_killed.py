@@ -1,4 +1,4 @@
-"""PostgreSQL killed with -9 while people write (RELIABILITY R3): what was acknowledged stays, the
+"""PostgreSQL killed with -9 while people write: what was acknowledged stays, the
 rest is told in a sentence, and the web processes go on by themselves when the database is back.
 """
 
@@ -157,5 +157,5 @@ def test_a_killed_database_loses_nothing_that_was_acknowledged_and_the_web_goes_
     assert acknowledged <= set(stored)
     assert set(stored.values()) == {1}
     # a commit whose answer the kill swallowed may be there besides: one for each writer at most
-    # (RELIABILITY M6)
+    #
     assert len(stored) - len(acknowledged) <= WRITERS

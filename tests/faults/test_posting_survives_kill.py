@@ -1,5 +1,5 @@
 """A real posting worker, killed with SIGKILL in the middle of an 835, started again: nothing lost,
-nothing twice, nothing half (RELIABILITY R1).
+nothing twice, nothing half.
 """
 
 from __future__ import annotations

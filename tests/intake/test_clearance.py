@@ -1,4 +1,4 @@
-"""The five gates as facts and words, without a database (FEATURES A12)."""
+"""The five gates as facts and words, without a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""270 out, 271 in, and what the desk sees (FEATURES A3 to A6, A11)."""
+"""270 out, 271 in, and what the desk sees."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Patients, coverages, orders and appointments as the services promise them (FEATURES A1, A2,
-A10).
-"""
+"""Patients, coverages, orders and appointments as the services promise them."""
 
 from __future__ import annotations
 

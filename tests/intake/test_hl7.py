@@ -1,5 +1,5 @@
-"""The three messages of one exam's story: register, order, schedule; twice changes nothing (DOMAIN
-D1).
+"""The three messages of one exam's story: register, order, schedule; twice changes nothing (rule
+`exam-match-order`).
 """
 
 from __future__ import annotations

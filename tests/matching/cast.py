@@ -1,4 +1,4 @@
-"""A small catalog and one authorization that the worked examples share (DOMAIN J5)."""
+"""A small catalog and one authorization that the worked examples share."""
 
 from __future__ import annotations
 

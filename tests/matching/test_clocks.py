@@ -1,4 +1,6 @@
-"""Deadlines in business days, time zones and hours (DOMAIN B6, H5)."""
+"""Deadlines in business days, time zones and hours (rules `authorization-decision-clock` and
+`business-days`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is an authorization required? (DOMAIN B2)"""
+"""Is an authorization required? (rule `authorization-required`)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DOMAIN J5, J6 and the B3 table, one sentence each."""
+"""The four-way match by example, one sentence each."""
 
 from __future__ import annotations
 

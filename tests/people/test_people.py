@@ -1,5 +1,5 @@
-"""Users and partner systems: who may come in, and who is out at once (RELIABILITY S14, S19, S22;
-DOMAIN I3).
+"""Users and partner systems: who may come in, and who is out at once (rule
+`separation-of-duties`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""One organization never reads another's rows, and the database stands behind the code (RELIABILITY
-S5, S6, M8, M9).
-"""
+"""One organization never reads another's rows, and the database stands behind the code."""
 
 from __future__ import annotations
 

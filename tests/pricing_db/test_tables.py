@@ -1,4 +1,4 @@
-"""Pricing from the database gives the golden amounts of DOMAIN J, in a few queries, and sees what
+"""Pricing from the database gives the golden amounts, in a few queries, and sees what
 was loaded last.
 """
 

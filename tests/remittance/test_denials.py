@@ -1,4 +1,4 @@
-"""Denials from the queue to their end, and the domain's own remittance (DOMAIN F5, F6, J8)."""
+"""Denials from the queue to their end, and the domain's own remittance (rule `denial-deadline`)."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_denial_is_normalized_by_its_reason_and_where_the_reason_leaves_it_ope
     assert denied(house, reason=reason, remark=remark)[1].category == category
 
 
-# --- clocks (F6) ----------------------------------------------------------------------------------
+# --- clocks ---------------------------------------------------------------------------------------
 
 
 def test_original_medicare_counts_120_days_from_a_receipt_presumed_five_days_later():
@@ -463,7 +463,7 @@ def drain_events(house):
     )
 
 
-# --- the domain's own sample (J8) -----------------------------------------------------------------
+# --- the domain's own sample ----------------------------------------------------------------------
 
 J8 = """
     CLP*IMG1001*1*2600*347.82*88.72*MB*ICN26090001*11*1

@@ -1,4 +1,4 @@
-"""Worked examples of DOMAIN F, as a biller reads them on the EOB and then in the ledger."""
+"""Worked examples, as a biller reads them on the EOB and then in the ledger."""
 
 from __future__ import annotations
 
@@ -585,7 +585,9 @@ def test_a_claim_level_answer_is_spread_over_our_lines(house):
 
 
 def test_an_authorization_denial_that_comes_back_as_the_patients_share_stays_ours(house):
-    """The payer (or a keyed paper EOB) turns CO-197 into PR-197 or a plain share, without paying."""
+    """The payer (or a keyed paper EOB) turns CO-197 into PR-197 or a plain share, without
+    paying.
+    """
     claim = claim_of(house, "C1", [("70551", "500", "200")])
     body = "\nCLP*C1*4*500*0*0*12*ICN1*11*1\nSVC*HC:70551*500*0**1\nCAS*CO*197*500"
     receive(house, era(head("0") + body))

@@ -1,6 +1,4 @@
-"""Strings that try to be SQL, other hosts, other people's rows; and errors that say nothing
-(RELIABILITY S7, S13, P3, P5).
-"""
+"""Strings that try to be SQL, other hosts, other people's rows; and errors that say nothing."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Every route × method × actor × whose row, against the written table (RELIABILITY S2, S3, S4,
-S9).
-"""
+"""Every route × method × actor × whose row, against the written table."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The API under generated input: no fault, no undocumented content, no way around the sign-in
-(RELIABILITY S1).
+"""The API under generated input: no fault, no undocumented content, no way around the sign-in.
 
 A small number of examples here; `python bench/api_fuzz.py` runs a thousand each against a running
 server.

@@ -1,4 +1,4 @@
-"""Sign-in, sessions, second factor, guessing, links (RELIABILITY S13 to S17)."""
+"""Sign-in, sessions, second factor, guessing, links."""
 
 from __future__ import annotations
 

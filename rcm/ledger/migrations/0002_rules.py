@@ -1,4 +1,6 @@
-"""The ledger's rules in the database: zero sum (deferred), balances kept from entries by trigger, one organization per transaction."""
+"""The ledger's rules in the database: zero sum (deferred), balances kept from entries by trigger,
+one organization per transaction.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Reading a reference file as numbered rows of text, whatever it is: CSV, tab or fixed-width text,
 gzip, zip or XLSX.
 
-Streams, so that memory stays flat. A file that unpacks to more than the limits allow is refused
-(RELIABILITY M14).
+Streams, so that memory stays flat. A file that unpacks to more than the limits allow is refused.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""278 readers: the request for authorization as a payer reads it, and the payer's answer (DOMAIN
-B).
-"""
+"""278 readers: the request for authorization as a payer reads it, and the payer's answer."""
 
 from __future__ import annotations
 

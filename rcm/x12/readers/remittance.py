@@ -1,4 +1,5 @@
-"""835 reader: claim by claim, balanced at line, claim and transaction level (DOMAIN F1 to F3).
+"""835 reader: claim by claim, balanced at line, claim and transaction level (rules
+`remittance-balance` and `claim-status-code`).
 
 Line: SVC02 − Σ CAS = SVC03. Claim: CLP03 − Σ CAS of claim and lines = CLP04. Transaction: Σ CLP04 −
 Σ PLB = BPR02, negative when BPR03 is D. Memory does not grow with the number of claims.

@@ -1,4 +1,4 @@
-"""276, 277 and 277CA readers: what became of a claim (DOMAIN E3)."""
+"""276, 277 and 277CA readers: what became of a claim (rule `acknowledgement-chain`)."""
 
 from __future__ import annotations
 

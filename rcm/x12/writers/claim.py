@@ -1,5 +1,5 @@
 """837P and 837I writers: many claims in one interchange, grouped by billing provider, subscriber
-and patient (DOMAIN E1).
+and patient.
 
 Segments go out in the order of the implementation guides 005010X222A1 and 005010X223A2. The guide's
 syntax is checked by ``rcm.x12.guide``; what pays or does not pay is for the claim edits.

@@ -36,7 +36,7 @@ ZERO = Decimal("0.00")
 ENOUGH = Decimal("0.98")
 UNPROCESSABLE = "MA130"
 OWN_HISTORY = 30
-"""Outcomes after which a center's own overturn rate replaces the seed (DOMAIN G2)."""
+"""Outcomes after which a center's own overturn rate replaces the seed (rule `work-priority`)."""
 
 
 def denials_open(
@@ -184,7 +184,7 @@ def _traces(
     at: datetime,
 ) -> dict[tuple[int, int | None, int | None], tuple[int, str, str]]:
     """The step that let each denial through: the last event of the most telling kind before the
-    exam was billed (FEATURES H3). One query.
+    exam was billed. One query.
     """
     book_ = tables.upstream()
     verbs = {u.verb for rows in book_.values() for u in rows}
@@ -243,8 +243,8 @@ def _traces(
 
 
 def own_odds(organization_id: int) -> dict[str, Decimal]:
-    """The organization's own overturn rate by category where it has enough outcomes (DOMAIN G2).
-    One query.
+    """The organization's own overturn rate by category where it has enough outcomes (rule
+    `work-priority`). One query.
     """
     won = (DenialStatus.OVERTURNED, DenialStatus.PARTIAL)
     rows = (

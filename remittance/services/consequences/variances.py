@@ -22,7 +22,7 @@ ZERO = Decimal("0.00")
 def variances(
     remittance: Remittance, planned: Sequence[Planned], charges: Mapping[int, Mapping[str, Any]]
 ) -> int:
-    """Allowed against expected of primary lines that were paid (DOMAIN A8)."""
+    """Allowed against expected of primary lines that were paid (rule `underpayment`)."""
     codes = book()
     rules = policy(remittance.organization_id, remittance.paid_on)
     rows: list[Variance] = []
