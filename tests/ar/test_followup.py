@@ -1,4 +1,4 @@
-"""Invariant 8: no open dollar without an owner, a next action and a date."""
+"""No open dollar without an owner, a next action and a date."""
 
 from __future__ import annotations
 
