@@ -21,8 +21,8 @@ from django.core.files.storage import FileSystemStorage
 
 FONT = "web/inter.woff2"
 UNICODES = "U+0020-007E,U+00A0-017F,U+0192,U+02C6,U+02DA,U+02DC,U+2010-2015,U+2018-201E,U+2020-2022,U+2026,U+2030,U+2032-2033,U+2039-203A,U+20AC,U+2116,U+2122,U+2190-2193,U+2212,U+2215,U+2248,U+2260,U+2264-2265,U+FEFF,U+FFFD"
-FONT_FONT_FEATURES = "kern,liga,calt,ccmp,locl,mark,mkmk,tnum,zero,ss02,case"
-RECIPE = f"{UNICODES}|{FONT_FONT_FEATURES}|opsz=14"
+FONT_FEATURES = "kern,liga,calt,ccmp,locl,mark,mkmk,tnum,zero,ss02,case"
+RECIPE = f"{UNICODES}|{FONT_FEATURES}|opsz=14"
 
 
 def font_source() -> Path:
@@ -54,7 +54,7 @@ def build_font() -> Path:
     font = TTFont(font_source())
     options = subset.Options()
     options.flavor = "woff2"
-    options.layout_features = FONT_FONT_FEATURES.split(",")
+    options.layout_features = FONT_FEATURES.split(",")
     options.hinting = False
     options.drop_tables += ["DSIG", "meta"]
     maker = subset.Subsetter(options)

@@ -879,16 +879,14 @@ class ClaimStatus:
 
     @property
     def rejected(self) -> bool:
-        """Not taken into the payer's system (rules `arrangement`, `anti-markup` and
-        `modifier-order`): not a filed claim (rule `acknowledgement-chain`).
+        """Not taken into the payer's system (A3, A4, A6, A7, A8): not a filed claim (rule
+        `acknowledgement-chain`).
         """
         return any(category in ("A3", "A4", "A6", "A7", "A8") for category in self.categories)
 
     @property
     def accepted(self) -> bool:
-        """Received or accepted (rules `component-form`, `technical-part-at-facility` and
-        `duplicate-service`) and nowhere rejected.
-        """
+        """Received or accepted (A0, A1, A2, A5) and nowhere rejected."""
         return not self.rejected and any(
             category in ("A0", "A1", "A2", "A5") for category in self.categories
         )
