@@ -1,5 +1,5 @@
 """What people decide in the middle of the thread: codes, waivers, documented order changes,
-corrections; each with its reason (FEATURES C9, C12).
+corrections; each with its reason.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def order_change_document(
     at: datetime | None = None,
 ) -> Evaluated | None:
     """Document why the exam differs from its order: a new order was obtained, or facts of the
-    emergency rule (DOMAIN B5).
+    emergency rule (rule `order-change`).
 
     `evidence`: names of `authorizations.ordering.ChangeEvidence`.
     """
@@ -228,7 +228,7 @@ def diagnoses_set(
     version: int | None = None,
     at: datetime | None = None,
 ) -> Evaluated | None:
-    """Code the diagnoses from the signed report, primary first (DOMAIN C2)."""
+    """Code the diagnoses from the signed report, primary first (rule `diagnosis-from-report`)."""
     actor.require("charge.review", exam)
     at = at or timezone.now()
     row = exam_locked(exam, version)

@@ -1,6 +1,4 @@
-"""Verbs on patients and their coverages: find first, create, change under a version, merge, rank
-(FEATURES A1, A2, A6).
-"""
+"""Verbs on patients and their coverages: find first, create, change under a version, merge, rank."""
 
 from __future__ import annotations
 
@@ -605,7 +603,7 @@ def coverage_end(
     reason: str = "",
     at: datetime | None = None,
 ) -> Coverage:
-    """Take a policy off the chart; it is kept as an older coverage (FEATURES A6)."""
+    """Take a policy off the chart; it is kept as an older coverage."""
     actor.require("patient.edit", coverage)
     Coverage.objects.filter(pk=coverage.pk).update(
         active=False, ends_on=ends_on or coverage.ends_on, version=F("version") + 1
@@ -625,9 +623,7 @@ def coverage_end(
 
 
 def older_coverages(patient: Patient) -> list[Coverage]:
-    """Former policies in the order in which discovery tries them: last verified first (FEATURES
-    A6).
-    """
+    """Former policies in the order in which discovery tries them: last verified first."""
     return list(
         Coverage.objects.filter(patient=patient, active=False)
         .exclude(payer__kind="self_pay")

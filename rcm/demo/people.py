@@ -44,7 +44,7 @@ class Person:
         return f"{self.first.lower()}.{word}@{DEMO_DOMAIN}"
 
 
-PLATFORM = f"pat.platform@{DOMAIN}"  # looks after accounts, works in no organization
+PLATFORM = f"pat.platform@{DEMO_DOMAIN}"  # looks after accounts, works in no organization
 A, B = ("IMGCTR01",), ("BAYSIDE",)
 PEOPLE: tuple[Person, ...] = (
     Person("Ana", "Alder", Role.FRONT_DESK, A, "IMGCTR01-MAIN"),
