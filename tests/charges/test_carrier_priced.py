@@ -4,6 +4,7 @@ the scanner to the claim.
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 
 import pytest
@@ -13,8 +14,11 @@ from charges.records import SupplyGiven
 from charges.services import exam_record, exams_evaluate, report_receive
 from claims.models import Claim
 from claims.services import claims_build, claims_scrub
+from rcm.pricing.db_tables import _rvus
+from rcm.pricing.facts import NATIONAL, Component
+from rcm.pricing.fees import Held, schedule_base
 from rcm.pricing.models import Contract, ContractRate, FeeRow, ListPrice
-from rcm.reference.facts import forget
+from rcm.pricing.tables import MemoryTables
 from tests.charges.house import DONE, JAN, READ, READER_NPI, codes_of, fresh, holds_of
 from tests.claims.house import READER, complete
 
@@ -117,12 +121,23 @@ def test_split_pet_prices_the_reading_by_the_schedule(house, prices):
     assert [c[1] for c in codes_of(exam)] == [("TC",), ("26",)]
 
 
-@pytest.mark.parametrize("status", ["C", "N", "X"])
-def test_a_row_without_relative_values_still_says_what_the_code_is(house, prices, status):
-    FeeRow.objects.filter(code="78815").update(
+@pytest.mark.parametrize("status", ["C", "N", "X", "A"])
+def test_a_row_without_relative_values_still_says_what_the_code_is(db, status):
+    FeeRow.objects.filter(code="78815", mod="").update(
         status=status, work=None, pe_nonfac=None, pe_fac=None, mp=None, conversion_factor=None
     )
-    forget()
-    exam = scan(house, tracer=False)
-    assert holds_of(exam) == []
-    assert exam.charges.get(code="78815").expected is None
+    tables = MemoryTables.build(rvus=_rvus())  # past the kept tables, which other tests share
+    on = dt.date(2026, 9, 8)
+    row = tables.indicators("78815", on)
+    assert (row.status, row.pctc) == (status, "1")
+    assert tables.rvu("78815", Component.GLOBAL, on) is None  # it prices nothing in another year
+    with pytest.raises(Held):
+        schedule_base(
+            "78815",
+            Component.GLOBAL,
+            locality=NATIONAL,
+            on=dt.date(2025, 9, 8),
+            facility=False,
+            qualifying=False,
+            tables=tables,
+        )

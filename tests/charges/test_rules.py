@@ -203,7 +203,7 @@ def test_the_machine_puts_its_modifier_on(house, film, cr, modifiers):
 def test_an_unknown_machine_holds(house):
     Scanner.objects.filter(modality="XR").delete()
     exam = run(house, house.patient(), "71046", CHEST, station="XR1")
-    assert holds_of(exam) == ["EQUIPMENT_UNKNOWN"]
+    assert holds_of(exam) == ["MACHINE_UNKNOWN"]
 
 
 def test_views_in_the_report_decide_the_code(house):
