@@ -9,6 +9,7 @@ from django.urls import NoReverseMatch, reverse
 from ar.models import Refund, WriteOffRequest
 from ar.tables import reasons
 from charges.models import Charge
+from charges.present import panel_grid
 from claims.models import Claim
 from intake.models import Patient
 from rcm.accounts.actor import Actor
@@ -28,8 +29,16 @@ def link(name: str, *args: Any) -> str:
 
 def _claim_grid(claim: Claim) -> list[dict[str, Any]]:
     """The exam's four-way grid, and what became of the claim's dollars."""
-    line = claim.lines.select_related("charge__exam").order_by("number").first()
-    grid = list((line.charge.exam.match or {}).get("grid", [])) if line else []
+    line = (
+        claim.lines.select_related(
+            "charge__exam__ordered_exam__order",
+            "charge__exam__authorization",
+            "charge__exam__patient",
+        )
+        .order_by("number")
+        .first()
+    )
+    grid = panel_grid(line.charge.exam) if line else []
     sums: dict[str, Any] = {}
     for (_, account), amount in balance_by_account(
         "charge_id", claim.lines.values_list("charge_id", flat=True)

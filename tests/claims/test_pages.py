@@ -16,6 +16,7 @@ from claims.services import claims_build, claims_scrub
 from rcm.accounts.scope import scope
 from rcm.audit.models import Access
 from rcm.worklist.models import WorkItem
+from rcm.worklist.registry import all_queues
 from tests.claims.house import (
     NOW,
     answer_277ca,
@@ -264,3 +265,35 @@ def test_the_list_takes_as_many_queries_for_fifty_claims_as_for_three(house_comm
             assert ben.get(url).status_code == 200
         counts.append(len(queries))
     assert counts[0] == counts[1], counts
+
+
+def test_every_queue_opens_with_the_evidence_of_a_real_claim(desk):
+    """Whatever stands in a queue, its page and its panel open for who works it."""
+    house, rejected, _, _ = desk
+    with scope(house.actor):
+        exam_id = rejected.lines.select_related("charge").get().charge.exam_id
+        item = WorkItem.objects.create(
+            organization_id=rejected.organization_id,
+            queue="followup",
+            subject_type="probe",
+            subject_id=rejected.pk,
+            cause="silent",
+            title="The payer is silent.",
+            site_id=rejected.site_id,
+            patient_id=rejected.patient_id,
+            exam_id=exam_id,
+            claim_id=rejected.pk,
+            payer_id=rejected.payer_id,
+            due_at=NOW,
+            opened_at=NOW,
+            facts={"claim": rejected.number},
+        )
+    readers = [as_(house, name) for name in ("mia", "adam", "cleo")]
+    for code in [queue.code for queue in all_queues()]:
+        with scope(house.actor):
+            WorkItem.objects.filter(pk=item.pk).update(queue=code)
+        url = reverse("worklist:queue", args=[code])
+        pages = (client.get(url, {"view": "all", "open": item.pk}) for client in readers)
+        page = next((page for page in pages if page.status_code == 200), None)
+        assert page is not None, f"nobody may open {code}"
+        assert "The payer is silent." in page.content.decode(), code
