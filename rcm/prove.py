@@ -31,6 +31,29 @@ class Check:
     breaches: str
 
 
+# Segments of every received X12 file that was read, numbered as the reader numbers them: each
+# interchange is cut by its own delimiters (the 4th and the 106th character of its ISA), empty pieces
+# count nothing, and `st` is the number of the ST that a segment stands behind.
+WIRE = r"""WITH files AS (
+    SELECT i.id, ltrim(convert_from(i.content, 'LATIN1'), E'\u00ef\u00bb\u00bf \r\n') AS body
+      FROM exchange_interchange i
+     WHERE i.direction = 'in' AND i.status IN ('processed', 'quarantined', 'failed')
+       AND EXISTS (SELECT 1 FROM exchange_receivedset s WHERE s.interchange_id = i.id)),
+  parts AS (
+    SELECT f.id, p.ord AS part, p.text, substr(p.text, 4, 1) AS element,
+           substr(p.text, 106, 1) AS terminator
+      FROM files f, regexp_split_to_table(f.body, '(?<=[^A-Za-z0-9 ])\s*(?=ISA[^A-Za-z0-9 ])')
+           WITH ORDINALITY AS p(text, ord)
+     WHERE p.text LIKE 'ISA%'),
+  pieces AS (
+    SELECT p.id, row_number() OVER (PARTITION BY p.id ORDER BY p.part, s.ord) AS position,
+           string_to_array(btrim(s.text, E' \r\n'), p.element) AS e
+      FROM parts p, unnest(string_to_array(p.text, p.terminator)) WITH ORDINALITY AS s(text, ord)
+     WHERE btrim(s.text, E' \r\n') <> ''),
+  wire AS (
+    SELECT id, position, e, max(CASE WHEN e[1] = 'ST' THEN position END)
+           OVER (PARTITION BY id ORDER BY position) AS st FROM pieces)"""
+
 CHECKS: tuple[Check, ...] = (
     Check(
         "1",
@@ -278,6 +301,58 @@ CHECKS: tuple[Check, ...] = (
                     WHERE own.id = r.organization_id AND own.npi = r.payee_npi)
               AND NOT EXISTS (SELECT 1 FROM accounts_site own
                     WHERE own.organization_id = r.organization_id AND own.npi = r.payee_npi)""",
+    ),
+    Check(
+        "15",
+        "Every set (ST) of every received X12 file has an outcome",
+        "SELECT count(*) FROM exchange_receivedset",
+        f"""{WIRE}
+           SELECT w.id, 'the ' || w.e[2] || ' at segment ' || w.position || ' has no outcome'
+             FROM wire w WHERE w.e[1] = 'ST' AND NOT EXISTS (SELECT 1 FROM exchange_receivedset s
+                    WHERE s.interchange_id = w.id AND s.position = w.position)
+           UNION ALL
+           SELECT i.id, 'an X12 file of the kind ' || i.kind || ' without any outcome'
+             FROM exchange_interchange i WHERE i.direction = 'in' AND i.status = 'processed'
+              AND i.kind IN ('835', '999', '277CA', '277', '271', '278')
+              AND NOT EXISTS (SELECT 1 FROM exchange_receivedset s WHERE s.interchange_id = i.id)""",  # noqa: S608
+    ),
+    Check(
+        "15b",
+        "Every 835 set that was read or held is a remittance, and every one that was refused as"
+        " known has its first",
+        "SELECT count(*) FROM exchange_receivedset WHERE kind = '835'",
+        """SELECT s.id, '835 at segment ' || s.position || ' is ' || s.outcome || ' but no remittance'
+             FROM exchange_receivedset s
+            WHERE s.kind = '835' AND s.outcome IN ('read', 'held')
+              AND NOT EXISTS (SELECT 1 FROM remittance_remittance r
+                    WHERE r.interchange_id = s.interchange_id AND r.segment_start = s.position)
+              AND NOT EXISTS (SELECT 1 FROM exchange_interchange i JOIN audit_event e
+                      ON e.interchange_id = i.id AND e.verb = 'remittance.quarantined'
+                    WHERE i.id = s.interchange_id AND s.outcome = 'held')
+           UNION ALL
+           SELECT s.id, '835 at segment ' || s.position || ' was refused as known, nothing tells it'
+             FROM exchange_receivedset s WHERE s.kind = '835' AND s.outcome = 'repeated'
+              AND NOT EXISTS (SELECT 1 FROM audit_event e WHERE e.interchange_id = s.interchange_id
+                    AND e.verb = 'remittance.repeated')""",
+    ),
+    Check(
+        "15c",
+        "Every claim (CLP) and every provider-level amount (PLB) of a taken 835 stands in its"
+        " remittance",
+        "SELECT count(*) FROM remittance_claimpayment",
+        f"""{WIRE},
+             said AS (SELECT id, st, count(*) FILTER (WHERE e[1] = 'CLP') AS claims,
+                             coalesce(sum((array_length(e, 1) - 2) / 2) FILTER (WHERE e[1] = 'PLB'), 0)
+                             AS withheld FROM wire GROUP BY id, st)
+           SELECT r.id, 'the file says ' || s.claims || ' claims and ' || s.withheld
+                  || ' provider-level amounts'
+             FROM remittance_remittance r
+             JOIN said s ON s.id = r.interchange_id AND s.st = r.segment_start
+            WHERE r.status <> 'quarantined'
+              AND (s.claims <> (SELECT count(*) FROM remittance_claimpayment p
+                                 WHERE p.remittance_id = r.id)
+                OR s.withheld <> (SELECT count(*) FROM remittance_provideradjustment a
+                                   WHERE a.remittance_id = r.id))""",  # noqa: S608
     ),
 )
 

@@ -46,7 +46,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
-from rcm.exchange.models import Interchange, WorkQueue
+from rcm.exchange.models import Direction, Interchange, WorkQueue
 from rcm.exchange.problems import ParseProblem
 from rcm.exchange.services import next_control_number, publish, store_outbound
 from rcm.worklist.services import ItemSpec, close_items, open_items
@@ -54,6 +54,8 @@ from rcm.x12 import NotX12, read_277, read_277ca, read_999, read_ta1, write_276
 from rcm.x12 import model as x12
 
 CLAIMS_GROUP = "HC"
+QUESTIONS = ("270", "276", "278")
+"""What is asked from here besides claims, and acknowledged by a 999 too."""
 MOST_ERRORS = 50
 """Errors of one 999 that are kept as rows; the file itself keeps them all."""
 
@@ -101,19 +103,18 @@ def a999_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dic
     """Processor of 999: whether the file keeps the syntax. Rejected claims that it names are
     rejected, the others may go again.
     """
-    answers = [
-        a
-        for a in _read(lambda: list(read_999(bytes(interchange.content))))
-        if a.group_code == CLAIMS_GROUP
-    ]
-    counts = {"groups": len(answers), "accepted": 0, "rejected": 0}
+    every = _read(lambda: list(read_999(bytes(interchange.content))))
+    answers = [a for a in every if a.group_code == CLAIMS_GROUP]
+    counts: dict[str, Any] = {"groups": len(answers), "accepted": 0, "rejected": 0}
     said: list[Acknowledgement] = []
+    strange = _strange_groups(interchange, every)
     for answer in answers:
         submission = _submission(
             interchange, Q(group_control=answer.group_control.lstrip("0") or "0")
         )
         if submission is None:
-            raise Refused("This 999 answers a file that was not sent from here.", code="unmatched")
+            strange.append(answer.group_control)
+            continue
         sentence = group_sentence(answer)
         verdict = {"submission": submission, "accepted": answer.accepted, "category": answer.code}
         said.append(_said(interchange, "999", at, sentence=sentence, **verdict))
@@ -156,8 +157,30 @@ def a999_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dic
                 actor=actor,
                 at=at,
             )
+    if strange and not said:
+        raise Refused("This 999 answers a file that was not sent from here.", code="unmatched")
     _keep(said, interchange)
+    if strange:
+        groups = ", ".join(strange[:5])
+        counts["left"] = f"It also answers groups that were not sent from here: {groups}."
     return counts
+
+
+def _strange_groups(interchange: Interchange, answers: Sequence[x12.Acknowledgement]) -> list[str]:
+    """Group numbers of a 999 that are no claims and that no question of ours has carried."""
+    wanted = {a.group_control for a in answers if a.group_code != CLAIMS_GROUP}
+    if not wanted:
+        return []
+    asked = {
+        number.lstrip("0")
+        for number in Interchange.objects.filter(
+            organization_id=interchange.organization_id,
+            direction=Direction.OUT,
+            kind__in=QUESTIONS,
+            control_number__in=[n.zfill(9) for n in wanted] + sorted(wanted),
+        ).values_list("control_number", flat=True)
+    }
+    return sorted(n for n in wanted if n.lstrip("0") not in asked)
 
 
 def _accept_file(
@@ -312,7 +335,7 @@ def a277ca_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> d
     statuses = [
         s
         for s in _read(lambda: list(read_277ca(bytes(interchange.content))))
-        if s.level == "claim" and s.claim_id
+        if s.level == "claim" and s.claim_id and s.origin.kind == "277CA"
     ]
     return _take_statuses(interchange, "277CA", statuses, actor=actor, at=at)
 
@@ -322,7 +345,9 @@ def a277_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dic
     moves one.
     """
     statuses = [
-        s for s in _read(lambda: list(read_277(bytes(interchange.content)))) if s.level == "claim"
+        s
+        for s in _read(lambda: list(read_277(bytes(interchange.content))))
+        if s.level == "claim" and s.origin.kind == "277"
     ]
     traces = {s.trace: s for s in statuses}
     inquiries = list(
@@ -330,6 +355,8 @@ def a277_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dic
             organization_id=interchange.organization_id, trace__in=traces
         ).select_related("claim")
     )
+    if statuses and not inquiries:
+        raise Refused("This 277 answers no question that was asked from here.", code="unmatched")
     StatusInquiry.objects.filter(pk__in=[i.pk for i in inquiries]).update(answered_at=at)
     claims = {c.pk: c for c in locked({i.claim_id for i in inquiries})}
     steps: list[Step] = []
@@ -732,10 +759,11 @@ def _said(
 
 
 def _keep(said: Sequence[Acknowledgement], interchange: Interchange) -> bool:
-    """Write what was said, once for each interchange: a replay says nothing new. Returns whether it
-    was written.
+    """Write what was said, once for each interchange and kind of answer: a replay says nothing new.
+    Returns whether it was written.
     """
-    if Acknowledgement.objects.filter(interchange=interchange).exists():
+    kinds = {row.kind for row in said}
+    if Acknowledgement.objects.filter(interchange=interchange, kind__in=kinds).exists():
         return False
     Acknowledgement.objects.bulk_create(said, batch_size=1000)
     return True

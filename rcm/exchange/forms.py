@@ -9,6 +9,7 @@ from django.conf import settings
 
 from rcm.accounts.models import Organization
 from rcm.exchange.batch import BATCH
+from rcm.exchange.contents import kinds_in
 from rcm.exchange.detect import HL7_KINDS, X12_INBOUND, Found, detect
 from rcm.web import forms as house
 
@@ -54,7 +55,7 @@ class UploadForm(house.HouseForm):
         self.found = detect(self.content)
         if self.found.kind == BATCH and self.found.sentence:
             raise forms.ValidationError(self.found.sentence)
-        if self.found.kind not in TAKEN:
+        if self.found.kind not in TAKEN and TAKEN.isdisjoint(kinds_in(self.content)):
             why = (
                 self.found.sentence
                 or f"This is a {self.found.kind}, which is sent from here and not received."

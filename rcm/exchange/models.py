@@ -159,6 +159,47 @@ class Interchange(TenantModel):
         ]
 
 
+class SetOutcome(models.TextChoices):
+    """What became of one transaction set of a received file."""
+
+    READ = "read", "Read"
+    REPEATED = "repeated", "Here before, refused"
+    HELD = "held", "Held for a person"
+    REFUSED = "refused", "Read, could not be applied"
+    UNREAD = "unread", "Could not be read"
+    NOBODY = "nobody", "Nobody reads this kind"
+
+
+class ReceivedSet(TenantModel):
+    """One ST of a received X12 file and what became of it: none of a file's sets is passed over in
+    silence.
+    """
+
+    audited = False
+    public_id = None  # type: ignore[assignment]
+
+    interchange = models.ForeignKey(Interchange, on_delete=models.CASCADE, related_name="sets")
+    position = models.BigIntegerField(help_text="Segment number of the ST in the file, from 1")
+    kind = models.CharField(max_length=20)
+    interchange_control = models.CharField(max_length=20, blank=True, help_text="ISA13")
+    group_control = models.CharField(max_length=20, blank=True, help_text="GS06")
+    set_control = models.CharField(max_length=20, blank=True, help_text="ST02")
+    outcome = models.CharField(max_length=8, choices=SetOutcome.choices)
+    sentence = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["interchange", "position"], name="one_received_set")
+        ]
+        indexes = [
+            models.Index(
+                fields=["organization", "outcome"],
+                name="received_set_outcome",
+                condition=~Q(outcome="read"),
+            )
+        ]
+
+
 class ControlCounter(TenantModel):
     """Next control number of one kind for one organization; taken with UPDATE … RETURNING."""
 

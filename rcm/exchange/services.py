@@ -7,6 +7,10 @@ key. A kind of message is processed by the phase that registered for it in its a
 
     def report_from_oru(interchange: Interchange, *, actor: Actor, at: datetime) -> dict: ...   # summary: counts, totals, no patient values
 
+A file that holds sets of several kinds is given to the reader of each, which reads its own. A
+reader may say more in its summary: "outcomes" (what became of a set, by the number of its ST), and
+"left" (a sentence about what it did not use: the rest stands, and a person looks).
+
 It raises ParseProblem when the bytes cannot be read (status failed) and Refused when they can be
 read but not applied (quarantined); either becomes a work item through the event
 "interchange.failed". Any other error is tried again, five times in all.
@@ -18,7 +22,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -33,8 +37,8 @@ from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.scope import scope
 from rcm.accounts.together import Noted, together
 from rcm.audit.services import Step, record_steps
-from rcm.exchange import batch, outbox, transport
-from rcm.exchange.detect import HL7_KINDS, detect
+from rcm.exchange import batch, contents, outbox, transport
+from rcm.exchange.detect import HL7_KINDS, X12_INBOUND, detect
 from rcm.exchange.models import (
     ALLOWED,
     Connection,
@@ -44,6 +48,7 @@ from rcm.exchange.models import (
     Interchange,
     InterchangeStatus,
     Outbox,
+    SetOutcome,
     WorkQueue,
 )
 from rcm.exchange.outbox import (
@@ -563,24 +568,109 @@ def _apply_each(
     """Each row in its own savepoint; returns those that went through, and marks the others."""
     good = []
     for row in rows:
-        registration = _PROCESSORS.get(row.kind)
-        place = noted.mark()
-        try:
-            if registration is None:
-                raise Refused(
-                    f"No part of the product reads messages of the kind {row.kind}.",
-                    code="no_reader",
-                )
-            with transaction.atomic():
-                row.summary = dict(registration.handler(row, actor=actor, at=at) or {})
-        except (ParseProblem, Refused, PermissionRefused) as problem:
-            noted.forget_since(place)
-            unread = isinstance(problem, ParseProblem)
-            status = InterchangeStatus.FAILED if unread else InterchangeStatus.QUARANTINED
-            mark(row, status=status, error=str(problem), actor=actor, at=at)
-        else:
+        handled = _handle(row, actor=actor, at=at, noted=noted)
+        if handled.status == InterchangeStatus.PROCESSED:
+            row.summary = handled.summary
             good.append(row)
+        else:
+            handled.mark(row, actor=actor, at=at)
     return good
+
+
+@dataclass(slots=True)
+class _Handled:
+    """What became of a file: what its readers said, and the first sentence of what is left."""
+
+    summary: dict[str, Any] = field(default_factory=dict)
+    status: str = InterchangeStatus.PROCESSED
+    left: list[str] = field(default_factory=list)
+
+    def mark(self, row: Interchange, *, actor: Actor, at: datetime) -> None:
+        """Write it to the row."""
+        nothing = self.status != InterchangeStatus.PROCESSED and not self.summary
+        mark(
+            row,
+            status=self.status,
+            error=" ".join(self.left),
+            summary=None if nothing else self.summary,
+            actor=actor,
+            at=at,
+        )
+
+    def take(self, kind: str, summary: Mapping[str, Any]) -> None:
+        """Add what one reader said; a name that another has used is told apart by its kind."""
+        for name, value in summary.items():
+            self.summary[f"{kind} {name}" if name in self.summary else name] = value
+
+    def leave(self, sentence: str, *, unread: bool = False) -> None:
+        self.left.append(sentence)
+        if unread and self.status == InterchangeStatus.PROCESSED:
+            self.status = InterchangeStatus.FAILED
+        else:
+            self.status = InterchangeStatus.QUARANTINED
+
+
+def _handle(
+    row: Interchange, *, actor: Actor, at: datetime, noted: Noted | None = None
+) -> _Handled:
+    """Every set of a file by the reader of its kind, each kind in its own savepoint: what one of
+    them cannot use costs the others nothing. What nobody reads is left to a person.
+    """
+    found = contents.sets_in(bytes(row.content), sure=row.kind in X12_INBOUND)
+    kinds = list(dict.fromkeys(s.kind for s in found)) or [row.kind]
+    if row.kind not in kinds and row.kind in _PROCESSORS:
+        # named by a person or an older release, and read by what it is registered for
+        kinds.append(row.kind)
+    mixed = len(kinds) > 1
+    done = _Handled()
+    outcomes: dict[int, tuple[str, str]] = {}
+    for kind in kinds:
+        own = [s.position for s in found if s.kind == kind]
+        _handle_kind(kind, own, row, done, outcomes, mixed=mixed, actor=actor, at=at, noted=noted)
+    if mixed:
+        done.summary["sets"] = len(found)
+    contents.keep_outcomes(row, found, outcomes)
+    return done
+
+
+def _handle_kind(
+    kind: str,
+    own: Sequence[int],
+    row: Interchange,
+    done: _Handled,
+    outcomes: dict[int, tuple[str, str]],
+    *,
+    mixed: bool,
+    actor: Actor,
+    at: datetime,
+    noted: Noted | None,
+) -> None:
+    registration = _PROCESSORS.get(kind)
+    if registration is None:
+        sentence = f"No part of the product reads messages of the kind {kind}."
+        if mixed:
+            sentence = f"{len(own)} of the kind {kind} in this file: nobody here reads it."
+        done.leave(sentence)
+        outcomes |= dict.fromkeys(own, (SetOutcome.NOBODY, sentence))
+        return
+    place = noted.mark() if noted is not None else 0
+    try:
+        with transaction.atomic():
+            summary = dict(registration.handler(row, actor=actor, at=at) or {})
+    except (ParseProblem, Refused, PermissionRefused) as problem:
+        if noted is not None:
+            noted.forget_since(place)
+        unread = isinstance(problem, ParseProblem)
+        outcome = SetOutcome.UNREAD if unread else SetOutcome.REFUSED
+        outcomes |= dict.fromkeys(own, (outcome, str(problem)))
+        done.leave(f"{kind}: {problem}" if mixed else str(problem), unread=unread)
+        return
+    said = summary.pop("outcomes", {})
+    outcomes |= {p: (said.get(p, SetOutcome.READ), "") for p in own}
+    left = str(summary.pop("left", ""))
+    if left:
+        done.leave(left)
+    done.take(kind, summary)
 
 
 def _process_key(
@@ -662,20 +752,19 @@ def _process_next(waiting: QuerySet[Interchange], *, actor: Actor, at: datetime)
 
 
 def _apply(row: Interchange, *, actor: Actor, at: datetime) -> None:
-    registration = _PROCESSORS.get(row.kind)
-    if registration is None:
-        sentence = f"No part of the product reads messages of the kind {row.kind}."
-        mark(row, status=InterchangeStatus.QUARANTINED, error=sentence, actor=actor, at=at)
-        return
-    try:
-        with transaction.atomic():
-            summary = registration.handler(row, actor=actor, at=at)
-    except ParseProblem as problem:
-        mark(row, status=InterchangeStatus.FAILED, error=str(problem), actor=actor, at=at)
-    except (Refused, PermissionRefused) as problem:
-        mark(row, status=InterchangeStatus.QUARANTINED, error=str(problem), actor=actor, at=at)
-    else:
-        mark(row, status=InterchangeStatus.PROCESSED, summary=summary or {}, actor=actor, at=at)
+    _handle(row, actor=actor, at=at).mark(row, actor=actor, at=at)
+
+
+@transaction.atomic
+def process_now(
+    interchange: Interchange, *, actor: Actor, at: datetime | None = None
+) -> Interchange:
+    """Read a stored file in the caller's transaction, so that the caller can answer with what is in
+    it. Any other error than a refusal is the caller's.
+    """
+    if interchange.status == InterchangeStatus.STORED:
+        _apply(interchange, actor=actor, at=at or timezone.now())
+    return interchange
 
 
 @transaction.atomic
@@ -933,6 +1022,7 @@ __all__ = [
     "mark",
     "next_control_number",
     "process",
+    "process_now",
     "processed_kinds",
     "publish",
     "publish_many",

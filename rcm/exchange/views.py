@@ -72,13 +72,32 @@ def size_words(count: int) -> str:
     return f"{count / 1000:,.0f} kB" if count < 10_000_000 else f"{count / 1e6:,.0f} MB"
 
 
+SETS_SHOWN = 40
+"""Sets of one file whose outcome is drawn beside it."""
+
+
 def summary_facts(row: Interchange) -> list[tuple[str, str]]:
-    """Counts and totals that the processor left, in words."""
-    return [
+    """Counts and totals that the processor left, in words; and what became of each set of a file of
+    several.
+    """
+    facts = [
         (str(key).replace("_", " ").capitalize(), str(value))
         for key, value in row.summary.items()
         if isinstance(value, (str, int))
     ]
+    sets = list(row.sets.order_by("position")[: SETS_SHOWN + 1])
+    if len(sets) < 2:
+        return facts
+    facts += [
+        (
+            f"{s.kind} {s.set_control}, segment {s.position}",
+            f"{s.get_outcome_display()}. {s.sentence}".removesuffix(" "),
+        )
+        for s in sets[:SETS_SHOWN]
+    ]
+    if len(sets) > SETS_SHOWN:
+        facts.append(("Further sets", "more than are drawn here"))
+    return facts
 
 
 def actions_of(row: Interchange, actor: Actor) -> list[parts.Action]:

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
-from rcm.exchange.models import Interchange, InterchangeStatus
-from rcm.exchange.services import ParseProblem, mark, store_inbound
+from rcm.exchange.contents import kinds_in
+from rcm.exchange.detect import UNKNOWN, Found, detect
+from rcm.exchange.models import Interchange
+from rcm.exchange.services import process_now, store_inbound
 from rcm.worklist.services import close_items
 from remittance import bulk
 from remittance import matching as m
@@ -23,7 +24,16 @@ from remittance.models import (
 )
 from remittance.plan import REVERSAL
 from remittance.services.finding import match
-from remittance.services.receiving import receive_835
+
+ADVICE = "835"
+
+
+def _no_advice(found: Found) -> str:
+    if found.sentence:
+        return found.sentence
+    if found.kind == UNKNOWN:
+        return "This file is not an X12 file, not an 835."
+    return f"This file is {found.kind}, not an 835."
 
 
 def advice_upload(
@@ -34,24 +44,18 @@ def advice_upload(
     actor: Actor,
     at: datetime | None = None,
 ) -> tuple[Interchange, bool]:
-    """Store an 835 file; the posting workers read it, or the caller with `process`. Refused when
-    its bytes are no 835.
+    """Store a file with an 835 in it; the workers read it, or the caller with `process`. Refused
+    when it holds none. What else is in it goes to its own readers.
     """
-    from rcm.exchange.detect import detect
-
     actor.require("remittance.post", organization_id)
     found = detect(content)
-    if found.kind != "835":
+    if found.kind != ADVICE and ADVICE not in kinds_in(content):
         raise Refused(
-            found.sentence
-            or f"This file is {'not an X12 file' if found.kind == 'UNKNOWN' else found.kind}, not an 835.",
-            code="not_835",
-            field="file",
-            fix="Choose the payer's 835 file.",
+            _no_advice(found), code="not_835", field="file", fix="Choose the payer's 835 file."
         )
     return store_inbound(
         organization_id=organization_id,
-        kind="835",
+        kind=found.kind,
         content=content,
         file_name=file_name,
         media_type="application/edi-x12",
@@ -64,24 +68,15 @@ def advice_upload(
 READ_AT_ONCE = 2 * 1024 * 1024
 
 
-@transaction.atomic
 def receive_now(
     interchange: Interchange, *, actor: Actor, at: datetime | None = None
 ) -> Interchange:
     """Read a stored file in the caller's transaction, so that the caller can answer with what is in
     it. A large one is left to the workers.
     """
-    if interchange.status != InterchangeStatus.STORED or interchange.size > READ_AT_ONCE:
+    if interchange.size > READ_AT_ONCE:
         return interchange
-    at = at or timezone.now()
-    try:
-        with transaction.atomic():
-            result = receive_835(interchange, actor=actor, at=at)
-    except ParseProblem as problem:
-        return mark(
-            interchange, status=InterchangeStatus.FAILED, error=str(problem), actor=actor, at=at
-        )
-    return mark(interchange, status=InterchangeStatus.PROCESSED, summary=result, actor=actor, at=at)
+    return process_now(interchange, actor=actor, at=at)
 
 
 @transaction.atomic

@@ -14,7 +14,7 @@ from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
 from remittance.models import Remittance, RemittanceStatus
-from remittance.services.receiving import receive_835
+from remittance.services.receiving import read_here
 
 AHEAD, BACK = timedelta(days=30), timedelta(days=730)
 """How far from today the date of a payment may lie that a person gives."""
@@ -34,7 +34,7 @@ def remittance_read_again(
         raise Refused("Only a held remittance is read again.", code="not_held", status=409)
     if row.interchange is None:
         raise Refused("Its file is not kept here.", code="no_file", status=409)
-    result = receive_835(row.interchange, actor=actor, at=at, source=row.source)
+    result = read_here(row.interchange, actor=actor, at=at, source=row.source)
     again = Remittance.objects.get(pk=row.pk)
     if again.version == row.version:
         refused = result.get("refused") or [{"sentence": "This payment stands already."}]

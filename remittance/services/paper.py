@@ -21,7 +21,7 @@ from rcm.x12 import model as x12
 from rcm.x12.writers.remittance import write_835
 from remittance.models import Remittance
 from remittance.records import KeyedClaim, KeyedEob, KeyedLine
-from remittance.services.receiving import receive_835
+from remittance.services.receiving import read_here
 
 ZERO = Decimal("0.00")
 
@@ -101,7 +101,7 @@ def eob_key(
         actor=actor,
     )
     if fresh:
-        result = receive_835(interchange, actor=actor, at=at, source="paper")
+        result = read_here(interchange, actor=actor, at=at, source="paper")
         mark(interchange, status=InterchangeStatus.PROCESSED, summary=result, actor=actor, at=at)
     return Remittance.objects.get(
         organization_id=organization_id, trace=trace, payer_ref=ref, paid_on=eob.paid_on

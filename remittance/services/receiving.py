@@ -20,7 +20,8 @@ from django.db import connection, transaction
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization, Site
-from rcm.exchange.models import Interchange
+from rcm.exchange import contents
+from rcm.exchange.models import Interchange, SetOutcome
 from rcm.exchange.services import ParseProblem, publish_many
 from rcm.reference.facts import payer_book
 from rcm.reference.models import Payer
@@ -60,16 +61,21 @@ class _File:
     def organization_id(self) -> int:
         return self.interchange.organization_id
 
+    def outcome(self, current: ReadSet, outcome: SetOutcome) -> None:
+        """Say what became of one set."""
+        self.result["outcomes"][current.header.position] = outcome
+
 
 @transaction.atomic
 def receive_835(
     interchange: Interchange, *, actor: Actor, at: datetime, source: str = "835"
 ) -> dict[str, Any]:
     """Read one stored 835. Returns counts and totals for the interchange browser; `refused` names
-    the first of each payment that came again. Raises ParseProblem when it is no 835.
+    the first of each payment that came again, `outcomes` what became of each set by its segment. Raises ParseProblem when it is no 835.
     """
     file = _File(interchange, book(), actor, at, source, owners([interchange.organization_id])[0])
     file.result = {
+        "outcomes": {},
         "remittances": 0,
         "quarantined": 0,
         "duplicates": 0,
@@ -101,6 +107,20 @@ def receive_835(
         due_at=at,
     )
     return file.result
+
+
+@transaction.atomic
+def read_here(
+    interchange: Interchange, *, actor: Actor, at: datetime, source: str
+) -> dict[str, Any]:
+    """Read the 835 sets of a stored file outside the exchange's turn, and keep what became of
+    each.
+    """
+    result = receive_835(interchange, actor=actor, at=at, source=source)
+    outcomes = {place: (outcome, "") for place, outcome in result.pop("outcomes").items()}
+    found = [s for s in contents.sets_in(bytes(interchange.content)) if s.position in outcomes]
+    contents.keep_outcomes(interchange, found, outcomes)
+    return result
 
 
 def owners(organization_ids: Sequence[int] | None = None) -> list[payees.Owner]:
@@ -217,6 +237,7 @@ def _end(current: ReadSet, trailer: x12.RemittanceTrailer, file: _File) -> None:
         _compare(remittance, live)
         file.ready.append(remittance.pk)
     told(remittance, current, took_place=known is not None, actor=file.actor, at=file.at)
+    file.outcome(current, SetOutcome.HELD if held else SetOutcome.READ)
     file.result["quarantined" if held else "remittances"] += 1
     file.result["claims"] += current.count
     file.result["amount"] = str(Decimal(file.result["amount"]) + header.amount)
@@ -289,6 +310,7 @@ def _repeated(first: Remittance, current: ReadSet, file: _File) -> None:
         file.interchange.pk,
         current.header.position,
     )
+    file.outcome(current, SetOutcome.READ if same_place else SetOutcome.REPEATED)
     if same_place:
         file.result["remittances"] += 1
         return

@@ -175,7 +175,7 @@ def _say(request: HttpRequest, row: Any, fresh: bool) -> None:
         messages.success(
             request, "Stored. The posting workers read it now; it appears here in a moment."
         )
-    elif row.status == InterchangeStatus.PROCESSED:
+    elif row.status == InterchangeStatus.PROCESSED or row.summary:
         s = row.summary
         words = [f"{s.get('remittances', 0)} ready"]
         if s.get("quarantined"):
@@ -183,6 +183,8 @@ def _say(request: HttpRequest, row: Any, fresh: bool) -> None:
         if s.get("duplicates"):
             words.append(f"{s['duplicates']} refused because the payment stands already")
         messages.success(request, f"Read: {', '.join(words)}.")
+        if row.status != InterchangeStatus.PROCESSED:
+            messages.warning(request, f"Something of the file is left to a person: {row.error}")
         for known in s.get("refused", [])[:SAID]:
             page = reverse("remittance:remittance", args=[known["remittance"]])
             messages.info(

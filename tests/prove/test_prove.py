@@ -68,6 +68,12 @@ PLANTS: dict[str, str] = {
     "11": "ALTER TABLE intake_patient NO FORCE ROW LEVEL SECURITY",
     "12": "UPDATE audit_access SET purpose = '' WHERE organization_id = {a}",
     "Q4": "UPDATE authorizations_authorizedservice SET used = 7 WHERE organization_id = {a}",
+    "15": "UPDATE exchange_receivedset SET position = 99 WHERE organization_id = {a}",
+    "15b": "UPDATE exchange_receivedset SET outcome = 'read' WHERE organization_id = {a}",
+    "15c": (
+        "UPDATE exchange_interchange SET content = content || 'CLP*ANOTHER~'::bytea WHERE"
+        " organization_id = {a} AND id IN (SELECT interchange_id FROM remittance_remittance)"
+    ),
     "14": ("UPDATE remittance_remittance SET payee_npi = '1234567893' WHERE organization_id = {a}"),
 }
 UNDO = (
@@ -80,7 +86,7 @@ UNDO = (
 )
 ERA = (
     b"ISA*00*          *00*          *ZZ*PAYER          *ZZ*CANA          "
-    b" *260302*0800*^*00501*000000001*0*T*:~GS*HP*P*C*20260302*0800*1*X*005010X221A1~ST*835*0001~BPR*H*0*C*NON~TRN*1*%s*1512345678~SE*3*0001~GE*1*1~IEA*1*000000001~"
+    b" *260302*0800*^*00501*000000001*0*T*:~GS*HP*P*C*20260302*0800*1*X*005010X221A1~ST*835*0001~BPR*H*0*C*NON~TRN*1*%s*1512345678~CLP*X*1*0*0~PLB*1*2*WO:X*0~SE*5*0001~GE*1*1~IEA*1*000000001~"
 )
 
 
@@ -132,6 +138,8 @@ def proofs(transactional_db) -> tuple[dict[Any, Any], dict[Any, Any]]:
             f" {interchange.pk}",
             f"UPDATE worklist_workitem SET claim_id = {world['claims.Claim'].pk} WHERE"
             f" organization_id = {organization.pk}",
+            "UPDATE remittance_remittance SET segment_start = 3 WHERE organization_id ="
+            f" {organization.pk}",
             "UPDATE remittance_denial SET status = 'open' WHERE organization_id ="
             f" {organization.pk}",
             "UPDATE authorizations_authorizationuse SET units = 1 WHERE organization_id ="

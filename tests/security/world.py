@@ -174,6 +174,7 @@ RULES: dict[str, dict[str, Any]] = {
         "media_type": "application/edi-x12",
         "queue": "posting",
     },
+    "exchange.ReceivedSet": {"kind": "835", "outcome": "read", "position": 3},
     "exchange.Outbox": {"queue": "batch", "topic": "test.topic", "delivered_at": None},
     "worklist.WorkItem": {
         "queue": "authorization_needed",
