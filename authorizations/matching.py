@@ -204,8 +204,8 @@ KINDS: Mapping[str, _Kind] = {
         Verdict.UNKNOWN, "authorization", "Give at least an ordered, performed or billed procedure."
     ),
 }
-"""Every failure code of the match, with its standing meaning; CARC 15 is retired and never expected
-(rule `authorization-on-record`).
+"""Every failure code of the match, with its standing meaning; CARC 15 is retired (rule
+`reason-15-retired`) and never expected (rule `authorization-on-record`).
 """
 
 

@@ -229,7 +229,8 @@ def default_rules(
     """Starting rules from the catalog's `typical_prior_auth`, for the products that usually review
     imaging.
 
-    Original Medicare is not reviewed; emergency, inpatient, observation and urgent care are exempt.
+    Original Medicare is not reviewed; emergency, inpatient, observation and urgent care are exempt
+    (rule `authorization-exempt-place`).
     Every one of these rows is meant to be replaced by payer rows.
     """
     rules = [

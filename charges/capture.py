@@ -367,7 +367,7 @@ def _combined(parts: Sequence[Performed], rule: Combination) -> Resolution:
 
 def conflicts(modality: Performed, report: Performed) -> list[Finding]:
     """Where the modality's record and the report disagree: held for the reader's addendum (rule
-    `code-from-performed`).
+    `source-conflict`).
     """
     found: list[Finding] = []
 

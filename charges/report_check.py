@@ -755,7 +755,7 @@ _ALL = ("title", "indication", "technique", "findings", "impression", "addendum"
 
 
 def _content_findings(sections: Mapping[str, str], exam: ReportedExam) -> Iterable[ReportFinding]:
-    """What particular codes demand of the text (rule `report-complete`)."""
+    """What particular codes demand of the text (rule `report-code-demands`)."""
 
     def lacks(pattern: re.Pattern[str], names: Iterable[str] = _ALL) -> bool:
         return _search(sections, names, pattern) is None

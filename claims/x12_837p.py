@@ -201,6 +201,9 @@ def rendering_party(sheet: Sheet) -> Party | None:
 
 
 def facility_party(sheet: Sheet) -> Party | None:
+    """Where the exam was done (rules `service-location` and `place-of-reading`), when a facility is
+    named.
+    """
     facts = sheet.facts
     if not facts.facility_npi:
         return None

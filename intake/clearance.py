@@ -46,6 +46,15 @@ OWNER_ROLES = {
     GateName.MONEY: "front_desk",
 }
 
+GATE_RULES = {
+    GateName.IDENTITY: "patient-identity",
+    GateName.ORDER: "order-complete",
+    GateName.ELIGIBILITY: "eligibility-verified",
+    GateName.AUTHORIZATION: "authorization-stop",
+    GateName.MONEY: "patient-estimate",
+}
+"""The rule behind each gate: slugs of the rule book."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClearancePolicy:

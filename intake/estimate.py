@@ -21,6 +21,7 @@ DISCLAIMER = (
     " 400 dollars or more above this estimate, you may dispute the bill within 120 calendar days of"
     " its date. You are not required to get these services from us."
 )
+"""Printed on every estimate (rule `estimate-dispute`)."""
 
 
 @dataclass(frozen=True, slots=True)

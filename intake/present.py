@@ -10,7 +10,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from intake.clearance import GateName
+from intake.clearance import GATE_RULES, GateName
 from intake.models import Appointment, Benefit, Coverage, EligibilityCheck, GateOverride, Patient
 from intake.services import chart_ids
 from rcm.audit.models import Event
@@ -99,6 +99,7 @@ def gate_parts(appointment: Appointment) -> list[parts.Gate]:
                 state,
                 gate.get("sentence", "Not computed yet."),
                 f"{page}#{name.value}",
+                rule=GATE_RULES[name],
             )
         )
     return found

@@ -38,7 +38,7 @@ SERVICE_TYPES: Mapping[str, tuple[str, ...]] = {
     "DXA": ("4", "73", "30"),
 }
 """Service types by modality where the payer's own row says nothing: 62 MRI and CT, 73
-diagnostic medical, 4 diagnostic X-ray, 30 the plan as a whole.
+diagnostic medical, 4 diagnostic X-ray, 30 the plan as a whole (rule `benefit-service-type`).
 """
 
 KINDS = {

@@ -1,5 +1,6 @@
 """Until when a denial can be appealed or corrected: computed, never typed (rules `denial-deadline`
 and `corrected-window`). Days are calendar days; the last day counts.
+Whose levels they are: rules `medicare-appeal`, `erisa-appeal` and `payer-appeal`.
 """
 
 from __future__ import annotations

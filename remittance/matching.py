@@ -1,5 +1,5 @@
-"""Which claim and which line a payment is for. Facts in, match or scored candidates
-out; no database.
+"""Which claim and which line a payment is for (rule `payment-match`). Facts in, match or scored
+candidates out; no database.
 
 A claim is found by our number (CLP01), then by the payer's number (CLP07, REF*F8), then by member,
 day, charge and a code that all agree and fit one claim alone. What fits less is a candidate for a

@@ -1,6 +1,6 @@
-"""Appeal packets as PDF. Text is drawn character by character on the page, never as markup, so that
-a name with tags or an image address prints as it reads and opens nothing. Merged
-files lose scripts, launches and embedded files.
+"""Appeal packets as PDF (rule `appeal-packet`). Text is drawn character by character on the page,
+never as markup, so that a name with tags or an image address prints as it reads and opens nothing.
+Merged files lose scripts, launches and embedded files.
 """
 
 from __future__ import annotations

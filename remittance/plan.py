@@ -29,7 +29,9 @@ FORWARDED = frozenset({"19", "20", "21"})
 
 
 class Treatment(StrEnum):
-    """What becomes of one adjusted amount."""
+    """What becomes of one adjusted amount; a denial is never contractual (rule
+    `denial-stays-open`).
+    """
 
     CONTRACTUAL = "contractual"
     WITHHELD = "withheld"
@@ -437,6 +439,7 @@ def _denied_to_patient(cas: Cas, book: Book) -> bool:
 # --- provider-level adjustments -------------------------------------------------------------------
 
 TAKEBACK, INTEREST_CODE = "WO", "L6"
+"""Takeback and interest among the provider-level adjustments (rule `provider-adjustment`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,8 +111,35 @@ def claim_url(claim: Any) -> str:
         return ""
 
 
+CATEGORY_RULES = {
+    "prior_auth": "denial-prior-auth",
+    "medical_necessity": "denial-medical-necessity",
+    "bundling": "denial-bundling",
+    "component": "denial-component",
+    "modifier": "denial-modifier",
+    "place_of_service": "denial-place-of-service",
+    "duplicate": "denial-duplicate",
+    "eligibility": "denial-eligibility",
+    "demographics": "denial-demographics",
+    "cob": "denial-cob",
+    "timely_filing": "denial-timely-filing",
+    "missing_info": "denial-missing-info",
+    "documentation": "denial-documentation",
+    "noncovered": "denial-noncovered",
+    "provider_enrolment": "denial-provider-enrolment",
+    "order_missing": "order-required",
+    "mppr": "mppr-technical",
+}
+"""The rule that says how a category of denial is worked."""
+
+
 def category_words(category: str) -> str:
     return category.replace("_", " ").capitalize()
+
+
+def category_rule(category: str) -> str:
+    """The rule of a category; one that nobody has classed yet has a rule too."""
+    return CATEGORY_RULES.get(category, "denial-other")
 
 
 def reason_words(code: str) -> str:

@@ -1,5 +1,5 @@
-"""What keeps money where it belongs: hold-harmless, payers that forbid it, balances that changed
-meanwhile.
+"""What keeps money where it belongs: hold-harmless (rule `qmb-hold-harmless`), payers that forbid
+it, balances that changed meanwhile.
 """
 
 from __future__ import annotations

@@ -302,7 +302,7 @@ def transfer_to_patient(
 ) -> LedgerTransaction:
     """Move insurance balance to the patient: what a payer called the patient's own, or what a
     coverage that was not in force leaves, at the self-pay price. Refused with the reason by the
-    hold-harmless rule.
+    hold-harmless rule (rules `hold-harmless` and `patient-denial`).
     """
     actor.require("followup.work", charge)
     require_mine(charge.organization_id, actor)

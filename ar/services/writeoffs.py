@@ -224,6 +224,7 @@ def _statements(charge: Charge, reason: Reason, at: datetime) -> None:
             code="cycle_open",
             field="reason",
         )
+    # rule `collection`
     if reason.code == "bad_debt" and local_day(at) < sent[0][1] + timedelta(
         days=rules.collection_days
     ):
@@ -340,7 +341,7 @@ def write_off_request(
     above it a second person decides.
 
     Refused without reason, note, documented contact, an ended appeal path or statement cycle;
-    beyond the balance; for a federal copay as a courtesy; twice at once.
+    beyond the balance; for a federal copay as a courtesy (rule `no-routine-waiver`); twice at once.
     """
     actor.require("writeoff.request", charge)
     require_mine(charge.organization_id, actor)
@@ -625,8 +626,8 @@ def small_balances_write_off(
     *, organization_id: int, actor: Actor, at: datetime | None = None
 ) -> int:
     """Write off patient balances at or under the limit once their statement cycle has ended, never
-    a credit; where more than the organization's limit has left the patient within a year, a person
-    decides. Set-based. Returns how many were posted.
+    a credit (rule `small-balance`); where more than the organization's limit has left the patient
+    within a year, a person decides. Set-based. Returns how many were posted.
     """
     at = at or timezone.now()
     rules = policy(organization_id, local_day(at))

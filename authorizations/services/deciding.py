@@ -1,4 +1,6 @@
-"""What the payer decided: grants, refusals, peer-to-peer calls, changes of a granted record."""
+"""What the payer decided: grants, refusals, peer-to-peer calls (rule `peer-to-peer`), changes of a
+granted record.
+"""
 
 from __future__ import annotations
 

@@ -113,7 +113,8 @@ def accession_control(
     *, actor: Actor, first: dt.date, last: dt.date, sites: Iterable[int] = ()
 ) -> list[Control]:
     """Completed exams by site and day, and where each stands: on the way to a claim, self-pay, no
-    bill with a reason, waiting for its report, or held by a named cause. One query.
+    bill with a reason, waiting for its report, or held by a named cause (rule `accession-control`).
+    One query.
     """
     rows = explained(
         Exam.objects.visible_to(actor)

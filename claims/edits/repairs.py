@@ -1,4 +1,4 @@
-"""Format repairs: automatic, recorded, and never a change of content.
+"""Format repairs: automatic, recorded, never a change of content (rule `repair-format-only`).
 
 A repair may change how a value is written, not what it says: no code, date, amount, person or
 number is ever added, removed or exchanged. Repairing twice changes nothing more.

@@ -215,9 +215,9 @@ def claim_correct(
 
     Unfiled or rejected: changed in place. Filed: a replacement (frequency 7) that carries the
     payer's number, judged at once; it takes the original's place when it is submitted. Original
-    Medicare takes none: after MA130 (`unprocessable`) a new original, else a reopening, which
-    stands in a queue because nothing is sent from here. Repeating gives the correction that is
-    under way.
+    Medicare takes none: after MA130 (`unprocessable`, rule `unprocessable-new-claim`) a new
+    original, else a reopening, which stands in a queue because nothing is sent from here. Repeating
+    gives the correction that is under way.
     """
     actor.require("claim.correct", claim)
     at = at or timezone.now()
@@ -640,7 +640,7 @@ def charges_changed(
         if row.status in EDITABLE:
             done.append(_rebuild(row, own, gone, arrivals, reason, actor=actor, at=at))
         elif late and not row.payer.accepts_replacement:
-            continue  # without replacements a late charge goes as a claim of its own
+            continue  # without replacements: a claim of its own (rule `late-charge`)
         else:
             standing = list(
                 Charge.objects.filter(pk__in=[line.charge_id for line in own if line not in gone])

@@ -486,8 +486,8 @@ def sharing_of(
 def _drift(
     before: EligibilityCheck, check: EligibilityCheck, answer: Answer
 ) -> list[dict[str, str]]:
-    """What changed since the last active answer; a deductible that was used up further is no
-    news.
+    """What changed since the last active answer (rule `coverage-drift`); a deductible that was used
+    up further is no news.
     """
     types = tuple(dict.fromkeys((check.service_type, "4", "73", "30")))
     old, new = (

@@ -146,7 +146,9 @@ def latest_checks(coverage_ids: Sequence[int]) -> dict[int, EligibilityCheck]:
 
 
 def network_of(pairs: Sequence[tuple[int, int, date]]) -> dict[tuple[int, int], str]:
-    """Site × payer → in, out, pending on the day; absent means nothing is known."""
+    """Site × payer → in, out, pending on the day; absent means nothing is known (rule
+    `network-status`).
+    """
     if not pairs:
         return {}
     found: dict[tuple[int, int], str] = {}
@@ -248,7 +250,8 @@ def standing_overrides(appointment_ids: Sequence[int]) -> dict[int, dict[str, Ga
 
 
 def _needs_order(appointment: Appointment, payer: Payer | None, day: date) -> bool:
-    """A screening mammogram needs no order where the payer asks for none (42 CFR 410.34(d));
+    """A screening mammogram needs no order where the payer asks for none (rule
+    `screening-without-order`);
     everything else does, a diagnostic mammogram too.
     """
     if payer is not None and payer.screening_needs_order:

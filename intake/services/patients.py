@@ -623,7 +623,9 @@ def coverage_end(
 
 
 def older_coverages(patient: Patient) -> list[Coverage]:
-    """Former policies in the order in which discovery tries them: last verified first."""
+    """Former policies in the order in which discovery tries them, last verified first (rule
+    `coverage-discovery`).
+    """
     return list(
         Coverage.objects.filter(patient=patient, active=False)
         .exclude(payer__kind="self_pay")

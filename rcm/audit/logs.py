@@ -1,4 +1,4 @@
-"""No patient data in logs or error reports.
+"""No patient data in logs or error reports (rule `no-patient-data-in-logs`).
 
 psycopg2 puts values into exception texts (`DETAIL: Key (mrn)=(…)`), and frames hold patients. So: a
 log record keeps the exception's class and the place in our code, never its message from the

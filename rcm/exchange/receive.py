@@ -1,5 +1,5 @@
-"""From the wire into the store: whose message it is, whether it was here before, and what the
-sender is told.
+"""From the wire into the store (rule `message-kept`): whose message it is, whether it was here
+before, and what the sender is told.
 
 Shared by the listeners; nothing here reads a message's content or knows a phase. A message is
 answered AA only after its row is committed; AE when it is kept but cannot be used as it is; AR when

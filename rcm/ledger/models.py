@@ -1,4 +1,4 @@
-"""The money of the whole house, double entry.
+"""The money of the whole house, double entry (rule `double-entry`).
 
 Every movement is a transaction whose entries sum to zero; debit positive, credit negative, Decimal
 with two places. Nothing is changed or deleted: a correction is a counter-transaction (`reverses`).

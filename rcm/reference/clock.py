@@ -1,4 +1,6 @@
-"""The clock of a site with the holidays loaded for its state."""
+"""The clock of a site with the holidays loaded for its state (rules `site-day` and
+`business-days`).
+"""
 
 from __future__ import annotations
 

@@ -334,7 +334,7 @@ class Taxonomy(Dated):
 
 
 class StateRule(Dated):
-    """Per state: prompt pay, interest, Medicaid limit; each with its confidence. Low confidence
+    """Per state: prompt pay (rule `prompt-pay`), interest, Medicaid limit; each with its confidence. Low confidence
     never asserts.
     """
 

@@ -225,7 +225,7 @@ MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 USERSESSIONS_TRACK_ACTIVITY = True
 SESSION_COOKIE_AGE = env.int(
     "SESSION_IDLE_SECONDS", default=15 * 60
-)  # idle sign-off: 45 CFR 164.312(a)(2)(iii)
+)  # idle sign-off (rule `session-security`)
 SESSION_ABSOLUTE_SECONDS = env.int("SESSION_ABSOLUTE_SECONDS", default=12 * 3600)
 SESSION_ENGINE = "rcm.accounts.sessions"
 SESSION_SAVE_EVERY_REQUEST = True
@@ -292,7 +292,7 @@ EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=False)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="isocenter@localhost")
 EMAIL_FILE_PATH = str(BASE_DIR / "var" / "mail")
 
-# --- celery: the broker may be lost at any time, see rcm.exchange.outbox ----
+# --- celery: the broker may be lost at any time, see rcm.exchange.outbox --------------------------
 CELERY_BROKER_URL = REDIS_URL
 CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True

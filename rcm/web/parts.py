@@ -75,6 +75,7 @@ class Gate:
     state: str
     reason: str = ""
     url: str = ""
+    rule: str = ""
 
     @property
     def tone(self) -> str:

@@ -1,4 +1,4 @@
-"""Queues, work items, interactions.
+"""Queues, work items (rule `work-due`), interactions.
 
 A queue is declared in code by the phase that owns it (`queues.py`, rcm.worklist.registry). An item
 has one home: one open row per subject, placed by the first queue of the waterfall that claims it;

@@ -1,5 +1,5 @@
 """Facts for appeal letters and packets, from the thread: order, authorization, report, remittance,
-proof of filing.
+proof of filing (rule `proof-of-filing`).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """A paper EOB keyed by a person: written as an 835 of our own and sent through the same gate as a
-received one.
+received one (rule `paper-remittance`).
 """
 
 from __future__ import annotations

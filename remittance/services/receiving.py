@@ -1,10 +1,11 @@
 """An 835 file becomes remittances: read once, claim by claim, matched and written in chunks; what
 does not balance leaves only its figures.
 
-The whole file is one transaction. A set that fails at its trailer, is paid to somebody else or names
-no date is rolled back to where it began and kept as held with its figures; the bytes stay in the
-interchange. A payment that came before, by payer, trace, date, amount and claims, is refused with a
-link to the first; under the same number for other claims it is another payment.
+The whole file is one transaction. A set that fails at its trailer, is paid to somebody else or
+names no date is rolled back to where it began and kept as held with its figures; the bytes stay in
+the interchange. A payment that came before (rule `remittance-once`), by payer, trace, date, amount
+and claims, is refused with a link to the first; under the same number for other claims it is
+another payment.
 """
 
 from __future__ import annotations
@@ -413,8 +414,8 @@ def _keep(
 
 
 def _compare(remittance: Remittance, rows: Sequence[Remittance]) -> None:
-    """Money under the same number on the same day about a claim of this one: perhaps a correction of
-    it, so a person posts it.
+    """Money under the same number on the same day about a claim of this one: perhaps a correction
+    of it, so a person posts it.
     """
     same = [r.pk for r in rows if r.paid_on == remittance.paid_on and r.amount]
     if not same or not remittance.amount:

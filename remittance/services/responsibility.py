@@ -39,7 +39,8 @@ def responsibility_release(
     *, claim_ids: Iterable[int], actor: Actor, at: datetime | None = None
 ) -> int:
     """Move what waited for the other lines: the patient's share, once no line of the claim is
-    denied or unanswered any more, to the patient, or the claim to the next payer.
+    denied or unanswered any more, to the patient, or the claim to the next payer
+    (rule `next-responsibility`).
     Returns the number of payments moved. Never more than is still open on a charge.
     """
     at = at or timezone.now()

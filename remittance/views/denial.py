@@ -55,6 +55,7 @@ def denial(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "reason": present.reason_words(row.reason),
         "remarks": [(c, present.remark_words(c)) for c in row.remarks],
         "category": present.category_words(row.category),
+        "category_rule": present.category_rule(row.category),
         "evidence": present.evidence(present.denial_grid(row, exam)),
         "exam_url": (
             reverse("charges:exam", args=[exam.public_id])

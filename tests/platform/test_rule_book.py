@@ -11,8 +11,10 @@ import pytest
 
 from ar.kpi.definitions import KPIS
 from claims.edits import catalogue
+from intake.clearance import GATE_RULES, GateName
 from rcm.web import rulebook
 from rcm.web.rulebook import BadRule, Kind, read_subject
+from remittance.present import CATEGORY_RULES, category_rule
 
 ROOT = Path(__file__).parents[2]
 APPS = ("rcm", "intake", "authorizations", "charges", "claims", "remittance", "ar", "templates")
@@ -24,7 +26,7 @@ SOURCES = [
 ]
 NAMED = re.compile(r"\brule=\"([^\"]*)\"|\brules? `([a-z0-9-]+)`")
 MORE = re.compile(r"\brules `[a-z0-9-]+`((?:,? (?:and )?`[a-z0-9-]+`)+)")
-QUOTED = re.compile(r"[\"`]([a-z0-9]+(?:-[a-z0-9]+)+|release|arrangement|bilateral|reversal)[\"`]")
+QUOTED = re.compile(r"[\"`]([a-z0-9]+(?:-[a-z0-9]+)*)[\"`]")
 PAGE = """# Subject
 
 ## A rule {#a-rule}
@@ -50,6 +52,19 @@ def cited(text: str) -> set[str]:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_named_rule_has_its_page(path):
     assert not {slug for slug in cited(path.read_text("utf-8")) if slug not in rulebook.rules()}
+
+
+def test_every_page_has_a_user():
+    texts = [path.read_text("utf-8") for path in SOURCES]
+    used = {slug for text in texts for slug in QUOTED.findall(text)}
+    used |= {kpi.rule for kpi in KPIS}
+    assert sorted(set(rulebook.rules()) - used) == []
+
+
+def test_gates_and_denial_categories_name_their_rule():
+    assert set(GATE_RULES) == set(GateName)
+    named = {*GATE_RULES.values(), *CATEGORY_RULES.values(), category_rule("never seen")}
+    assert named <= set(rulebook.rules())
 
 
 @pytest.mark.parametrize("edit", catalogue().values(), ids=lambda edit: edit.edit_id)

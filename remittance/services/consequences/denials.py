@@ -99,6 +99,7 @@ def denials_open(
                 ),
                 "owner_stage": (stage or d.owner_stage)[:30],
                 "preventable": d.preventable,
+                # where it came from: rule `denial-origin`
                 "root_cause": (words or d.words)[:200],
                 "upstream_event_id": event,
                 "repeat": d.category in before.get(charge_id or 0, ()),
