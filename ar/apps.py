@@ -10,10 +10,12 @@ class ArConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from ar import events, queues, tasks
+        from ar import automation, events, queues, tasks
         from rcm.exchange.services import subscribe
         from rcm.jobs import kinds
         from rcm.web import nav
+
+        automation.register()
 
         subscribe(
             "patient.responsible",
@@ -68,6 +70,22 @@ class ArConfig(AppConfig):
                 "kpi.view",
                 order=70,
                 words="receivables buckets payer",
+            ),
+            nav.Entry(
+                "Manage",
+                "Accuracy",
+                "ar:accuracy",
+                "accuracy.view",
+                order=20,
+                words="audit sample quality wilson interval coder",
+            ),
+            nav.Entry(
+                "Manage",
+                "States",
+                "ar:states",
+                "states.view",
+                order=30,
+                words="fifty states prompt pay interest law map",
             ),
             nav.Entry(
                 "Manage",

@@ -66,7 +66,7 @@ def statements() -> None:
     for pk in _each():
         actor = Actor.system("statements", [pk])
         with scope(actor):
-            services.statements_send(organization_id=pk, actor=actor)
+            services.statements_batch(organization_id=pk, actor=actor)
 
 
 @shared_task(name="ar.tasks.snapshots")

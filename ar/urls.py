@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.urls import path
 
 from ar import figures, views
-from ar.manage import targets
+from ar.manage import accuracy, states, targets
 
 app_name = "ar"
 urlpatterns = [
@@ -35,6 +35,19 @@ urlpatterns = [
     # figures
     path("aging/", figures.aging, name="aging"),
     path("aging/lines/", figures.aging_lines, name="aging_lines"),
+    path("accuracy/", accuracy.samples, name="accuracy"),
+    path("accuracy/new/", accuracy.sample_new, name="sample_new"),
+    path("accuracy/<uuid:public_id>/", accuracy.sample, name="sample"),
+    path("accuracy/cases/<uuid:public_id>/", accuracy.case, name="audit_case"),
+    path("states/", states.states, name="states"),
+    path("states/<slug:code>/", states.state, name="state"),
+    path("states/<slug:code>/verify/", states.state_verify, name="state_verify"),
+    path("prompt-pay/", states.prompt_pay, name="prompt_pay"),
+    path(
+        "prompt-pay/<uuid:payer>/<slug:code>.pdf",
+        states.prompt_pay_letter,
+        name="prompt_pay_letter",
+    ),
     path("performance/", figures.kpis, name="kpis"),
     path("performance/lag/", figures.lag, name="lag"),
     path("performance/<slug:code>/", figures.kpi, name="kpi"),

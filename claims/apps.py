@@ -11,12 +11,14 @@ class ClaimsConfig(AppConfig):
 
     def ready(self) -> None:
         from charges import sections as exam_sections
-        from claims import events, queues, search, sections, services
+        from claims import automation, events, queues, search, sections, services
         from claims.services.scrubbing import RUN_KIND
         from claims.views.runs import start_run
         from rcm.exchange.services import register_processor, subscribe
         from rcm.jobs import kinds
         from rcm.web import nav
+
+        automation.register()
 
         for kind, processor in (
             ("TA1", services.ta1_receive),

@@ -10,10 +10,12 @@ class IntakeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from intake import events, hl7, queues, search
+        from intake import automation, events, hl7, queues, search
         from intake.services import answer_271
         from rcm.exchange.services import register_processor, subscribe
         from rcm.web import nav
+
+        automation.register()
 
         for kind, processor in (
             ("ADT", hl7.adt),

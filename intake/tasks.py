@@ -10,13 +10,16 @@ from celery.schedules import crontab
 from django.utils import timezone
 
 from intake import services
+from intake.automation import ELIGIBILITY_BATCH
 from intake.models import CheckStatus, EligibilityCheck
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Organization
 from rcm.accounts.scope import scope
 from rcm.exchange.models import WorkQueue
 from rcm.exchange.tasks import scoped_task
+from rcm.jobs import robots
 from rcm.jobs.models import JobRun, JobStatus
+from rcm.worklist.robots import hand_over, take_back
 
 SILENT_AFTER = timedelta(minutes=15)
 AHEAD_DAYS = 3
@@ -71,11 +74,30 @@ def verify_days_ahead(
 ) -> dict[str, int]:
     """Start the run of one organization and do it here."""
     actor = Actor.system("eligibility", [organization_id])
+    moment = at or timezone.now()
     with scope(actor):
+        if not robots.is_on(ELIGIBILITY_BATCH, organization_id):
+            due = services.due_appointments(
+                organization_id, first=moment, last=moment + timedelta(days=days)
+            )
+            hand_over(ELIGIBILITY_BATCH, organization_id, waiting=len(due), actor=actor, at=moment)
+            return {}
+        take_back(ELIGIBILITY_BATCH, organization_id, actor=actor, at=moment)
         run = services.reverify_start(
             organization_id=organization_id, days=days, actor=actor, at=at
         )
-    return services.reverify_run(run.pk, organization_id=organization_id, at=at)
+    counts = services.reverify_run(run.pk, organization_id=organization_id, at=at)
+    with scope(actor):
+        failed = counts.get("failed", 0)
+        robots.count_run(
+            ELIGIBILITY_BATCH,
+            organization_id,
+            done=counts.get("asked", 0) - failed,
+            errors=failed,
+            problem="The payer could not be asked." if failed else "",
+            at=moment,
+        )
+    return counts
 
 
 @shared_task(name="intake.tasks.pick_up_runs")

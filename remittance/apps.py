@@ -12,8 +12,10 @@ class RemittanceConfig(AppConfig):
     def ready(self) -> None:
         from rcm.exchange.services import register_processor, subscribe
         from rcm.web import nav
-        from remittance import events, queues, search
+        from remittance import automation, events, queues, search
         from remittance.services.receiving import receive_835
+
+        automation.register()
 
         register_processor("835", receive_835, queue="posting")
         subscribe("remittance.ready", events.on_ready, name="remittance.post", queue="posting")

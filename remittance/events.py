@@ -8,12 +8,18 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from django.db.models import Count, QuerySet, Sum
+
 from claims import services as claims
+from claims.models import Claim, ClaimStatus
 from claims.records import LineDecision, PayerDecision
 from rcm.accounts.actor import Actor
 from rcm.exchange.models import Interchange
 from rcm.exchange.services import Event
+from rcm.jobs import robots
+from rcm.worklist.robots import hand_over, take_back
 from rcm.worklist.services import ItemSpec, close_items, open_items
+from remittance.automation import AUTO_POST, SECONDARY
 from remittance.models import ClaimPayment, PaymentState, Remittance, RemittanceStatus
 from remittance.services import bank, posting, responsibility_release, runs
 from remittance.services.reference import policy
@@ -28,9 +34,36 @@ def on_ready(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     """Post what has no exception, where the policy says so; the others wait for a
     person.
     """
-    for row in Remittance.objects.filter(
-        pk__in=[e.payload["remittance_id"] for e in events], status=RemittanceStatus.READY
-    ).order_by("id"):
+    rows = Remittance.objects.filter(pk__in=[e.payload["remittance_id"] for e in events])
+    _post_ready(rows, actor=actor, at=at)
+    bank.deposits_match(organization_id=events[0].organization_id, actor=actor, at=at)
+
+
+def post_waiting(*, organization_id: int, actor: Actor, at: datetime) -> None:
+    """What waits although it could be posted: after the robot was switched on again."""
+    _post_ready(Remittance.objects.filter(organization_id=organization_id), actor=actor, at=at)
+    waiting = Remittance.objects.filter(
+        organization_id=organization_id, status=RemittanceStatus.READY
+    ).exists()
+    if not waiting or robots.is_on(AUTO_POST, organization_id):
+        take_back(AUTO_POST, organization_id, actor=actor, at=at)
+
+
+def _post_ready(rows: QuerySet[Remittance], *, actor: Actor, at: datetime) -> None:
+    for row in rows.filter(status=RemittanceStatus.READY).order_by("id"):
+        if not robots.is_on(AUTO_POST, row.organization_id):
+            waiting = Remittance.objects.filter(
+                organization_id=row.organization_id, status=RemittanceStatus.READY
+            ).aggregate(count=Count("pk"), dollars=Sum("amount"))
+            hand_over(
+                AUTO_POST,
+                row.organization_id,
+                waiting=waiting["count"],
+                dollars=waiting["dollars"] or Decimal(0),
+                actor=actor,
+                at=at,
+            )
+            continue
         if not policy(row.organization_id, row.paid_on).auto_post:
             continue
         # perhaps the correction of another, or reversed before: a person says that it is right
@@ -42,7 +75,7 @@ def on_ready(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
             runs.posting_start(remittance=row, actor=actor, at=at)
         else:
             posting.remittance_post(remittance=row, actor=actor, at=at)
-    bank.deposits_match(organization_id=events[0].organization_id, actor=actor, at=at)
+        robots.count_run(AUTO_POST, row.organization_id, done=row.claim_count, at=at)
 
 
 def on_next_payer(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
@@ -86,9 +119,36 @@ def on_next_payer(events: Sequence[Event], *, actor: Actor, at: datetime) -> Non
             alone.append(row.claim_id)
         else:
             made.append(following.pk)
-    claims.claims_scrub(claim_ids=made, actor=actor, at=at)
+    _judge_secondary(made, actor=actor, at=at)
     if alone:
         responsibility_release(claim_ids=alone, actor=actor, at=at)
+
+
+def _judge_secondary(made: Sequence[int], *, actor: Actor, at: datetime) -> None:
+    """Judge claims to the next payer; where the robot is off they stay drafts for a person."""
+    rows = dict(Claim.objects.filter(pk__in=made).values_list("pk", "organization_id"))
+    off = robots.switched_off(SECONDARY, set(rows.values()))
+    claims.claims_scrub(
+        claim_ids=[pk for pk, organization in rows.items() if organization not in off],
+        actor=actor,
+        at=at,
+    )
+    for organization in sorted(set(rows.values())):
+        if organization not in off:
+            count = sum(o == organization for o in rows.values())
+            robots.count_run(SECONDARY, organization, done=count, at=at)
+            continue
+        drafts = Claim.objects.filter(
+            organization_id=organization, rank__gt=1, status=ClaimStatus.DRAFT
+        ).aggregate(count=Count("pk"), dollars=Sum("total"))
+        hand_over(
+            SECONDARY,
+            organization,
+            waiting=drafts["count"],
+            dollars=drafts["dollars"] or Decimal(0),
+            actor=actor,
+            at=at,
+        )
 
 
 def on_exchange_failure(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from celery import shared_task
+from django.utils import timezone
 
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Organization
 from rcm.accounts.scope import scope
 from rcm.exchange.tasks import scoped_task
+from remittance import events
 from remittance.services import runs
 from remittance.services import upkeep as keep_up
 
@@ -53,3 +55,4 @@ def upkeep_one(*, actor: Actor) -> None:
     """One organization's upkeep."""
     for organization_id in actor.organizations:
         keep_up(organization_id=organization_id, actor=actor)
+        events.post_waiting(organization_id=organization_id, actor=actor, at=timezone.now())

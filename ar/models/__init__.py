@@ -4,14 +4,20 @@ KPI.
 
 from __future__ import annotations
 
+from ar.models.accuracy import AuditCase, AuditReading, AuditSample
 from ar.models.patients import PLAN_MOVES, PatientPayment, PaymentPlan, PlanStatus, Statement
 from ar.models.policy import ReceivablePolicy
 from ar.models.requests import Refund, RequestStatus, WriteOffRequest
 from ar.models.snapshots import AgingSnapshot, KpiSnapshot, KpiTarget
+from ar.models.states import NUMERIC_TOPICS, StateFact, StateTopic
 
 __all__ = [
+    "NUMERIC_TOPICS",
     "PLAN_MOVES",
     "AgingSnapshot",
+    "AuditCase",
+    "AuditReading",
+    "AuditSample",
     "KpiSnapshot",
     "KpiTarget",
     "PatientPayment",
@@ -20,6 +26,8 @@ __all__ = [
     "ReceivablePolicy",
     "Refund",
     "RequestStatus",
+    "StateFact",
+    "StateTopic",
     "Statement",
     "WriteOffRequest",
 ]

@@ -46,7 +46,12 @@ from ar.services.patients import (
     unapplied_balances,
 )
 from ar.services.snapshots import aging_snapshot, day_end, kpi_snapshot
-from ar.services.statements import statement_hold, statements_preview, statements_send
+from ar.services.statements import (
+    statement_hold,
+    statements_batch,
+    statements_preview,
+    statements_send,
+)
 from ar.services.writeoffs import small_balances_write_off, write_off_decide, write_off_request
 
 __all__ = [
@@ -68,6 +73,7 @@ __all__ = [
     "refund_request",
     "small_balances_write_off",
     "statement_hold",
+    "statements_batch",
     "statements_preview",
     "statements_send",
     "transfer_to_insurance",

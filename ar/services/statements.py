@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from ar import rules
+from ar.automation import STATEMENTS
 from ar.models import PaymentPlan, PlanStatus, Statement
 from ar.pdf import StatementPage, statement_pdf
 from ar.services.guards import ZERO, held_harmless, local_day, require_mine
@@ -25,8 +26,10 @@ from rcm.accounts.models import Organization
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import next_control_number
+from rcm.jobs import robots
 from rcm.ledger.models import Account, LedgerEntry
 from rcm.reference.facts import procedures
+from rcm.worklist.robots import hand_over, take_back
 from remittance.patient_rule import Verdict
 
 HOLDS = (
@@ -155,6 +158,29 @@ def _quiet(history: rules.StatementHistory, rows: Policy, today: date) -> str:
         if due
         else "The final notice has been sent."
     )
+
+
+@transaction.atomic
+def statements_batch(
+    *, organization_id: int, actor: Actor, at: datetime | None = None
+) -> list[Statement]:
+    """The daily sending by the robot; where it is off, what is due waits for a person."""
+    at = at or timezone.now()
+    if not robots.is_on(STATEMENTS, organization_id):
+        due, _ = statements_preview(organization_id=organization_id, at=at)
+        hand_over(
+            STATEMENTS,
+            organization_id,
+            waiting=len(due),
+            dollars=sum((d.balance for d in due), ZERO),
+            actor=actor,
+            at=at,
+        )
+        return []
+    take_back(STATEMENTS, organization_id, actor=actor, at=at)
+    made = statements_send(organization_id=organization_id, actor=actor, at=at)
+    robots.count_run(STATEMENTS, organization_id, done=len(made), at=at)
+    return made
 
 
 @transaction.atomic

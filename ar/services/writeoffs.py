@@ -10,6 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from ar.automation import SMALL_BALANCES
 from ar.models import RequestStatus, Statement, WriteOffRequest
 from ar.services.guards import (
     WON,
@@ -36,9 +37,11 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.models import Organization
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
+from rcm.jobs import robots
 from rcm.ledger.models import Account, Balance
 from rcm.ledger.services import Leg, Posting, post
 from rcm.worklist.models import Interaction
+from rcm.worklist.robots import hand_over, take_back
 from rcm.worklist.services import ItemSpec, close_items, open_items
 from remittance import services as remittance
 from remittance.models import Denial, DenialStatus
@@ -642,6 +645,17 @@ def small_balances_write_off(
             },
         )
         found = {charge: (amount, counted) for charge, amount, counted in cursor.fetchall()}
+    if not robots.is_on(SMALL_BALANCES, organization_id):
+        hand_over(
+            SMALL_BALANCES,
+            organization_id,
+            waiting=len(found),
+            dollars=sum((amount for amount, _ in found.values()), ZERO),
+            actor=actor,
+            at=at,
+        )
+        return 0
+    take_back(SMALL_BALANCES, organization_id, actor=actor, at=at)
     if not found:
         return 0
     charges = Charge.objects.select_related("patient", "exam").in_bulk(found)

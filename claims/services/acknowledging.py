@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from claims.automation import STATUS_INQUIRY
 from claims.facts import load_sheets
 from claims.models import (
     Acknowledgement,
@@ -49,6 +50,7 @@ from rcm.audit.services import Step, record_steps
 from rcm.exchange.models import Direction, Interchange, WorkQueue
 from rcm.exchange.problems import ParseProblem
 from rcm.exchange.services import next_control_number, publish, store_outbound
+from rcm.jobs import robots
 from rcm.worklist.services import ItemSpec, close_items, open_items
 from rcm.x12 import NotX12, read_277, read_277ca, read_999, read_ta1, write_276
 from rcm.x12 import model as x12
@@ -675,12 +677,10 @@ def silent_refresh(*, organization_id: int, actor: Actor, at: datetime | None = 
             to_ask.append(claim)
         elif known.answered_at is None and known.asked_at < at - policy.work_time:
             silent.append(claim)
-    for payer_claims in _by_payer(to_ask).values():
-        try:
-            with transaction.atomic():
-                status_ask(claim_ids=[c.pk for c in payer_claims], actor=actor, at=at)
-        except Refused:
-            silent += payer_claims
+    if robots.is_on(STATUS_INQUIRY, organization_id):
+        silent += _ask_all(organization_id, to_ask, actor=actor, at=at)
+    else:
+        silent += to_ask
     open_items(
         [
             item(
@@ -702,6 +702,30 @@ def silent_refresh(*, organization_id: int, actor: Actor, at: datetime | None = 
         at=at,
     )
     return len(silent)
+
+
+def _ask_all(
+    organization_id: int, claims: Sequence[Claim], *, actor: Actor, at: datetime
+) -> list[Claim]:
+    """Ask each payer in one file; returns the claims that could not be asked, for a person."""
+    left: list[Claim] = []
+    problem = ""
+    for payer_claims in _by_payer(claims).values():
+        try:
+            with transaction.atomic():
+                status_ask(claim_ids=[c.pk for c in payer_claims], actor=actor, at=at)
+        except Refused as refusal:
+            left += payer_claims
+            problem = problem or str(refusal)
+    robots.count_run(
+        STATUS_INQUIRY,
+        organization_id,
+        done=len(claims) - len(left),
+        errors=len(left),
+        problem=problem,
+        at=at,
+    )
+    return left
 
 
 def _by_payer(claims: Sequence[Claim]) -> dict[int, list[Claim]]:

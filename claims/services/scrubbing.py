@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from claims import guide
+from claims.automation import REPAIRS
 from claims.edits import Finding, catalogue, scrub_iter
 from claims.edits.engine import NOT_KEPT, overridable
 from claims.edits.userrules import UserRule
@@ -26,6 +27,7 @@ from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.scope import scope
 from rcm.audit.services import Step, record_steps
+from rcm.jobs import robots
 from rcm.jobs.models import JobRun
 from rcm.jobs.services import run_claim, run_create, run_finish, run_progress
 from rcm.reference.clock import day_at
@@ -79,22 +81,30 @@ def claims_scrub(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None 
     steps: list[Step] = []
     specs: list[ItemSpec] = []
     policy = policies({c.organization_id for c in rows}, day)
+    by_hand: set[int] = set()
+    if actor.kind == "system":
+        by_hand = robots.switched_off(REPAIRS, {c.organization_id for c in rows})
     for sheet, findings in judged:
         claim = sheet.claim
         blocking = [f for f in findings if f.severity == "B" and _key(sheet, f) not in accepted]
         result.findings += len(findings)
-        steps += _apply_repairs(sheet, result)
-        claim.status = ClaimStatus.BLOCKED if blocking else ClaimStatus.READY
+        unrepaired = bool(sheet.repairs) and claim.organization_id in by_hand
+        if not unrepaired:
+            steps += _apply_repairs(sheet, result)
+        claim.status = ClaimStatus.BLOCKED if blocking or unrepaired else ClaimStatus.READY
         if claim.scrubbed_at is None:
             claim.clean_first_pass = not blocking
         first = claim.scrubbed_at is None
         claim.scrubbed_at = at
         claim.version += 1
-        (result.blocked_ids if blocking else result.ready_ids).append(claim.pk)
+        ready = claim.status == ClaimStatus.READY
+        (result.ready_ids if ready else result.blocked_ids).append(claim.pk)
         if first or before[claim.pk] != claim.status:
             steps.append(_judged(claim, before[claim.pk], blocking))
         if blocking:
             specs.append(_item(sheet, blocking, findings, at, policy[claim.organization_id]))
+        elif unrepaired:
+            specs.append(_unrepaired(sheet, at, policy[claim.organization_id]))
     claims = [s.claim for s, _ in judged]
     fields = [
         "status",
@@ -260,6 +270,21 @@ def _apply_repairs(sheet: Sheet, result: Scrubbed) -> list[Step]:
             data={"repairs": [list(f) for f in fresh]},
         )
     ]
+
+
+def _unrepaired(sheet: Sheet, at: datetime, policy: Any) -> ItemSpec:
+    """The item of a claim whose fields a person must let be rewritten, because the robot is off."""
+    fields = ", ".join(sorted({r.field.replace("_", " ").replace(".", " ") for r in sheet.repairs}))
+    return item(
+        sheet.claim,
+        EDITS,
+        REPAIRS,
+        f"Not written as the file needs it: {fields}"[:200],
+        fix="Look at the fields, then check the claim again: that writes them right.",
+        at=at,
+        policy=policy,
+        lines=sheet.lines,
+    )
 
 
 def _judged(claim: Claim, old: str, blocking: Sequence[Finding]) -> Step:

@@ -12,10 +12,11 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Sum
 from django.utils import timezone
 
 from claims import guide
+from claims.automation import AUTO_SUBMIT
 from claims.edits.registry import Finding
 from claims.facts import Sheet, load_sheets
 from claims.models import (
@@ -51,9 +52,11 @@ from rcm.accounts.models import Organization
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.models import Connection, ConnectionKind, InterchangeStatus, WorkQueue
 from rcm.exchange.services import next_control_number, store_outbound
+from rcm.jobs import robots
 from rcm.reference.clock import day_at
 from rcm.reference.models import Payer
 from rcm.worklist.models import ItemStatus, WorkItem
+from rcm.worklist.robots import hand_over, take_back
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
 MOST_CLAIMS = 5_000
@@ -143,13 +146,36 @@ def claims_submit_ready(
     themselves.
     """
     at = at or timezone.now()
+    rows = Claim.objects.filter(organization_id=organization_id, status=ClaimStatus.READY)
+    if not robots.is_on(AUTO_SUBMIT, organization_id):
+        waiting = rows.aggregate(count=Count("pk"), dollars=Sum("total"))
+        hand_over(
+            AUTO_SUBMIT,
+            organization_id,
+            waiting=waiting["count"],
+            dollars=waiting["dollars"] or Decimal(0),
+            actor=actor,
+            at=at,
+        )
+        return Submitted()
+    take_back(AUTO_SUBMIT, organization_id, actor=actor, at=at)
     if not policies([organization_id], office_day(at))[organization_id].auto_submit:
         return Submitted()
-    rows = Claim.objects.filter(organization_id=organization_id, status=ClaimStatus.READY)
     ids = list(
         rows.order_by("filing_deadline", "id").values_list("id", flat=True)[: 2 * MOST_CLAIMS]
     )
-    return claims_submit(claim_ids=ids, actor=actor, at=at) if ids else Submitted()
+    if not ids:
+        return Submitted()
+    result = claims_submit(claim_ids=ids, actor=actor, at=at)
+    robots.count_run(
+        AUTO_SUBMIT,
+        organization_id,
+        done=len(ids) - len(result.held),
+        errors=len(result.held),
+        problem=next((h.sentence for h in result.held), ""),
+        at=at,
+    )
+    return result
 
 
 def submit_preview(claim_ids: Iterable[int]) -> list[Preview]:

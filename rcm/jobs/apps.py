@@ -14,11 +14,19 @@ class JobsConfig(AppConfig):
 
         nav.register(
             nav.Entry(
+                "Manage",
+                "Automation",
+                "jobs:automation",
+                "automation.view",
+                order=40,
+                words="robots switch off touches saved",
+            ),
+            nav.Entry(
                 "System",
                 "Jobs",
                 "jobs:runs",
                 "jobs.view",
                 order=20,
                 words="batch runs progress errors",
-            )
+            ),
         )

@@ -55,3 +55,41 @@ class JobError(TenantModel):
     run = models.ForeignKey(JobRun, on_delete=models.CASCADE, related_name="errors")
     subject = models.CharField(max_length=60)
     sentence = models.CharField(max_length=300)
+
+
+class RobotSwitch(TenantModel):
+    """A robot was switched on or off for one organization; the newest row holds. Without a row it
+    is on.
+    """
+
+    append_only = True
+
+    robot = models.CharField(max_length=30)
+    on = models.BooleanField()
+    reason = models.CharField(max_length=200)
+    at = models.DateTimeField()
+    actor_name = models.CharField(max_length=120)
+    user_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["organization", "robot", "-id"], name="robot_switch")]
+
+
+class RobotRun(TenantModel):
+    """What one run of a robot did: touches that nobody had to make, and what it could not do.
+
+    Rows are only added, so that workers never wait for each other's count.
+    """
+
+    append_only = True
+    audited = False
+    public_id = None  # type: ignore[assignment]
+
+    robot = models.CharField(max_length=30)
+    at = models.DateTimeField()
+    done = models.IntegerField(help_text="Touches saved")
+    errors = models.IntegerField(default=0)
+    problem = models.CharField(max_length=200, blank=True, help_text="The first error, in words")
+
+    class Meta:
+        indexes = [models.Index(fields=["organization", "robot", "-at"], name="robot_run")]

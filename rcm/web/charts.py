@@ -367,6 +367,17 @@ TILES: Mapping[str, tuple[int, int]] = {
     if state != "."
 }
 TILE, GAP = 44, 4
+HATCHED = "hatched"
+
+
+def _hatch(x: int, y: int) -> SafeString:
+    """Strokes over a tile of which nothing is asserted: readable without colour."""
+    steps = range(8, 2 * TILE, 10)
+    path = " ".join(
+        f"M{x + min(s, TILE)} {y + max(0, s - TILE)}L{x + max(0, s - TILE)} {y + min(s, TILE)}"
+        for s in steps
+    )
+    return format_html('<path class="hatch" d="{}"/>', path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,7 +416,8 @@ def state_map(
             y + 34,
             tile.figure,
         )
-        group = format_html('<g class="{}">{}</g>', tile.tone, inside)
+        hatch = _hatch(x, y) if tile.tone == HATCHED else ""
+        group = format_html('<g class="{}">{}{}</g>', tile.tone, inside, hatch)
         words = f"{state}: {tile.words or tile.figure}"
         drawn.append(
             (

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django.apps import AppConfig
 
 
@@ -11,10 +13,24 @@ class WorklistConfig(AppConfig):
 
     def ready(self) -> None:
         from rcm.exchange.services import subscribe
+        from rcm.jobs import robots
         from rcm.web import nav
-        from rcm.worklist import messages, registry, search
+        from rcm.worklist import messages, registry, search, services
+        from rcm.worklist import robots as off
 
-        registry.register(messages.MESSAGES)
+        registry.register(messages.MESSAGES, off.QUEUE)
+        robots.register(
+            robots.Robot(
+                services.CLOSE_CURED,
+                "Close items whose cause is gone",
+                "items to finish",
+                Decimal("0.5"),
+                "Items whose cause is gone stay open with the tag “cured”: finish them.",
+                "worklist:overview",
+                "work.view",
+                order=90,
+            )
+        )
         subscribe("interchange.failed", messages.open_failed, name="worklist.interchange_failed")
         subscribe(
             "interchange.recovered", messages.close_recovered, name="worklist.interchange_recovered"

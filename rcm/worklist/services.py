@@ -24,6 +24,7 @@ from rcm.accounts.clock import office_day
 from rcm.accounts.models import User
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
+from rcm.jobs import robots
 from rcm.worklist import registry
 from rcm.worklist.models import ALLOWED, Interaction, ItemStatus, WorkItem
 
@@ -56,6 +57,7 @@ class ItemSpec:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+CLOSE_CURED, CURED = "close_cured", "cured"
 ENDED = (ItemStatus.DONE, ItemStatus.CLOSED)
 _LIVE = Q(status__in=[ItemStatus.OPEN, ItemStatus.PENDED])
 _COPY = [
@@ -172,9 +174,13 @@ def close_items(
     outcome: str = "Cause is gone",
     causes: Iterable[str] | None = None,
     queues: Iterable[str] | None = None,
+    sure: bool = False,
 ) -> int:
     """Close live items whose cause is gone (all causes, or only the named ones, or only in the
     named queues).
+
+    A machine closes them only where the robot that does so is on; otherwise the items stay, tagged
+    "cured", for a person to finish. `sure` is for items about the machine itself.
     """
     at = at or timezone.now()
     rows = WorkItem.objects.filter(
@@ -185,6 +191,8 @@ def close_items(
     if queues is not None:
         rows = rows.filter(queue__in=list(queues))
     items = list(rows.select_for_update())
+    if actor.kind == "system" and not sure:
+        items = _left_to_robot(items, at)
     if not items:
         return 0
     status = ItemStatus.CLOSED if actor.kind == "system" else ItemStatus.DONE
@@ -216,6 +224,26 @@ def close_items(
         at=at,
     )
     return len(items)
+
+
+def _left_to_robot(items: list[WorkItem], at: datetime) -> list[WorkItem]:
+    """The items that the robot may close, counted as its work; the others are tagged as cured."""
+    off = robots.switched_off(CLOSE_CURED, {i.organization_id for i in items})
+    cured = [i for i in items if i.organization_id in off and CURED not in i.tags]
+    for item in cured:
+        item.tags = sorted({*item.tags, CURED})
+        item.version += 1
+    if cured:
+        WorkItem.objects.bulk_update(cured, ["tags", "version"], batch_size=500)
+    mine = [i for i in items if i.organization_id not in off]
+    for organization_id in sorted({i.organization_id for i in mine}):
+        robots.count_run(
+            CLOSE_CURED,
+            organization_id,
+            done=sum(i.organization_id == organization_id for i in mine),
+            at=at,
+        )
+    return mine
 
 
 def _touch(

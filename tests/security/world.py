@@ -132,6 +132,10 @@ RULES: dict[str, dict[str, Any]] = {
         "derivation": [],
     },
     "charges.Unsolicited": {"kind": "ORU"},
+    "ar.AuditSample": {"goal": Decimal("0.99"), "half_width": Decimal("0.02"), "strata": []},
+    "ar.AuditCase": {"errors": None, "decided_at": None, "coder": None},
+    "ar.AuditReading": {"number": 1, "errors": []},
+    "ar.StateFact": {"state": "IL", "topic": "licensure", "number": None},
     "claims.Claim": {"status": "denied", "total": Decimal(900), "extra": {}},
     "claims.ClaimLine": {"number": 1, "pointers": [1], "extra": {}},
     "claims.ScrubFinding": {"severity": "B", "cleared_at": None, "overridden_by": ""},
@@ -216,6 +220,7 @@ class World:
         self._count: Iterator[int] = itertools.count(1)
         self.actor = Actor.system("test", [organization.pk])
         self.rows["accounts.User"] = person
+        self.rows["accounts.Organization"] = organization
         self.rows["accounts.Membership"] = Membership.objects.filter(
             user=person, organization=organization
         ).get()
