@@ -122,8 +122,8 @@ def facts_of(organization_id: int, on: date) -> dict[str, dict[str, Known]]:
             fact.topic, value, fact.number, fact.source, fact.read_on, verified=True
         )
     for topics in found.values():
-        for topic in StateTopic.values:
-            topics.setdefault(topic, Known(topic, "", None, "", None, verified=False))
+        for code in StateTopic.values:
+            topics.setdefault(code, Known(code, "", None, "", None, verified=False))
     return found
 
 
