@@ -38,7 +38,8 @@ class Window:
         return start + timedelta(days=days)
 
     def __str__(self) -> str:
-        return f"{self.amount} {self.unit.value.replace('_', ' ')}"
+        words = self.unit.value.replace("_", " ")
+        return f"{self.amount} {words[:-1] if self.amount == 1 else words}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +109,6 @@ def hard_stop(service_date: date, clock: SiteClock) -> date:
     escalate (rule `authorization-stop`).
     """
     return clock.add_business_days(service_date, -1)
-
-
-def retro_deadline(service_date: date, window: Window | None, clock: SiteClock) -> date | None:
-    """Last day a retroactive request is taken; None when the payer's window is unknown."""
-    return None if window is None else window.last_day(service_date, clock)
-
-
-def update_deadline(service_date: date, window: Window, clock: SiteClock) -> date:
-    """Last day the approved code may still be changed after the exam (rule
-    `authorization-update-window`).
-    """
-    return window.last_day(service_date, clock)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from authorizations.clocks import Unit, Window
 from authorizations.requirement import RequirementAnswer
+from authorizations.windows import Path, Remedies, Start, Term, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class OrderedFact:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizedService:
-    """One approved line. `units_used` counts exams already taken from it."""
+    """One approved line. `units_used` counts exams already taken from it; `line` tells lines of one
+    code apart.
+    """
 
     code: str
     units: int
@@ -50,6 +53,7 @@ class AuthorizedService:
     laterality: str = ""
     body_part: str = ""
     approved: bool = True
+    line: str = ""
 
 
 class AuthStatus(StrEnum):
@@ -85,6 +89,8 @@ class AuthorizedFact:
     rendering_npi: str = ""
     requested_on: date | None = None
     reference: str = ""
+    decided_on: date | None = None
+    kind: str = "initial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ class PerformedFact:
     rendering_npi: str = ""
     body_part: str = ""
     units_counted: int = 0
+    reported_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,7 @@ class BilledFact:
     laterality: str = ""
     component: str = ""
     auth_number: str = ""
+    denied_on: date | None = None
 
 
 class SiteMatch(StrEnum):
@@ -130,21 +138,53 @@ class SiteMatch(StrEnum):
 
 
 UPDATE_WINDOW = Window(2, Unit.BUSINESS_DAYS)
-"""The window (rule `authorization-update-window`) to change an approved code after the exam, unless
-the payer's row says otherwise.
-"""
+"""The window to change an approved code after the exam, unless the payer's row says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class MatchPolicy:
-    """A payer's terms (a dated row of data). `retro_window` None = not known, which is not zero."""
+    """A payer's terms (dated rows of data). A window of None is not known, which is not zero; a
+    retroactive window of zero means that the payer takes no such request.
+    """
 
     site_match: SiteMatch = SiteMatch.NPI
     match_ordering: bool = False
     match_rendering: bool = False
     retro_window: Window | None = None
+    retro_from: Start = Start.SERVICE
     update_window: Window = UPDATE_WINDOW
-    source: str = "default of the house"
+    update_from: Start = Start.SERVICE
+    update_taken: bool = True
+    new_window: Window | None = None
+    new_from: Start = Start.SERVICE
+    peer_to_peer_days: int | None = None
+    patient_words: str = ""
+    appeal_words: str = ""
+    source: str = "the product's defaults"
+
+    @property
+    def terms(self) -> Terms:
+        retro = Term(self.retro_window, self.retro_from, taken=_taken(self.retro_window))
+        found = {
+            Path.UPDATE: Term(self.update_window, self.update_from, taken=self.update_taken),
+            Path.RETRO: retro,
+        }
+        if self.new_window is not None:
+            found[Path.NEW] = Term(self.new_window, self.new_from, taken=_taken(self.new_window))
+        return Terms(found)
+
+    @property
+    def remedies(self) -> Remedies:
+        base = Remedies(peer_to_peer_days=self.peer_to_peer_days)
+        return Remedies(
+            self.appeal_words or base.appeal,
+            self.peer_to_peer_days,
+            self.patient_words or base.patient,
+        )
+
+
+def _taken(window: Window | None) -> bool:
+    return window is None or window.amount > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +237,7 @@ class Cell:
 @dataclass(frozen=True, slots=True)
 class Deviation:
     """One failed rule. `due` is the last day to act (None: no window is known or left, `due_words`
-    says which).
+    says which); `options` are what is left when the payer takes no request any more.
     """
 
     rule: str
@@ -211,6 +251,7 @@ class Deviation:
     due_words: str = ""
     carc: tuple[str, ...] = ()
     rarc: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,11 @@ other reference file.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import time
 
-from authorizations.models import AuthRule, Crosswalk
+from authorizations.clocks import Unit
+from authorizations.models import AuthRule, AuthWindow, Crosswalk, Reviewer
+from authorizations.windows import Path, Start
 from rcm.reference.loaders.cells import Cells, RowError
 from rcm.reference.loaders.codes import dates
 from rcm.reference.loaders.kinds import Kind, Options, Values, house, register
@@ -113,4 +116,102 @@ CROSSWALKS = Kind(
     words="A payer's own word on which performed code an authorized code covers.",
 )
 
-register(RULES, CROSSWALKS)
+
+def _window(cells: Cells, options: Options, known: dict[str, int]) -> Iterator[Values]:
+    payer = _payer(cells, known)
+    if payer is None:
+        raise RowError("A window belongs to a payer: give its code.")
+    taken = cells.flag("taken")
+    amount = cells.integer("amount", least=1)
+    if amount is not None and amount > 365:
+        raise RowError("amount is a number of days from 1 to 365; write taken N where none is.")
+    yield {
+        "payer": payer,
+        "path": cells.choice("path", tuple(Path)),
+        "taken": taken is not False,
+        "amount": amount,
+        "unit": cells.choice("unit", tuple(Unit), default=Unit.CALENDAR_DAYS),
+        "starts": cells.choice("starts", tuple(Start), default=Start.SERVICE),
+        "source": cells.cut("source", 200),
+        **dates(cells, options),
+    }
+
+
+WINDOWS = Kind(
+    "auth_windows",
+    "Authorization windows after the exam",
+    AuthWindow,
+    ("payer", "path"),
+    (
+        house(
+            _window,
+            "payer path",
+            optional="taken amount unit starts source effective_from effective_to",
+        ),
+    ),
+    prepare=_payers,
+    source_column="source",
+    words=(
+        "Until when a payer takes a change of the code, a new request or a retroactive one: each in"
+        " business or calendar days from its own event."
+    ),
+)
+
+
+def _reviewer(cells: Cells, options: Options, known: dict[str, int]) -> Iterator[Values]:
+    yield {
+        "name": cells.text("name", 40),
+        "payer": _payer(cells, known),
+        "phone": _phone(cells, "phone"),
+        "fax": _phone(cells, "fax"),
+        "portal": cells.text("portal", 200),
+        "opens": _hour(cells, "opens"),
+        "closes": _hour(cells, "closes"),
+        "weekdays": cells.text("weekdays", 7) or "12345",
+        "time_zone": cells.text("time_zone", 40) or "America/New_York",
+        "appeal_address": cells.cut("appeal_address", 200),
+        "appeal_fax": _phone(cells, "appeal_fax"),
+        "peer_phone": _phone(cells, "peer_phone"),
+        "source": cells.cut("source", 200),
+        **dates(cells, options),
+    }
+
+
+def _phone(cells: Cells, name: str) -> str:
+    digits = "".join(c for c in cells.text(name) if c.isdigit())
+    if digits and len(digits) != 10:
+        raise RowError(f"{name} is a phone number of ten digits.")
+    return digits
+
+
+def _hour(cells: Cells, name: str) -> time | None:
+    text = cells.text(name)
+    if not text:
+        return None
+    try:
+        return time.fromisoformat(text)
+    except ValueError:
+        raise RowError(f"{name} is an hour as 08:00.") from None
+
+
+REVIEWERS = Kind(
+    "reviewers",
+    "Authorization reviewers",
+    Reviewer,
+    ("name", "payer"),
+    (
+        house(
+            _reviewer,
+            "name",
+            optional=(
+                "payer phone fax portal opens closes weekdays time_zone appeal_address appeal_fax"
+                " peer_phone source effective_from effective_to"
+            ),
+        ),
+    ),
+    prepare=_payers,
+    source_column="source",
+    words="How a reviewer is reached: phone, portal, hours, where an appeal goes.",
+)
+
+register(RULES, CROSSWALKS, WINDOWS, REVIEWERS)

@@ -8,14 +8,14 @@ and tax id.
 from __future__ import annotations
 
 import csv
+import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, Q
 
 from authorizations import families
 from authorizations.clocks import DecisionRule, Unit, Window
@@ -32,8 +32,8 @@ from authorizations.facts import (
     SiteMatch,
 )
 from authorizations.families import Catalog, Crosswalk, CrosswalkRow, CrosswalkVerdict
-from authorizations.matching import RULE_ORDER, MatchContext, MatchResult, match_exam
-from authorizations.models import GRANTED, Authorization, AuthRule
+from authorizations.matching import RULE_ORDER, LineKey, MatchContext, MatchResult, match_exam
+from authorizations.models import GRANTED, Authorization, AuthRule, AuthWindow
 from authorizations.models import AuthorizedService as ServiceRow
 from authorizations.models import AuthStatus as Status
 from authorizations.models import Crosswalk as CrosswalkRecord
@@ -47,7 +47,15 @@ from authorizations.requirement import (
     RequirementRules,
     RuleKind,
 )
-from intake.models import CheckStatus, Coverage, EligibilityCheck, OrderedExam
+from authorizations.windows import Path, Start
+from intake.models import (
+    CheckStatus,
+    Coverage,
+    CoverageStatus,
+    EligibilityCheck,
+    OrderedExam,
+    OrderStatus,
+)
 from intake.services import local_day, primary_coverages
 from rcm.accounts.models import Site
 from rcm.reference.clock import Clocks, day_at
@@ -154,9 +162,38 @@ def crosswalk() -> Crosswalk:
     )
 
 
-def policy_of(payer: Payer) -> MatchPolicy:
-    """A payer's terms of matching. An unknown retroactive window stays unknown."""
-    return MatchPolicy(
+PATIENT_WORDS: Mapping[str, str] = {
+    PayerKind.MEDICAID: "The patient may not be billed (42 CFR 447.15)",
+    PayerKind.ADVANTAGE: "The patient may not be billed by a network provider (42 CFR 422.504)",
+    PayerKind.MEDICARE: (
+        "Bill the patient only with a notice signed before the exam (Medicare Claims Processing"
+        " Manual, chapter 30, section 50)"
+    ),
+    PayerKind.WORKERS_COMP: "The injured worker may not be billed",
+}
+"""Where a missing authorization may fall on the patient, by kind of payer; elsewhere only where
+contract and state law allow it.
+"""
+
+
+def windows_of(payer_ids: Iterable[int], *, on: date) -> dict[int, list[AuthWindow]]:
+    """The payers' windows after the exam that are in force on a day. One query."""
+    found: dict[int, list[AuthWindow]] = {}
+    rows = AuthWindow.objects.filter(
+        Q(effective_to__isnull=True) | Q(effective_to__gte=on),
+        payer_id__in=set(payer_ids),
+        effective_from__lte=on,
+    )
+    for row in rows.order_by("effective_from"):
+        found.setdefault(row.payer_id, []).append(row)
+    return found
+
+
+def policy_of(payer: Payer, windows: Iterable[AuthWindow] = ()) -> MatchPolicy:
+    """A payer's terms of matching: its dated windows, else its own columns. An unknown retroactive
+    window stays unknown.
+    """
+    policy = MatchPolicy(
         site_match=SiteMatch.TIN if payer.match_site_by_tin else SiteMatch.NPI,
         match_ordering=payer.needs_ordering_match,
         retro_window=None if payer.retro_auth_days is None else Window(payer.retro_auth_days),
@@ -165,8 +202,30 @@ def policy_of(payer: Payer) -> MatchPolicy:
             if payer.update_window_days is None
             else Window(payer.update_window_days, Unit.BUSINESS_DAYS)
         ),
+        peer_to_peer_days=payer.peer_to_peer_days,
+        patient_words=PATIENT_WORDS.get(payer.kind, ""),
         source=payer.source or f"row of {payer.name}",
     )
+    for row in windows:
+        policy = replace(policy, **_term(row), source=row.source or policy.source)
+    return policy
+
+
+def _term(row: AuthWindow) -> dict[str, Any]:
+    """One dated window as fields of the policy; zero days stand for a request that is not taken."""
+    window = None if row.amount is None else Window(row.amount, Unit(row.unit))
+    if row.path == Path.UPDATE:
+        kept = window or UPDATE_WINDOW
+        return {
+            "update_window": kept,
+            "update_from": Start(row.starts),
+            "update_taken": row.taken,
+        }
+    name = "new" if row.path == Path.NEW else "retro"
+    return {
+        f"{name}_window": window if row.taken else Window(0),
+        f"{name}_from": Start(row.starts),
+    }
 
 
 def decision_window(payer: Payer, *, urgent: bool, on: date) -> tuple[Window | None, str]:
@@ -193,7 +252,10 @@ def decision_window(payer: Payer, *, urgent: bool, on: date) -> tuple[Window | N
 def regulated_clocks() -> tuple[DecisionRule, ...]:
     """Regulated decision times shipped with the product (rule `authorization-decision-clock`)."""
     with (
-        Path(__file__).with_name("data").joinpath("decision_clocks.csv").open(newline="") as handle
+        pathlib.Path(__file__)
+        .with_name("data")
+        .joinpath("decision_clocks.csv")
+        .open(newline="") as handle
     ):
         return tuple(
             DecisionRule(
@@ -225,12 +287,19 @@ def _status(row: Authorization) -> AuthStatus:
     return _STATUS[Status(row.status)]
 
 
+def _day(row: Authorization, moment: datetime | None) -> date | None:
+    return None if moment is None else day_at(row.site, moment)
+
+
 def authorized_fact(
-    row: Authorization, services: Sequence[ServiceRow] | None = None
+    row: Authorization,
+    services: Sequence[ServiceRow] | None = None,
+    reserved: Mapping[int, int] | None = None,
 ) -> AuthorizedFact:
-    """One record as the match sees it. Give `services` when they were prefetched."""
+    """One record as the match sees it. Give `services` when they were prefetched; `reserved` units
+    by line count as used.
+    """
     lines = row.services.all() if services is None else services
-    requested_on = day_at(row.site, row.requested_at) if row.requested_at else None
     return AuthorizedFact(
         status=_status(row),
         number=row.number,
@@ -238,9 +307,10 @@ def authorized_fact(
             AuthorizedService(
                 code=s.code,
                 units=s.units,
-                units_used=s.used,
+                units_used=s.used + (reserved or {}).get(s.pk, 0),
                 laterality=s.laterality,
                 approved=s.status in ("approved", "modified"),
+                line=str(s.pk),
             )
             for s in sorted(lines, key=lambda s: s.pk)
         ),
@@ -254,8 +324,10 @@ def authorized_fact(
         site_tin=row.facility_tin,
         ordering_npi=row.ordering_npi,
         rendering_npi=row.rendering_npi,
-        requested_on=requested_on,
+        requested_on=_day(row, row.requested_at),
         reference=row.reference,
+        decided_on=_day(row, row.decided_at),
+        kind=row.kind,
     )
 
 
@@ -279,6 +351,7 @@ class ExamAsk:
     rendering_npi: str = ""
     ordering_npi: str = ""
     exam_id: int | None = None
+    reported_on: date | None = None
     billed: BilledFact | None = None
 
 
@@ -291,6 +364,30 @@ class Matched:
     requirement: RequirementAnswer
     authorization: Authorization | None
     coverage: Coverage | None
+
+    @property
+    def asked_for_it(self) -> bool:
+        """The record was asked for this very order line."""
+        row, ordered = self.authorization, self.ask.ordered
+        if row is None or ordered is None:
+            return False
+        return any(s.ordered_exam_id == ordered.pk for s in row.services.all())
+
+    @property
+    def coverage_gap(self) -> str:
+        """Why the coverage does not carry the day of the exam; blank when it does. Whatever was
+        authorized under it does not pay then.
+        """
+        row, day = self.coverage, self.ask.day
+        if row is None:
+            return ""
+        if row.ends_on is not None and row.ends_on < day:
+            return f"The coverage of {row.payer.name} ended {row.ends_on:%b %-d, %Y}."
+        if row.starts_on is not None and row.starts_on > day:
+            return f"The coverage of {row.payer.name} starts {row.starts_on:%b %-d, %Y}."
+        if row.status == CoverageStatus.INACTIVE:
+            return f"{row.payer.name} says that the coverage is not active."
+        return ""
 
 
 def match_exams(asks: Sequence[ExamAsk], *, at: datetime) -> dict[str, Matched]:
@@ -310,8 +407,10 @@ def match_exams(asks: Sequence[ExamAsk], *, at: datetime) -> dict[str, Matched]:
         {c.pk for c in [*coverages.values(), *(a.coverage for a in asks if a.coverage)]}
     )
     heard = heard_of(records)
+    known_coverages = [*coverages.values(), *(a.coverage for a in asks if a.coverage)]
+    windows = windows_of({c.payer_id for c in known_coverages}, on=max(a.day for a in asks))
     clocks = Clocks()
-    taken: dict[tuple[str, str, str, str], int] = {}
+    taken: dict[LineKey, int] = {}
     found: dict[str, Matched] = {}
     for ask in asks:
         coverage = ask.coverage or coverages.get(ask.patient_id)
@@ -319,9 +418,12 @@ def match_exams(asks: Sequence[ExamAsk], *, at: datetime) -> dict[str, Matched]:
         as_of = clock.today(at)
         context = MatchContext(known, pairs, clock)
         answer = _requirement(rules, ask, coverage, flags, heard)
-        base = _request(ask, coverage, answer)
+        base = _request(
+            ask, coverage, answer, windows.get(coverage.payer_id, ()) if coverage else ()
+        )
         best: tuple[tuple[bool, int], MatchResult, Authorization | None] | None = None
-        for row in _candidates(ask, records.get(ask.patient_id, ())):
+        for candidate in _candidates(ask, records.get(ask.patient_id, ()), coverage, context):
+            row = candidate.row
             counted = (
                 sum(
                     u.units
@@ -334,11 +436,17 @@ def match_exams(asks: Sequence[ExamAsk], *, at: datetime) -> dict[str, Matched]:
             )
             performed = replace(base.performed, units_counted=counted) if base.performed else None
             result = match_exam(
-                replace(base, authorized=authorized_fact(row), performed=performed),
+                replace(
+                    base,
+                    authorized=authorized_fact(row, candidate.lines, candidate.reserved),
+                    performed=performed,
+                ),
                 context,
                 as_of=as_of,
                 taken=taken,
             )
+            if not _speaks(candidate, result):
+                continue
             reach = (result.passes, RULE_ORDER[result.first.rule] if result.first else 99)
             if best is None or reach > best[0]:
                 best = (reach, result, row)
@@ -347,11 +455,12 @@ def match_exams(asks: Sequence[ExamAsk], *, at: datetime) -> dict[str, Matched]:
         else:
             _, result, record = best
         if result.passes and result.service is not None and record is not None:
-            line = (
+            line = LineKey(
                 record.payer.code,
                 record.number,
                 result.service.code,
                 result.service.laterality,
+                result.service.line,
             )
             performed = result.request.performed
             counted = bool(
@@ -364,13 +473,12 @@ def match_exams(asks: Sequence[ExamAsk], *, at: datetime) -> dict[str, Matched]:
 
 def authorizations_of(patient_ids: Iterable[int]) -> dict[int, list[Authorization]]:
     """Records of these patients with services and uses, newest first. Three queries."""
+    services = ServiceRow.objects.select_related("ordered_exam").prefetch_related("uses")
     rows = (
         Authorization.objects.filter(patient_id__in=list(patient_ids))
         .exclude(status__in=[Status.CANCELLED])
         .select_related("payer", "coverage__plan", "site")
-        .prefetch_related(
-            Prefetch("services", queryset=ServiceRow.objects.prefetch_related("uses"))
-        )
+        .prefetch_related(Prefetch("services", queryset=services))
         .order_by("-id")
     )
     found: dict[int, list[Authorization]] = {}
@@ -379,22 +487,86 @@ def authorizations_of(patient_ids: Iterable[int]) -> dict[int, list[Authorizatio
     return found
 
 
-def _candidates(ask: ExamAsk, rows: Sequence[Authorization]) -> list[Authorization]:
-    """Records asked for this order line; else those granted to the patient that name the code's
-    line. A draft was not asked yet.
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A record that may carry an exam, with the lines of it that may. `own`: it was asked for this
+    order line, or entered for the patient without an order; then it is judged whatever it lacks.
+    """
+
+    row: Authorization
+    lines: tuple[ServiceRow, ...]
+    reserved: Mapping[int, int]
+    own: bool
+
+
+def _candidates(
+    ask: ExamAsk,
+    rows: Sequence[Authorization],
+    coverage: Coverage | None,
+    context: MatchContext,
+) -> list[_Candidate]:
+    """Records asked for this order line; else those of the patient that name no order; else granted
+    ones of the same kind of exam with units left, whichever order they were asked for.
+
+    A draft was not asked yet. A unit that another live order still waits to take is not free.
     """
     live = [r for r in rows if r.status != Status.DRAFT]
     own = [
-        r
+        _Candidate(r, tuple(r.services.all()), {}, own=True)
         for r in live
         if ask.ordered is not None
         and any(s.ordered_exam_id == ask.ordered.pk for s in r.services.all())
     ]
-    return own or [
-        r
-        for r in live
-        if r.status in GRANTED and all(s.ordered_exam_id is None for s in r.services.all())
+    granted = [r for r in live if r.status in GRANTED]
+    loose = [
+        _Candidate(r, tuple(r.services.all()), {}, own=True)
+        for r in granted
+        if all(s.ordered_exam_id is None for s in r.services.all())
     ]
+    if own or coverage is None:
+        return own or loose
+    code = ask.performed_code or (ask.ordered.code if ask.ordered else "")
+    others = [
+        _Candidate(r, lines, {s.pk: _reserved(s) for s in lines}, own=False)
+        for r in granted
+        if r.payer_id == coverage.payer_id
+        and not all(s.ordered_exam_id is None for s in r.services.all())
+        and (lines := _of_the_kind(r, code, context))
+    ]
+    return loose + others
+
+
+def _of_the_kind(row: Authorization, code: str, context: MatchContext) -> tuple[ServiceRow, ...]:
+    return tuple(
+        s
+        for s in row.services.all()
+        if s.status in ("approved", "modified")
+        and families.relate(
+            s.code,
+            code,
+            context.catalog,
+            crosswalk=context.crosswalk,
+            payer_id=row.payer.code,
+        ).relation
+        in families.COVERED
+    )
+
+
+def _reserved(line: ServiceRow) -> int:
+    """One unit while the live order that asked for the line has not taken it."""
+    exam = line.ordered_exam
+    waiting = exam is not None and exam.status in (OrderStatus.OPEN, OrderStatus.SCHEDULED)
+    return 1 if waiting and line.used == 0 else 0
+
+
+def _speaks(candidate: _Candidate, result: MatchResult) -> bool:
+    """Whether a record's answer counts. One that was asked for another order speaks when it covers
+    the exam, or to say that its units are used up.
+    """
+    if candidate.own or result.passes:
+        return True
+    used_up = any(s.used >= s.units for s in candidate.lines)
+    return result.code == "AUTH_UNITS_EXCEEDED" and used_up
 
 
 def eligibility_flags(coverage_ids: Iterable[int]) -> dict[int, EligibilityCheck]:
@@ -468,7 +640,12 @@ def _requirement(
     return rules.check(query, evidence)
 
 
-def _request(ask: ExamAsk, coverage: Coverage | None, answer: RequirementAnswer) -> MatchRequest:
+def _request(
+    ask: ExamAsk,
+    coverage: Coverage | None,
+    answer: RequirementAnswer,
+    windows: Iterable[AuthWindow] = (),
+) -> MatchRequest:
     ordered = ask.ordered
     who: dict[str, Any] = {
         "patient_id": str(ask.patient_id),
@@ -501,6 +678,7 @@ def _request(ask: ExamAsk, coverage: Coverage | None, answer: RequirementAnswer)
             laterality=ask.laterality,
             ordering_npi=ask.ordering_npi or order_npi,
             rendering_npi=ask.rendering_npi,
+            reported_on=ask.reported_on,
             **who,
         )
     return MatchRequest(
@@ -508,6 +686,6 @@ def _request(ask: ExamAsk, coverage: Coverage | None, answer: RequirementAnswer)
         performed=performed,
         billed=ask.billed,
         requirement=answer,
-        policy=policy_of(coverage.payer) if coverage else MatchPolicy(),
+        policy=policy_of(coverage.payer, windows) if coverage else MatchPolicy(),
         key=ask.key,
     )

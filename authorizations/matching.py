@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple
 
-from authorizations.clocks import hard_stop, retro_deadline, update_deadline
+from authorizations.clocks import hard_stop
 from authorizations.facts import (
     PASSING,
     AuthorizedFact,
@@ -50,6 +50,7 @@ from authorizations.ordering import (
     judge_change,
 )
 from authorizations.requirement import Requirement
+from authorizations.windows import PATH_WORDS, Deadline, Events, Path, deadline
 from rcm.accounts.clock import SiteClock
 
 OK = "OK"
@@ -208,6 +209,22 @@ KINDS: Mapping[str, _Kind] = {
 `reason-15-retired`) and never expected (rule `authorization-on-record`).
 """
 
+PATHS: Mapping[str, Path] = {
+    "UPDATE_REQUIRED": Path.UPDATE,
+    "AUTH_EXPIRED": Path.UPDATE,
+    "AUTH_NOT_YET": Path.UPDATE,
+    "AUTH_WRONG_SITE": Path.UPDATE,
+    "AUTH_UNITS_EXCEEDED": Path.UPDATE,
+    "AUTH_LATERALITY": Path.UPDATE,
+    "AUTH_WRONG_PROVIDER": Path.UPDATE,
+    "NEW_AUTH_REQUIRED": Path.NEW,
+    "AUTH_CPT_MISMATCH": Path.NEW,
+}
+"""What is asked of the payer after the exam for each failure; what stands not here needs a
+retroactive request.
+"""
+_UPDATES = frozenset({"update", "extension"})
+
 
 @dataclass(frozen=True, slots=True)
 class MatchContext:
@@ -220,6 +237,16 @@ class MatchContext:
     calendar: SiteClock = field(default_factory=SiteClock)
     order_policy: OrderPolicy = DEFAULT_ORDER_POLICY
     strict: bool = True
+
+
+class LineKey(NamedTuple):
+    """An authorized line whose units exams of one batch share."""
+
+    payer_id: str
+    number: str
+    code: str
+    laterality: str
+    line: str = ""
 
 
 class _Exam(NamedTuple):
@@ -275,7 +302,7 @@ def match_exam(
     context: MatchContext,
     *,
     as_of: date,
-    taken: Mapping[tuple[str, str, str, str], int] | None = None,
+    taken: Mapping[LineKey, int] | None = None,
 ) -> MatchResult:
     """Judge one exam. `taken` holds units that other exams of the same batch already took from a
     line.
@@ -302,7 +329,7 @@ def match_many(
     """Judge a stream. With `consume`, each passing exam takes its units, so two exams cannot share
     the last one.
     """
-    taken: dict[tuple[str, str, str, str], int] = {}
+    taken: dict[LineKey, int] = {}
     for request in requests:
         result = match_exam(request, context, as_of=as_of, taken=taken)
         if (
@@ -311,7 +338,7 @@ def match_many(
             and result.service is not None
             and request.authorized is not None
         ):
-            key = _line_key(request.authorized, result.service)
+            key = line_key(request.authorized, result.service)
             performed = request.performed
             own = performed.units - performed.units_counted if performed else 1
             taken[key] = taken.get(key, 0) + max(own, 0)
@@ -356,7 +383,7 @@ class _Judge:
         context: MatchContext,
         exam: _Exam,
         as_of: date,
-        taken: Mapping[tuple[str, str, str, str], int],
+        taken: Mapping[LineKey, int],
     ) -> None:
         self.request, self.context, self.exam, self.as_of, self.taken = (
             request,
@@ -601,24 +628,26 @@ class _Judge:
             return
         if asked <= day:
             return
-        last = retro_deadline(day, self.policy.retro_window, self.context.calendar)
-        if last is None:
-            self._fail(
-                "authorization-late",
-                "AUTH_LATE",
-                "requested",
-                f"Requested {asked}, after the exam; the payer's retroactive window is not known.",
-                repair=True,
-            )
-        elif asked > last:
-            self._fail(
-                "authorization-late",
-                "AUTH_LATE",
-                "requested",
-                f"Requested {asked}; the payer's window of {self.policy.retro_window} ended"
-                f" {last}.",
-                repair=True,
-            )
+        path = Path.UPDATE if auth.kind in _UPDATES else Path.RETRO
+        limit = self._deadline(path, as_of=asked)
+        if limit.due is not None and not limit.over:
+            return
+        if limit.due is not None:
+            sentence = f"Requested {asked}; the payer's {PATH_WORDS[path]} ended {limit.due}."
+        else:
+            sentence = f"Requested {asked}, after the exam; {limit.words}."
+        self._fail("authorization-late", "AUTH_LATE", "requested", sentence, repair=True)
+
+    def _deadline(self, path: Path, *, as_of: date) -> Deadline:
+        request = self.request
+        events = Events(
+            service=self.exam.service_date,
+            approval=self.auth.decided_on if self.auth else None,
+            report=request.performed.reported_on if request.performed else None,
+            denial=request.billed.denied_on if request.billed else None,
+        )
+        term = self.policy.terms.term(path)
+        return deadline(path, term, events, self.context.calendar, as_of=as_of)
 
     # --- code, units and side: the line that carries the exam furthest ----------------------------
 
@@ -677,7 +706,7 @@ class _Judge:
         used = (
             service.units_used
             - self.exam.units_counted
-            + self.taken.get(_line_key(auth, service), 0)
+            + self.taken.get(line_key(auth, service), 0)
         )
         if max(used, 0) + self.exam.units > service.units:
             failures.append(
@@ -685,8 +714,7 @@ class _Judge:
                     "authorization-units",
                     "AUTH_UNITS_EXCEEDED",
                     Cell(Row.AUTHORIZATION, "units"),
-                    f"{service.units} authorized, {max(used, 0)} used, {self.exam.units} more"
-                    " asked.",
+                    _units_words(service, max(used, 0), self.exam.units),
                     repair=True,
                 )
             )
@@ -697,19 +725,8 @@ class _Judge:
         cell = Cell(Row.AUTHORIZATION, "code")
         sentence = f"Authorized {service.code}, exam {self.exam.code}: {related.because}."
         if related.relation in (Relation.HIGHER, Relation.UNRANKED):
-            day = self.exam.service_date
-            if day is None or self.as_of < day:
-                return self._deviation(
-                    "authorization-family", "UPDATE_REQUIRED", cell, sentence, repair=True
-                )
-            due = update_deadline(day, self.policy.update_window, self.context.calendar)
             return self._deviation(
-                "authorization-family",
-                "UPDATE_REQUIRED",
-                cell,
-                sentence,
-                due=due,
-                words=f"update window of {self.policy.update_window}",
+                "authorization-family", "UPDATE_REQUIRED", cell, sentence, repair=True
             )
         code = (
             "NEW_AUTH_REQUIRED" if related.relation is Relation.DIFFERENT else "AUTH_CPT_MISMATCH"
@@ -835,8 +852,11 @@ class _Judge:
         words: str = "",
     ) -> Deviation:
         kind = KINDS[code]
+        action = kind.action
+        options: tuple[str, ...] = ()
         if repair:
-            due, words = self._repair_due()
+            due, words, options = self._repair_due(PATHS.get(code, Path.RETRO))
+            action = "; ".join(options) + "." if options else action
         elif due is None:
             due, words = self.as_of, "before the claim leaves"
         return Deviation(
@@ -845,29 +865,30 @@ class _Judge:
             kind.verdict,
             cell,
             sentence,
-            kind.action,
+            action,
             kind.owner,
             due,
             words,
             kind.carc,
             kind.rarc,
+            options,
         )
 
-    def _repair_due(self) -> tuple[date | None, str]:
+    def _repair_due(self, path: Path) -> tuple[date | None, str, tuple[str, ...]]:
         """Before the exam: the hard stop on the business day before it. After it: the payer's
-        retroactive window.
+        window of what must be asked, and what is left when that is over or there is none.
         """
         day = self.exam.service_date
         if day is None:
-            return None, "no exam date yet"
+            return None, "no exam date yet", ()
         if self.as_of < day:
-            return hard_stop(day, self.context.calendar), "last business day before the exam"
-        last = retro_deadline(day, self.policy.retro_window, self.context.calendar)
-        if last is None:
-            return None, "the payer's retroactive window is not known: ask today"
-        return last, f"retroactive window of {self.policy.retro_window}" + (
-            ", over" if self.as_of > last else ""
-        )
+            stop = hard_stop(day, self.context.calendar)
+            return stop, "last business day before the exam", ()
+        if self.request.performed is None and self.as_of == day:
+            return day, "today, before the exam", ()
+        limit = self._deadline(path, as_of=self.as_of)
+        options = self.policy.remedies.options() if limit.over else ()
+        return limit.due, limit.words, options
 
 
 _RELATION_SCORE = {
@@ -881,12 +902,22 @@ _RELATION_SCORE = {
 }
 
 
+def _units_words(service: AuthorizedService, used: int, asked: int) -> str:
+    if used >= service.units:
+        return (
+            f"The units for {service.code} are used up: {service.units} authorized, {used} taken by"
+            f" other exams, {asked} more needed."
+        )
+    return f"{service.units} authorized for {service.code}, {used} used, {asked} more needed."
+
+
 def _squeeze(value: str) -> str:
     return "".join(ch for ch in value.upper() if ch.isalnum())
 
 
-def _line_key(auth: AuthorizedFact, service: AuthorizedService) -> tuple[str, str, str, str]:
-    return auth.payer_id, auth.number, service.code, service.laterality
+def line_key(auth: AuthorizedFact, service: AuthorizedService) -> LineKey:
+    """Which units an exam takes: two lines of one code on one authorization are two."""
+    return LineKey(auth.payer_id, auth.number, service.code, service.laterality, service.line)
 
 
 def _exam(request: MatchRequest) -> _Exam | None:
@@ -1105,6 +1136,7 @@ def as_dict(result: MatchResult, order: OrderAnswer | None = None) -> dict[str, 
         "action": first.action if first else "",
         "due": _day(first.due) if first else "",
         "due_words": first.due_words if first else "",
+        "options": list(first.options) if first else [],
         "expected_denial": (
             {"carc": list(first.carc), "rarc": list(first.rarc)}
             if first
@@ -1124,6 +1156,7 @@ def as_dict(result: MatchResult, order: OrderAnswer | None = None) -> dict[str, 
                 "due_words": item.due_words,
                 "carc": list(item.carc),
                 "rarc": list(item.rarc),
+                "options": list(item.options),
             }
             for item in result.deviations
         ],

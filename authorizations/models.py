@@ -1,4 +1,4 @@
-"""Prior authorization: rules, records, requests, use."""
+"""Prior authorization: rules, reviewers, records, requests, use."""
 
 from __future__ import annotations
 
@@ -64,6 +64,67 @@ class Crosswalk(QuietModel):
     source = models.CharField(max_length=200)
     effective_from = models.DateField()
     effective_to = models.DateField(null=True)
+
+
+class AuthWindow(QuietModel):
+    """Until when a payer takes a request after the exam, by what is asked for. Shared data with its
+    source; without a row the payer's own columns count.
+    """
+
+    payer = models.ForeignKey(
+        "reference.Payer", on_delete=models.CASCADE, related_name="auth_windows"
+    )
+    path = models.CharField(max_length=8, help_text="update, new, retro")
+    taken = models.BooleanField(default=True, help_text="No: the payer takes no such request")
+    amount = models.SmallIntegerField(null=True, help_text="Blank: not known")
+    unit = models.CharField(max_length=14, default="calendar_days")
+    starts = models.CharField(
+        max_length=10, default="service", help_text="service, approval, report, denial"
+    )
+    source = models.CharField(max_length=200)
+    effective_from = models.DateField()
+    effective_to = models.DateField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["payer", "path", "effective_from"], name="one_auth_window"
+            )
+        ]
+
+
+class Reviewer(QuietModel):
+    """Who decides a request, as one reaches them: a benefit manager or the payer itself. A row of a
+    payer beats the general one of the same name.
+    """
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    name = models.CharField(max_length=40)
+    payer = models.ForeignKey(
+        "reference.Payer", on_delete=models.CASCADE, null=True, related_name="reviewers"
+    )
+    phone = models.CharField(max_length=10, blank=True)
+    fax = models.CharField(max_length=10, blank=True)
+    portal = models.URLField(max_length=200, blank=True)
+    opens = models.TimeField(null=True, help_text="In the reviewer's own time zone")
+    closes = models.TimeField(null=True)
+    weekdays = models.CharField(max_length=7, default="12345", help_text="1 is Monday")
+    time_zone = models.CharField(max_length=40, default="America/New_York")
+    appeal_address = models.CharField(max_length=200, blank=True)
+    appeal_fax = models.CharField(max_length=10, blank=True)
+    peer_phone = models.CharField(max_length=10, blank=True, help_text="For peer-to-peer calls")
+    source = models.CharField(max_length=200)
+    effective_from = models.DateField()
+    effective_to = models.DateField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "payer", "effective_from"],
+                nulls_distinct=False,
+                name="one_reviewer",
+            )
+        ]
 
 
 class AuthStatus(models.TextChoices):
@@ -175,16 +236,29 @@ class Authorization(TenantModel):
     reference = models.CharField(max_length=60, blank=True, help_text="Call or portal reference")
     contact = models.CharField(max_length=60, blank=True)
     denial_reason = models.CharField(max_length=200, blank=True)
+    denial_kind = models.CharField(
+        max_length=20, blank=True, help_text="Our own word for the reason: see authorizations.words"
+    )
     requested_at = models.DateTimeField(null=True)
     decided_at = models.DateTimeField(null=True)
     decision_due_at = models.DateTimeField(null=True)
     peer_to_peer_by = models.DateField(null=True)
+    peer_to_peer_at = models.DateTimeField(null=True, help_text="The hour agreed for the call")
+    peer_to_peer_with = models.CharField(
+        max_length=120, blank=True, help_text="In whose calendar the call stands"
+    )
     version = models.IntegerField(default=0)
 
     class Meta:
         indexes = [
             models.Index(fields=["organization", "status", "id"], name="auth_status"),
             models.Index(fields=["organization", "number"], name="auth_number"),
+            models.Index(fields=["patient", "payer", "-id"], name="auth_patient_payer"),
+            models.Index(
+                fields=["organization", "decided_at"],
+                name="auth_decided",
+                condition=Q(decided_at__isnull=False),
+            ),
         ]
 
 
@@ -204,6 +278,16 @@ class AuthorizedService(TenantModel):
     units = models.SmallIntegerField(default=1)
     used = models.SmallIntegerField(default=0)
     status = models.CharField(max_length=12, default="requested")
+    asked_units = models.SmallIntegerField(null=True, help_text="As asked; blank: never asked for")
+    asked_laterality = models.CharField(max_length=2, blank=True)
+    reason = models.CharField(max_length=200, blank=True, help_text="The payer's, of this line")
+    replaces = models.ForeignKey(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="replaced_by",
+        help_text="The line asked for in whose place the payer granted this one",
+    )
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(units__gt=0), name="auth_units_positive")]
@@ -238,6 +322,10 @@ class AuthRequest(TenantModel):
     response = models.ForeignKey(
         "exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+"
     )
+    reference = models.CharField(
+        max_length=60, blank=True, help_text="The payer's own, in whatever state"
+    )
+    promised_at = models.DateTimeField(null=True, help_text="By phone: until when they answer")
     asked_at = models.DateTimeField()
     answered_at = models.DateTimeField(null=True)
 

@@ -34,6 +34,8 @@ KEPT = (
     "pricing_oppscap",
     "authorizations_authrule",
     "authorizations_crosswalk",
+    "authorizations_authwindow",
+    "authorizations_reviewer",
 )
 LEARNED = {"reference_provider"}  # comes with orders and messages, not with the starter set
 KEPT_EXACT = {"django_migrations", "django_content_type", "auth_permission"}

@@ -3,7 +3,8 @@ of what is ordered with what is authorized."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -30,13 +31,15 @@ from intake.services import (
     local_day,
 )
 from rcm.accounts.actor import Actor
-from rcm.accounts.clock import SiteClock
+from rcm.accounts.clock import SiteClock, office_day
 from rcm.accounts.models import Site
 from rcm.accounts.together import REVIEW, later
+from rcm.pricing.services import list_prices
 from rcm.reference.clock import Clocks, clock_of
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
+ZERO = Decimal("0.00")
 NEEDED, PENDED, PEER, UPDATE = (
     "authorization_needed",
     "authorization_pended",
@@ -44,6 +47,21 @@ NEEDED, PENDED, PEER, UPDATE = (
     "auth_update",
 )
 QUEUES = (NEEDED, PENDED, PEER, UPDATE)
+
+
+def _list_prices(rows: Sequence[Authorization], *, on: date) -> dict[int, Decimal]:
+    """What the exams of records without a visit are priced at. One query an organization."""
+    found: dict[int, Decimal] = {}
+    by_organization: dict[int, list[Authorization]] = {}
+    for row in rows:
+        by_organization.setdefault(row.organization_id, []).append(row)
+    for organization_id, own in by_organization.items():
+        codes = {s.code for r in own for s in r.services.all()}
+        prices = list_prices(organization_id=organization_id, codes=codes, on=on)
+        for row in own:
+            amounts = [prices.get((s.code, ""), ZERO) for s in row.services.all()]
+            found[row.pk] = sum(amounts, ZERO)
+    return found
 
 
 CAUSES: Mapping[str, tuple[str, ...]] = {
@@ -77,24 +95,28 @@ def gate_of(matches: Sequence[Matched], *, clock: SiteClock, on: date) -> Decisi
 
 def _exam_gate(m: Matched, *, clock: SiteClock, on: date) -> Decision:
     result = m.result
+    stop = hard_stop(m.ask.day, clock)
+    if m.coverage_gap:
+        words = f"{m.coverage_gap} No authorization under it pays: enter the coverage that holds."
+        return Decision(State.STOP, words, stop, _cause(m, "coverage"))
     if result.passes:
         return Decision(State.READY, _ready_words(m))
-    stop = hard_stop(m.ask.day, clock)
-    waiting = result.code in WAITING
+    used_up = result.code == "AUTH_UNITS_EXCEEDED" and not m.asked_for_it
+    waiting = result.code in WAITING or used_up
     in_time = on < stop
     state = State.CHECK if waiting and in_time else State.STOP
     sentence = result.sentence
     if waiting and not in_time:
         sentence = f"{sentence} The last business day to get it is here or past."
-    return Decision(state, sentence, stop, _cause(m))
+    return Decision(state, sentence, stop, _cause(m, _CAUSE.get(result.code, result.code)))
 
 
-def _cause(m: Matched) -> str:
+def _cause(m: Matched, failure: str) -> str:
     """What stands in the way of one exam: the failure, the code, and whose coverage it is."""
     code = m.ask.performed_code or (m.ask.ordered.code if m.ask.ordered else "")
     side = m.ask.laterality
     payer = f"{m.coverage.payer.code}/{m.coverage.member_id}" if m.coverage else "none"
-    return f"{_CAUSE.get(m.result.code, m.result.code)}:{code}{side}:{payer}"
+    return f"{failure}:{code}{side}:{payer}"
 
 
 def _ready_words(m: Matched) -> str:
@@ -187,6 +209,7 @@ def _review(
         by_visit.setdefault(e.appointment_id or 0, []).append(matched[str(e.pk)])
     gates: list[GateAnswer] = []
     fit: dict[int, Matched] = {}
+    used_up: dict[int, str] = {}
     for visit, found in by_visit.items():
         site = found[0].ask.site
         d = gate_of(found, clock=clocks.of(site), on=local_day(at, site))
@@ -194,31 +217,38 @@ def _review(
             GateAnswer(visit, GateName.AUTHORIZATION, d.state, d.sentence, d.due, cause=d.cause)
         )
         for m in found:
-            if m.authorization is not None and not m.result.passes:
+            if m.authorization is None or m.result.passes:
+                continue
+            if m.result.code == "AUTH_UNITS_EXCEEDED" and not m.asked_for_it:
+                used_up[visit] = m.authorization.number
+            else:
                 fit.setdefault(m.authorization.pk, m)
     gate_decide(gates, actor=actor, at=at)
-    _items(rows, fit, actor=actor, at=at)
+    _items(rows, fit, used_up, actor=actor, at=at)
 
 
 def _items(
     rows: Sequence[Authorization],
     misfit: Mapping[int, Matched],
+    used_up: Mapping[int, str],
     *,
     actor: Actor,
     at: datetime,
 ) -> None:
     dollars = dollars_at_risk([r.appointment_id for r in rows if r.appointment_id])
+    loose = _list_prices([r for r in rows if not r.appointment_id], on=office_day(at))
     specs: list[ItemSpec] = []
     fine: list[int] = []
     clocks = Clocks()
     for row in rows:
-        spec = _item(
+        case = _Case(
             row,
             misfit.get(row.pk),
             clocks.of(row.site),
-            dollars.get(row.appointment_id or 0, Decimal("0.00")),
             at,
+            used_up.get(row.appointment_id or 0, ""),
         )
+        spec = _item(case, dollars.get(row.appointment_id or 0) or loose.get(row.pk, ZERO))
         if spec is None:
             fine.append(row.pk)
         else:
@@ -258,83 +288,139 @@ def _items(
         )
 
 
-def _item(
-    row: Authorization,
-    misfit: Matched | None,
-    clock: SiteClock,
-    dollars: Decimal,
-    at: datetime,
-) -> ItemSpec | None:
-    visit = row.appointment
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A record as its work item sees it. `used_up` is the number of the authorization whose units
+    are gone.
+    """
+
+    row: Authorization
+    misfit: Matched | None
+    clock: SiteClock
+    at: datetime
+    used_up: str = ""
+
+    @property
+    def day(self) -> date | None:
+        visit = self.row.appointment
+        return local_day(visit.starts_at, self.row.site) if visit else None
+
+    @property
+    def stop(self) -> date | None:
+        """The last business day before the visit."""
+        return hard_stop(self.day, self.clock) if self.day else None
+
+    @property
+    def last(self) -> datetime:
+        if self.stop is None:
+            return self.at + timedelta(days=2)
+        return self.clock.ends(self.stop)
+
+    @property
+    def codes(self) -> str:
+        return ", ".join(s.code for s in self.row.services.all()) or ", ".join(
+            c["code"] for c in self.row.evidence.get("codes", ())
+        )
+
+    @property
+    def who(self) -> str:
+        return self.row.reviewer or self.row.payer.name
+
+
+@dataclass(frozen=True, slots=True)
+class _Todo:
+    """What an item says: its queue and cause, why, what to do, by when."""
+
+    queue: str
+    cause: str
+    title: str
+    fix: str
+    due: datetime
+    deadline: date | None
+
+
+def _todo_draft(case: _Case) -> _Todo:
+    row, codes = case.row, case.codes
+    latest = max(row.requests.all(), key=lambda r: r.pk, default=None)
+    if latest is not None and latest.reason:
+        cause = "REQUEST_REFUSED"
+        title = f"Request for {codes} was not taken: {latest.reason}"
+        fix = "Correct it and request again."
+    elif row.evidence.get("verdict") == Requirement.UNKNOWN:
+        cause, title = "REQUIREMENT_UNKNOWN", row.evidence.get("sentence", "")
+        fix = f"Ask {case.who} whether {codes} needs an authorization; keep the reference."
+    elif case.used_up:
+        cause = "AUTH_MISSING"
+        title = f"Units of {case.used_up} are used up: {codes} needs a new one from {case.who}"
+        fix = "Request it, or ask for more units on the old one."
+    else:
+        cause, title = "AUTH_MISSING", f"{codes} needs an authorization from {case.who}"
+        fix = "Request it electronically, or by portal or phone."
+    return _Todo(NEEDED, cause, title, fix, case.last, case.stop)
+
+
+def _todo_waiting(case: _Case) -> _Todo:
+    row = case.row
+    due = row.decision_due_at or case.last
+    silent = due < case.at
+    title = f"{case.codes}: {row.payer.name} has not decided"
+    if row.denial_reason:
+        title = f"{title}; {row.denial_reason}"
+    fix = "Send what was asked for; follow up at the payer's clock."
+    if silent:
+        fix = "Call the reviewer: the decision time is over."
+    cause = "AUTH_SILENT" if silent else "AUTH_PENDING"
+    return _Todo(PENDED, cause, title, fix, min(due, case.last) if case.day else due, case.stop)
+
+
+def _todo_denied(case: _Case) -> _Todo:
+    row = case.row
+    title = f"{case.codes} denied" + (f": {row.denial_reason}" if row.denial_reason else "")
+    fix = "Arrange the peer-to-peer call with the ordering physician, or ask anew."
+    due, deadline = case.last, case.stop
+    if row.peer_to_peer_at is not None:
+        due = row.peer_to_peer_at
+        fix = f"The call is arranged with {row.peer_to_peer_with}: record how it ended."
+    elif row.peer_to_peer_by is not None:
+        due = case.clock.ends(row.peer_to_peer_by)
+    return _Todo(PEER, "AUTH_DENIED", title, fix, due, row.peer_to_peer_by or deadline)
+
+
+def _todo_misfit(case: _Case) -> _Todo | None:
+    if case.misfit is None:
+        return None
+    first = case.misfit.result.first
+    fix = first.action if first else ""
+    sentence = case.misfit.result.sentence
+    return _Todo(UPDATE, "AUTH_MISFIT", sentence, fix, case.last, case.stop)
+
+
+TODO: Mapping[str, Callable[[_Case], _Todo | None]] = {
+    AuthStatus.DRAFT: _todo_draft,
+    AuthStatus.REQUESTED: _todo_waiting,
+    AuthStatus.PENDED: _todo_waiting,
+    AuthStatus.DENIED: _todo_denied,
+}
+"""What is to be done in each state; in any other only what does not fit its exam."""
+
+
+def _item(case: _Case, dollars: Decimal) -> ItemSpec | None:
+    row, visit = case.row, case.row.appointment
     if visit is not None and visit.status not in LIVE:
         return None
-    day = local_day(visit.starts_at, row.site) if visit else None
-    last = clock.ends(hard_stop(day, clock)) if day else at + timedelta(days=2)
-    codes = ", ".join(s.code for s in row.services.all()) or ", ".join(
-        c["code"] for c in row.evidence.get("codes", ())
-    )
-    deadline: date | None = hard_stop(day, clock) if day else None
-    if row.status == AuthStatus.DRAFT:
-        refused = next((r for r in sorted(row.requests.all(), key=lambda r: -r.pk)), None)
-        if refused is not None and refused.reason:
-            queue, cause, title, fix = (
-                NEEDED,
-                "REQUEST_REFUSED",
-                f"Request for {codes} was not taken: {refused.reason}",
-                "Correct it and request again.",
-            )
-        elif row.evidence.get("verdict") == Requirement.UNKNOWN:
-            queue, cause = NEEDED, "REQUIREMENT_UNKNOWN"
-            title, fix = (
-                row.evidence.get("sentence", ""),
-                (
-                    f"Ask {row.reviewer or row.payer.name} whether {codes} needs an authorization;"
-                    " keep the reference."
-                ),
-            )
-        else:
-            queue, cause, title = (
-                NEEDED,
-                "AUTH_MISSING",
-                f"{codes} needs an authorization from {row.reviewer or row.payer.name}",
-            )
-            fix = "Request it (278), or by portal or phone."
-        due = last
-    elif row.status in (AuthStatus.REQUESTED, AuthStatus.PENDED):
-        queue, due = PENDED, row.decision_due_at or last
-        silent = due < at
-        cause = "AUTH_SILENT" if silent else "AUTH_PENDING"
-        title = f"{codes}: {row.payer.name} has not decided" + (
-            f"; {row.denial_reason}" if row.denial_reason else ""
-        )
-        fix = (
-            "Call the reviewer: the decision time is over."
-            if silent
-            else "Send what was asked for; follow up at the payer's clock."
-        )
-        due = min(due, last) if day else due
-    elif row.status == AuthStatus.DENIED:
-        queue, cause = PEER, "AUTH_DENIED"
-        title = f"{codes} denied" + (f": {row.denial_reason}" if row.denial_reason else "")
-        fix = "Arrange the peer-to-peer call with the ordering physician, or ask anew."
-        due = clock.ends(row.peer_to_peer_by) if row.peer_to_peer_by else last
-        deadline = row.peer_to_peer_by or deadline
-    elif misfit is not None:
-        queue, cause, title = UPDATE, "AUTH_MISFIT", misfit.result.sentence
-        fix = misfit.result.first.action if misfit.result.first else ""
-        due = last
-    else:
+    todo = TODO.get(row.status, _todo_misfit)(case)
+    if todo is None:
         return None
     return ItemSpec(
         organization_id=row.organization_id,
-        queue=queue,
+        queue=todo.queue,
         subject_type="authorization",
         subject_id=row.pk,
-        cause=cause,
-        title=title[:200],
-        fix=fix[:200],
-        due_at=due,
-        deadline_on=deadline,
+        cause=todo.cause,
+        title=todo.title[:200],
+        fix=todo.fix[:200],
+        due_at=todo.due,
+        deadline_on=todo.deadline,
         dollars=dollars,
         site_id=row.site_id,
         patient_id=row.patient_id,
@@ -342,7 +428,7 @@ def _item(
         payer_id=row.payer_id,
         payer_name=row.payer.name,
         facts={
-            "codes": codes,
+            "codes": case.codes,
             "visit": visit.starts_at.isoformat() if visit else "",
             "number": row.number,
             "reviewer": row.reviewer,

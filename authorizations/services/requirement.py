@@ -11,8 +11,9 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from authorizations.loading import ExamAsk, match_exams
+from authorizations.loading import ExamAsk, Matched, catalog, crosswalk, match_exams
 from authorizations.models import (
+    GRANTED,
     Authorization,
     AuthorizedService,
     AuthStatus,
@@ -21,6 +22,15 @@ from authorizations.requirement import Requirement, RequirementAnswer
 from authorizations.services.deciding import authorization_decide
 from authorizations.services.gates import authorizations_review
 from authorizations.services.records import LIVE_STATUS, keep_heard, locked, move
+from authorizations.settling import (
+    FINDABLE,
+    UNASKED,
+    FreeLine,
+    Held,
+    Wanted,
+    found_again,
+    plan,
+)
 from intake.models import Appointment, Coverage, Order, OrderedExam, OrderStatus
 from intake.services import (
     LIVE,
@@ -94,6 +104,7 @@ def requirement_decide(
     )
     cases = _cases(exams, at)
     coverages = primary_coverages({e.patient_id for e in exams})
+    _find_again(cases, coverages, actor=actor, at=at)
     asks = [
         ExamAsk(
             str(e.pk),
@@ -112,14 +123,12 @@ def requirement_decide(
     touched: list[Authorization] = []
     for case in cases:
         coverage = coverages.get(case.exams[0].patient_id)
-        touched += _settle(
-            case,
-            coverage,
-            {e.pk: matched[str(e.pk)].requirement for e in case.exams},
-            existing,
-            actor=actor,
-            at=at,
-        )
+        rows = {a.pk: a for e in case.exams for a in existing.get(e.pk, ())}
+        if coverage is None:
+            touched += rows.values()
+            continue
+        answered = {e.pk: matched[str(e.pk)] for e in case.exams}
+        touched += _settle(case, coverage, answered, rows, actor=actor, at=at)
     authorizations_review(
         authorization_ids=[a.pk for a in touched],
         appointment_ids=sorted(visits),
@@ -166,58 +175,202 @@ def _records_of(exams: Sequence[OrderedExam]) -> dict[int, list[Authorization]]:
     return found
 
 
+def _find_again(
+    cases: Sequence[_Case], coverages: Mapping[int, Coverage], *, actor: Actor, at: datetime
+) -> None:
+    """Give exams that no record names the lines of records whose own order was cancelled: an order
+    sent again does not ask the payer again.
+    """
+    exams = [e for c in cases for e in c.exams if e.patient_id in coverages]
+    named = set(
+        AuthorizedService.objects.filter(
+            ordered_exam_id__in=[e.pk for e in exams], authorization__status__in=LIVE_STATUS
+        )
+        .exclude(authorization__status__in=UNASKED)
+        .values_list("ordered_exam_id", flat=True)
+    )
+    bare = [e for e in exams if e.pk not in named]
+    free = _free_lines({e.patient_id for e in bare}) if bare else {}
+    if not free:
+        return
+    day = max(c.day for c in cases)
+    found = found_again(
+        [_wanted(e, coverages[e.patient_id]) for e in bare],
+        [_free(line) for line in free.values()],
+        known=catalog(day),
+        pairs=crosswalk(),
+    )
+    by_exam = {e.pk: (e, c) for c in cases for e in c.exams}
+    steps = []
+    for exam_id, line_id in found.items():
+        exam, case = by_exam[exam_id]
+        line = free[line_id]
+        row = line.authorization
+        row.appointment = case.appointment
+        keys: dict[str, int | None] = {
+            "patient_id": row.patient_id,
+            "authorization_id": row.pk,
+            "ordered_exam_id": exam_id,
+        }
+        said = f"Authorization {row.number}" if row.number else "The request under way"
+        words = f"{said} found again for the new order of {exam.code}"
+        steps.append(Step(row.organization_id, "authorization.found_again", words, keys))
+    _bind([(free[line_id], by_exam[exam_id][0]) for exam_id, line_id in found.items()])
+    rows = {free[pk].authorization_id: free[pk].authorization for pk in found.values()}
+    Authorization.objects.bulk_update(rows.values(), ["appointment"])
+    record_steps(steps, actor=actor, at=at)
+
+
+def _bind(pairs: Sequence[tuple[AuthorizedService, OrderedExam]]) -> None:
+    """Give each exam its unit: the line itself when it has but one, else one unit split off it, so
+    that no other order counts on the same unit.
+    """
+    whole: dict[int, AuthorizedService] = {}
+    parts: list[AuthorizedService] = []
+    for line, exam in pairs:
+        if line.units == 1:
+            line.ordered_exam = exam
+        else:
+            line.units -= 1
+            parts.append(
+                AuthorizedService(
+                    organization_id=line.organization_id,
+                    authorization=line.authorization,
+                    ordered_exam=exam,
+                    code=line.code,
+                    laterality=line.laterality,
+                    status=line.status,
+                )
+            )
+        whole[line.pk] = line
+    AuthorizedService.objects.bulk_update(whole.values(), ["ordered_exam", "units"])
+    AuthorizedService.objects.bulk_create(parts)
+
+
+def _free_lines(patient_ids: set[int]) -> dict[int, AuthorizedService]:
+    """Lines of asked or granted records with units that no live order waits for. One query."""
+    rows = (
+        AuthorizedService.objects.filter(
+            Q(ordered_exam__status=OrderStatus.CANCELLED)
+            | Q(ordered_exam__isnull=False, units__gt=1),
+            authorization__patient_id__in=patient_ids,
+            authorization__status__in=FINDABLE,
+            used__lt=F("units"),
+        )
+        .exclude(status="denied")
+        .select_related("authorization", "ordered_exam")
+        .order_by("-id")
+    )
+    return {row.pk: row for row in rows if _spare(row)}
+
+
+def _spare(line: AuthorizedService) -> int:
+    cancelled = line.ordered_exam is None or line.ordered_exam.status == OrderStatus.CANCELLED
+    waiting = 0 if cancelled or line.used else 1
+    return line.units - line.used - waiting
+
+
+def _free(line: AuthorizedService) -> FreeLine:
+    row = line.authorization
+    return FreeLine(
+        line.pk,
+        row.pk,
+        row.patient_id,
+        row.payer_id,
+        row.member_id,
+        line.code,
+        line.laterality,
+        _spare(line),
+    )
+
+
+def _wanted(exam: OrderedExam, coverage: Coverage) -> Wanted:
+    return Wanted(
+        exam.pk,
+        exam.patient_id,
+        coverage.payer_id,
+        coverage.payer.code,
+        coverage.member_id,
+        exam.code,
+        exam.laterality,
+    )
+
+
 def _settle(
     case: _Case,
-    coverage: Coverage | None,
-    answers: Mapping[int, RequirementAnswer],
-    existing: Mapping[int, list[Authorization]],
+    coverage: Coverage,
+    matched: Mapping[int, Matched],
+    rows: Mapping[int, Authorization],
     *,
     actor: Actor,
     at: datetime,
 ) -> list[Authorization]:
     """Bring the records of one case in line with the answers."""
-    rows = {a.pk: a for e in case.exams for a in existing.get(e.pk, ())}
-    touched: list[Authorization] = []
-    if coverage is None:
-        return list(rows.values())
-    for row in rows.values():
-        # a record of a coverage that is no longer the primary one does not carry this visit; an
-        # unasked one is dropped
-        if row.coverage_id != coverage.pk and row.status in (
-            AuthStatus.DRAFT,
-            AuthStatus.NOT_REQUIRED,
-        ):
-            move(row, AuthStatus.CANCELLED, "Another coverage is primary now", actor=actor, at=at)
-            touched.append(row)
-    if coverage.payer.kind == PayerKind.SELF_PAY:
-        return touched
-    own = [
-        r
-        for r in rows.values()
-        if r.coverage_id == coverage.pk and r.status != AuthStatus.CANCELLED
-    ]
-    needed = [e for e in case.exams if answers[e.pk].verdict is not Requirement.NOT_REQUIRED]
-    evidence = _evidence(case, answers, coverage, at)
-    current = next(
-        (r for r in own if r.status in (AuthStatus.DRAFT, AuthStatus.NOT_REQUIRED)), None
+    answers = {pk: m.requirement for pk, m in matched.items()}
+    exams = {e.pk: e for e in case.exams}
+    needed = [pk for pk in exams if answers[pk].verdict is not Requirement.NOT_REQUIRED]
+    todo = plan(
+        [
+            Held(
+                r.pk,
+                r.status,
+                r.coverage_id,
+                frozenset(s.ordered_exam_id for s in r.services.all() if s.ordered_exam_id),
+            )
+            for r in rows.values()
+        ],
+        coverage_id=coverage.pk,
+        needed=needed,
+        carried=frozenset(pk for pk in needed if _carried(matched[pk], rows)),
+        self_pay=coverage.payer.kind == PayerKind.SELF_PAY,
     )
-    asked = [r for r in own if r is not current]
-    covered = {s.ordered_exam_id for r in asked for s in r.services.all()}
-    open_exams = [e for e in needed if e.pk not in covered]
-    for row in asked:
-        if (
-            case.appointment is not None
-            and row.appointment_id != case.appointment.pk
-            and row.status != AuthStatus.DENIED
-        ):
-            Authorization.objects.filter(pk=row.pk).update(appointment=case.appointment)
-            row.appointment = case.appointment
-        touched.append(row)
-    if current is None and not open_exams and asked:
+    touched = []
+    for ids, words in (
+        (todo.drop, "Another coverage is primary now"),
+        (todo.carried, "Another authorization carries these exams"),
+    ):
+        for pk in ids:
+            move(rows[pk], AuthStatus.CANCELLED, words, actor=actor, at=at)
+            touched.append(rows[pk])
+    for pk in todo.join:
+        _join(rows[pk], case)
+        touched.append(rows[pk])
+    if todo.status is None:
         return touched
-    opened = current is None
-    if current is None:
-        current = _open_record(case, coverage)
+    current = rows[todo.current] if todo.current is not None else _open_record(case, coverage)
+    reviewer = next((answers[pk].reviewer for pk in needed if answers[pk].reviewer), "")
+    evidence = _evidence(case, answers, coverage, at)
+    _bring_up_to_date(current, case, coverage, evidence, reviewer)
+    _lines(current, [exams[pk] for pk in todo.open_exams])
+    if todo.current is None and todo.status == AuthStatus.DRAFT:
+        _say_needed(current, evidence["sentence"], actor=actor, at=at)
+    if current.status != todo.status:
+        _become(current, todo.status, evidence, actor=actor, at=at)
+    touched.append(current)
+    return touched
+
+
+def _carried(m: Matched, rows: Mapping[int, Authorization]) -> bool:
+    """A granted record of the patient that is not of this visit covers the exam."""
+    row = m.authorization
+    return m.result.passes and row is not None and row.status in GRANTED and row.pk not in rows
+
+
+def _join(row: Authorization, case: _Case) -> None:
+    visit = case.appointment
+    if visit is None or row.appointment_id == visit.pk or row.status == AuthStatus.DENIED:
+        return
+    Authorization.objects.filter(pk=row.pk).update(appointment=visit)
+    row.appointment = visit
+
+
+def _bring_up_to_date(
+    row: Authorization,
+    case: _Case,
+    coverage: Coverage,
+    evidence: Mapping[str, Any],
+    reviewer: str,
+) -> None:
     values: dict[str, Any] = {
         "appointment": case.appointment,
         "site": case.site,
@@ -226,49 +379,38 @@ def _settle(
         "ordering_npi": case.order.ordering.npi if case.order.ordering else "",
         "facility_npi": case.site.npi,
         "facility_tin": case.site.organization.tin,
-        "reviewer": next(
-            (answers[e.pk].reviewer for e in needed if answers[e.pk].reviewer),
-            coverage.payer.reviewer,
-        ),
-        "evidence": {**evidence, "heard": current.evidence.get("heard", [])},
+        "reviewer": reviewer or coverage.payer.reviewer,
+        "evidence": {**evidence, "heard": row.evidence.get("heard", [])},
     }
-    changed = {k: v for k, v in values.items() if getattr(current, k) != v}
-    if changed:
-        Authorization.objects.filter(pk=current.pk).update(version=F("version") + 1, **changed)
-        for k, v in changed.items():
-            setattr(current, k, v)
-    _lines(current, open_exams)
-    wanted = AuthStatus.DRAFT if open_exams else AuthStatus.NOT_REQUIRED
-    words = evidence["sentence"]
-    if opened and wanted == AuthStatus.DRAFT:
-        keys: dict[str, int | None] = {
-            "patient_id": current.patient_id,
-            "authorization_id": current.pk,
-        }
-        record_steps(
-            [
-                Step(
-                    current.organization_id,
-                    "authorization.needed",
-                    words,
-                    keys,
-                    new=AuthStatus.DRAFT,
-                )
-            ],
-            actor=actor,
-            at=at,
-        )
-    if current.status != wanted:
-        if wanted == AuthStatus.NOT_REQUIRED and not current.reference:
-            current.reference = next(
-                (answers[e.pk].rule_id for e in case.exams if answers[e.pk].rule_id), ""
-            )[:60]
-            Authorization.objects.filter(pk=current.pk).update(
-                reference=current.reference, decided_at=at
-            )
-        move(current, wanted, words, actor=actor, at=at)
-    touched.append(current)
-    return touched
+    changed = {k: v for k, v in values.items() if getattr(row, k) != v}
+    if not changed:
+        return
+    Authorization.objects.filter(pk=row.pk).update(version=F("version") + 1, **changed)
+    for k, v in changed.items():
+        setattr(row, k, v)
+
+
+def _say_needed(row: Authorization, words: str, *, actor: Actor, at: datetime) -> None:
+    keys: dict[str, int | None] = {"patient_id": row.patient_id, "authorization_id": row.pk}
+    step = Step(
+        row.organization_id, "authorization.needed", words, keys, new=AuthStatus.DRAFT.value
+    )
+    record_steps([step], actor=actor, at=at)
+
+
+def _become(
+    row: Authorization,
+    status: AuthStatus,
+    evidence: Mapping[str, Any],
+    *,
+    actor: Actor,
+    at: datetime,
+) -> None:
+    if status == AuthStatus.NOT_REQUIRED and not row.reference:
+        rules = (c["rule"] for c in evidence["codes"] if c["rule"])
+        row.reference = next(rules, "")[:60]
+        Authorization.objects.filter(pk=row.pk).update(reference=row.reference, decided_at=at)
+    move(row, status, evidence["sentence"], actor=actor, at=at)
 
 
 def _evidence(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from django.db import transaction
 from django.db.models import Q
@@ -19,22 +20,31 @@ from authorizations.services.gates import UPDATE, authorizations_review
 from authorizations.services.records import move
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
+from rcm.pricing.services import list_prices
 from rcm.reference.clock import Clocks, day_at
 from rcm.reference.models import Payer
 from rcm.worklist.services import ItemSpec, close_items, open_items
 
+ZERO = Decimal("0.00")
+
 
 @transaction.atomic
 def update_needed(
-    *, matched: Mapping[int, Matched], actor: Actor, at: datetime | None = None
+    *,
+    matched: Mapping[int, Matched],
+    actor: Actor,
+    dollars: Mapping[int, Decimal] | None = None,
+    at: datetime | None = None,
 ) -> int:
     """The charge phase found performed ≠ authorized: one same-day item for each exam, with that
     payer's window.
 
-    `matched` is by exam id, as `match_exams` answered. Exams that pass now close their item.
+    `matched` is by exam id, as `match_exams` answered; `dollars` is what each exam is expected to
+    bring, which is what the window's end would cost. Exams that pass now close their item.
     Returns the number of items opened.
     """
     at = at or timezone.now()
+    worth = _worth(matched, dollars or {})
     specs, fine = [], []
     clocks = Clocks()
     for exam_id, m in matched.items():
@@ -55,6 +65,7 @@ def update_needed(
                 fix=first.action[:200],
                 due_at=clock.ends(clock.today(at)),
                 deadline_on=first.due,
+                dollars=worth[exam_id],
                 site_id=m.ask.site.pk,
                 patient_id=m.ask.patient_id,
                 patient_name=m.ask.ordered.patient.name if m.ask.ordered else "",
@@ -78,6 +89,22 @@ def update_needed(
         queues=[UPDATE],
     )
     return opened
+
+
+def _worth(matched: Mapping[int, Matched], expected: Mapping[int, Decimal]) -> dict[int, Decimal]:
+    """What each exam is expected to bring, else its list price."""
+    found = {pk: expected.get(pk) or ZERO for pk in matched}
+    bare: dict[tuple[int, date], list[int]] = {}
+    for pk, amount in found.items():
+        if not amount:
+            ask = matched[pk].ask
+            bare.setdefault((ask.site.organization_id, ask.day), []).append(pk)
+    for (organization_id, day), ids in bare.items():
+        codes = {matched[pk].ask.performed_code for pk in ids}
+        prices = list_prices(organization_id=organization_id, codes=codes, on=day)
+        for pk in ids:
+            found[pk] = prices.get((matched[pk].ask.performed_code, ""), ZERO)
+    return found
 
 
 @transaction.atomic

@@ -395,6 +395,7 @@ def _match(works: Sequence[_Work], facts: Facts, *, at: datetime) -> None:
                 laterality=work.answer.side,
                 rendering_npi=exam.reader.provider.npi if exam.reader else "",
                 exam_id=exam.pk,
+                reported_on=_reported_on(facts, exam),
                 billed=(
                     BilledFact(
                         main.code,
@@ -425,6 +426,14 @@ def _match(works: Sequence[_Work], facts: Facts, *, at: datetime) -> None:
             known,
             evidence=evidence,
         )
+
+
+def _reported_on(facts: Facts, exam: Exam) -> dt.date | None:
+    """The site's day of the signature: some payers' windows run from it."""
+    report = facts.reports.get(exam.pk)
+    if report is None or report.signed_at is None:
+        return None
+    return report.signed_at.astimezone(ZoneInfo(exam.site.time_zone)).date()
 
 
 def _gates(work: _Work, facts: Facts) -> None:
@@ -928,7 +937,8 @@ def _items(works: Sequence[_Work], facts: Facts, *, actor: Actor, at: datetime) 
         if w.matched is not None and any(h.queue == AUTH_UPDATE for h in w.answer.holds)
     }
     if to_change:
-        update_needed(matched=to_change, actor=actor, at=at)
+        dollars = {w.exam.pk: w.exam.expected or ZERO for w in works}
+        update_needed(matched=to_change, dollars=dollars, actor=actor, at=at)
     settled = [w.exam.pk for w in works if w.exam.pk not in to_change]
     close_items(
         "exam_authorization",

@@ -32,6 +32,8 @@ ORDER: tuple[str, ...] = (
     "zips",
     "auth_rules",
     "crosswalks",
+    "auth_windows",
+    "reviewers",
 )
 """Kinds in the order they must be loaded: what others refer to comes first. Each has a sheet of its
 name here.
