@@ -58,6 +58,7 @@ from rcm.pricing.facts import (
     PricingContext,
 )
 from rcm.pricing.facts import Step as PriceStep
+from rcm.reference.clock import day_at
 from rcm.reference.models import PayerKind
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import ItemSpec, close_items, open_items
@@ -433,7 +434,7 @@ def _reported_on(facts: Facts, exam: Exam) -> dt.date | None:
     report = facts.reports.get(exam.pk)
     if report is None or report.signed_at is None:
         return None
-    return report.signed_at.astimezone(ZoneInfo(exam.site.time_zone)).date()
+    return day_at(exam.site, report.signed_at)
 
 
 def _gates(work: _Work, facts: Facts) -> None:
