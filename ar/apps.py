@@ -10,7 +10,8 @@ class ArConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from ar import automation, events, queues, tasks
+        from ar import automation, desk, events, queues, tasks
+        from intake import collecting, sections
         from rcm.exchange.services import subscribe
         from rcm.jobs import kinds
         from rcm.web import nav
@@ -24,6 +25,8 @@ class ArConfig(AppConfig):
             queue="batch",
         )
         subscribe("remittance.posted", events.on_posted, name="ar.remittance_posted", queue="batch")
+        collecting.register("ar:collect")
+        sections.register("appointment", desk.of_appointment, order=20)
         kinds.register("ar.snapshots", tasks.start_snapshot)
         nav.register(
             nav.Entry(

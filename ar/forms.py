@@ -22,6 +22,7 @@ class PaymentForm(house.HouseForm):
     method = forms.ChoiceField(label="Paid by", choices=METHODS)
     received_on = house.DateField(label="Received on", past=True)
     note = forms.CharField(label="Note", max_length=120, required=False)
+    key = forms.CharField(max_length=60, required=False, widget=forms.HiddenInput)
 
 
 class VoidForm(house.HouseForm):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from ar import figures, views
+from ar import desk, figures, views
 from ar.manage import accuracy, states, targets
 
 app_name = "ar"
@@ -20,6 +20,13 @@ urlpatterns = [
     path("patients/<uuid:public_id>/account/statement/", views.statement_now, name="statement_now"),
     path("patient-payments/<uuid:public_id>/void/", views.payment_void, name="payment_void"),
     path("patient-payments/<uuid:public_id>/receipt/", views.receipt, name="receipt"),
+    path("patient-payments/<uuid:public_id>/refund/", desk.refund, name="payment_refund"),
+    # the desk
+    path("appointments/<uuid:public_id>/collect/", desk.collect, name="collect"),
+    path("appointments/<uuid:public_id>/collect/waive/", desk.waive, name="waive"),
+    path("appointments/<uuid:public_id>/collect/later/", desk.promise, name="promise"),
+    path("appointments/<uuid:public_id>/collect/receipt/", desk.collected, name="collected"),
+    path("visit-settlements/<uuid:public_id>/end/", desk.settlement_end, name="settlement_end"),
     path("charges/<uuid:public_id>/transfer/", views.transfer, name="transfer"),
     path("charges/<uuid:public_id>/refund/", views.refund_new, name="refund_new"),
     path("statements/", views.statements, name="statements"),

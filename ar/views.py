@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from ar import filters, forms, services
+from ar.desk import key_of, new_key
 from ar.models import (
     PatientPayment,
     PaymentPlan,
@@ -32,6 +33,7 @@ from ar.tables import reasons
 from charges.models import Charge
 from claims.models import Claim
 from intake.models import Patient
+from intake.present import local_moment
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
@@ -374,12 +376,17 @@ def payment_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
         (c.balance for c in services.open_patient_charges([patient.pk]).get(patient.pk, [])), ZERO
     )
     form = forms.PaymentForm(
-        request.POST or None, initial={"amount": owed or None, "received_on": office_day()}
+        request.POST or None,
+        initial={"amount": owed or None, "received_on": office_day(), "key": new_key()},
     )
     back = reverse("ar:account", args=[patient.public_id])
     if request.method == "POST" and form.is_valid():
         try:
-            row = services.payment_take(patient=patient, actor=_actor(request), **form.cleaned_data)
+            data = form.cleaned_data
+            key = key_of(request, patient, data["amount"], data["method"], visit=None)
+            row = services.payment_take(
+                patient=patient, actor=_actor(request), **{**data, "key": key}
+            )
         except Refused as refusal:
             _refuse(form, refusal)
         else:
@@ -400,12 +407,26 @@ def payment_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     )
 
 
+def _receipt_actions(row: PatientPayment, actor: Actor) -> list[parts.Action]:
+    if row.voided_at is not None:
+        return []
+    page = [row.public_id]
+    actions = []
+    if actor.can("payment.collect", row) and not row.refunded:
+        actions.append(
+            parts.Action("Void", reverse("ar:payment_void", args=page), danger=True, key="v")
+        )
+    if actor.can("refund.approve", row) and row.refunded < row.amount:
+        actions.append(parts.Action("Give back", reverse("ar:payment_refund", args=page)))
+    return actions
+
+
 @require_safe
 @may("account.view")
 def receipt(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = found(
         PatientPayment.objects.visible_to(_actor(request)).select_related(
-            "patient", "organization", "transaction"
+            "patient", "organization", "transaction", "appointment__site", "estimate"
         ),
         public_id=public_id,
     )
@@ -423,6 +444,8 @@ def receipt(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "method": dict(METHODS).get(row.method, row.method),
             "placed": [(charges.get(e.charge_id or 0), -e.amount) for e in placed],
             "taken_by": row.transaction.actor_name,
+            "visit": local_moment(row.appointment) if row.appointment else "",
+            "actions": _receipt_actions(row, _actor(request)),
         },
     )
 

@@ -4,6 +4,7 @@ the screens.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.db.models import F, Prefetch
@@ -22,6 +23,7 @@ from intake.models import (
     Benefit,
     Coverage,
     EligibilityCheck,
+    Estimate,
     GateOverride,
     Order,
     OrderedExam,
@@ -479,6 +481,42 @@ class AppointmentIn(serializers.Serializer):
     )
 
 
+class AppointmentMove(serializers.Serializer):
+    """A move: the new time, and whatever else changes with it."""
+
+    starts_at = serializers.DateTimeField()
+    site = serializers.CharField(max_length=30, required=False)
+    minutes = serializers.IntegerField(min_value=5, max_value=480, required=False)
+    resource = serializers.CharField(max_length=40, required=False, allow_blank=True)
+    reason = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    exams = serializers.ListField(
+        child=serializers.UUIDField(), allow_empty=False, max_length=20, required=False
+    )
+
+
+class EstimateAsk(serializers.Serializer):
+    requested_on = serializers.DateField(
+        required=False, help_text="The day on which the patient asked for a good-faith estimate"
+    )
+
+
+class EstimateOut(serializers.ModelSerializer):
+    id = serializers.UUIDField(source="public_id", read_only=True)
+
+    class Meta:
+        model = Estimate
+        fields: ClassVar[list[str]] = [
+            "id",
+            "kind",
+            "as_of",
+            "allowed",
+            "patient_share",
+            "lines",
+            "hold",
+            "due_on",
+        ]
+
+
 class AppointmentFilter(filters.FilterSet):
     starts_after = filters.IsoDateTimeFilter(field_name="starts_at", lookup_expr="gte")
     starts_before = filters.IsoDateTimeFilter(field_name="starts_at", lookup_expr="lt")
@@ -514,19 +552,7 @@ class AppointmentView(
         form = AppointmentIn(data=request.data)
         form.is_valid(raise_exception=True)
         data = form.validated_data
-        exams = list(
-            OrderedExam.objects.visible_to(self.actor)
-            .filter(public_id__in=data["exams"])
-            .select_related("patient")
-            .order_by("id")
-        )
-        if len(exams) != len(set(data["exams"])):
-            raise Refused("One of these exams does not exist.", code="unknown", field="exams")
-        site = Site.objects.filter(
-            organization_id__in=self.actor.organizations, code=data["site"]
-        ).first()
-        if site is None:
-            raise Refused("There is no such site.", code="unknown", field="site")
+        exams, site = self._exams(data["exams"]), self._site(data["site"])
         row = services.appointment_book(
             patient=exams[0].patient,
             site=site,
@@ -541,6 +567,92 @@ class AppointmentView(
         response = Response(AppointmentOut(made).data, status=status.HTTP_201_CREATED)
         response["ETag"] = etag(made)
         return response
+
+    def _exams(self, ids: list[Any]) -> list[OrderedExam]:
+        rows = list(
+            OrderedExam.objects.visible_to(self.actor)
+            .filter(public_id__in=ids)
+            .select_related("patient")
+            .order_by("id")
+        )
+        if len(rows) != len(set(ids)):
+            raise Refused("One of these exams does not exist.", code="unknown", field="exams")
+        return rows
+
+    def _site(self, code: str) -> Site:
+        site = Site.objects.filter(organization_id__in=self.actor.organizations, code=code).first()
+        if site is None:
+            raise Refused("There is no such site.", code="unknown", field="site")
+        return site
+
+    def _shown(self, row: Appointment) -> Response:
+        fresh = self.get_queryset().get(pk=row.pk)
+        response = Response(AppointmentOut(fresh).data)
+        response["ETag"] = etag(fresh)
+        return response
+
+    def _go(self, request: Request, verb: Callable[..., Appointment], **more: Any) -> Response:
+        """One status verb on the version that the client has read; refused like on screen."""
+        row = self.get_object()
+        version = require_match(request, row)
+        return self._shown(verb(appointment=row, version=version, actor=self.actor, **more))
+
+    @extend_schema(request=None, responses={200: AppointmentOut})
+    @action(detail=True, methods=["post"])
+    def confirm(self, request: Request, public_id: str) -> Response:
+        """Confirm with the patient; send `If-Match`. A gate that stops it answers 409, code
+        `gate_stop`, with its sentence.
+        """
+        return self._go(request, services.appointment_confirm)
+
+    @extend_schema(request=None, responses={200: AppointmentOut})
+    @action(detail=True, methods=["post"], url_path="check-in")
+    def check_in(self, request: Request, public_id: str) -> Response:
+        """The patient is here; send `If-Match`. Stopped by gates like `confirm`."""
+        return self._go(request, services.appointment_check_in)
+
+    @extend_schema(request=None, responses={200: AppointmentOut})
+    @action(detail=True, methods=["post"], url_path="no-show")
+    def no_show(self, request: Request, public_id: str) -> Response:
+        """The patient did not come; send `If-Match`."""
+        return self._go(request, services.appointment_no_show)
+
+    @extend_schema(request=AppointmentMove, responses={200: AppointmentOut})
+    @action(detail=True, methods=["post"])
+    def move(self, request: Request, public_id: str) -> Response:
+        """Another time, site or room; send `If-Match`. What is left out stays. Stopped by gates like
+        booking.
+        """
+        form = AppointmentMove(data=request.data)
+        form.is_valid(raise_exception=True)
+        data = form.validated_data
+        more: dict[str, Any] = {"starts_at": data["starts_at"]}
+        if "site" in data:
+            more["site"] = self._site(data["site"])
+        if "exams" in data:
+            more["exams"] = self._exams(data["exams"])
+        more |= {k: data[k] for k in ("minutes", "resource", "reason") if k in data}
+        return self._go(request, services.appointment_move, **more)
+
+    @extend_schema(request=EstimateAsk, responses={201: EstimateOut})
+    @action(detail=True, methods=["get", "post"])
+    def estimates(self, request: Request, public_id: str) -> Response:
+        """GET: the estimates that were given, newest first. POST: make one now; what cannot be
+        computed comes with the reason in `hold`.
+        """
+        row = self.get_object()
+        self._log([row])
+        if request.method == "GET":
+            rows = Estimate.objects.filter(appointment=row).order_by("-id")[:50]
+            return Response(EstimateOut(rows, many=True).data)
+        form = EstimateAsk(data=request.data)
+        form.is_valid(raise_exception=True)
+        made = services.estimate_make(
+            appointment=row,
+            actor=self.actor,
+            requested_on=form.validated_data.get("requested_on"),
+        )
+        return Response(EstimateOut(made).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(request=None, responses={200: AppointmentOut})
     @action(detail=True, methods=["post"])

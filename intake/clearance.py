@@ -67,8 +67,8 @@ class ClearancePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate. `due` is the last day to act; `owner` the role that acts; `cause` what stands in
-    the way, independent of wording and clock.
+    """One gate. `due` is the last day to act; `owner` the role that acts; `cause` what stands in the
+    way, independent of wording and clock; `amount` the dollars that are still to be collected.
     """
 
     state: State
@@ -77,6 +77,7 @@ class Gate:
     due: date | None = None
     overridden: bool = False
     cause: str = ""
+    amount: Decimal | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -86,6 +87,7 @@ class Gate:
             "due": self.due.isoformat() if self.due else "",
             "overridden": self.overridden,
             "cause": self.cause,
+            **({"amount": str(self.amount)} if self.amount is not None else {}),
         }
 
 
@@ -139,6 +141,25 @@ class CoverageFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SettlementFacts:
+    """One way in which a part of the patient's share is settled: paid, waived or planned."""
+
+    kind: str
+    amount: Decimal
+    receipt: str = ""
+    reason: str = ""
+    promised_on: date | None = None
+
+    @property
+    def words(self) -> str:
+        if self.kind == "waived":
+            return f"${self.amount:,.2f} waived: {self.reason}"
+        if self.kind == "planned":
+            return f"${self.amount:,.2f} promised for {self.promised_on:%b %-d}"
+        return f"${self.amount:,.2f} paid, receipt {self.receipt}"
+
+
+@dataclass(frozen=True, slots=True)
 class EstimateFacts:
     """The latest estimate; `hold` says why it has no amount. A good-faith estimate has its legal
     day.
@@ -147,6 +168,12 @@ class EstimateFacts:
     patient_share: Decimal | None = None
     hold: str = ""
     good_faith: bool = False
+    settlements: tuple[SettlementFacts, ...] = ()
+
+    @property
+    def settled(self) -> Decimal:
+        """What is paid, waived or promised of the patient's share."""
+        return sum((s.amount for s in self.settlements), Decimal("0.00"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +252,13 @@ def blocking(gates: Mapping[GateName, Gate], verb: Verb) -> list[tuple[GateName,
 
 
 def _gate(
-    name: GateName, state: State, sentence: str, due: date | None = None, *, cause: str = ""
+    name: GateName,
+    state: State,
+    sentence: str,
+    due: date | None = None,
+    *,
+    cause: str = "",
+    amount: Decimal | None = None,
 ) -> Gate:
     ready = state is State.READY
     return Gate(
@@ -234,6 +267,7 @@ def _gate(
         "" if ready else OWNER_ROLES[name],
         None if ready else due,
         cause="" if ready else cause[:300],
+        amount=amount,
     )
 
 
@@ -403,14 +437,21 @@ def _money(facts: ClearanceFacts) -> Gate:
             facts.day,
             cause=f"no amount: {estimate.hold}",
         )
-    if estimate.patient_share:
+    left = (estimate.patient_share or Decimal("0.00")) - estimate.settled
+    said = "; ".join(s.words for s in estimate.settlements)
+    if left > 0:
+        so_far = f" So far {said}." if said else ""
         return _gate(
             name,
             State.CHECK,
-            f"Collect ${estimate.patient_share:,.2f} at check-in.",
+            f"Collect ${left:,.2f} at check-in.{so_far}",
             facts.day,
-            cause=f"collect {estimate.patient_share}",
+            cause=f"collect {left}",
+            amount=left,
         )
+    if said:
+        over = f", ${-left:,.2f} more than estimated" if left < 0 else ""
+        return _gate(name, State.READY, f"{said}{over}.")
     return _gate(
         name,
         State.READY,

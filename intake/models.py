@@ -409,3 +409,55 @@ class Estimate(TenantModel):
     hold = models.CharField(max_length=200, blank=True, help_text="Why no amount could be computed")
     due_on = models.DateField(null=True, help_text="Legal date of a good-faith estimate")
     actor_name = models.CharField(max_length=120)
+
+
+class Settlement(models.TextChoices):
+    PAID = "paid", "Paid"
+    WAIVED = "waived", "Waived"
+    PLANNED = "planned", "Planned"
+
+
+class VisitMoney(TenantModel):
+    """What settles the share that the patient is expected to pay for a visit: money taken, waived
+    with a reason, or promised for a day. A void or a change of mind ends the row; it stays.
+    """
+
+    appointment = models.ForeignKey(
+        Appointment, on_delete=models.PROTECT, related_name="settlements"
+    )
+    estimate = models.ForeignKey(
+        Estimate, on_delete=models.PROTECT, null=True, related_name="settlements"
+    )
+    kind = models.CharField(max_length=8, choices=Settlement.choices)
+    amount = models.DecimalField(max_digits=12, decimal_places=2)
+    reason = models.CharField(max_length=200, blank=True)
+    receipt = models.CharField(max_length=20, blank=True, help_text="Of the payment")
+    promised_on = models.DateField(null=True, help_text="The day for which it is promised")
+    actor_name = models.CharField(max_length=120)
+    at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    end_reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="settlement_positive"),
+            models.CheckConstraint(
+                condition=~Q(kind="waived") | ~Q(reason=""), name="waiver_has_reason"
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="planned") | Q(promised_on__isnull=False),
+                name="plan_has_a_day",
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "receipt"],
+                condition=~Q(receipt="") & Q(ended_at__isnull=True),
+                name="one_settlement_of_a_receipt",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["appointment"],
+                name="settlement_standing",
+                condition=Q(ended_at__isnull=True),
+            )
+        ]

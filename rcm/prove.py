@@ -354,6 +354,17 @@ CHECKS: tuple[Check, ...] = (
                 OR s.withheld <> (SELECT count(*) FROM remittance_provideradjustment a
                                    WHERE a.remittance_id = r.id))""",  # noqa: S608
     ),
+    Check(
+        "Q5",
+        "What a visit counts as paid is what its receipts hold, less what was given back",
+        "SELECT count(*) FROM ar_patientpayment WHERE appointment_id IS NOT NULL",
+        """WITH held AS (SELECT p.id, p.organization_id, p.receipt, CASE WHEN p.voided_at IS NULL THEN p.amount - p.refunded ELSE 0 END AS amount
+                           FROM ar_patientpayment p WHERE p.appointment_id IS NOT NULL),
+                counted AS (SELECT m.organization_id, m.receipt, min(m.id) AS id, sum(m.amount) AS amount FROM intake_visitmoney m
+                             WHERE m.kind = 'paid' AND m.ended_at IS NULL GROUP BY 1, 2)
+           SELECT coalesce(h.id, c.id), 'receipt holds ' || coalesce(h.amount, 0) || ', visit counts ' || coalesce(c.amount, 0)
+             FROM held h FULL JOIN counted c USING (organization_id, receipt) WHERE coalesce(h.amount, 0) <> coalesce(c.amount, 0)""",
+    ),
 )
 
 

@@ -37,6 +37,26 @@ class PatientPayment(TenantModel):
     amount = models.DecimalField(max_digits=12, decimal_places=2)
     method = models.CharField(max_length=10, help_text="card, cash, check")
     received_on = models.DateField()
+    appointment = models.ForeignKey(
+        "intake.Appointment",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="payments",
+        help_text="The visit it was collected for",
+    )
+    estimate = models.ForeignKey(
+        "intake.Estimate",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="payments",
+        help_text="The estimate it was collected against",
+    )
+    key = models.CharField(
+        max_length=80,
+        blank=True,
+        help_text="Of the form or call: the same one again is no new money",
+    )
+    refunded = models.DecimalField(max_digits=12, decimal_places=2, default=0)
     note = models.CharField(max_length=120, blank=True)
     voided_at = models.DateTimeField(null=True)
     void_reason = models.CharField(max_length=120, blank=True)
@@ -47,7 +67,14 @@ class PatientPayment(TenantModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["organization", "receipt"], name="one_receipt"),
+            models.UniqueConstraint(
+                fields=["organization", "key"], condition=~Q(key=""), name="one_payment_of_a_key"
+            ),
             models.CheckConstraint(condition=Q(amount__gt=0), name="payment_positive"),
+            models.CheckConstraint(
+                condition=Q(refunded__gte=0) & Q(refunded__lte=F("amount")),
+                name="refunded_within_payment",
+            ),
         ]
 
 

@@ -35,6 +35,7 @@ from ar.services.credits import credits_refresh, refund_decide, refund_issue, re
 from ar.services.followup import followup_refresh, nightly, patient_balance_refresh
 from ar.services.patients import (
     open_patient_charges,
+    payment_refund,
     payment_take,
     payment_void,
     plan_cancel,
@@ -63,6 +64,7 @@ __all__ = [
     "nightly",
     "open_patient_charges",
     "patient_balance_refresh",
+    "payment_refund",
     "payment_take",
     "payment_void",
     "plan_cancel",

@@ -30,7 +30,8 @@ from ar.services.guards import (
 from ar.services.proofs import coverage_proofs
 from ar.tables import policy
 from charges.models import Charge
-from intake.models import Patient
+from intake.models import Appointment, Patient
+from intake.services import payment_gone, visit_paid, visits_due
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
@@ -42,7 +43,7 @@ from remittance.models import Denial, DenialStatus
 from remittance.patient_rule import ELIGIBILITY, UNDECIDED, patients_denial
 
 METHODS = (("card", "Card"), ("cash", "Cash"), ("check", "Check"), ("transfer", "Bank transfer"))
-PAYMENT, APPLY = "patient.payment", "patient.apply"
+PAYMENT, APPLY, REFUND = "patient.payment", "patient.apply", "patient.refund"
 CENT = Decimal("0.01")
 
 
@@ -88,6 +89,30 @@ def unapplied_balances(patient_ids: Iterable[int]) -> dict[int, Decimal]:
     return {r["patient_id"]: -r["total"] for r in rows if r["patient_id"] and r["total"]}
 
 
+KEPT_SQL = """
+SELECT p.patient_id, sum(p.amount - p.refunded)
+  FROM ar_patientpayment p JOIN intake_appointment a ON a.id = p.appointment_id
+ WHERE p.patient_id = ANY(%s) AND p.voided_at IS NULL
+   AND a.status IN ('booked', 'confirmed', 'arrived', 'completed')
+   AND NOT EXISTS (
+       SELECT 1 FROM intake_orderedexam o
+         JOIN charges_exam e ON e.ordered_exam_id = o.id
+         JOIN charges_charge c ON c.exam_id = e.id
+         JOIN ledger_balance b ON b.charge_id = c.id
+        WHERE o.appointment_id = a.id AND b.insurance <= 0)
+ GROUP BY p.patient_id
+"""
+
+
+def kept_for_visits(patient_ids: Iterable[int]) -> dict[int, Decimal]:
+    """Money collected for visits whose payer has not decided yet: it pays for that visit, and not
+    for an older exam meanwhile. One query.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(KEPT_SQL, [sorted(patient_ids)])
+        return dict(cursor.fetchall())
+
+
 def _spread(
     money: Decimal, charges: Sequence[OpenCharge]
 ) -> tuple[list[tuple[OpenCharge, Decimal]], Decimal]:
@@ -110,15 +135,22 @@ def payment_take(
     actor: Actor,
     received_on: date | None = None,
     charge_ids: Sequence[int] | None = None,
+    appointment: Appointment | None = None,
+    key: str = "",
     note: str = "",
     at: datetime | None = None,
 ) -> PatientPayment:
     """Take money from a patient: onto the oldest open charges (or the named ones), the rest kept on
     account. Gives the receipt.
+
+    For an `appointment` it is kept for that visit, against its estimate, and settles what the visit
+    expects. The same `key` again is the same payment: one receipt, however often a form is sent.
     """
     actor.require("payment.collect", patient)
     require_mine(patient.organization_id, actor)
     at = at or timezone.now()
+    if appointment is not None and appointment.patient_id != patient.pk:
+        raise Refused("This visit belongs to another patient.", code="other_patient")
     if amount <= ZERO:
         raise Refused("Enter an amount above zero.", code="amount", field="amount")
     if method not in dict(METHODS):
@@ -131,9 +163,12 @@ def payment_take(
     Patient.objects.select_for_update().get(
         pk=patient.pk
     )  # two payments at once never settle the same charge twice
+    known = _same_payment(patient, key, amount)
+    if known is not None:
+        return known
     charges = open_patient_charges([patient.pk]).get(patient.pk, [])
-    if charge_ids is not None:
-        charges = [c for c in charges if c.charge_id in set(charge_ids)]
+    if charge_ids is not None or appointment is not None:
+        charges = [c for c in charges if c.charge_id in set(charge_ids or ())]
     placed, rest = _spread(amount, charges)
     receipt = f"R{next_control_number(patient.organization_id, 'receipt'):07d}"
     legs = [Leg(Account.CASH, amount, patient_id=patient.pk, reason=method)]
@@ -170,8 +205,15 @@ def payment_take(
         method=method,
         received_on=day,
         note=note[:120],
+        appointment=appointment,
+        estimate_id=visits_due([appointment.pk])[appointment.pk].estimate_id
+        if appointment
+        else None,
+        key=key[:80],
         transaction=written,
     )
+    if appointment is not None:
+        visit_paid(appointment=appointment, amount=amount, receipt=receipt, actor=actor, at=at)
     record_steps(
         [
             Step(
@@ -180,6 +222,94 @@ def payment_take(
                 f"Patient paid ${amount:,.2f}, receipt {receipt}"
                 + (f", ${rest:,.2f} kept on account" if rest else ""),
                 {"patient_id": patient.pk},
+            )
+        ],
+        actor=actor,
+        at=at,
+    )
+    return row
+
+
+def _same_payment(patient: Patient, key: str, amount: Decimal) -> PatientPayment | None:
+    """The payment that this key has made already."""
+    if not key:
+        return None
+    row = PatientPayment.objects.filter(
+        organization_id=patient.organization_id, key=key[:80]
+    ).first()
+    if row is not None and (row.patient_id, row.amount) != (patient.pk, amount):
+        raise Conflict(
+            f"Receipt {row.receipt} was given for this form with another amount. Open it again.",
+            code="key_used",
+        )
+    return row
+
+
+@transaction.atomic
+def payment_refund(
+    *,
+    payment: PatientPayment,
+    amount: Decimal,
+    reason: str,
+    actor: Actor,
+    at: datetime | None = None,
+) -> PatientPayment:
+    """Give back money of a payment that is still on account. Needs the right to approve refunds:
+    who takes money at the desk does not give it back alone.
+    """
+    actor.require("refund.approve", payment)
+    require_mine(payment.organization_id, actor)
+    at = at or timezone.now()
+    if not reason.strip():
+        raise Refused("Say why it is given back.", code="missing", field="reason")
+    Patient.objects.select_for_update().get(pk=payment.patient_id)
+    row = PatientPayment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
+    if row.voided_at is not None:
+        raise Conflict("This payment is void.", code="voided")
+    on_account = unapplied_balances([row.patient_id]).get(row.patient_id, ZERO)
+    most = min(row.amount - row.refunded, on_account)
+    if amount <= ZERO or amount > most:
+        raise Refused(
+            f"At most ${most:,.2f} of this receipt is still on account.",
+            code="over_balance",
+            field="amount",
+        )
+    words = f"Refund of receipt {row.receipt}: {reason.strip()}"
+    legs = [
+        Leg(Account.UNAPPLIED, amount, patient_id=row.patient_id, reason="refund"),
+        Leg(Account.CASH, -amount, patient_id=row.patient_id, reason=row.method),
+    ]
+    key = f"patient-refund:{row.receipt}:{row.refunded}"
+    source = "ar.PatientPayment"
+    posting = Posting(
+        row.organization_id, REFUND, key, local_day(at), words, legs, source, source_id=row.pk
+    )
+    post([posting], actor=actor)
+    row.refunded += amount
+    row.save(update_fields=["refunded"])
+    payment_gone(
+        receipt=row.receipt,
+        organization_id=row.organization_id,
+        reason=words,
+        actor=actor,
+        at=at,
+    )
+    if row.appointment is not None and row.refunded < row.amount:
+        visit_paid(
+            appointment=row.appointment,
+            amount=row.amount - row.refunded,
+            receipt=row.receipt,
+            actor=actor,
+            at=at,
+        )
+    record_steps(
+        [
+            Step(
+                row.organization_id,
+                "patient.refunded",
+                f"${amount:,.2f} of receipt {row.receipt} given back",
+                {"patient_id": row.patient_id},
+                reason=reason,
             )
         ],
         actor=actor,
@@ -208,6 +338,11 @@ def payment_void(
     )
     if row.voided_at is not None:
         raise Conflict("This payment is void already.", code="voided")
+    if row.refunded:
+        raise Refused(
+            f"${row.refunded:,.2f} of it was given back: the rest is given back too, not voided.",
+            code="refunded",
+        )
     kept = LedgerEntry.objects.filter(
         transaction=row.transaction, account=Account.UNAPPLIED
     ).exists()
@@ -224,6 +359,13 @@ def payment_void(
     reverse([row.transaction], effective_on=local_day(at), reason=reason, actor=actor)
     row.voided_at, row.void_reason = at, reason[:120]
     row.save(update_fields=["voided_at", "void_reason"])
+    payment_gone(
+        receipt=row.receipt,
+        organization_id=row.organization_id,
+        reason=f"Receipt voided: {reason}",
+        actor=actor,
+        at=at,
+    )
     if kept:
         unapplied_apply(patient_ids=[row.patient_id], actor=actor, at=at)
     record_steps(
@@ -252,7 +394,12 @@ def unapplied_apply(*, patient_ids: Iterable[int], actor: Actor, at: datetime | 
     owners = {
         p.pk: p for p in Patient.objects.select_for_update().filter(pk__in=ids).order_by("pk")
     }
-    money = {pk: amount for pk, amount in unapplied_balances(owners).items() if amount > ZERO}
+    kept = kept_for_visits(owners)
+    money = {
+        pk: amount - kept.get(pk, ZERO)
+        for pk, amount in unapplied_balances(owners).items()
+        if amount > kept.get(pk, ZERO)
+    }
     charges = open_patient_charges(money)
     postings: list[Posting] = []
     steps: list[Step] = []

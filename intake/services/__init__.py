@@ -75,6 +75,15 @@ from intake.services.patients import (
     patients_find,
     primary_coverages,
 )
+from intake.services.visit_money import (
+    VisitDue,
+    payment_gone,
+    settlement_end,
+    visit_paid,
+    visit_plan,
+    visit_waive,
+    visits_due,
+)
 
 __all__ = [
     "LIVE",
@@ -83,6 +92,7 @@ __all__ = [
     "GateAnswer",
     "GateAsk",
     "Likeness",
+    "VisitDue",
     "answer_271",
     "appointment_book",
     "appointment_cancel",
@@ -131,13 +141,19 @@ __all__ = [
     "patient_merge",
     "patient_update",
     "patients_find",
+    "payment_gone",
     "plain_codes",
     "preview",
     "primary_coverages",
     "provide",
     "reverify_run",
     "reverify_start",
+    "settlement_end",
     "sharing_of",
     "standing_overrides",
     "upcoming",
+    "visit_paid",
+    "visit_plan",
+    "visit_waive",
+    "visits_due",
 ]

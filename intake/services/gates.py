@@ -25,6 +25,7 @@ from intake.clearance import (
     GateName,
     Override,
     OverrideEnd,
+    SettlementFacts,
     State,
     Verb,
     blocking,
@@ -46,6 +47,7 @@ from intake.models import (
     OrderedExam,
     OrderStatus,
     Patient,
+    VisitMoney,
 )
 from intake.services.orders import orders_gaps, screening_only
 from intake.services.patients import primary_coverages
@@ -203,6 +205,7 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
     ]
     network = network_of(pairs)
     clocks = Clocks()
+    settlements = _settlements(ids)
     found = {}
     for a in appointments:
         clock = clocks.of(a.site)
@@ -224,7 +227,12 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
             ),
             network=network.get((a.site_id, coverage.payer_id), "") if coverage else "",
             estimate=(
-                EstimateFacts(estimate.patient_share, estimate.hold, estimate.kind == "gfe")
+                EstimateFacts(
+                    estimate.patient_share,
+                    estimate.hold,
+                    estimate.kind == "gfe",
+                    settlements.get(a.pk, ()),
+                )
                 if estimate
                 else None
             ),
@@ -235,6 +243,22 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
                 for gate, o in standing.get(a.pk, {}).items()
             },
         )
+    return found
+
+
+def _settlements(appointment_ids: Sequence[int]) -> dict[int, tuple[SettlementFacts, ...]]:
+    """What settles the patients' shares of visits, in the order in which it came. One query."""
+    found: dict[int, tuple[SettlementFacts, ...]] = {}
+    rows = VisitMoney.objects.filter(appointment_id__in=appointment_ids, ended_at__isnull=True)
+    for row in rows.order_by("id"):
+        fact = SettlementFacts(
+            row.kind,
+            row.amount,
+            receipt=row.receipt,
+            reason=row.reason,
+            promised_on=row.promised_on,
+        )
+        found[row.appointment_id] = (*found.get(row.appointment_id, ()), fact)
     return found
 
 
@@ -505,6 +529,7 @@ def gates_of(appointment: Appointment) -> dict[GateName, Gate]:
             date.fromisoformat(g["due"]) if g.get("due") else None,
             g.get("overridden", False),
             g.get("cause", ""),
+            Decimal(g["amount"]) if g.get("amount") else None,
         )
         for name, g in appointment.gates.items()
     }

@@ -7,11 +7,18 @@ from typing import Any
 
 from django import template
 
-from intake import present
+from intake import collecting, present
 from intake.models import Appointment
 from rcm.accounts.permissions import Role
+from rcm.web import parts
 
 register = template.Library()
+
+
+@register.simple_tag
+def collect_button(row: Appointment, actor: Any) -> parts.Action | None:
+    """`{% collect_button row request.actor as action %}`: take what the visit still expects."""
+    return collecting.action(row, actor)
 
 
 @register.simple_tag

@@ -108,7 +108,8 @@ BOARD = ListPage(
                 g.value.capitalize(),
                 partial(present.gate_tag, gate=g),
                 kind="tag",
-                width="tag" if g == GateName.AUTHORIZATION else "word",
+                width="tag" if g in (GateName.AUTHORIZATION, GateName.MONEY) else "word",
+                template="intake/cells/money.html" if g == GateName.MONEY else "",
             )
             for g in GateName
         ),

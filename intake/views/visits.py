@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from intake import present, sections, services
+from intake import collecting, present, sections, services
 from intake.clearance import GateName
 from intake.forms import BookForm, OverrideForm
 from intake.models import (
@@ -238,12 +238,13 @@ def appointment(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 def _visit_actions(row: Appointment, actor: Actor) -> list[parts.Action]:
+    collect = collecting.action(row, actor, key="t")
+    actions = [collect] if collect else []
     if not actor.can("appointment.edit", row):
-        return []
+        return actions
     page = [row.public_id]
     allowed = APPOINTMENT_MOVES[row.status]
     version = (("version", str(row.version)),)
-    actions = []
     if AppointmentStatus.CONFIRMED in allowed:
         actions.append(
             parts.Action(

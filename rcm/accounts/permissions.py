@@ -40,6 +40,8 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
         "appointment.edit": {R.FRONT_DESK, R.AUTHORIZATION, R.MANAGER},
         "eligibility.run": {R.FRONT_DESK, R.AUTHORIZATION, R.BILLER, R.AR, R.MANAGER},
         "payment.collect": {R.FRONT_DESK, R.POSTER, R.MANAGER},
+        # each waiver stands with its reason: routine waivers of cost sharing are unlawful
+        "payment.waive": {R.FRONT_DESK, R.MANAGER},
         # authorization
         "authorization.view": {
             R.FRONT_DESK,
@@ -140,6 +142,8 @@ SCOPE_PERMISSIONS: dict[str, frozenset[str]] = {
     "orders:read": frozenset({"patient.view", "clearance.view"}),
     "orders:write": frozenset({"patient.view", "patient.edit", "order.edit", "appointment.edit"}),
     "authorizations:write": frozenset({"authorization.view", "authorization.edit"}),
+    "payments:read": frozenset({"patient.view", "account.view"}),
+    "payments:write": frozenset({"patient.view", "account.view", "payment.collect"}),
     "overrides:write": frozenset({"clearance.view", "authorization.override"}),
     "exams:read": frozenset({"patient.view", "exam.view"}),
     "exams:write": frozenset({"exam.view"}),

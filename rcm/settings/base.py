@@ -370,6 +370,8 @@ OAUTH2_PROVIDER: dict[str, Any] = {
         "orders:write": "Create orders",
         "authorizations:write": "Request authorizations and record decisions",
         "overrides:write": "Let a visit pass a gate, with a reason",
+        "payments:read": "Read patient payments and receipts",
+        "payments:write": "Take and void patient payments",
         "exams:read": "Read exams and their thread",
         "exams:write": "Record performed exams",
         "reports:write": "Send reports",

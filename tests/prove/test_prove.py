@@ -75,6 +75,7 @@ PLANTS: dict[str, str] = {
         " organization_id = {a} AND id IN (SELECT interchange_id FROM remittance_remittance)"
     ),
     "14": ("UPDATE remittance_remittance SET payee_npi = '1234567893' WHERE organization_id = {a}"),
+    "Q5": "UPDATE intake_visitmoney SET kind = 'paid' WHERE organization_id = {a}",
 }
 UNDO = (
     "ALTER TABLE ledger_ledgertransaction DROP CONSTRAINT IF EXISTS one_effect",

@@ -100,6 +100,8 @@ RULES: dict[str, dict[str, Any]] = {
         "period": "27",
         "service_types": ["62"],
     },
+    "intake.VisitMoney": {"kind": "planned", "reason": "later", "ended_at": None},
+    "ar.PatientPayment": {"appointment": None, "estimate": None, "refunded": 0},
     "intake.Estimate": {"kind": "estimate", "lines": [], "hold": ""},
     "pricing.Contract": {"method": "percent_of_medicare", "terms": {"percent": "120"}},
     "pricing.ContractRate": {"method": "flat"},
