@@ -422,6 +422,8 @@ class VisitMoney(TenantModel):
     with a reason, or promised for a day. A void or a change of mind ends the row; it stays.
     """
 
+    site_path = "appointment__site_id"
+
     appointment = models.ForeignKey(
         Appointment, on_delete=models.PROTECT, related_name="settlements"
     )

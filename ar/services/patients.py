@@ -146,7 +146,7 @@ def payment_take(
     For an `appointment` it is kept for that visit, against its estimate, and settles what the visit
     expects. The same `key` again is the same payment: one receipt, however often a form is sent.
     """
-    actor.require("payment.collect", patient)
+    actor.require("payment.collect", appointment or patient)
     require_mine(patient.organization_id, actor)
     at = at or timezone.now()
     if appointment is not None and appointment.patient_id != patient.pk:
