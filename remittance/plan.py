@@ -22,9 +22,10 @@ CENT = Decimal("0.01")
 
 CASH, AR_INSURANCE, AR_PATIENT = "cash", "ar_insurance", "ar_patient"
 CONTRACTUAL, SEQUESTRATION, UNAPPLIED = "contractual", "sequestration", "unapplied"
+OTHER = "other_adjustment"
 PROVIDER_LEVEL, INTEREST = "provider_level", "interest"
 
-REVERSAL, PREDETERMINATION = "22", "25"
+DENIED, REVERSAL, PREDETERMINATION = "4", "22", "25"
 FORWARDED = frozenset({"19", "20", "21"})
 
 
@@ -39,6 +40,17 @@ class Treatment(StrEnum):
     NEVER_PATIENT = "never_patient"
     PRIOR_PAYER = "prior_payer"
     DENIAL = "denial"
+    INCENTIVE = "incentive"
+    UNKNOWN = "unknown"
+
+
+ACCOUNTS = {
+    Treatment.WITHHELD: SEQUESTRATION,
+    Treatment.INCENTIVE: OTHER,
+    Treatment.UNKNOWN: OTHER,
+}
+"""Where adjusted amounts go that are neither contractual, the patient's nor denied; none of them
+changes what was allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +164,7 @@ class Plan:
     sentence: str = ""
     reductions: dict[int, Decimal] = field(default_factory=dict)
     lines: int = 0
+    unknown: list[str] = field(default_factory=list)
     room: dict[int, Decimal] | None = None
 
     @property
@@ -199,7 +212,8 @@ def category_of(cas: Cas, remarks: Iterable[str], book: Book) -> str:
 
 def treat(cas: Cas, line: Line, remarks: Sequence[str], book: Book) -> Treatment:
     """What becomes of one adjustment (rules `adjustment-group` and `reversal`). An unknown reason
-    is a denial that nobody has classified.
+    is a denial that nobody has classified; one that adds money denies nothing and waits under other
+    adjustments for a person.
     """
     reason = book.reasons.get(cas.reason)
     klass = reason.klass if reason else ""
@@ -226,6 +240,8 @@ def treat(cas: Cas, line: Line, remarks: Sequence[str], book: Book) -> Treatment
         return Treatment.CONTRACTUAL
     if klass == "cob":
         return Treatment.PRIOR_PAYER
+    if reason is None and cas.amount < 0:
+        return Treatment.UNKNOWN
     return Treatment.DENIAL
 
 
@@ -259,6 +275,11 @@ def whole_lines(payment: Payment) -> list[Line]:
         )
         for i, line in enumerate(payment.lines)
     ]
+
+
+def forwarded(status: str, remarks: Iterable[str]) -> bool:
+    """Whether the payer says, by status or remark, that it sent the claim on to the next one."""
+    return status in FORWARDED or not tables.forwarding_remarks().isdisjoint(remarks)
 
 
 def nothing_collectable(payment: Payment) -> bool:
@@ -351,11 +372,9 @@ def plan_payment(
                     f" ${opened.get(charge_id, ZERO):,.2f} is open.",
                 )
     if plan.denials:
-        plan.outcome = (
-            "partial"
-            if money or plan.patient or plan.patient_later or plan.contractual
-            else "denied"
-        )
+        # what the payer calls denied is denied, whatever it calls the rest of the charge
+        shared = payment.status != DENIED and (plan.patient or plan.patient_later)
+        plan.outcome = "partial" if money or shared else "denied"
     else:
         plan.outcome = "paid"
     return plan
@@ -366,19 +385,26 @@ def _line(
 ) -> None:
     remarks = (*line.remarks, *payment.remarks)
     denied: list[Cas] = []
-    for cas in line.adjustments:
+    # what adds money first: it makes the room that the others take
+    for cas in sorted(line.adjustments, key=lambda c: c.amount >= 0):
         treatment = treat(cas, line, remarks, book)
+        reason_code = f"{cas.group}-{cas.reason}"
         if treatment is Treatment.CONTRACTUAL:
-            plan.contractual += _credit(
-                plan, line, CONTRACTUAL, cas.amount, f"{cas.group}-{cas.reason}"
-            )
-        elif treatment is Treatment.WITHHELD:
-            _credit(plan, line, SEQUESTRATION, cas.amount, f"{cas.group}-{cas.reason}")
+            plan.contractual += _credit(plan, line, CONTRACTUAL, cas.amount, reason_code)
+        elif treatment in ACCOUNTS:
+            _credit(plan, line, ACCOUNTS[treatment], cas.amount, reason_code)
+            if treatment is Treatment.UNKNOWN:
+                plan.unknown.append(reason_code)
         elif treatment in (Treatment.PATIENT, Treatment.NEVER_PATIENT):
             shares.append((line, cas, treatment))
         elif treatment is Treatment.DENIAL:
             denied.append(cas)
     amount = sum((c.amount for c in denied), ZERO)
+    if amount < 0:
+        # reasons of a denial that add money deny nothing: they balance under other adjustments
+        code = f"{denied[0].group}-{denied[0].reason}"
+        _credit(plan, line, OTHER, amount, code)
+        plan.unknown.append(code)
     if amount <= 0:
         return
     first = max(denied, key=lambda c: c.amount)
@@ -404,8 +430,9 @@ def _credit(plan: Plan, line: Line, account: str, amount: Decimal, reason: str) 
     """Credit the receivable against an account; returns what was credited."""
     if line.charge_id is None:
         return ZERO
-    if plan.room is not None and amount > 0:
-        amount = min(amount, max(ZERO, plan.room[line.charge_id]))
+    if plan.room is not None:
+        if amount > 0:
+            amount = min(amount, max(ZERO, plan.room[line.charge_id]))
         plan.room[line.charge_id] -= amount
     if amount:
         plan.legs.append(PlanLeg(account, amount, line.charge_id, reason))
@@ -423,6 +450,8 @@ def allowed_of(line: Line, remarks: Sequence[str], book: Book) -> Decimal | None
         treatment = treat(cas, line, remarks, book)
         if treatment is Treatment.CONTRACTUAL:
             allowed -= cas.amount
+        elif treatment is Treatment.DENIAL and cas.amount < 0:
+            continue
         elif treatment in (Treatment.DENIAL, Treatment.PRIOR_PAYER) or _denied_to_patient(
             cas, book
         ):

@@ -108,6 +108,12 @@ def never_patient_remarks() -> frozenset[str]:
 
 
 @lru_cache
+def forwarding_remarks() -> frozenset[str]:
+    """Remarks by which a payer says that it sent the claim on to the next one."""
+    return frozenset(r["remark"] for r in _rows("forwarding_remarks"))
+
+
+@lru_cache
 def hold_harmless() -> frozenset[str]:
     """Categories that never become a patient balance."""
     return frozenset(r["category"] for r in _rows("hold_harmless"))

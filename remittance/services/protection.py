@@ -19,7 +19,7 @@ from rcm.reference.models import PayerKind
 from remittance import patient_rule as rule
 from remittance import tables
 from remittance.models import ClaimPayment, Denial, PaymentState, ServicePayment
-from remittance.plan import FORWARDED
+from remittance.plan import forwarded
 
 # CLP02 of an answer as second or third payer
 AS_RANK = {"2": 2, "20": 2, "3": 3, "21": 3}
@@ -29,7 +29,6 @@ ANSWERED = frozenset(
 GONE = (ClaimStatus.VOID, ClaimStatus.REPLACED)
 UNBILLED = frozenset({ClaimStatus.DRAFT, ClaimStatus.VOID})
 DUPLICATE = "duplicate"
-CROSSED_OVER = frozenset({"MA18", "N89"})  # remarks: forwarded to the next payer
 
 
 @dataclass(slots=True)
@@ -108,7 +107,7 @@ def _claims(ids: list[int]) -> _Claims:
     ):
         found.forbidding[claim_id].update(forbidding)
         found.answered[claim_id].add(AS_RANK.get(code, rank))
-        if code in FORWARDED or CROSSED_OVER & set(said):
+        if forwarded(code, said):
             found.forwarded.add(claim_id)
     return found
 

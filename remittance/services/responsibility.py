@@ -25,9 +25,9 @@ from remittance.models import (
 from remittance.plan import (
     AR_PATIENT,
     CONTRACTUAL,
-    FORWARDED,
     REVERSAL,
     Book,
+    forwarded,
     nothing_collectable,
 )
 from remittance.services.planning import UNSETTLED, ZERO, Facts, Planned, effect_key
@@ -79,7 +79,7 @@ def responsibility_release(
             if not shares:
                 continue
             if p.fact.next_payer:
-                if p.row.status_code not in FORWARDED:
+                if not forwarded(p.row.status_code, p.row.remarks):
                     nexts.append({"payment_id": p.row.pk})
                 continue
             never = nothing_collectable(p.fact)

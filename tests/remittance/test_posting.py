@@ -610,3 +610,66 @@ def test_what_an_earlier_answer_forbade_a_later_one_does_not_bill(house, remark)
     second = Remittance.objects.get(trace="EFT2")
     remittance_post(remittance=second, actor=house.actor("pia"), at=AT)
     assert (insurance(claim), owed_by_patient(claim)) == (D("40.00"), D("0.00"))
+
+
+INCENTIVE = """
+    CLP*C1*1*575*150.12*36.28*MB*ICN1*11*1
+    SVC*HC:72148*575*150.12**1
+    CAS*CO*45*393.6**{0}*-5
+    CAS*PR*2*36.28
+"""
+
+
+@pytest.mark.parametrize(("reason", "asked"), [("144", 0), ("ZZ9", 1), ("16", 1)])
+def test_a_reason_that_adds_money_balances_and_leaves_the_patients_share_alone(
+    house, reason, asked
+):
+    claim = claim_of(house, "C1", [("72148", "575", "186.40")], payers=[payer("MCR")])
+    receive(house, era(head("150.12") + INCENTIVE.format(reason)))
+    remittance, result = posted(house)
+    assert (result.unapplied, result.denials) == (0, 0)
+    assert (insurance(claim), owed_by_patient(claim)) == (D("0.00"), D("36.28"))
+    assert booked("other_adjustment") == D("-5.00")
+    assert remittance.payments.get().services.get().allowed == D("181.40")
+    assert WorkItem.objects.filter(cause="unknown_reason").count() == asked
+
+
+def test_a_reason_that_adds_money_changes_nothing_when_a_person_applies_the_payment(house):
+    claim = claim_of(house, "C1", [("72148", "575", "186.40")], payers=[payer("MCR")])
+    body = INCENTIVE.format("144").replace("C1", "NOSUCH")
+    receive(house, era(head("150.12") + body))
+    posted(house)
+    payment_apply(
+        payment=ClaimPayment.objects.get(),
+        claim=claim,
+        reason="same patient and day",
+        actor=house.actor("pia"),
+        at=AT,
+    )
+    assert (insurance(claim), owed_by_patient(claim)) == (D("0.00"), D("36.28"))
+
+
+def test_a_claim_that_the_payer_denied_is_denied_although_part_is_contractual(house):
+    claim = claim_of(house, "C1", [("71045", "76", "30.16")])
+    body = "CLP*C1*4*76*0*0*12*ICN1*11*1\nSVC*HC:71045*76*0**1\nCAS*CO*45*45.84**197*30.16"
+    receive(house, era(head("0") + body))
+    posted(house)
+    claim.refresh_from_db()
+    assert claim.status == ClaimStatus.DENIED
+    assert Denial.objects.get().amount == D("30.16")
+
+
+@pytest.mark.parametrize("remark", ["MA18", "N89"])
+def test_a_remark_that_the_claim_was_sent_on_makes_no_second_claim(house, remark):
+    claim = claim_of(house, "C1", [("74018", "89", "28.10")], payers=[payer("MCR"), payer("PHP")])
+    body = f"""
+        CLP*C1*1*89*22.48*5.62*MB*ICN1*11*1
+        MOA***{remark}*MA07
+        SVC*HC:74018*89*22.48**1
+        CAS*CO*45*60.9
+        CAS*PR*2*5.62
+    """
+    receive(house, era(head("22.48") + body))
+    posted(house)
+    assert not Outbox.objects.filter(topic="remittance.next_payer").exists()
+    assert (insurance(claim), owed_by_patient(claim)) == (D("5.62"), D("0.00"))

@@ -27,7 +27,7 @@ from remittance.models import (
     UnappliedCash,
     Variance,
 )
-from remittance.plan import FORWARDED
+from remittance.plan import forwarded
 from remittance.records import Posted
 from remittance.services.consequences.denials import (
     denials_open,
@@ -79,7 +79,7 @@ def follow(
             and p.plan.outcome == "paid"
             and not p.fact.unsettled
             and p.plan.patient_later > 0
-            and p.fact.status not in FORWARDED
+            and not forwarded(p.fact.status, p.fact.remarks)
         ],
         due_at=at,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from claims import services as claims
@@ -19,9 +20,12 @@ from remittance.models import (
     Remittance,
     UnappliedCash,
 )
+from remittance.plan import OTHER
 from remittance.records import Posted
 from remittance.services.consequences.denials import withdraw
 from remittance.services.planning import Planned
+
+ZERO = Decimal("0.00")
 
 
 def states(
@@ -71,7 +75,9 @@ def states(
     UnappliedCash.objects.filter(
         payment_id__in=[p.row.pk for p in planned if not p.plan.exception], resolved_at__isnull=True
     ).update(resolved_at=at)
-    open_items([_stuck_item(remittance, p, at) for p in stuck], actor=actor, at=at)
+    unknown = [_unknown_item(remittance, p, at) for p in planned if p.plan.unknown]
+    items = [_stuck_item(remittance, p, at) for p in stuck]
+    open_items([*items, *unknown], actor=actor, at=at)
 
 
 def taken_back(planned: Sequence[Planned], *, actor: Actor, at: datetime) -> None:
@@ -110,6 +116,33 @@ def _stuck_item(remittance: Remittance, p: Planned, at: datetime) -> ItemSpec:
             "icn": row.payer_control_number,
             "dos": row.service_date.isoformat() if row.service_date else "",
             "received": remittance.paid_on.isoformat(),
+        },
+    )
+
+
+def _unknown_item(remittance: Remittance, p: Planned, at: datetime) -> ItemSpec:
+    """A reason that nobody has classified moved money: it stands under other adjustments."""
+    reasons = ", ".join(dict.fromkeys(p.plan.unknown))
+    return ItemSpec(
+        remittance.organization_id,
+        "remittance_exceptions",
+        "claim_payment",
+        p.row.pk,
+        "unknown_reason",
+        f"Claim {p.row.claim_number}: {reasons} adds money and is not classified. It stands under"
+        " other adjustments; the patient's share is as the payer says."[:200],
+        at + timedelta(days=2),
+        fix="Load the reason code with its class; move the amount if it belongs elsewhere.",
+        dollars=sum((abs(x.amount) for x in p.plan.legs if x.account == OTHER), ZERO),
+        claim_id=p.fact.claim_id,
+        patient_id=p.fact.patient_id,
+        patient_name=p.row.patient_name,
+        payer_id=remittance.payer_id,
+        payer_name=remittance.payer_name,
+        facts={
+            "trace": remittance.trace,
+            "claim": p.row.claim_number,
+            "icn": p.row.payer_control_number,
         },
     )
 
