@@ -18,7 +18,7 @@ run: .venv/runtime.stamp  ## start everything; the first time builds a demo
 test: .venv/dev.stamp  ## the whole suite; ARGS="tests/ledger -x" for a part
 	@exec $(LAUNCH) test -- $(ARGS)
 
-check: .venv/dev.stamp  ## lint, format, templates, types, floors, migrations
+check: .venv/dev.stamp  ## lint, format, templates, styles, types, floors, dead code, migrations
 	@exec $(LAUNCH) check
 
 bench: .venv/dev.stamp  ## figures: posting, queues, aging; ARGS names some of them

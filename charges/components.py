@@ -852,21 +852,6 @@ def _related_codes(
     )
 
 
-def duplicate_key(service: ClaimedService, rendering: str = "") -> tuple[object, ...]:
-    """What makes two lines duplicates of each other (rule `duplicate-service`)."""
-    sides = tuple(sorted(frozenset(service.modifiers) & {"RT", "LT", "50"}))
-    return (
-        service.payer,
-        service.patient,
-        rendering,
-        service.date_of_service,
-        service.code,
-        service.component,
-        sides,
-        service.units,
-    )
-
-
 # --- Modifiers ------------------------------------------------------------------------------------
 
 MAX_MODIFIERS = 4

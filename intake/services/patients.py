@@ -10,7 +10,6 @@ from typing import Any
 from django.contrib.postgres.search import TrigramWordSimilarity
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
-from django.utils import timezone
 
 from intake.models import (
     Appointment,
@@ -23,7 +22,6 @@ from intake.models import (
     Relationship,
 )
 from rcm.accounts.actor import Actor
-from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.outbox import publish, publish_many
@@ -645,7 +643,3 @@ def primary_coverages(patient_ids: Iterable[int]) -> dict[int, Coverage]:
     for row in rows:
         found.setdefault(row.patient_id, row)
     return found
-
-
-def today_of(at: datetime | None) -> date:
-    return office_day(at or timezone.now())

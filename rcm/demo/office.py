@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from urllib.parse import urlsplit
 
 import httpx
 from django.db.models import Q
@@ -569,8 +568,3 @@ def failed(center: Center) -> dict[str, int]:
         ).values_list("kind", flat=True):
             found[kind] += 1
     return found
-
-
-def house_of(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"

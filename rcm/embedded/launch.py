@@ -45,8 +45,10 @@ CHECKS = (
     ("lint", ("ruff", "check", ".")),
     ("format", ("ruff", "format", "--check", ".")),
     ("templates", ("djade", "--check", "--target-version", "5.2")),
+    ("styles", ("python", "bench/styles.py")),
     ("types", ("mypy", ".")),
     ("floors", ("lint-imports",)),
+    ("dead code", ("python", "bench/dead_code.py")),
     ("migrations", ("python", "manage.py", "makemigrations", "--check", "--dry-run")),
 )
 

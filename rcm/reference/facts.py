@@ -28,7 +28,6 @@ from rcm.reference.models import (
     MueEdit,
     Payer,
     PlaceOfService,
-    Plan,
     Procedure,
     PtpEdit,
     ReferenceLoad,
@@ -138,14 +137,6 @@ def payer_book() -> PayerBook:
         )
 
     return keep("payers", ("payers",), build)
-
-
-def plans_of(payer_ids: Iterable[int]) -> dict[int, list[Plan]]:
-    """Plans by payer id."""
-    found: dict[int, list[Plan]] = defaultdict(list)
-    for plan in Plan.objects.filter(payer_id__in=set(payer_ids)).order_by("name"):
-        found[plan.payer_id].append(plan)
-    return dict(found)
 
 
 # --- code sets ------------------------------------------------------------------------------------
@@ -282,15 +273,6 @@ def diagnosis_validity(codes: Iterable[str], on: dt.date) -> dict[str, bool | No
     )
     listed = any(first <= on <= last for first, last in diagnosis_lists())
     return {code: True if code in known else (False if listed else None) for code in wanted}
-
-
-def diagnosis_names(codes: Iterable[str]) -> dict[str, str]:
-    """Names of the known codes (no dot), newest version."""
-    return dict(
-        Diagnosis.objects.filter(code__in=set(codes))
-        .order_by("effective_from")
-        .values_list("code", "name")
-    )
 
 
 # --- edits, in bulk for a batch of claims ---------------------------------------------------------

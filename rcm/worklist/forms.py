@@ -104,7 +104,3 @@ class EscalateForm(TouchForm):
 class FinishForm(TouchForm):
     outcome = forms.CharField(label="How it ended", max_length=60)
     note = forms.CharField(label="Note", max_length=200, required=False)
-
-
-class SkipForm(TouchForm):
-    reason = forms.CharField(label="Why you pass it on", max_length=120)

@@ -14,7 +14,7 @@ const typing = (event) => {
 };
 const rows = () => [...document.querySelectorAll("tr[data-row]")];
 const current = () => document.querySelector("tr.cursor") ?? document.querySelector(
-"tr[data-open]");
+  "tr[data-open]");
 const panel = () => document.getElementById("panel");
 const beside = () => panel() && getComputedStyle(panel()).display !== "none";
 let jumping = -Infinity;
