@@ -92,6 +92,22 @@ class ArConfig(AppConfig):
             ),
             nav.Entry(
                 "Manage",
+                "Cost",
+                "ar:cost",
+                "cost.view",
+                order=35,
+                words="minutes baseline touchless cost to collect",
+            ),
+            nav.Entry(
+                "Manage",
+                "People",
+                "ar:staff",
+                "staff.view",
+                order=36,
+                words="staffing plan hours shifts vacancies clients",
+            ),
+            nav.Entry(
+                "Manage",
                 "Performance",
                 "ar:kpis",
                 "kpi.view",

@@ -566,6 +566,9 @@ def _labels(kind: str, keys: list[int]) -> list[Labelled]:
             )
             for x in denials
         ]
+    if kind in ("touch", "chart", "entry"):
+        said = {"touch": "Step", "chart": "Chart opened", "entry": "Cash entry"}[kind]
+        return [Labelled(blank(pk), f"{said} {pk}") for pk in keys]
     if kind == "appeal":
         appeals = Appeal.objects.filter(pk__in=keys).defer("packet", "letter")
         return [

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.urls import path
 
 from ar import desk, figures, views
-from ar.manage import accuracy, states, targets
+from ar.manage import accuracy, states, targets, work
 
 app_name = "ar"
 urlpatterns = [
@@ -55,6 +55,12 @@ urlpatterns = [
         states.prompt_pay_letter,
         name="prompt_pay_letter",
     ),
+    path("cost/", work.cost, name="cost"),
+    path("cost/rate/", work.cost_rate, name="cost_rate"),
+    path("cost/baseline/", work.baseline_new, name="baseline_new"),
+    path("staff/", work.staff, name="staff"),
+    path("staff/plan/", work.plan_place, name="plan_place"),
+    path("staff/hours/", work.shift, name="shift"),
     path("performance/", figures.kpis, name="kpis"),
     path("performance/lag/", figures.lag, name="lag"),
     path("performance/<slug:code>/", figures.kpi, name="kpi"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ar.kpi import back, front, middle
+from ar.kpi import back, front, middle, work
 from ar.kpi.base import COUNT, DAYS, GROUPS, HOURS, MINUTES, MONEY, PERCENT, Kpi
 
-KPIS: tuple[Kpi, ...] = (*front.KPIS, *middle.KPIS, *back.KPIS)
+KPIS: tuple[Kpi, ...] = (*front.KPIS, *middle.KPIS, *back.KPIS, *work.KPIS)
 BY_CODE = {k.code: k for k in KPIS}
 
 __all__ = [

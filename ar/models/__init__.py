@@ -10,6 +10,7 @@ from ar.models.policy import ReceivablePolicy
 from ar.models.requests import Refund, RequestStatus, WriteOffRequest
 from ar.models.snapshots import AgingSnapshot, KpiSnapshot, KpiTarget
 from ar.models.states import NUMERIC_TOPICS, StateFact, StateTopic
+from ar.models.work import RoleCost, Shift, StaffPlan, WorkBaseline
 
 __all__ = [
     "NUMERIC_TOPICS",
@@ -26,8 +27,12 @@ __all__ = [
     "ReceivablePolicy",
     "Refund",
     "RequestStatus",
+    "RoleCost",
+    "Shift",
+    "StaffPlan",
     "StateFact",
     "StateTopic",
     "Statement",
+    "WorkBaseline",
     "WriteOffRequest",
 ]
