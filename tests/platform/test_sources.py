@@ -9,7 +9,7 @@ from bench import dead_code, house, styles
 
 def test_nothing_of_the_product_is_without_a_user():
     found = {item.name for item in dead_code.unused()}
-    assert found == dead_code.ONLY_TESTED
+    assert found <= dead_code.ONLY_TESTED
 
 
 def test_style_sheets_and_scripts_are_in_their_form():
