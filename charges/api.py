@@ -224,6 +224,12 @@ class PerformedExamIn(KeysIn):
     site = serializers.CharField(max_length=30, required=False, help_text="Our site code")
     modality = serializers.CharField(max_length=6, required=False)
     code = serializers.RegexField("^[0-9A-Za-z]{5}$", required=False)
+    modifiers = serializers.ListField(
+        child=serializers.RegexField("^[0-9A-Za-z]{2}$"),
+        required=False,
+        max_length=4,
+        help_text="As you coded the exam; what the code cannot carry is refused",
+    )
     laterality = serializers.ChoiceField(choices=SIDES, required=False)
     station = serializers.CharField(max_length=40, required=False)
     study_uid = serializers.CharField(max_length=64, required=False)
@@ -332,6 +338,7 @@ class ExamView(
         form = PerformedExamIn(data=request.data)
         form.is_valid(raise_exception=True)
         data = form.validated_data
+        coded = tuple(m.upper() for m in data.get("modifiers", ()))
         record = PerformedRecord(
             organization_id=min(self.actor.organizations),
             source="api",
@@ -341,7 +348,8 @@ class ExamView(
             site_code=data.get("site", ""),
             modality=data.get("modality", "").upper(),
             code=data.get("code", "").upper(),
-            laterality=data.get("laterality", ""),
+            laterality=data.get("laterality", "") or _side(coded),
+            coded=((data["code"].upper(), coded),) if coded and data.get("code") else (),
             station=data.get("station", ""),
             study_uid=data.get("study_uid", ""),
             contrast=services.contrast_given(data["contrast"]) if "contrast" in data else None,
@@ -361,6 +369,10 @@ class ExamView(
         )
         answer["ETag"] = etag(row)
         return answer
+
+
+def _side(modifiers: tuple[str, ...]) -> str:
+    return next((m for m in modifiers if m in ("RT", "LT", "50")), "")
 
 
 def _supplies(items: Any) -> tuple[SupplyGiven, ...]:

@@ -16,7 +16,13 @@ class ChargesConfig(AppConfig):
         from rcm.web import nav
 
         for kind, processor in messages.PROCESSORS.items():
-            register_processor(kind, processor, queue="realtime", many=messages.OF_MANY[kind])
+            register_processor(
+                kind,
+                processor,
+                queue="realtime",
+                many=messages.OF_MANY[kind],
+                correct="charges:message" if kind == "DFT" else "",
+            )
         for topic, handler in (
             ("charges.evaluate", events.on_evaluate),
             ("coverage.changed", events.on_patient_facts),

@@ -41,6 +41,14 @@ class ReasonForm(house.VersionedMixin, house.HouseForm):
     reason = _reason()
 
 
+class MessageForm(house.HouseForm):
+    """Lines of a charge message as they shall be read; the fields of the lines are added by the
+    page.
+    """
+
+    reason = _reason()
+
+
 class CodeForm(house.VersionedMixin, house.HouseForm):
     """The coder's code over the suggestion. Empty takes an earlier decision back."""
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
@@ -61,6 +61,7 @@ _NAMES = (
     ("correction", "addendum"),
     ("title", "title"),
 )
+CodedLine = tuple[str, tuple[str, ...]]
 _TEXT = {"TX", "FT", "ST", "CWE", "CE", ""}
 _OFFSET = re.compile(r"[+-]\d{4}$")
 _SIGNED_AT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[ T](\d{2}):(\d{2}))?")
@@ -163,10 +164,12 @@ def charges(
     supply_kinds: dict[str, str],
     interchange_id: int | None = None,
     owners: frozenset[str] = frozenset(),
+    corrected: Mapping[int, CodedLine] | None = None,
 ) -> list[PerformedRecord]:
     """Every exam of a DFT for one patient: FT1 rows of one transaction id together. `supply_kinds`:
     code → kind of the procedure catalog; codes of the kinds contrast and radiopharm are supplies,
-    of the kind addon or guidance add-ons, all others the exam itself.
+    of the kind addon or guidance add-ons, all others the exam itself. `corrected`: what a person put in place
+    of the code and modifiers of an FT1, by its place in the message.
     """
     if len(message.by_patient()) > 1:
         raise ParseProblem(
@@ -182,6 +185,7 @@ def charges(
         raise ParseProblem(
             "The charge message holds no FT1 segment.", code="segment_missing", field="FT1"
         )
+    lines_of = {id(row): line for row, line in zip(rows, coded(message, corrected), strict=True)}
     groups: dict[str, list[Segment]] = {}
     for row in rows:
         groups.setdefault(row.value(2) or row.value(23), []).append(row)
@@ -191,8 +195,7 @@ def charges(
         supplies: list[SupplyGiven] = []
         addons: list[SupplyGiven] = []
         for line in lines:
-            code = _code(line.value(25)) or _code(line.value(7))
-            modifiers = tuple(m[0] for m in line.repeats(26) if m and m[0])
+            code, modifiers = lines_of[id(line)]
             item = SupplyGiven(
                 code, _units(line.value(10)), modifiers, credit=line.value(6).upper() == "CD"
             )
@@ -222,12 +225,30 @@ def charges(
                 laterality=side,
                 supplies=tuple(supplies),
                 addons=tuple(addons),
+                coded=tuple(
+                    lines_of[id(line)]
+                    for line in lines
+                    if line.value(6).upper() != "CD" and lines_of[id(line)][0]
+                ),
                 diagnoses=tuple(_diagnoses(lines)),
                 interchange_id=interchange_id,
                 position=position,
             )
         )
     return found
+
+
+def coded(message: Message, corrected: Mapping[int, CodedLine] | None = None) -> list[CodedLine]:
+    """Code and modifiers of every FT1 in order, as a person corrected them where one did."""
+    said = corrected or {}
+    return [
+        said.get(n)
+        or (
+            _code(line.value(25)) or _code(line.value(7)),
+            tuple(m[0].upper() for m in line.repeats(26) if m and m[0]),
+        )
+        for n, line in enumerate(message.all("FT1"))
+    ]
 
 
 def _keys(obr: Segment, orc: Segment | None, mrn: str) -> Keys:

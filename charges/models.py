@@ -451,6 +451,25 @@ class Unsolicited(TenantModel):
         ]
 
 
+class MessageCorrection(TenantModel):
+    """What a person put in place of the code and modifiers of one line of a charge message; the
+    bytes of the message stay.
+    """
+
+    append_only = True
+
+    interchange_id = models.BigIntegerField()
+    line = models.SmallIntegerField(help_text="Place of the FT1 in the message, from 0")
+    code = models.CharField(max_length=5)
+    modifiers = models.JSONField(default=list)
+    reason = models.CharField(max_length=200)
+    actor_name = models.CharField(max_length=120)
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["interchange_id", "id"], name="message_correction")]
+
+
 class ChargeStatus(models.TextChoices):
     HELD = "held", "Held"
     RELEASED = "released", "Released"

@@ -77,6 +77,8 @@ class PerformedRecord:
     extent: str = ""
     supplies: tuple[SupplyGiven, ...] = ()
     addons: tuple[SupplyGiven, ...] = ()
+    coded: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Every line as it was coded by the sender: the code and its modifiers."""
     diagnoses: tuple[str, ...] = ()
     pet: Mapping[str, object] | None = None
     preventive: bool | None = None

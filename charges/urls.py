@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from charges.views import control, decisions, exam, lists, review, rules, unsolicited
+from charges.views import control, decisions, exam, lists, messages, review, rules, unsolicited
 
 app_name = "charges"
 urlpatterns = [
@@ -22,6 +22,7 @@ urlpatterns = [
     path("charge-review/", review.review, name="review"),
     path("results/", unsolicited.unsolicited, name="unsolicited"),
     path("results/<uuid:public_id>/", unsolicited.unsolicited_row, name="unsolicited_row"),
+    path("charge-messages/<uuid:public_id>/", messages.message, name="message"),
     path("accession-control/", control.control, name="control"),
     path("charge-rules/", rules.arrangements, name="arrangements"),
     path("charge-rules/<str:kind>/", rules.rules, name="rules"),

@@ -5,21 +5,28 @@ one changes nothing twice.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from charges import dicom, hl7
+from charges.models import MessageCorrection
 from charges.records import Recorded
+from charges.services.lines import CodedLine, line_problem, lines_require
 from charges.services.recording import exams_record
 from charges.services.reports import reports_receive
 from rcm.accounts.actor import Actor
+from rcm.accounts.problems import Refused
 from rcm.exchange import dicom as exchange_dicom
 from rcm.exchange import hl7 as exchange_hl7
 from rcm.exchange.models import Direction, Interchange
 from rcm.exchange.problems import ParseProblem
 from rcm.exchange.receive import own_names
+from rcm.exchange.services import replay
+from rcm.pricing.forms import Finding
 from rcm.reference.facts import procedure_versions
 
 
@@ -63,6 +70,7 @@ def dfts(
 ) -> list[dict[str, Any]]:
     """DFT^P03 of one organization, many at once."""
     kinds = supply_kinds()
+    said = corrections([i.pk for i in interchanges])
     found = [
         hl7.charges(
             exchange_hl7.parse(bytes(i.content)),
@@ -70,12 +78,82 @@ def dfts(
             supply_kinds=kinds,
             interchange_id=i.pk,
             owners=own_names(i.organization_id),
+            corrected=said.get(i.pk),
         )
         for i in interchanges
     ]
     return _summaries(
         "exams", found, exams_record(records=[r for rs in found for r in rs], actor=actor, at=at)
     )
+
+
+def corrections(interchange_ids: Sequence[int]) -> dict[int, dict[int, CodedLine]]:
+    """The last correction of each line of these messages."""
+    found: dict[int, dict[int, CodedLine]] = {}
+    for row in MessageCorrection.objects.filter(interchange_id__in=interchange_ids).order_by("id"):
+        found.setdefault(row.interchange_id, {})[row.line] = (row.code, tuple(row.modifiers))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class MessageLine:
+    """One line of a charge message as it stands, and what forbids it."""
+
+    code: str
+    modifiers: tuple[str, ...]
+    problem: Finding | None
+
+
+def message_lines(interchange: Interchange) -> list[MessageLine]:
+    """The lines of a charge message as sent or as corrected last, each with its verdict."""
+    message = exchange_hl7.parse(bytes(interchange.content))
+    said = corrections([interchange.pk]).get(interchange.pk)
+    on = interchange.received_at.date()
+    return [
+        MessageLine(code, modifiers, line_problem(code, modifiers, on) if code else None)
+        for code, modifiers in hl7.coded(message, said)
+    ]
+
+
+@transaction.atomic
+def message_correct(
+    *,
+    interchange: Interchange,
+    lines: Mapping[int, CodedLine],
+    reason: str,
+    actor: Actor,
+    at: datetime | None = None,
+) -> Interchange:
+    """Correct code or modifiers of lines of a refused charge message and put it back to be read.
+
+    The bytes stay as they came; each correction is kept with its reason. Needs `exchange.replay`.
+    Raises Refused, and keeps nothing, when a corrected line may still not be.
+    """
+    actor.require("exchange.replay", interchange)
+    at = at or timezone.now()
+    if len(reason.strip()) < 5:
+        raise Refused("Give the reason in a few words.", field="reason", code="missing")
+    standing = message_lines(interchange)
+    changed = {
+        n: line
+        for n, line in lines.items()
+        if 0 <= n < len(standing) and line != (standing[n].code, standing[n].modifiers)
+    }
+    lines_require(changed.values(), interchange.received_at.date())
+    MessageCorrection.objects.bulk_create(
+        MessageCorrection(
+            organization_id=interchange.organization_id,
+            interchange_id=interchange.pk,
+            line=n,
+            code=code,
+            modifiers=list(modifiers),
+            reason=reason.strip()[:200],
+            actor_name=actor.name[:120],
+            at=at,
+        )
+        for n, (code, modifiers) in sorted(changed.items())
+    )
+    return replay(interchange, actor=actor, at=at)
 
 
 def mpps(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str, Any]:
@@ -160,4 +238,14 @@ def reread(
     return PROCESSORS[interchange.kind](interchange, actor=actor, at=at or timezone.now())
 
 
-__all__ = ["OF_MANY", "PROCESSORS", "dft", "mpps", "oru", "reread", "supply_kinds"]
+__all__ = [
+    "OF_MANY",
+    "PROCESSORS",
+    "dft",
+    "message_correct",
+    "message_lines",
+    "mpps",
+    "oru",
+    "reread",
+    "supply_kinds",
+]

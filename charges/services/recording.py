@@ -16,6 +16,7 @@ from django.utils import timezone
 from charges import performed
 from charges.models import EXAM_MOVES, Exam, ExamStatus, Unsolicited, UnsolicitedStatus
 from charges.records import Keys, PerformedRecord, Recorded, ReportRecord
+from charges.services.lines import CodedLine, lines_require
 from charges.services.writing import update_rows
 from intake.models import AppointmentStatus, OrderedExam, OrderStatus, Patient
 from intake.services import appointment_complete
@@ -241,11 +242,13 @@ def exams_record(
 
     A new or changed exam is evaluated by the batch workers ("charges.evaluate"). Set-based: the
     number of queries does not grow with the number of records. Records of one organization at a
-    time.
+    time. A code with modifiers that it cannot carry refuses them all, whatever the door.
     """
     at = at or timezone.now()
     if not records:
         return []
+    for record in records:
+        lines_require(coded_lines(record), (record.performed_at or at).date())
     finder = Finder(records)
     heard: list[Heard] = []
     for record in records:
@@ -267,6 +270,12 @@ def exams_record(
     complete_visits(changed.values(), at=at)
     wake(changed, organization_id=finder.organization_id, at=at)
     return out
+
+
+def coded_lines(record: PerformedRecord) -> list[CodedLine]:
+    """Every line that a record asks to bill, with the modifiers it came with."""
+    items = [*record.supplies, *record.addons]
+    return [*record.coded, *((i.code, i.modifiers) for i in items if not i.credit)]
 
 
 def exam_record(*, record: PerformedRecord, actor: Actor, at: datetime | None = None) -> Recorded:

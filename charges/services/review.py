@@ -19,13 +19,14 @@ from charges.loading import last_reports
 from charges.models import Exam, ExamStatus, FindingWaiver
 from charges.records import ContrastGiven, Keys, PerformedRecord, SupplyGiven
 from charges.services.evaluation import Evaluated, exams_evaluate
+from charges.services.lines import lines_require
 from charges.services.recording import exams_record, keys_of
 from charges.services.release import exam_locked, exam_moves
 from intake.services import plain_codes
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
-from rcm.reference.facts import diagnosis_validity, modifiers, procedure
+from rcm.reference.facts import diagnosis_validity, procedure
 
 MIN_REASON = 5
 
@@ -67,11 +68,9 @@ def exam_code(
                 field="code",
                 code="unknown",
             )
-        known = modifiers()
         own = [m.strip().upper() for m in modifiers_ if m.strip()]
-        wrong = next(
-            (m for m in own if m not in known or m in ("26", "TC", "CT", "FX", "FY")), None
-        )
+        lines_require([(code, tuple(own))], row.service_date)
+        wrong = next((m for m in own if m in ("26", "TC", "CT", "FX", "FY")), None)
         if wrong:
             raise Refused(
                 f"{wrong} is not a modifier to choose here: components and machines put theirs on"

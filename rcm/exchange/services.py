@@ -76,6 +76,7 @@ class Registration:
     handler: Processor
     queue: str
     many: Callable[..., Sequence[Mapping[str, Any]]] | None = None
+    correct: str = ""
 
 
 _PROCESSORS: dict[str, Registration] = {}
@@ -87,16 +88,24 @@ def register_processor(
     *,
     queue: str = WorkQueue.BATCH,
     many: Callable[..., Sequence[Mapping[str, Any]]] | None = None,
+    correct: str = "",
 ) -> None:
     """Process inbound interchanges of one kind (ADT, ORM, OMI, SIU, ORU, DFT, MPPS, 835, 999,
     277CA, TA1, 271, 278, 277) with `handler(interchange, *, actor, at) -> summary`, in one
     transaction, on the workers of `queue`. `many` does the same for a list of them, with a list of
-    summaries: all or, when it raises, none.
+    summaries: all or, when it raises, none. `correct` names the page on which a person mends a
+    refused one.
     """
     known = _PROCESSORS.get(kind)
     if known is not None and known.handler != handler:
         raise ValueError(f"{kind} is already processed by {known.handler.__module__}")
-    _PROCESSORS[kind] = Registration(kind, handler, queue, many)
+    _PROCESSORS[kind] = Registration(kind, handler, queue, many, correct)
+
+
+def correct_page(kind: str) -> str:
+    """The name of the page on which a refused interchange of this kind is corrected, or blank."""
+    registration = _PROCESSORS.get(kind)
+    return registration.correct if registration is not None else ""
 
 
 def processed_kinds() -> frozenset[str]:
@@ -664,6 +673,8 @@ def _handle_kind(
         outcome = SetOutcome.UNREAD if unread else SetOutcome.REFUSED
         outcomes |= dict.fromkeys(own, (outcome, str(problem)))
         done.leave(f"{kind}: {problem}" if mixed else str(problem), unread=unread)
+        if isinstance(problem, Refused):
+            done.summary.setdefault("problem", problem.code)
         return
     said = summary.pop("outcomes", {})
     outcomes |= {p: (said.get(p, SetOutcome.READ), "") for p in own}

@@ -114,11 +114,20 @@ def actions_of(row: Interchange, actor: Actor) -> list[parts.Action]:
         else "A manager, biller or administrator may do this."
     )
     url = reverse("exchange:replay", args=[row.public_id])
-    return [
-        parts.Action(
-            label, url, method="post", primary=row.status in health.STOPPED, disabled_reason=reason
-        )
-    ]
+    page = services.correct_page(row.kind)
+    mend = (
+        [parts.Action("Correct", reverse(page, args=[row.public_id]), primary=True)]
+        if page and row.status in health.STOPPED and not reason
+        else []
+    )
+    again = parts.Action(
+        label,
+        url,
+        method="post",
+        primary=row.status in health.STOPPED and not mend,
+        disabled_reason=reason,
+    )
+    return [*mend, again]
 
 
 def interchange_panel(request: HttpRequest, pk: str) -> str | None:

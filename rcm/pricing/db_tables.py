@@ -17,6 +17,7 @@ from django.db import connection
 
 from rcm.pricing import facts
 from rcm.pricing.facts import Component, Locality, PosSetting, RateMethod, RvuRow
+from rcm.pricing.forms import is_supply
 from rcm.pricing.models import Contract, ContractRate, FeeRow, Gpci, ZipLocality
 from rcm.pricing.tables import MemoryTables, qualifying_factor
 from rcm.pricing.terms import parse_terms
@@ -118,6 +119,24 @@ def reference_tables() -> MemoryTables:
         )
 
     return keep("price tables", KINDS, build)
+
+
+@dataclass(frozen=True, slots=True)
+class Indicators:
+    """What a code is: its component and bilateral indicators."""
+
+    pctc: str
+    bilateral: str
+
+
+def indicators_of(code: str, on: dt.date) -> Indicators | None:
+    """The indicators of a code on a date; a supply that no schedule lists has neither parts nor
+    sides. None when nothing is known.
+    """
+    row = reference_tables().indicators(code, on)
+    if row is not None:
+        return Indicators(row.pctc, row.bilateral)
+    return Indicators("9", "9") if is_supply(code) else None
 
 
 # --- contracts ------------------------------------------------------------------------------------

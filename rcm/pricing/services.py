@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,12 +16,14 @@ from rcm.accounts.actor import Actor, PermissionRefused
 from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
 from rcm.pricing import quote as pure
-from rcm.pricing.db_tables import tables_for
+from rcm.pricing.db_tables import indicators_of, tables_for
 from rcm.pricing.facts import RateMethod
+from rcm.pricing.forms import Severity, form_finding, is_supply
 from rcm.pricing.models import Contract, ContractRate, ListPrice
 from rcm.pricing.terms import METHODS, TermRefused, parse_terms
-from rcm.reference.facts import in_force, payer_book
-from rcm.reference.loaders import Cells, Layout, RowError, house
+from rcm.reference.facts import in_force, payer_book, procedure_versions
+from rcm.reference.facts import modifiers as known_modifiers
+from rcm.reference.loaders import Cells, Layout, RowError
 from rcm.reference.loaders.sheets import FileRefused, Limits, open_rows
 from rcm.reference.models import Payer, PayerKind, Plan
 
@@ -169,6 +172,18 @@ class RowChange:
     before: str = ""
     after: str = ""
     sentence: str = ""
+    problem: str = ""
+    """The id of what forbids a bad row, where it has one: the same at every door."""
+    ends: bool = False
+    """Whether an earlier row ends because of this one."""
+
+
+class RowProblem(RowError):
+    """A row that a rule forbids, with the rule's own id."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 @dataclass(slots=True)
@@ -185,33 +200,70 @@ class SheetResult:
         return {act: self.count(act) for act in ("added", "changed", "unchanged", "bad")}
 
     @property
+    def ended(self) -> int:
+        """Rows in force that end because of the sheet."""
+        return sum(row.ends for row in self.rows)
+
+    @property
     def changes(self) -> bool:
         return any(row.act in ("added", "changed") for row in self.rows)
 
 
-RATE_SHEET: Layout = house(
-    lambda cells, options, context: (),
-    "method",
-    optional=(
-        "code modality component mod modifier amount percent medicare_year carve_out effective_from"
-        " effective_to"
+_HEADERS = {
+    "code": r"code|cpt( code)?|hcpcs( code)?|cpt hcpcs( code)?|procedure( code)?|proc( code)?",
+    "amount": r"amount|rate|fee|allowed( amount)?|allowable|contract(ed)? (rate|amount)|price",
+    "component": r"component|part",
+    "mod": r"mod|modifier 1|mod 1",
+    "effective_from": r"effective from|effective( date)?|eff( date)?|start( date)?|from",
+    "effective_to": r"effective to|end( date)?|term(ination)?( date)?|thru|through|to",
+}
+_RATE_EXTRAS = {
+    "modality": "modality",
+    "modifier": "modifier",
+    "percent": r"percent|pct|percentage",
+    "medicare_year": "medicare year",
+    "carve_out": "carve out",
+}
+_OPTIONAL = frozenset({*_HEADERS, *_RATE_EXTRAS})
+
+
+def _nothing(cells: Cells, options: object, context: object) -> tuple[()]:
+    return ()
+
+
+RATE_SHEETS: tuple[Layout, ...] = (
+    Layout(
+        "rates by method",
+        _nothing,
+        {"method": r"method|rate (type|method)", **_HEADERS, **_RATE_EXTRAS},
+        _OPTIONAL,
+    ),
+    Layout(
+        "fees by code",
+        _nothing,
+        {**_HEADERS, **_RATE_EXTRAS},
+        _OPTIONAL - {"code", "amount"},
     ),
 )
-PRICE_SHEET: Layout = house(
-    lambda cells, options, context: (),
-    "code amount",
-    optional="component mod effective_from effective_to",
+PRICE_SHEETS: tuple[Layout, ...] = (
+    Layout(
+        "prices",
+        _nothing,
+        {**_HEADERS, "amount": _HEADERS["amount"] + "|charge"},
+        frozenset(_HEADERS) - {"code", "amount"},
+    ),
 )
 
 
-def _sheet(path: Path, layout: Layout, needs: str) -> Iterator[Cells]:
+def _sheet(path: Path, layouts: Sequence[Layout], needs: str) -> Iterator[Cells]:
     """Rows of a sheet below its header. Raises `Refused`."""
     try:
         with open_rows(path, limits=SHEET_LIMITS) as rows:
             at: dict[str, int] | None = None
+            layout = layouts[0]
             for line, values in rows:
                 if at is None:
-                    at = layout.locate(values)
+                    layout, at = _located(layouts, values)
                     if at is None and line > 30:
                         break
                     continue
@@ -224,8 +276,39 @@ def _sheet(path: Path, layout: Layout, needs: str) -> Iterator[Cells]:
         raise Refused(str(error), code="file", field="file") from None
 
 
+def _located(
+    layouts: Sequence[Layout], header: Sequence[str]
+) -> tuple[Layout, dict[str, int] | None]:
+    """The layout whose header this line is, and where its columns are."""
+    for layout in layouts:
+        at = layout.locate(header)
+        if at is not None:
+            return layout, at
+    return layouts[0], None
+
+
+def _may_exist(code: str, mod: str, modifier: str, on: dt.date) -> None:
+    """Raise for a code nobody knows, a component it does not have, a modifier that is none."""
+    if modifier and modifier not in known_modifiers():
+        raise RowProblem("MODIFIER_UNKNOWN", f"{modifier} on {code or 'a rate'} is not a modifier.")
+    if not code:
+        return
+    kind = indicators_of(code, on)
+    listed = kind is not None and not is_supply(code)
+    if not listed and code not in procedure_versions():
+        raise RowProblem(
+            "CODE_UNKNOWN", f"{code} is neither in the procedure catalog nor in the fee schedule."
+        )
+    if kind is None or mod not in ("26", "TC"):
+        return
+    finding = form_finding(code, kind.pctc, (mod,))
+    if finding is not None and finding.severity is Severity.BLOCK:
+        raise RowProblem(finding.code, finding.sentence)
+
+
 def _rate(cells: Cells, contract: Contract) -> ContractRate:
-    method = cells.choice("method", METHODS)
+    amount_alone = bool(cells.text("amount")) and not cells.text("percent")
+    method = cells.choice("method", METHODS, default=RateMethod.FLAT if amount_alone else None)
     part = cells.choice("component" if cells.has("component") else "mod", PARTS, default="")
     code = cells.code("code", required=False)
     amount = cells.decimal("amount", places=2)
@@ -240,15 +323,17 @@ def _rate(cells: Cells, contract: Contract) -> ContractRate:
     until = cells.date("effective_to")
     if until is not None and until < since:
         raise RowError("The rate ends before it begins.")
+    modifier = cells.match(
+        "modifier", "[0-9A-Z]{2}", "a modifier of two characters", required=False
+    )
+    _may_exist(code, part, modifier, since)
     return ContractRate(
         organization_id=contract.organization_id,
         contract=contract,
         code=code,
         modality=cells.text("modality", 6).upper(),
         mod=part,
-        modifier=cells.match(
-            "modifier", "[0-9A-Z]{2}", "a modifier of two characters", required=False
-        ),
+        modifier=modifier,
         method=method,
         amount=amount if method == RateMethod.FLAT else None,
         percent=None if method == RateMethod.FLAT else percent,
@@ -327,7 +412,7 @@ class _Versions(Generic[R]):
             self.new.append(row)
             versions.append(row)
             return RowChange(line, "added", label, after=self.words(row))
-        before = self.words(now)
+        before, was = self.words(now), now.effective_to
         same_end = row.effective_to == now.effective_to
         if self.value(now) == self.value(row) and (same_end or row.effective_to is None):
             return RowChange(line, "unchanged", label, before=before, after=before)
@@ -350,7 +435,8 @@ class _Versions(Generic[R]):
             after = self.words(row)
         if now.pk is not None:
             self.touched[now.pk] = now
-        return RowChange(line, "changed", label, before=before, after=after)
+        ends = now.effective_to is not None and now.effective_to != was
+        return RowChange(line, "changed", label, before=before, after=after, ends=ends)
 
 
 def rates_import(
@@ -368,7 +454,9 @@ def rates_import(
         kept.setdefault(_rate_key(rate), []).append(rate)
     versions = _Versions(kept, _rate_key, _rate_value, _rate_words)
     result = _lay(
-        versions, _sheet(path, RATE_SHEET, "at least: method"), lambda cells: _rate(cells, contract)
+        versions,
+        _sheet(path, RATE_SHEETS, "method, or code and amount"),
+        lambda cells: _rate(cells, contract),
     )
     if not preview:
         with transaction.atomic():
@@ -382,20 +470,48 @@ def rates_import(
 
 
 def _lay(versions: _Versions[R], sheet: Iterable[Cells], read: Callable[[Cells], R]) -> SheetResult:
+    """Every row with its verdict. Two rows of one sheet that hold on one day contradict each
+    other: the first is kept, the other refused.
+    """
     result = SheetResult()
-    seen: dict[tuple[Any, ...], int] = {}
+    seen: dict[tuple[str, ...], list[Span]] = defaultdict(list)
     for cells in sheet:
         try:
             row: R = read(cells)
-            key = (*versions.key(row), row.effective_from)
-            if key in seen:
-                raise RowError(f"The same rate stands on line {seen[key]}; the first one was kept.")
+            spans = seen[versions.key(row)]
+            _apart(spans, row)
         except RowError as error:
-            result.rows.append(RowChange(cells.line, "bad", "", sentence=str(error)))
+            problem = error.code if isinstance(error, RowProblem) else ""
+            result.rows.append(
+                RowChange(cells.line, "bad", "", sentence=str(error), problem=problem)
+            )
             continue
-        seen[key] = cells.line
+        spans.append(Span(cells.line, row.effective_from, row.effective_to))
         result.rows.append(versions.lay(cells.line, row))
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The days for which a line of a sheet holds; no last day is open."""
+
+    line: int
+    first: dt.date
+    last: dt.date | None
+
+
+def _apart(spans: Iterable[Span], row: ContractRate | ListPrice) -> None:
+    for span in spans:
+        if span.first == row.effective_from:
+            raise RowProblem(
+                "OVERLAP", f"The same rate stands on line {span.line}; the first one was kept."
+            )
+        begins = span.last is None or row.effective_from <= span.last
+        if begins and (row.effective_to is None or span.first <= row.effective_to):
+            raise RowProblem(
+                "OVERLAP",
+                f"Line {span.line} holds on the same days; give the earlier one its last day.",
+            )
 
 
 # --- list prices ----------------------------------------------------------------------------------
@@ -428,18 +544,20 @@ def prices_import(
         amount = cells.decimal("amount", required=True, places=2)
         if amount is None or amount < 0:
             raise RowError("A price is 0 or more.")
+        code, since = cells.code("code"), cells.date("effective_from") or effective_from
+        column = "component" if cells.has("component") else "mod"
+        mod = cells.choice(column, ("", "26", "TC"), default="")
+        _may_exist(code, mod, "", since)
         return ListPrice(
             organization_id=organization_id,
-            code=cells.code("code"),
-            mod=cells.choice(
-                "component" if cells.has("component") else "mod", ("", "26", "TC"), default=""
-            ),
+            code=code,
+            mod=mod,
             amount=amount,
-            effective_from=cells.date("effective_from") or effective_from,
+            effective_from=since,
             effective_to=cells.date("effective_to"),
         )
 
-    result = _lay(versions, _sheet(path, PRICE_SHEET, "code and amount"), read)
+    result = _lay(versions, _sheet(path, PRICE_SHEETS, "code and amount"), read)
     if not preview:
         with transaction.atomic():
             ListPrice.objects.bulk_update(

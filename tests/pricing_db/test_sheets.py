@@ -130,3 +130,73 @@ def test_only_who_may_edit_rules_imports(inside, tmp_path):
     made = contract(inside)
     with pytest.raises(PermissionRefused):
         rates_import(contract=made, path=sheet(tmp_path, RATES), actor=inside.actor("ben"))
+
+
+def verdicts(inside, tmp_path, text: str, name: str = "rates.csv"):
+    result = rates_import(
+        contract=contract(inside),
+        path=sheet(tmp_path, text, name),
+        actor=inside.system,
+        preview=True,
+    )
+    return [(r.line, r.act, r.problem) for r in result.rows], result
+
+
+def test_every_row_has_its_verdict_and_nothing_is_kept_before_the_confirmation(inside, tmp_path):
+    rows, result = verdicts(
+        inside,
+        tmp_path,
+        "method,code,component,amount,effective_from,effective_to\n"
+        'flat,70553,26,"$1,110.50",2026-01-01,\n'
+        "flat,99Z99,,10.00,,\n"
+        "flat,A9585,26,10.00,,\n"
+        "flat,70551,,400.00,2026-01-01,2026-06-30\n"
+        "flat,70551,,420.00,2026-06-01,\n"
+        "flat,70551,,430.00,2026-07-01,\n"
+        "flat,72148,,400.00,2026-01-01,\n"
+        "flat,72148,,500.00,2026-07-01,\n",
+    )
+    assert rows == [
+        (2, "added", ""),
+        (3, "bad", ""),
+        (4, "bad", "FORM_ILLEGAL"),
+        (5, "added", ""),
+        (6, "bad", "OVERLAP"),
+        (7, "added", ""),
+        (8, "added", ""),
+        (9, "bad", "OVERLAP"),
+    ]
+    assert result.rows[0].after == "$1110.50 from 2026-01-01"
+    assert not ContractRate.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "header", ["CPT Code,Mod,Allowed Amount,Eff Date", "HCPCS,Modifier 1,Rate,Effective Date"]
+)
+def test_a_payers_own_headers_are_read(inside, tmp_path, header):
+    rows, result = verdicts(inside, tmp_path, f'{header}\n70553,TC,"$ 1,020.00",3/1/2026\n')
+    assert rows == [(2, "added", "")]
+    assert result.rows[0].after == "$1020.00 from 2026-03-01"
+
+
+def test_an_unknown_code_is_named_and_ended_rates_are_counted(inside, tmp_path):
+    made = contract(inside)
+    first = sheet(tmp_path, "method,code,amount,effective_from\nflat,70553,400,2026-01-01\n")
+    rates_import(contract=made, path=first, actor=inside.system)
+    later = sheet(
+        tmp_path, "method,code,amount,effective_from\nflat,70553,410,2026-07-01\nflat,70000,1,\n"
+    )
+    result = rates_import(contract=made, path=later, actor=inside.system, preview=True)
+    assert (result.ended, result.rows[1].problem) == (1, "CODE_UNKNOWN")
+    assert "70000 is neither in the procedure catalog" in result.rows[1].sentence
+
+
+def test_a_workbook_is_read_like_a_sheet(inside, tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["CPT", "Component", "Fee", "Start Date"])
+    book.active.append(["70553", "26", 110, dt.date(2026, 1, 1)])
+    book.active.append(["A9585", "TC", 5, dt.date(2026, 1, 1)])
+    path = tmp_path / "rates.xlsx"
+    book.save(path)
+    result = rates_import(contract=contract(inside), path=path, actor=inside.system, preview=True)
+    assert [(r.act, r.problem) for r in result.rows] == [("added", ""), ("bad", "FORM_ILLEGAL")]

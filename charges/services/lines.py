@@ -1,0 +1,49 @@
+"""Whether a code may carry the modifiers it came with: one answer for every door by which a line
+comes in (a person's screen, a charge message, a file, a partner's call).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+from charges.components import modifier_findings
+from rcm.accounts.problems import Refused
+from rcm.pricing.db_tables import indicators_of
+from rcm.pricing.forms import Finding, Severity
+from rcm.reference.facts import modifiers as known_modifiers
+
+UNKNOWN = "MODIFIER_UNKNOWN"
+CodedLine = tuple[str, tuple[str, ...]]
+"""A code and its modifiers as they came."""
+
+
+def line_problem(code: str, modifiers: Sequence[str], on: dt.date) -> Finding | None:
+    """What forbids these modifiers, or this component, on the code; None when nothing does.
+
+    A code whose indicators are not known is not judged here: evaluation holds it.
+    """
+    strange = next((m for m in modifiers if m not in known_modifiers()), None)
+    if strange is not None:
+        return Finding(
+            UNKNOWN,
+            Severity.BLOCK,
+            f"{strange} on {code} is not a modifier.",
+            "modifiers",
+            "Correct the modifier, or remove it.",
+        )
+    kind = indicators_of(code, on)
+    if kind is None:
+        return None
+    found = modifier_findings(
+        code, modifiers, pctc=kind.pctc, bilateral=kind.bilateral, medicare=False
+    )
+    return next((f for f in found if f.severity is Severity.BLOCK), None)
+
+
+def lines_require(lines: Iterable[CodedLine], on: dt.date) -> None:
+    """Raise Refused with the finding's own id and sentence at the first line that may not be."""
+    for code, modifiers in lines:
+        problem = line_problem(code, modifiers, on)
+        if problem is not None:
+            raise Refused(problem.sentence, code=problem.code, field=problem.field, fix=problem.fix)
