@@ -365,6 +365,18 @@ CHECKS: tuple[Check, ...] = (
            SELECT coalesce(h.id, c.id), 'receipt holds ' || coalesce(h.amount, 0) || ', visit counts ' || coalesce(c.amount, 0)
              FROM held h FULL JOIN counted c USING (organization_id, receipt) WHERE coalesce(h.amount, 0) <> coalesce(c.amount, 0)""",
     ),
+    Check(
+        "16",
+        "What the ledger holds as unapplied money of remittances is what somebody is asked about",
+        "SELECT count(*) FROM remittance_unappliedcash WHERE resolved_at IS NULL",
+        """SELECT o.id, 'ledger ' || l.held || ', open ' || c.open FROM accounts_organization o,
+             LATERAL (SELECT coalesce(-sum(e.amount), 0) AS held FROM ledger_ledgerentry e
+                       WHERE e.organization_id = o.id AND e.account = 'unapplied'
+                         AND e.remittance_id IS NOT NULL) l,
+             LATERAL (SELECT coalesce(sum(u.amount), 0) AS open FROM remittance_unappliedcash u
+                       WHERE u.organization_id = o.id AND u.resolved_at IS NULL) c
+            WHERE l.held <> c.open""",
+    ),
 )
 
 

@@ -182,6 +182,11 @@ class ClaimPayment(TenantModel):
             models.Index(fields=["claim"], name="payment_claim"),
             models.Index(fields=["organization", "payer_control_number"], name="payment_icn"),
             models.Index(fields=["remittance", "state", "position"], name="payment_state"),
+            models.Index(
+                fields=["organization", "claim_number"],
+                name="payment_lone_reversal",
+                condition=Q(exception="reversal_without_original"),
+            ),
         ]
 
 
@@ -262,9 +267,29 @@ class UnappliedCash(TenantModel):
         ClaimPayment, on_delete=models.PROTECT, null=True, related_name="unapplied"
     )
     remittance = models.ForeignKey(Remittance, on_delete=models.PROTECT, related_name="unapplied")
-    amount = models.DecimalField(max_digits=12, decimal_places=2)
+    amount = models.DecimalField(
+        max_digits=12, decimal_places=2, help_text="What is still on no claim"
+    )
     reason = models.CharField(max_length=120)
     resolved_at = models.DateTimeField(null=True)
+
+
+class CashUse(TenantModel):
+    """A part of unapplied cash that the payer took back: by a provider-level amount that names its
+    payment. Undone with the remittance that took it.
+    """
+
+    public_id = None  # type: ignore[assignment]
+
+    cash = models.ForeignKey(UnappliedCash, on_delete=models.PROTECT, related_name="uses")
+    provider_adjustment = models.ForeignKey(
+        ProviderAdjustment, on_delete=models.PROTECT, related_name="uses"
+    )
+    amount = models.DecimalField(max_digits=12, decimal_places=2)
+    undone_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(amount__gt=0), name="cash_use_positive")]
 
 
 class DenialStatus(models.TextChoices):

@@ -467,14 +467,22 @@ def _denied_to_patient(cas: Cas, book: Book) -> bool:
 
 # --- provider-level adjustments -------------------------------------------------------------------
 
-TAKEBACK, INTEREST_CODE = "WO", "L6"
-"""Takeback and interest among the provider-level adjustments (rule `provider-adjustment`)."""
+TAKEBACK, FORWARDED_BALANCE, INTEREST_CODE = "WO", "FB", "L6"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCash:
+    """Unapplied cash that a provider-level amount names."""
+
+    cash_id: int
+    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
     """One PLB pair. `charge_id` and `owed` belong to the claim it names: what the provider account
-    already owes for it (a credit).
+    already owes for it (a credit). `held` is what lies in unapplied cash of the payment or claim it
+    names.
     """
 
     adjustment_id: int
@@ -485,26 +493,52 @@ class Withheld:
     patient_id: int | None = None
     charge_id: int | None = None
     owed: Decimal = ZERO
+    held: Sequence[HeldCash] = ()
 
 
-def plan_withheld(row: Withheld, payer_id: int | None) -> tuple[list[PlanLeg], list[PlanLeg]]:
-    """(legs of the amount, legs of its allocation to the claim). A takeback first settles what an
-    earlier remittance left owing; the rest is taken from the claim it names, which is then open
-    again or no longer in credit (rule `reversal`).
+@dataclass(slots=True)
+class WithheldPlan:
+    """What one PLB pair does: legs of the amount, legs of its allocation, unapplied cash it takes,
+    and how much it takes from the claim.
+    """
+
+    legs: list[PlanLeg]
+    allocation: list[PlanLeg] = field(default_factory=list)
+    taken: list[HeldCash] = field(default_factory=list)
+    from_claim: Decimal = ZERO
+
+
+def plan_withheld(row: Withheld, payer_id: int | None) -> WithheldPlan:
+    """A takeback first settles what an earlier remittance left owing, then takes the unapplied money
+    of the payment or claim it names; only the rest is taken from the claim, which is then open again
+    or no longer in credit (rule `reversal`).
     """
     words = f"{row.reason}:{row.reference}" if row.reference else row.reason
     account = INTEREST if row.reason == INTEREST_CODE else PROVIDER_LEVEL
     named = {"claim_id": row.claim_id, "patient_id": row.patient_id, "payer_id": payer_id}
-    legs = [
-        PlanLeg(CASH, -row.amount, None, words, payer_id=payer_id),
-        PlanLeg(account, row.amount, None, words, **named),
-    ]
-    if row.reason != TAKEBACK or row.claim_id is None or row.charge_id is None or row.amount <= 0:
-        return legs, []
+    plan = WithheldPlan(
+        [
+            PlanLeg(CASH, -row.amount, None, words, payer_id=payer_id),
+            PlanLeg(account, row.amount, None, words, **named),
+        ]
+    )
+    if row.reason not in (TAKEBACK, FORWARDED_BALANCE) or row.amount <= 0:
+        return plan
     rest = row.amount - min(row.amount, max(ZERO, row.owed))
-    if not rest:
-        return legs, []
-    return legs, [
+    for cash in row.held:
+        part = min(rest, cash.amount)
+        if part > 0:
+            plan.taken.append(HeldCash(cash.cash_id, part))
+            plan.allocation += [
+                PlanLeg(PROVIDER_LEVEL, -part, None, words, **named),
+                PlanLeg(UNAPPLIED, part, None, words, payer_id=payer_id),
+            ]
+            rest -= part
+    if row.reason != TAKEBACK or row.claim_id is None or row.charge_id is None or not rest:
+        return plan
+    plan.from_claim = rest
+    plan.allocation += [
         PlanLeg(PROVIDER_LEVEL, -rest, None, words, **named),
         PlanLeg(AR_INSURANCE, rest, row.charge_id, words, **named),
     ]
+    return plan

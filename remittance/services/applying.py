@@ -20,6 +20,7 @@ from remittance.models import (
     PaymentState,
     RemittanceStatus,
     ServicePayment,
+    UnappliedCash,
 )
 from remittance.plan import (
     REVERSAL,
@@ -57,6 +58,15 @@ def payment_apply(
     remittance = row.remittance
     if row.state not in (PaymentState.EXCEPTION, PaymentState.UNAPPLIED):
         raise Refused("This payment is on a claim already.", code="not_open", status=409)
+    cash = UnappliedCash.objects.select_for_update().filter(payment=row).first()
+    if row.state == PaymentState.UNAPPLIED and cash is not None and cash.amount != row.paid:
+        raise Refused(
+            f"Part of this money is gone: ${cash.amount:,.2f} of ${row.paid:,.2f} is still on no"
+            " claim.",
+            code="partly_taken",
+            fix="Reverse what took the other part first.",
+            status=409,
+        )
     if remittance.status not in (RemittanceStatus.READY, RemittanceStatus.POSTED):
         raise Refused(why_not(remittance), code="not_open", status=409)
     found = claims_where(Q(pk=claim.pk), organization_id=row.organization_id)

@@ -30,18 +30,23 @@ from remittance.models import (
     Remittance,
     RemittanceStatus,
     ServicePayment,
+    UnappliedCash,
 )
 from remittance.plan import (
     CASH,
     EXCEPTIONS,
+    FORWARDED_BALANCE,
     REVERSAL,
+    TAKEBACK,
     Book,
     Cas,
+    HeldCash,
     Line,
     Payment,
     Plan,
     PlanLeg,
     Withheld,
+    WithheldPlan,
     forwarded,
     plan_payment,
     plan_withheld,
@@ -494,10 +499,10 @@ def remittance_preview(
                         plan.exception,
                     )
                 )
-    for adjustment, legs, more in withheld_of(remittance):
+    for adjustment, withheld in withheld_of(remittance):
         counts["plb"] += 1
         dollars["plb"] += adjustment.amount
-        for leg in (*legs, *more):
+        for leg in (*withheld.legs, *withheld.allocation):
             accounts[leg.account] += leg.amount
             preview.provider.append(PostingLine(leg.account, leg.amount, leg.reason, leg.charge_id))
     preview.counts, preview.dollars, preview.accounts = dict(counts), dict(dollars), dict(accounts)
@@ -525,8 +530,9 @@ def _words(plan: Plan) -> str:
 
 
 def withheld_of(
-    remittance: Remittance,
-) -> list[tuple[ProviderAdjustment, list[PlanLeg], list[PlanLeg]]]:
+    remittance: Remittance, *, lock: bool = False
+) -> list[tuple[ProviderAdjustment, WithheldPlan]]:
+    """Provider-level amounts and what they do. `lock` holds the unapplied cash they may take."""
     rows = list(
         ProviderAdjustment.objects.filter(remittance=remittance)
         .select_related("claim")
@@ -556,8 +562,10 @@ def withheld_of(
             .values_list("claim_id", "charge_id")
         ):
             charge[claim_id] = charge_id
+    held = _held_cash(remittance, rows, lock=lock)
     out = []
     for r in rows:
+        own = _named(r, held)
         fact = Withheld(
             r.pk,
             r.reason,
@@ -567,9 +575,52 @@ def withheld_of(
             r.claim.patient_id if r.claim else None,
             charge.get(r.claim_id or 0),
             owed.get(r.claim_id or 0, ZERO),
+            [HeldCash(c.pk, c.amount) for c in own],
         )
-        legs, more = plan_withheld(fact, remittance.payer_id)
+        plan = plan_withheld(fact, remittance.payer_id)
+        for part in plan.taken:
+            cash = next(c for c in own if c.pk == part.cash_id)
+            cash.amount -= part.amount
         if r.claim_id and r.reason == "WO":
             owed[r.claim_id] = owed.get(r.claim_id, ZERO) - r.amount
-        out.append((r, legs, more))
+        out.append((r, plan))
     return out
+
+
+def _held_cash(
+    remittance: Remittance, rows: Sequence[ProviderAdjustment], *, lock: bool
+) -> list[UnappliedCash]:
+    """Open unapplied cash of the payments and claims that takebacks name, oldest first."""
+    named = [r for r in rows if r.amount > 0 and r.reason in (TAKEBACK, FORWARDED_BALANCE)]
+    numbers = {n for r in named for n in references_of(r.reference)}
+    if not numbers and not any(r.claim_id for r in named):
+        return []
+    found = UnappliedCash.objects.filter(
+        organization_id=remittance.organization_id, resolved_at__isnull=True, amount__gt=0
+    ).filter(
+        Q(payment__payer_control_number__in=numbers)
+        | Q(payment__claim_number__in=numbers)
+        | Q(payment__claim_id__in={r.claim_id for r in named if r.claim_id})
+    )
+    if lock:
+        found = found.select_for_update(of=("self",))
+    return list(found.select_related("payment").order_by("id"))
+
+
+def references_of(reference: str) -> tuple[str, ...]:
+    """The numbers that a PLB reference may name: the whole of it and each of its words."""
+    return tuple(dict.fromkeys(n for n in (reference.strip(), *reference.split()) if n))
+
+
+def _named(row: ProviderAdjustment, held: Sequence[UnappliedCash]) -> list[UnappliedCash]:
+    numbers = references_of(row.reference)
+    return [
+        c
+        for c in held
+        if c.payment is not None
+        and (
+            c.payment.payer_control_number in numbers
+            or c.payment.claim_number in numbers
+            or (row.claim_id is not None and c.payment.claim_id == row.claim_id)
+        )
+    ]

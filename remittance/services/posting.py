@@ -35,10 +35,12 @@ from remittance.models import (
 )
 from remittance.plan import (
     CASH,
+    UNAPPLIED,
     PlanLeg,
+    WithheldPlan,
 )
 from remittance.records import Posted
-from remittance.services import consequences
+from remittance.services import consequences, unapplied
 from remittance.services.planning import (
     CHUNK,
     ZERO,
@@ -156,6 +158,35 @@ def write(
     posted.transactions += len(written)
     posted.claims += len(planned)
     consequences.follow(remittance, planned, posted, actor=actor, at=at)
+    if not suffix:
+        _meet(remittance, planned, actor=actor, at=at)
+
+
+def _meet(
+    remittance: Remittance, planned: Sequence[Planned], *, actor: Actor, at: datetime
+) -> None:
+    """Reversals that came before these payments take them back now; what lies in unapplied cash
+    with both signs is nothing.
+    """
+    lone = unapplied.lone_reversals(planned, organization_id=remittance.organization_id)
+    for reversal in lone:
+        own = reversal.remittance
+        ClaimPayment.objects.filter(pk=reversal.pk).update(exception="", sentence="")
+        reversal.exception = reversal.sentence = ""
+        if reversal.claim_id is None and reversal.reverses is not None:
+            reversal.claim_id = reversal.reverses.claim_id
+            reversal.save(update_fields=["claim_id"])
+        facts = Facts(own, book(), lock=True)
+        again = facts.plan([reversal], source=UNAPPLIED, force=True)
+        write(own, again, Posted(own.pk), actor=actor, at=at, suffix=":met")
+        close_items(
+            "claim_payment",
+            [reversal.pk],
+            actor=Actor.system("posting", [own.organization_id]),
+            at=at,
+            outcome="Its payment came",
+        )
+    unapplied.cancel_out(remittance, planned, actor=actor, at=at)
 
 
 def _legs(remittance: Remittance, p: Planned, legs: Sequence[PlanLeg]) -> list[Leg]:
@@ -180,11 +211,11 @@ def finish(remittance: Remittance, posted: Posted, *, actor: Actor, at: datetime
     the check.
     """
     postings: list[Posting] = []
-    takebacks: list[ProviderAdjustment] = []
-    for row, legs, more in withheld_of(remittance):
+    takebacks: list[tuple[ProviderAdjustment, WithheldPlan]] = []
+    for row, withheld in withheld_of(remittance, lock=True):
         for kind, suffix, part in (
-            ("remittance.provider", "", legs),
-            ("remittance.takeback", ":claim", more),
+            ("remittance.provider", "", withheld.legs),
+            ("remittance.takeback", ":claim", withheld.allocation),
         ):
             if part:
                 postings.append(
@@ -214,8 +245,8 @@ def finish(remittance: Remittance, posted: Posted, *, actor: Actor, at: datetime
                         source_id=row.pk,
                     )
                 )
-        if more:
-            takebacks.append(row)
+        if withheld.allocation:
+            takebacks.append((row, withheld))
     posted.transactions += len(post(postings, actor=actor))
     cash = (
         LedgerEntry.objects.filter(
@@ -281,9 +312,17 @@ def remittance_reverse(
     later = touched.filter(reversed_by__entries__remittance_id__isnull=False).exclude(
         reversed_by__entries__remittance_id=row.pk
     )
-    if later.exists():
+    met = ClaimPayment.objects.filter(reverses__remittance=row, state=PaymentState.POSTED)
+    if later.exists() or met.exclude(remittance=row).exists():
         raise Refused(
             "A later remittance has taken back a payment of this one.",
+            code="taken_back",
+            fix="Reverse the later remittance first.",
+            status=409,
+        )
+    if (taking := unapplied.taken_by_others(row)) is not None:
+        raise Refused(
+            f"{taking.remittance.trace} has taken back unapplied money of this one.",
             code="taken_back",
             fix="Reverse the later remittance first.",
             status=409,

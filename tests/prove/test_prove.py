@@ -68,6 +68,10 @@ PLANTS: dict[str, str] = {
     "11": "ALTER TABLE intake_patient NO FORCE ROW LEVEL SECURITY",
     "12": "UPDATE audit_access SET purpose = '' WHERE organization_id = {a}",
     "Q4": "UPDATE authorizations_authorizedservice SET used = 7 WHERE organization_id = {a}",
+    "16": (
+        "UPDATE remittance_unappliedcash SET amount = 7, resolved_at = NULL WHERE organization_id"
+        " = {a}"
+    ),
     "15": "UPDATE exchange_receivedset SET position = 99 WHERE organization_id = {a}",
     "15b": "UPDATE exchange_receivedset SET outcome = 'read' WHERE organization_id = {a}",
     "15c": (

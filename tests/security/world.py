@@ -171,6 +171,8 @@ RULES: dict[str, dict[str, Any]] = {
     "remittance.ServicePayment": {"paid": Decimal(0)},
     "remittance.Adjustment": {"klass": "denial"},
     "remittance.ProviderAdjustment": {"amount": Decimal(0), "reason": "WO"},
+    "remittance.UnappliedCash": {"amount": Decimal(0)},
+    "remittance.CashUse": {"amount": Decimal(1)},
     "remittance.Denial": {"status": "open", "category": "prior_auth"},
     "remittance.Variance": {"difference": Decimal(-10)},
     "ar.WriteOffRequest": {"status": "requested", "account": "ar_insurance", "reason": "denial"},

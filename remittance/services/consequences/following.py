@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from charges.models import Charge
 from claims import services as claims
@@ -16,6 +16,7 @@ from claims.records import Adjudicated, Outcome
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.exchange.services import publish_many
+from rcm.ledger.models import LedgerTransaction
 from rcm.worklist.services import ItemSpec, close_items, open_items
 from remittance.models import (
     ClaimPayment,
@@ -27,15 +28,16 @@ from remittance.models import (
     UnappliedCash,
     Variance,
 )
-from remittance.plan import forwarded
+from remittance.plan import WithheldPlan, forwarded
 from remittance.records import Posted
+from remittance.services import unapplied
 from remittance.services.consequences.denials import (
     denials_open,
     items_of,
     withdraw,
 )
 from remittance.services.consequences.recoveries import recover
-from remittance.services.consequences.states import adjudicate, states, taken_back
+from remittance.services.consequences.states import adjudicate, states, stuck_item, taken_back
 from remittance.services.consequences.variances import variances
 from remittance.services.planning import Planned
 
@@ -97,7 +99,11 @@ def _charges(planned: Sequence[Planned]) -> dict[int, Mapping[str, Any]]:
 
 
 def finished(
-    remittance: Remittance, takebacks: Sequence[ProviderAdjustment], *, actor: Actor, at: datetime
+    remittance: Remittance,
+    takebacks: Sequence[tuple[ProviderAdjustment, WithheldPlan]],
+    *,
+    actor: Actor,
+    at: datetime,
 ) -> None:
     """After the last claim: items for exceptions without money and for takebacks from claims."""
     rows = ClaimPayment.objects.filter(remittance=remittance, state=PaymentState.EXCEPTION)
@@ -125,9 +131,11 @@ def finished(
         for row in rows
     ]
     claims_ = Claim.objects.select_related("patient").in_bulk(
-        [row.claim_id for row in takebacks if row.claim_id]
+        [row.claim_id for row, plan in takebacks if row.claim_id and plan.from_claim]
     )
-    for row in takebacks:
+    for row, plan in takebacks:
+        if not plan.from_claim:
+            continue
         claim = claims_[row.claim_id or 0]
         specs.append(
             ItemSpec(
@@ -136,10 +144,10 @@ def finished(
                 "provider_adjustment",
                 row.pk,
                 "takeback",
-                f"{remittance.payer_name} took ${row.amount:,.2f} back for claim {claim.number}.",
+                f"{remittance.payer_name} took ${plan.from_claim:,.2f} back for claim {claim.number}.",
                 at + timedelta(days=3),
                 fix="Check whether the takeback is right and in time; dispute it if not.",
-                dollars=row.amount,
+                dollars=plan.from_claim,
                 site_id=claim.site_id,
                 patient_id=claim.patient_id,
                 patient_name=claim.patient.name,
@@ -150,6 +158,17 @@ def finished(
             )
         )
     open_items(specs, actor=actor, at=at)
+    unapplied.take_back(remittance, takebacks, actor=actor, at=at)
+
+
+def _met_on_no_claim(originals: QuerySet[ClaimPayment]) -> QuerySet[ClaimPayment]:
+    """Those of these payments that never stood on a claim when their reversal met them."""
+    applied = LedgerTransaction.objects.filter(
+        source_type="claim_payment",
+        source_id=OuterRef("pk"),
+        kind__in=["remittance.payment", "remittance.reversal"],
+    )
+    return originals.filter(~Exists(applied), unapplied__isnull=False).select_related("remittance")
 
 
 def undone(remittance: Remittance, reason: str, *, actor: Actor, at: datetime) -> None:
@@ -158,7 +177,13 @@ def undone(remittance: Remittance, reason: str, *, actor: Actor, at: datetime) -
     """
     rows = list(ClaimPayment.objects.filter(remittance=remittance))
     pks = [r.pk for r in rows]
-    ClaimPayment.objects.filter(reversals__in=pks).update(state=PaymentState.POSTED)
+    taken = ClaimPayment.objects.filter(reversals__in=pks)
+    met = list(_met_on_no_claim(taken))
+    taken.exclude(pk__in=[p.pk for p in met]).update(state=PaymentState.POSTED)
+    ClaimPayment.objects.filter(pk__in=[p.pk for p in met]).update(state=PaymentState.UNAPPLIED)
+    UnappliedCash.objects.filter(payment__in=met).update(resolved_at=None)
+    again_stuck = [*met, *unapplied.give_back(remittance, at=at)]
+    open_items([stuck_item(p.remittance, p, at) for p in again_stuck], actor=actor, at=at)
     posted = [r for r in rows if r.state == PaymentState.POSTED and r.claim_id]
     ClaimPayment.objects.filter(pk__in=pks).update(state=PaymentState.REVERSED)
     withdraw(

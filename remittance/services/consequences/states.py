@@ -70,13 +70,15 @@ def states(
             for p in stuck
             if p.row.paid
         ],
-        ignore_conflicts=True,
+        update_conflicts=True,
+        unique_fields=["payment"],
+        update_fields=["amount", "reason", "resolved_at"],
     )
     UnappliedCash.objects.filter(
         payment_id__in=[p.row.pk for p in planned if not p.plan.exception], resolved_at__isnull=True
     ).update(resolved_at=at)
     unknown = [_unknown_item(remittance, p, at) for p in planned if p.plan.unknown]
-    items = [_stuck_item(remittance, p, at) for p in stuck]
+    items = [stuck_item(remittance, p.row, at) for p in stuck]
     open_items([*items, *unknown], actor=actor, at=at)
 
 
@@ -93,17 +95,16 @@ def taken_back(planned: Sequence[Planned], *, actor: Actor, at: datetime) -> Non
         withdraw(rows, "The payer took its answer back", actor=actor, at=at)
 
 
-def _stuck_item(remittance: Remittance, p: Planned, at: datetime) -> ItemSpec:
-    row = p.row
+def stuck_item(remittance: Remittance, row: ClaimPayment, at: datetime) -> ItemSpec:
+    """The work that a payment on no claim makes, as its state now stands."""
     cash = bool(row.paid)
     return ItemSpec(
         remittance.organization_id,
         "unapplied_cash" if cash else "remittance_exceptions",
         "claim_payment",
         row.pk,
-        p.plan.exception,
-        (f"${row.paid:,.2f} of {remittance.trace} is on no claim. " if cash else "")
-        + p.plan.sentence,
+        row.exception or "no_match",
+        (f"${row.paid:,.2f} of {remittance.trace} is on no claim. " if cash else "") + row.sentence,
         at + timedelta(days=2),
         fix="Find the claim and apply it, or return it to the payer.",
         dollars=abs(row.paid),
