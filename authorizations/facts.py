@@ -138,7 +138,9 @@ class SiteMatch(StrEnum):
 
 
 UPDATE_WINDOW = Window(2, Unit.BUSINESS_DAYS)
-"""The window to change an approved code after the exam, unless the payer's row says otherwise."""
+"""The window to change an approved code after the exam (rule `authorization-update-window`), unless
+the payer's row says otherwise.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import jsbeautifier
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 100
-WIDE_TODAY = 110
+WIDE_TODAY = 105
 """Lines of templates that are still wider. The number only shrinks."""
 VENDORED = {"htmx.js"}
 
