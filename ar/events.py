@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ar import services
+from charges.services import money_follows
 from rcm.accounts.actor import Actor
 from rcm.exchange.services import Event
 
@@ -24,5 +25,7 @@ def on_posted(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     paid.
     """
     for organization_id in sorted(actor.organizations):
+        money_follows(organization_id=organization_id, actor=actor, at=at)
+        services.refunds_stop(organization_id=organization_id, actor=actor, at=at)
         services.credits_refresh(organization_id=organization_id, actor=actor, at=at)
         services.followup_refresh(organization_id=organization_id, actor=actor, at=at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -12,6 +13,7 @@ from ar.services.statements import HOLDS
 from ar.tables import reasons
 from charges.models import Charge
 from rcm.ledger.models import Account
+from rcm.reference.models import Payer
 from rcm.web import forms as house
 from rcm.web.format import money, short_day
 from rcm.worklist.models import Interaction
@@ -108,8 +110,23 @@ class RefundForm(house.HouseForm):
     to = forms.ChoiceField(
         label="Give back to", choices=[("patient", "The patient"), ("payer", "The payer")]
     )
+    payer = forms.ModelChoiceField(
+        label="Payer",
+        queryset=Payer.objects.none(),
+        required=False,
+        empty_label="The one that overpaid",
+    )
     amount = house.MoneyField(label="Amount")
     cause = forms.ChoiceField(label="Cause", choices=[("", "Choose"), *CAUSES])
+
+    def __init__(self, *args: Any, payers: Sequence[Payer] = (), **kwargs: Any) -> None:
+        """`payers` are those that overpaid; the choice is asked only where there are several."""
+        super().__init__(*args, **kwargs)
+        if len(payers) < 2:
+            del self.fields["payer"]
+        else:
+            found = Payer.objects.filter(pk__in=[p.pk for p in payers])
+            self.fields["payer"].queryset = found  # type: ignore[attr-defined]
 
 
 class IssueForm(house.HouseForm):

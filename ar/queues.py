@@ -120,6 +120,8 @@ def followup_panel(item: Any, actor: Actor) -> Panel:
 
 def credit_panel(item: Any, actor: Actor) -> Panel:
     """Whose money it is, how it came about, until when it goes back."""
+    if item.subject_type == "refund":
+        return refund_panel(item, actor)
     charge = (
         Charge.objects.visible_to(actor)
         .select_related("patient")

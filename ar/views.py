@@ -27,7 +27,8 @@ from ar.models import (
     WriteOffRequest,
 )
 from ar.queues import link
-from ar.services.guards import ZERO, held_harmless, latest_claim
+from ar.services.credits import credits_on
+from ar.services.guards import ZERO, corrections_pending, held_harmless
 from ar.services.patients import METHODS, plan_paid, plan_rows
 from ar.tables import reasons
 from charges.models import Charge
@@ -63,6 +64,7 @@ TONES = {
     RequestStatus.REQUESTED: "warn",
     RequestStatus.APPROVED: "good",
     RequestStatus.REFUSED: "bad",
+    RequestStatus.STOPPED: "bad",
 }
 
 
@@ -261,7 +263,8 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
     ids = [c.pk for c in charges]
     sums = balance_by_account("charge_id", ids)
     harmless = held_harmless(ids)
-    lines = [_line(c, sums, harmless, actor) for c in charges]
+    pending = corrections_pending(ids)
+    lines = [_line(c, sums, harmless, actor) | {"pending": c.pk in pending} for c in charges]
     payments = list(PatientPayment.objects.filter(patient=patient).order_by("-received_on", "-pk"))
     sent = list(
         Statement.objects.filter(patient=patient).defer("pdf", "lines").order_by("-sent_on", "-pk")
@@ -1010,11 +1013,14 @@ def refund_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     )
     row = Balance.objects.filter(charge_id=charge.pk).first()
     insurance, patient = (row.insurance, row.patient) if row else (ZERO, ZERO)
+    credits = credits_on([charge.pk]).get(charge.pk, [])
+    first = credits[0] if credits else None
     form = forms.RefundForm(
         request.POST or None,
+        payers=[c.payer for c in credits if c.payer is not None],
         initial={
-            "to": "payer" if insurance < 0 else "patient",
-            "amount": -min(insurance, patient, ZERO) or None,
+            "to": "payer" if first and first.payer else "patient",
+            "amount": first.amount if first else None,
         },
     )
     back = reverse("ar:account", args=[charge.patient.public_id])
@@ -1030,11 +1036,15 @@ def refund_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
                 request, f"Refund of {fmt.money(made.amount)} waits for a second person."
             )
             return redirect("ar:refund", public_id=made.public_id)
-    claim = latest_claim(charge)
+    words = "; ".join(
+        f"{fmt.money(c.amount)} belongs to {c.whose}"
+        + (f", claim {c.claim.number}" if c.claim else "")
+        for c in credits
+    )
     text = (
-        f"{charge.code} of"
-        f" {fmt.short_day(charge.service_date)}{f', claim {claim.number}' if claim else ''}:"
+        f"{charge.code} of {fmt.short_day(charge.service_date)}:"
         f" {fmt.money(insurance)} with insurance, {fmt.money(patient)} with the patient."
+        f" {words or 'Nobody was paid too much'}."
     )
     return _form_page(
         request,
@@ -1112,6 +1122,10 @@ def refund(request: HttpRequest, public_id: str) -> HttpResponseBase:
         evidence.append(
             parts.Evidence("Paid out", row.issue_reference, fmt.short_day(row.issued_on))
         )
+    if row.stopped_on:
+        evidence.append(
+            parts.Evidence("Stopped", "", fmt.short_day(row.stopped_on), row.stopped_why)
+        )
     payable = (
         row.status == RequestStatus.APPROVED
         and row.issued_on is None
@@ -1144,7 +1158,7 @@ def refund_issue(request: HttpRequest, public_id: str) -> HttpResponseBase:
             refund=row, reference=request.POST.get("reference", ""), actor=_actor(request)
         )
     except Refused as refusal:
-        messages.error(request, str(refusal))
+        messages.error(request, f"{refusal} {refusal.fix}".strip())
     else:
         messages.success(request, "Paid out.")
     return redirect("ar:refund", public_id=row.public_id)

@@ -264,6 +264,24 @@ CHECKS: tuple[Check, ...] = (
             WHERE p.state = 'posted' AND b.patient > 0 AND a.reason IN ('209', '303')""",
     ),
     Check(
+        "10b",
+        "A refund goes to a payer that has paid on the charge",
+        "SELECT count(*) FROM ar_refund WHERE status = 'approved'",
+        """SELECT r.id, 'refund of ' || r.amount || ' to a payer that paid nothing here' FROM ar_refund r
+            WHERE r.status = 'approved' AND r."to" = 'payer' AND NOT EXISTS (
+              SELECT 1 FROM ledger_ledgerentry e WHERE e.charge_id = r.charge_id AND e.payer_id = r.payer_id
+                 AND e.account = 'ar_insurance' AND e.amount < 0)""",
+    ),
+    Check(
+        "10c",
+        "What was paid on a corrected charge stands on the one that replaced it",
+        "SELECT count(*) FROM charges_charge WHERE status = 'void'",
+        """SELECT c.id, 'a void charge keeps ' || b.insurance || '/' || b.patient FROM charges_charge c
+             JOIN ledger_balance b ON b.charge_id = c.id AND (b.insurance <> 0 OR b.patient <> 0)
+            WHERE c.status = 'void' AND EXISTS (
+              SELECT 1 FROM charges_charge n WHERE n.replaces_id = c.id AND n.status IN ('released', 'billed', 'self_pay'))""",
+    ),
+    Check(
         "11",
         "Every tenant table is under forced row-level security, and the role of the product is"
         " bound by it",

@@ -12,6 +12,7 @@ class RequestStatus(models.TextChoices):
     REQUESTED = "requested", "Waits for approval"
     APPROVED = "approved", "Approved and posted"
     REFUSED = "refused", "Refused"
+    STOPPED = "stopped", "Stopped"
 
 
 class WriteOffRequest(TenantModel):
@@ -94,6 +95,13 @@ class Refund(TenantModel):
     payer = models.ForeignKey(
         "reference.Payer", on_delete=models.PROTECT, null=True, related_name="+"
     )
+    claim = models.ForeignKey(
+        "claims.Claim",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="refunds",
+        help_text="On which the payer overpaid",
+    )
     to = models.CharField(max_length=8, help_text="patient or payer")
     amount = models.DecimalField(max_digits=12, decimal_places=2)
     cause = models.CharField(max_length=30)
@@ -117,11 +125,16 @@ class Refund(TenantModel):
     issue_reference = models.CharField(
         max_length=40, blank=True, help_text="Check or transfer number"
     )
+    stopped_on = models.DateField(null=True, help_text="When the payer's takeback was seen")
+    stopped_why = models.CharField(max_length=300, blank=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["charge"], condition=Q(status="requested"), name="one_open_refund"
+                fields=["charge", "to", "payer"],
+                condition=Q(status="requested"),
+                nulls_distinct=False,
+                name="one_open_refund",
             ),
             models.CheckConstraint(condition=Q(amount__gt=0), name="refund_positive"),
             models.CheckConstraint(

@@ -31,7 +31,13 @@ Figures ar.aging.aging(organization_ids, on, basis, …) -> [Cell] · ar.aging.l
 
 from __future__ import annotations
 
-from ar.services.credits import credits_refresh, refund_decide, refund_issue, refund_request
+from ar.services.credits import (
+    credits_refresh,
+    refund_decide,
+    refund_issue,
+    refund_request,
+    refunds_stop,
+)
 from ar.services.followup import followup_refresh, nightly, patient_balance_refresh
 from ar.services.patients import (
     open_patient_charges,
@@ -73,6 +79,7 @@ __all__ = [
     "refund_decide",
     "refund_issue",
     "refund_request",
+    "refunds_stop",
     "small_balances_write_off",
     "statement_hold",
     "statements_batch",

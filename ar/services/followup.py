@@ -15,11 +15,12 @@ from django.utils import timezone
 
 from ar import rules
 from ar.models import PlanStatus
-from ar.services.credits import credits_refresh
+from ar.services.credits import credits_refresh, refunds_stop
 from ar.services.guards import local_day
 from ar.services.patients import plans_review, unapplied_apply
 from ar.services.writeoffs import small_balances_write_off
 from ar.tables import policy, recovery_odds
+from charges.services import money_follows
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Membership
 from rcm.accounts.permissions import Role
@@ -425,6 +426,7 @@ def nightly(*, organization_id: int, actor: Actor, at: datetime | None = None) -
         patient_id__isnull=False,
         remittance_id__isnull=True,
     )
+    money_follows(organization_id=organization_id, actor=actor, at=at)
     applied = unapplied_apply(
         patient_ids={pk for pk in holders.values_list("patient_id", flat=True) if pk},
         actor=actor,
@@ -432,7 +434,8 @@ def nightly(*, organization_id: int, actor: Actor, at: datetime | None = None) -
     )
     plans = plans_review(organization_id=organization_id, actor=actor, at=at)
     small = small_balances_write_off(organization_id=organization_id, actor=actor, at=at)
-    credits = credits_refresh(organization_id=organization_id, actor=actor, at=at)
+    refunds_stop(organization_id=organization_id, actor=actor, at=at)
+    credits = credits_refresh(organization_id=organization_id, actor=actor, at=at, shared=True)
     opened, closed = followup_refresh(organization_id=organization_id, actor=actor, at=at)
     patients = patient_balance_refresh(organization_id=organization_id, actor=actor, at=at)
     return {

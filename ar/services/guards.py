@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 
-from django.db.models import Q, Sum
+from django.db.models import Exists, OuterRef, Q, Sum
 
 from charges.models import Charge
 from claims.models import Claim, ClaimLine
@@ -16,7 +16,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.ledger.models import Balance
-from remittance.models import Adjustment, Denial, DenialStatus
+from remittance.models import Adjustment, ClaimPayment, Denial, DenialStatus
 from remittance.patient_rule import Verdict
 from remittance.services.protection import patient_verdicts
 
@@ -58,6 +58,19 @@ def held_harmless(charge_ids: Iterable[int]) -> dict[int, Verdict]:
     good, or until somebody else has answered. The rule itself is `remittance.patient_rule`.
     """
     return patient_verdicts(charge_ids)
+
+
+def corrections_pending(charge_ids: Iterable[int]) -> set[int]:
+    """Charges whose claim was corrected and not answered since: their balance is the payer's to
+    change. One query.
+    """
+    rows = ClaimLine.objects.filter(charge_id__in=list(charge_ids), claim__replaces__isnull=False)
+    answered = ClaimPayment.objects.filter(claim_id=OuterRef("claim_id"), state="posted")
+    return set(
+        rows.exclude(claim__status__in=["void", "replaced"])
+        .filter(~Exists(answered))
+        .values_list("charge_id", flat=True)
+    )
 
 
 def patient_share(charge_ids: Iterable[int]) -> dict[int, Decimal]:

@@ -30,6 +30,7 @@ from ar.services.guards import (
 from ar.services.proofs import coverage_proofs
 from ar.tables import policy
 from charges.models import Charge
+from charges.services import money_follows
 from intake.models import Appointment, Patient
 from intake.services import payment_gone, visit_paid, visits_due
 from rcm.accounts.actor import Actor
@@ -357,6 +358,7 @@ def payment_void(
             list(applied), effective_on=local_day(at), reason="its payment was voided", actor=actor
         )
     reverse([row.transaction], effective_on=local_day(at), reason=reason, actor=actor)
+    money_follows(organization_id=row.organization_id, actor=actor, at=at)
     row.voided_at, row.void_reason = at, reason[:120]
     row.save(update_fields=["voided_at", "void_reason"])
     payment_gone(

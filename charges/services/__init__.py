@@ -46,6 +46,7 @@ from charges.services.review import (
     order_change_document,
 )
 from charges.services.settings import rule_save
+from charges.services.succession import money_follows
 from charges.services.unsolicited import unsolicited_dismiss, unsolicited_link, unsolicited_retry
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "exams_evaluate",
     "exams_record",
     "finding_waive",
+    "money_follows",
     "order_change_document",
     "report_receive",
     "reports_receive",

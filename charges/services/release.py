@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from charges.models import CHARGE_MOVES, EXAM_MOVES, Charge, ChargeStatus, Exam, ExamStatus, Report
 from charges.services.recording import keys_of
+from charges.services.succession import money_follows
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
@@ -294,6 +295,11 @@ def replace_released(
             fresh.append(row)
     Charge.objects.bulk_create(fresh)
     _post(fresh, actor=actor, at=at)
+    gone: dict[int, list[int]] = defaultdict(list)
+    for charge in everything_old:
+        gone[charge.organization_id].append(charge.pk)
+    for organization_id, ids in gone.items():
+        money_follows(organization_id=organization_id, charge_ids=ids, actor=actor, at=at)
     corrected = set(
         Report.objects.filter(exam__in=[e for e, _, _, _ in pairs], status="C").values_list(
             "exam_id", flat=True

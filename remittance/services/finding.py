@@ -11,8 +11,11 @@ from django.db.models import Q
 
 from claims.models import Claim as ClaimRow
 from claims.models import ClaimLine as LineRow
+from claims.models import ClaimStatus
 from remittance import matching as m
 from remittance.models import ClaimPayment, PaymentState
+
+LONGEST_CHAIN = 5  # corrections of corrections
 
 
 @dataclass(slots=True)
@@ -108,6 +111,7 @@ def match(
                     break
     left = [i for i, c in enumerate(found) if c is None]
     pool = _pool([paid[i][0] for i in left], organization_id=organization_id) if left else []
+    found = _followed(found, paid, organization_id=organization_id)
     out: list[Match] = []
     for i, (p, lines) in enumerate(paid):
         claim = found[i] or (m.sure(p, pool) if pool else None)
@@ -115,6 +119,45 @@ def match(
             out.append(Match(None, [None] * len(lines), m.candidates(p, pool)))
         else:
             out.append(Match(claim, m.match_lines(lines, claim.lines)))
+    return out
+
+
+def _followed(
+    found: Sequence[m.Claim | None],
+    paid: Sequence[tuple[m.Paid, Sequence[m.PaidLine]]],
+    *,
+    organization_id: int,
+) -> list[m.Claim | None]:
+    """An answer under the number of a replaced claim is the replacement's, unless only the old one
+    carries what it pays. What is taken back (a negative charge) stays with the old one.
+    """
+    out = list(found)
+    for _ in range(LONGEST_CHAIN):
+        asked = {c.claim_id for c, (p, _) in zip(out, paid, strict=True) if c and p.billed >= 0}
+        newer = {
+            row.replaces_id: row.pk
+            for row in ClaimRow.objects.filter(
+                organization_id=organization_id,
+                replaces_id__in=asked,
+                replaces__status=ClaimStatus.REPLACED,
+            )
+            .exclude(status__in=[ClaimStatus.VOID, ClaimStatus.DRAFT, ClaimStatus.BLOCKED])
+            .order_by("id")
+        }
+        if not newer:
+            return out
+        known = {
+            c.claim_id: c
+            for c in claims_where(Q(pk__in=newer.values()), organization_id=organization_id)
+        }
+        for i, claim in enumerate(out):
+            p, lines = paid[i]
+            if claim is None or p.billed < 0 or claim.claim_id not in newer:
+                continue
+            after = known[newer[claim.claim_id]]
+            fits_after = None not in m.match_lines(lines, after.lines)
+            if fits_after or None in m.match_lines(lines, claim.lines):
+                out[i] = after
     return out
 
 

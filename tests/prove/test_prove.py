@@ -65,6 +65,17 @@ PLANTS: dict[str, str] = {
         " 100000.01 WHERE organization_id = {a}"
     ),
     "10": "UPDATE ledger_balance SET patient = patient + 5 WHERE organization_id = {a}",
+    "10b": (
+        "UPDATE ar_refund SET status = 'approved', \"to\" = 'payer', payer_id = (SELECT min(id)"
+        " FROM reference_payer), decided_by_id = NULL WHERE organization_id = {a}"
+    ),
+    "10c": (
+        """INSERT INTO charges_charge SELECT (jsonb_populate_record(c, jsonb_build_object(
+             'id', c.id + 1000000, 'public_id', gen_random_uuid(), 'replaces_id', c.id,
+             'status', 'released'))).* FROM charges_charge c WHERE organization_id = {a};
+           UPDATE charges_charge SET status = 'void'
+            WHERE organization_id = {a} AND id < 1000000"""
+    ),
     "11": "ALTER TABLE intake_patient NO FORCE ROW LEVEL SECURITY",
     "12": "UPDATE audit_access SET purpose = '' WHERE organization_id = {a}",
     "Q4": "UPDATE authorizations_authorizedservice SET used = 7 WHERE organization_id = {a}",

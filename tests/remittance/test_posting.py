@@ -673,3 +673,40 @@ def test_a_remark_that_the_claim_was_sent_on_makes_no_second_claim(house, remark
     posted(house)
     assert not Outbox.objects.filter(topic="remittance.next_payer").exists()
     assert (insurance(claim), owed_by_patient(claim)) == (D("5.62"), D("0.00"))
+
+
+def test_an_answer_under_the_old_number_is_followed_to_the_corrected_claim(house):
+    old = claim_of(house, "C1", [("70551", "500", "200")], icn="ICN1")
+    new = claim_of(house, "C2", [("70553", "700", "260")], patient=old.patient)
+    type(old).objects.filter(pk=old.pk).update(status=ClaimStatus.REPLACED)
+    type(new).objects.filter(pk=new.pk).update(replaces=old, frequency="7")
+    body = "\nCLP*C1*1*700*200*60*12*ICN2*11*7\nSVC*HC:70553*700*200**1\nCAS*CO*45*440\nCAS*PR*2*60"
+    receive(house, era(head("200") + body))
+    _, result = posted(house)
+    assert result.unapplied == 0
+    assert ClaimPayment.objects.get().claim_id == new.pk
+    assert (insurance(new), owed_by_patient(new)) == (D("0.00"), D("60.00"))
+
+
+def test_the_old_answer_is_taken_back_on_the_old_claim(house):
+    old = claim_of(house, "C1", [("70551", "500", "200")], icn="ICN1")
+    receive(house, era(head("150") + CLEAN))
+    posted(house)
+    new = claim_of(house, "C2", [("70551", "500", "200")], patient=old.patient)
+    type(old).objects.filter(pk=old.pk).update(status=ClaimStatus.REPLACED)
+    type(new).objects.filter(pk=new.pk).update(replaces=old, frequency="7")
+    body = """
+        CLP*C1*22*-500*-150*-50*12*ICN1*11*7
+        SVC*HC:70551*-500*-150**-1
+        CAS*CO*45*-300
+        CAS*PR*2*-50
+        CLP*C1*1*500*150*50*12*ICN2*11*7
+        SVC*HC:70551*500*150**1
+        CAS*CO*45*300
+        CAS*PR*2*50
+    """
+    receive(house, era(head("0", trace="EFT2") + body, control=102))
+    remittance = Remittance.objects.get(trace="EFT2")
+    remittance_post(remittance=remittance, actor=house.actor("pia"), at=AT)
+    rows = ClaimPayment.objects.filter(remittance=remittance).order_by("position")
+    assert [r.claim_id for r in rows] == [old.pk, new.pk]
