@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0003_form_keys'),
-        ('ar', '0008_payments_of_visits'),
+        ('ar', '0009_cost_and_people'),
         ('charges', '0005_machine_questions'),
         ('claims', '0002_finding_rule'),
         ('intake', '0003_orders_as_written'),
