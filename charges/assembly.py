@@ -236,6 +236,8 @@ class ExamFacts:
     anti_markup: bool | None = None
     purchase_price: Decimal | None = None
     equipment: Equipment = field(default_factory=Equipment)
+    arrangement_said: Mapping[str, Any] = field(default_factory=dict)
+    """The arrangement's row as it decided: its id, words and facts."""
     unrecorded: str = ""
     """The station that the messages name and that no machine record of the site covers."""
     stock: tuple[StockFacts, ...] = ()
@@ -439,6 +441,7 @@ def _bill(
         "others": [list(o) for o in decision.others],
         "invoice": decision.invoice,
         "capitated": decision.capitated,
+        "row": exam.arrangement_said,
     }
     answer.stop(*(_of_decision(f) for f in decision.findings))
     if decision.form is BillingForm.NOTHING:

@@ -164,6 +164,20 @@ def resolve_arrangement(
     return best[1] if best else None
 
 
+def contradiction(row: Arrangement) -> str:
+    """Why a row cannot be true by itself, in a sentence; blank when it can."""
+    ours_machine = row.equipment_owner is Owner.OURS and row.tech_employer is Owner.OURS
+    if row.force is Force.GLOBAL_ONLY and not ours_machine:
+        return "Global only needs our own scanner and technologist: the whole test is not ours."
+    if row.force is Force.GLOBAL_ONLY and row.under_arrangement:
+        return "A hospital bills the technical part under arrangement: no global line is possible."
+    if row.under_arrangement and row.equipment_owner is Owner.HOSPITAL:
+        return "A hospital's own scanner is not under arrangement with it."
+    if Owner.OURS in {row.equipment_owner, row.tech_employer} and not ours_machine:
+        return "Scanner and technologist belong to different parties: nobody bills such a test."
+    return ""
+
+
 _OUR_READERS = frozenset(
     {ReaderRelation.EMPLOYEE, ReaderRelation.REASSIGNED, ReaderRelation.OURS_ELSEWHERE}
 )
@@ -304,6 +318,8 @@ def _table(
             (_reading(exam),),
             others,
         )
+    if not ours_read and force is Force.GLOBAL_ONLY:
+        return _global_for_another_reader(exam)
     if not ours_read:
         return Decision(
             BillingForm.TECHNICAL,
@@ -328,6 +344,30 @@ def _table(
     ):
         return _purchased(exam)
     return _both_ours(exam, force)
+
+
+def _global_for_another_reader(exam: ExamToBill) -> Decision:
+    """The payer takes one global line from the owner of the machine, whoever reads: we bill the
+    whole and the reader is paid by us. Medicare takes none for a reading another group furnishes.
+    """
+    if exam.medicare:
+        return _hold(
+            "arrangement",
+            "GLOBAL_FOR_ANOTHER_READER",
+            "The arrangement demands a global line, but an independent group reads: Medicare takes"
+            " none for a reading that another group furnishes.",
+            "arrangement",
+            "Remove the global-only rule for Medicare, or record the reading as purchased or"
+            " reassigned.",
+        )
+    whole = BillableLine(Component.GLOBAL, exam.tc_locality, "imaging site")
+    return Decision(
+        BillingForm.GLOBAL,
+        "payer-component-form",
+        "The payer takes one global line from us; the reading group is paid by us and bills"
+        " nothing.",
+        (whole,),
+    )
 
 
 def _both_ours(exam: ExamToBill, force: Force) -> Decision:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from django.db.models import Q
 
@@ -20,8 +21,10 @@ from charges.models import (
     BillingArrangement,
     ContrastStock,
     Exam,
+    ExamStatus,
     FindingWaiver,
     Reader,
+    ReadingGroup,
     ReleasePolicy,
     Report,
     Scanner,
@@ -274,10 +277,10 @@ class Facts:
         self.checks = self._checks()
         self._arrangements = list(
             BillingArrangement.objects.filter(organization_id__in=organizations).select_related(
-                "group"
+                "group", "payer", "site"
             )
         )
-        self._facts = [(_arrangement(a), a) for a in self._arrangements]
+        self._facts = [(arrangement_fact(a), a) for a in self._arrangements]
         self._scanners = list(
             Scanner.objects.filter(organization_id__in=organizations).order_by("effective_from")
         )
@@ -336,12 +339,14 @@ class Facts:
             return None
         return abs((day_at(exam.site, coverage.verified_at) - exam.service_date).days)
 
-    def arrangement(
-        self, exam: Exam, coverage: Coverage | None
-    ) -> tuple[Arrangement, BillingArrangement] | None:
+    def arrangement(self, exam: Exam, coverage: Coverage | None) -> Decided | None:
         """The row in force. While nobody has read the exam, the site's row of any reading group
-        stands in, so that dollars can be shown.
+        stands in, so that dollars can be shown. What was released keeps the row that decided it:
+        a later change of rules re-opens nothing.
         """
+        kept = _kept(exam)
+        if kept is not None:
+            return kept
         wanted = {
             "site": str(exam.site_id),
             "modality": exam.modality,
@@ -359,7 +364,10 @@ class Facts:
                 if (r := resolve_arrangement(facts, group=g, **wanted)) is not None  # type: ignore[arg-type]
             ]
             found = options[0] if options else None
-        return next(((f, row) for f, row in self._facts if f is found), None) if found else None
+        row = next((row for f, row in self._facts if f is found), None)
+        if found is None or row is None:
+            return None
+        return Decided(found, arrangement_said(row), row.anti_markup, row.purchase_price, row.group)
 
     def _machines(self, exam: Exam) -> list[Scanner]:
         """The machine records of the exam's site that are in force on its day."""
@@ -417,7 +425,7 @@ class Facts:
         report = self.reports.get(exam.pk)
         version = report.version if report else 0
         found = self.arrangement(exam, coverage)
-        group = exam.reader.group if exam.reader else found[1].group if found else None
+        group = exam.reader.group if exam.reader else found.group if found else None
         payer = coverage.payer if coverage else None
         said = exam.performed
         return ExamFacts(
@@ -449,12 +457,13 @@ class Facts:
             contrast_payable=payer is None or payer.contrast_payable,
             split_on_locality=payer is not None and payer.split_on_locality,
             idtf=exam.site.organization.is_idtf,
-            arrangement=found[0] if found else None,
+            arrangement=found.facts if found else None,
+            arrangement_said=found.said if found else {},
             tc_locality=self.locality(exam.site.zip),
             pc_locality=self.locality((group.zip if group else "") or exam.site.zip),
             read_in_us=group is None or group.country == "US",
-            anti_markup=found[1].anti_markup if found else None,
-            purchase_price=found[1].purchase_price if found else None,
+            anti_markup=found.anti_markup if found else None,
+            purchase_price=found.purchase_price if found else None,
             equipment=self.equipment(exam),
             unrecorded=self.unrecorded(exam),
             stock=self.stock(exam),
@@ -481,6 +490,66 @@ class Facts:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The arrangement that decides an exam: its facts, and how the exam remembers it."""
+
+    facts: Arrangement
+    said: dict[str, Any]
+    anti_markup: bool | None = None
+    purchase_price: Decimal | None = None
+    group: ReadingGroup | None = None
+
+
+_SAID = ("equipment_owner", "tech_employer", "reader_relation", "force", "under_arrangement")
+
+
+def arrangement_words(row: BillingArrangement) -> str:
+    """A row of the arrangements as people call it: site, what narrows it, from when."""
+    narrow = [
+        row.modality,
+        row.group.name if row.group else "",
+        row.payer.name if row.payer else "",
+    ]
+    parts = [row.site.name, *(p for p in narrow if p)]
+    return f"{', '.join(parts)}, from {row.effective_from:%m/%d/%Y}"
+
+
+def arrangement_said(row: BillingArrangement) -> dict[str, Any]:
+    """A row as an exam remembers it: enough to decide the same again after the row has changed."""
+    return {
+        "id": row.pk,
+        "words": arrangement_words(row),
+        **{name: getattr(row, name) for name in _SAID},
+        "group": str(row.group_id or ""),
+        "anti_markup": row.anti_markup,
+        "purchase_price": None if row.purchase_price is None else str(row.purchase_price),
+    }
+
+
+def _kept(exam: Exam) -> Decided | None:
+    """The row that a released exam was decided by; None when it was not, or the reader is now of
+    another group than the row was for.
+    """
+    said = exam.form.get("row") or {}
+    if exam.status != ExamStatus.RELEASED or not said:
+        return None
+    if said["group"] and exam.reader is not None and said["group"] != str(exam.reader.group_id):
+        return None
+    price = said.get("purchase_price")
+    facts = Arrangement(
+        site=str(exam.site_id),
+        equipment_owner=Owner(said["equipment_owner"]),
+        tech_employer=Owner(said["tech_employer"]),
+        reader_relation=ReaderRelation(said["reader_relation"]),
+        effective_from=exam.service_date,
+        group=said["group"],
+        under_arrangement=said["under_arrangement"],
+        force=Force(said["force"]),
+    )
+    return Decided(facts, said, said["anti_markup"], Decimal(price) if price else None)
+
+
 def plain_station(name: str) -> str:
     """A station name as it is compared: vendors pad and change case."""
     return " ".join(name.split()).upper()
@@ -490,7 +559,8 @@ def _equipment(machine: Scanner) -> Equipment:
     return Equipment(machine.film, machine.computed_radiography, machine.xr29)
 
 
-def _arrangement(row: BillingArrangement) -> Arrangement:
+def arrangement_fact(row: BillingArrangement) -> Arrangement:
+    """A row as the component decision reads it."""
     return Arrangement(
         site=str(row.site_id),
         equipment_owner=Owner(row.equipment_owner),

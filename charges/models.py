@@ -527,6 +527,13 @@ class Charge(TenantModel):
         related_name="replaced_by",
         help_text="The void charge this one corrects",
     )
+    arrangement = models.ForeignKey(
+        BillingArrangement,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="The row that decided who bills which part",
+    )
     service_zip = models.CharField(
         max_length=9, blank=True, help_text="Where this component was furnished (26: where read)"
     )

@@ -773,6 +773,7 @@ def _charge(work: _Work, n: int) -> Charge:
             if exam.reader and line.component is not Component.TECHNICAL
             else ""
         ),
+        arrangement_id=work.facts.arrangement_said.get("id"),
         service_zip=(group.zip if reading_room and group and group.zip else exam.site.zip),
         purchased_price=line.purchased_price,
     )

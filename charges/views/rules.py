@@ -20,7 +20,9 @@ from charges.models import (
     ReleasePolicy,
     Scanner,
 )
+from charges.services.settings import Touched, arrangement_touches
 from charges.views.common import actor_of
+from intake import present as front
 from rcm.accounts.problems import Refused
 from rcm.web import format as fmt
 from rcm.web import parts
@@ -285,8 +287,13 @@ def _rule_page(request: HttpRequest, kind: str, row: Any) -> HttpResponseBase:
     form = form_class(request.POST or None, instance=row, actor=actor, initial=told)
     back = reverse("charges:rules", args=[kind])
     if request.method == "POST" and form.is_valid():
+        wanted = form.save(commit=False)
+        if isinstance(wanted, BillingArrangement) and "seen" not in request.POST:
+            touched = arrangement_touches(row=wanted, before=_before(wanted), actor=actor)
+            if touched.count or touched.final:
+                return _touched_page(request, form, touched, back)
         try:
-            services.rule_save(row=form.save(commit=False), actor=actor)
+            services.rule_save(row=wanted, actor=actor)
         except Refused as refusal:
             form.add_error(
                 refusal.field if refusal.field in form.fields else None,
@@ -303,3 +310,23 @@ def _rule_page(request: HttpRequest, kind: str, row: Any) -> HttpResponseBase:
         "crumbs": [parts.Crumb(page.title, back)],
     }
     return render(request, "components/form_page.html", context, status=422 if form.errors else 200)
+
+
+def _before(row: BillingArrangement) -> BillingArrangement | None:
+    return BillingArrangement.objects.filter(pk=row.pk).first() if row.pk else None
+
+
+def _touched_page(
+    request: HttpRequest, form: forms.RuleForm, touched: Touched, back: str
+) -> HttpResponseBase:
+    """What the changed arrangement would touch, before it is saved."""
+    front.chart_read(request, [e.patient for e in touched.exams], "arrangement change")
+    context = {
+        "title": "What this arrangement touches",
+        "form": form,
+        "touched": touched,
+        "verb": "Save",
+        "back_url": back,
+        "crumbs": [parts.Crumb("Billing arrangements", back)],
+    }
+    return render(request, "charges/arrangement_touches.html", context)
