@@ -108,6 +108,14 @@ class ArConfig(AppConfig):
             ),
             nav.Entry(
                 "Manage",
+                "Reports",
+                "ar:reports",
+                "kpi.view",
+                order=15,
+                words="weekly month end board book alert threshold close mail pdf",
+            ),
+            nav.Entry(
+                "Manage",
                 "Performance",
                 "ar:kpis",
                 "kpi.view",

@@ -261,7 +261,7 @@ def kpi(request: HttpRequest, code: str) -> HttpResponseBase:
     asked: dict[str, Any] = {"organizations": f.organizations, "sites": f.sites, "payers": f.payers}
     if request.GET.get("export") == "csv":
         rows = labelled(engine.rows(k, day=f.day, part=part, limit=EXPORT, **asked))
-        _log_rows(request, rows, f"export kpi {k.code}")
+        log_rows(request, rows, f"export kpi {k.code}")
         return csv_response(
             f"{k.code}-{f.day}",
             ("Row", "Patient", "Payer", "Date", "Numerator", "Denominator"),
@@ -663,7 +663,7 @@ def _labels(kind: str, keys: list[int]) -> list[Labelled]:
     return []
 
 
-def _log_rows(request: HttpRequest, rows: Sequence[Labelled], purpose: str) -> None:
+def log_rows(request: HttpRequest, rows: Sequence[Labelled], purpose: str) -> None:
     by: dict[int, set[int]] = {}
     for r in rows:
         if r.patient_id and r.organization_id:
@@ -857,7 +857,7 @@ def aging_lines(request: HttpRequest) -> HttpResponseBase:
             )
             for r in rows
         ]
-        _log_rows(request, labels, "export aging lines")
+        log_rows(request, labels, "export aging lines")
         out = [
             (
                 r["charge"].patient.name,

@@ -9,6 +9,7 @@ from celery import shared_task
 from celery.schedules import crontab
 
 from ar import services
+from ar.reports import services as reporting
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization
@@ -31,6 +32,11 @@ BEAT: dict[str, dict[str, Any]] = {
     "ar-snapshots": {
         "task": "ar.tasks.snapshots",
         "schedule": crontab(minute="5"),
+        "options": {"queue": "batch", "expires": 3600},
+    },
+    "ar-reports": {
+        "task": "ar.tasks.reports",
+        "schedule": crontab(minute="10"),
         "options": {"queue": "batch", "expires": 3600},
     },
     "ar-statements": {
@@ -59,6 +65,15 @@ def followup() -> None:
         actor = Actor.system("follow-up", [pk])
         with scope(actor):
             services.followup_refresh(organization_id=pk, actor=actor)
+
+
+@shared_task(name="ar.tasks.reports")
+def reports() -> None:
+    """Hourly: reports whose time has come in each organization's zone, and alerts."""
+    for pk in _each():
+        actor = Actor.system("reports", [pk])
+        reporting.reports_due(organization_id=pk, actor=actor)
+        reporting.alerts_send(organization_id=pk, actor=actor)
 
 
 @shared_task(name="ar.tasks.statements")

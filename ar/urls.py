@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.urls import path
 
 from ar import desk, figures, views
-from ar.manage import accuracy, states, targets, work
+from ar.manage import accuracy, reports, states, targets, work
 
 app_name = "ar"
 urlpatterns = [
@@ -61,6 +61,14 @@ urlpatterns = [
     path("staff/", work.staff, name="staff"),
     path("staff/plan/", work.plan_place, name="plan_place"),
     path("staff/hours/", work.shift, name="shift"),
+    path("reports/", reports.reports, name="reports"),
+    path("reports/new/", reports.report_new, name="report_new"),
+    path("reports/wanted/", reports.wanted, name="wanted"),
+    path("reports/watch/", reports.threshold, name="threshold"),
+    path("reports/<uuid:public_id>/", reports.report, name="report"),
+    path("reports/<uuid:public_id>.pdf", reports.report_pdf, name="report_pdf"),
+    path("reports/alerts/<uuid:public_id>/", reports.alert, name="alert"),
+    path("months/<uuid:public_id>/<int:year>-<int:number>/", reports.month, name="month"),
     path("performance/", figures.kpis, name="kpis"),
     path("performance/lag/", figures.lag, name="lag"),
     path("performance/<slug:code>/", figures.kpi, name="kpi"),

@@ -7,6 +7,16 @@ from __future__ import annotations
 from ar.models.accuracy import AuditCase, AuditReading, AuditSample
 from ar.models.patients import PLAN_MOVES, PatientPayment, PaymentPlan, PlanStatus, Statement
 from ar.models.policy import ReceivablePolicy
+from ar.models.reports import (
+    Alert,
+    Delivery,
+    MonthClose,
+    Report,
+    ReportKind,
+    Subscription,
+    SubscriptionKind,
+    Threshold,
+)
 from ar.models.requests import Refund, RequestStatus, WriteOffRequest
 from ar.models.snapshots import AgingSnapshot, KpiSnapshot, KpiTarget
 from ar.models.states import NUMERIC_TOPICS, StateFact, StateTopic
@@ -16,16 +26,21 @@ __all__ = [
     "NUMERIC_TOPICS",
     "PLAN_MOVES",
     "AgingSnapshot",
+    "Alert",
     "AuditCase",
     "AuditReading",
     "AuditSample",
+    "Delivery",
     "KpiSnapshot",
     "KpiTarget",
+    "MonthClose",
     "PatientPayment",
     "PaymentPlan",
     "PlanStatus",
     "ReceivablePolicy",
     "Refund",
+    "Report",
+    "ReportKind",
     "RequestStatus",
     "RoleCost",
     "Shift",
@@ -33,6 +48,9 @@ __all__ = [
     "StateFact",
     "StateTopic",
     "Statement",
+    "Subscription",
+    "SubscriptionKind",
+    "Threshold",
     "WorkBaseline",
     "WriteOffRequest",
 ]

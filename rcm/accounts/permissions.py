@@ -125,6 +125,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
         "cost.view": {R.MANAGER, R.COMPLIANCE},
         "cost.edit": {R.MANAGER},
         "staff.view": _CARE,
+        "month.close": {R.MANAGER},
         "automation.view": {R.BILLER, R.POSTER, R.AR, R.MANAGER, R.COMPLIANCE, R.ADMIN},
         "automation.switch": {R.MANAGER, R.ADMIN},
         "jobs.view": {R.BILLER, R.POSTER, R.AR, R.MANAGER, R.COMPLIANCE, R.ADMIN},

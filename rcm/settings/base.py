@@ -279,7 +279,11 @@ STATICFILES_FINDERS = [
     "rcm.web.assets.BuiltAssetsFinder",
 ]
 WHITENOISE_USE_FINDERS = DEMO
-EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="django.core.mail.backends.filebased.EmailBackend")
+# a demonstration prints its mail among the lines of its processes; nobody is written to
+EMAIL_BACKEND = env.str(
+    "EMAIL_BACKEND",
+    default=f"django.core.mail.backends.{'console' if DEMO else 'smtp'}.EmailBackend",
+)
 EMAIL_HOST, EMAIL_PORT = (
     env.str("EMAIL_HOST", default="localhost"),
     env.int("EMAIL_PORT", default=25),

@@ -137,6 +137,10 @@ RULES: dict[str, dict[str, Any]] = {
     "ar.AuditSample": {"goal": Decimal("0.99"), "half_width": Decimal("0.02"), "strata": []},
     "ar.AuditCase": {"errors": None, "decided_at": None, "coder": None},
     "ar.AuditReading": {"number": 1, "errors": []},
+    "ar.Report": {"kind": "weekly", "figures": {}},
+    "ar.Threshold": {"kpi": "denial_rate"},
+    "ar.Alert": {"rows": []},
+    "ar.MonthClose": {"checks": []},
     "ar.RoleCost": {"role": "ar", "cost": Decimal(30)},
     "ar.WorkBaseline": {
         "minutes_per_claim": Decimal(20),
