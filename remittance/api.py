@@ -277,6 +277,13 @@ class RemittanceView(
         row = services.remittance_read_again(remittance=self.get_object(), actor=self.actor)
         return Response(RemittanceOut(row).data)
 
+    @extend_schema(request=None, responses={200: RemittanceOut})
+    @action(detail=True, methods=["post"])
+    def reopen(self, request: Request, public_id: str = "") -> Response:
+        """Take a reversed remittance up again, to correct and post it."""
+        row = services.remittance_reopen(remittance=self.get_object(), actor=self.actor)
+        return Response(RemittanceOut(row).data)
+
     @extend_schema(responses={200: PaymentOut(many=True)}, filters=False)
     @action(detail=True, methods=["get"], filterset_class=None)
     def payments(self, request: Request, public_id: str = "") -> Response:

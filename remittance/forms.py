@@ -53,6 +53,18 @@ class ReasonForm(house.HouseForm):
     )
 
 
+class ReverseForm(ReasonForm):
+    """Why a remittance is reversed, and where its money is meanwhile."""
+
+    money = forms.ChoiceField(
+        label="Its money",
+        choices=[
+            ("kept", "Is in the bank: it is unapplied cash until the remittance is posted again"),
+            ("gone", "Went back to the payer"),
+        ],
+    )
+
+
 class PaidOnForm(house.HouseForm):
     """The date of payment that a file does not name."""
 

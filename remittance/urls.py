@@ -23,6 +23,7 @@ urlpatterns = [
     path("remittances/<uuid:public_id>/progress/", posting.progress, name="progress"),
     path("remittances/<uuid:public_id>/date/", posting.dated, name="dated"),
     path("remittances/<uuid:public_id>/again/", posting.read_again, name="read_again"),
+    path("remittances/<uuid:public_id>/reopen/", posting.reopen, name="reopen"),
     path("remittances/<uuid:public_id>/match/", posting.match, name="match"),
     path("remittances/<uuid:public_id>/reverse/", posting.reverse_all, name="reverse"),
     path("payments/<uuid:public_id>/", payments.payment, name="payment"),

@@ -14,7 +14,8 @@ Posting
     remittance_post(remittance, actor, at) -> Posted            whole, in one transaction; a second call posts nothing
     posting_start(remittance, actor, at) -> JobRun              the same in chunks on the posting workers, with progress
     posting_run(run_id, organization_id) · posting_resume(actor)   the worker's side; survives kill -9
-    remittance_reverse(remittance, reason, actor, at) -> int    counter-entries for all of it
+    remittance_reverse(remittance, reason, actor, at) -> int    counter-entries for all of it; its money is unapplied
+    remittance_reopen(remittance, actor, at) -> Remittance      a reversed one, to correct and post again
     payment_apply(payment, claim, lines=None, reason, actor, at) -> ClaimPayment   unapplied cash or an exception to a claim, by a person
 
 Denials
@@ -63,6 +64,7 @@ from remittance.services.paper import eob_key
 from remittance.services.planning import remittance_preview
 from remittance.services.posting import remittance_post, remittance_reverse
 from remittance.services.receiving import receive_835
+from remittance.services.reopening import remittance_reopen
 from remittance.services.responsibility import responsibility_release
 from remittance.services.runs import posting_resume, posting_run, posting_start
 
@@ -90,6 +92,7 @@ __all__ = [
     "remittance_post",
     "remittance_preview",
     "remittance_read_again",
+    "remittance_reopen",
     "remittance_reverse",
     "responsibility_release",
     "underpayments_refresh",

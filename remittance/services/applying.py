@@ -56,7 +56,11 @@ def payment_apply(
         raise Refused("Say why this payment belongs to that claim.", field="reason", code="missing")
     row = ClaimPayment.objects.select_for_update().select_related("remittance").get(pk=payment.pk)
     remittance = row.remittance
-    if row.state not in (PaymentState.EXCEPTION, PaymentState.UNAPPLIED):
+    movable = row.state in (PaymentState.EXCEPTION, PaymentState.UNAPPLIED)
+    if remittance.status == RemittanceStatus.READY:
+        # nothing is posted yet, so the claim that was found may be the wrong one
+        movable = movable or row.state == PaymentState.MATCHED
+    if not movable:
         raise Refused("This payment is on a claim already.", code="not_open", status=409)
     cash = UnappliedCash.objects.select_for_update().filter(payment=row).first()
     if row.state == PaymentState.UNAPPLIED and cash is not None and cash.amount != row.paid:

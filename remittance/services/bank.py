@@ -129,7 +129,7 @@ def deposits_match(*, organization_id: int, actor: Actor, at: datetime | None = 
             deposited_on__isnull=True,
             amount__in={d.amount for d in waiting},
         )
-        .exclude(status__in=[RemittanceStatus.QUARANTINED, RemittanceStatus.REVERSED])
+        .exclude(status=RemittanceStatus.QUARANTINED)
         .order_by("paid_on", "id")
     )
     by_amount: dict[Decimal, list[Remittance]] = {}

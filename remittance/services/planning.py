@@ -81,7 +81,8 @@ class Planned:
 
 def effect_key(remittance: Remittance, place: int | str) -> str:
     """The key under which the effect of one CLP (by position) or PLB (plb:n) happens once."""
-    return f"835:{remittance.trace}:{remittance.payer_ref}:{remittance.occurrence}:{place}"
+    key = f"835:{remittance.trace}:{remittance.payer_ref}:{remittance.occurrence}:{place}"
+    return key if remittance.attempt == 1 else f"{key}#{remittance.attempt}"
 
 
 def claims_by_control(numbers: Iterable[str], *, organization_id: int) -> dict[str, int]:

@@ -51,6 +51,7 @@ from remittance.services.planning import (
     withheld_of,
 )
 from remittance.services.reference import book
+from remittance.services.reopening import hold_money, release_money
 
 
 def _waiting(remittance: Remittance) -> Any:
@@ -248,6 +249,7 @@ def finish(remittance: Remittance, posted: Posted, *, actor: Actor, at: datetime
         if withheld.allocation:
             takebacks.append((row, withheld))
     posted.transactions += len(post(postings, actor=actor))
+    release_money(remittance, actor=actor, at=at)
     cash = (
         LedgerEntry.objects.filter(
             organization_id=remittance.organization_id, remittance_id=remittance.pk, account=CASH
@@ -288,10 +290,16 @@ def finish(remittance: Remittance, posted: Posted, *, actor: Actor, at: datetime
 
 @transaction.atomic
 def remittance_reverse(
-    *, remittance: Remittance, reason: str, actor: Actor, at: datetime | None = None
+    *,
+    remittance: Remittance,
+    reason: str,
+    actor: Actor,
+    money_kept: bool = True,
+    at: datetime | None = None,
 ) -> int:
     """Counter-entries for everything the remittance posted; returns their number. Its denials are
-    withdrawn, what it resolved is open again.
+    withdrawn, what it resolved is open again. Its money is in the bank and so in unapplied cash
+    until it is posted again, unless `money_kept` is False: the payer took it back.
 
     Refused while a later remittance has taken back one of its payments: that one goes first.
     """
@@ -335,6 +343,8 @@ def remittance_reverse(
     )
     move(row, RemittanceStatus.REVERSED, reversed_at=at)
     consequences.undone(row, reason, actor=actor, at=at)
+    if money_kept:
+        hold_money(row, reason, actor=actor, at=at)
     record_steps(
         [
             Step(

@@ -38,6 +38,7 @@ from remittance.models import (
 )
 from remittance.plan import Book
 from remittance.services.reference import book
+from remittance.services.reopening import correction_of, reopen
 from remittance.services.sets import CHUNK, MOST_FINDINGS, ReadSet, write_claims
 from remittance.services.telling import first_words, told, told_again
 
@@ -56,6 +57,7 @@ class _File:
     source: str
     own: payees.Owner
     ready: list[int] = field(default_factory=list)
+    reopened: list[Remittance] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -101,6 +103,8 @@ def receive_835(
                 current = None
     except x12.NotX12 as problem:
         raise ParseProblem(str(problem)) from problem
+    for row in file.reopened:
+        reopen(row, actor=actor, at=at)
     publish_many(
         "remittance.ready",
         organization_id=file.organization_id,
@@ -311,6 +315,13 @@ def _repeated(first: Remittance, current: ReadSet, file: _File) -> None:
         file.interchange.pk,
         current.header.position,
     )
+    if first.status == RemittanceStatus.REVERSED and correction_of(first) is None:
+        # the same payment once more, after it was reversed here: it can be corrected and posted
+        file.reopened.append(first)
+        file.outcome(current, SetOutcome.REPEATED)
+        file.result["remittances"] += 1
+        told_again(first, file.interchange, actor=file.actor, at=file.at, reopened=True)
+        return
     file.outcome(current, SetOutcome.READ if same_place else SetOutcome.REPEATED)
     if same_place:
         file.result["remittances"] += 1

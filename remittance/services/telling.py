@@ -21,14 +21,22 @@ def first_words(row: Remittance) -> str:
     return f"{row.payer_name} {row.trace} over ${row.amount:,.2f} of {row.paid_on:%b %-d, %Y}"
 
 
-def told_again(first: Remittance, interchange: Interchange, *, actor: Actor, at: datetime) -> None:
+def told_again(
+    first: Remittance,
+    interchange: Interchange,
+    *,
+    actor: Actor,
+    at: datetime,
+    reopened: bool = False,
+) -> None:
     """The same payment again, on the first one's timeline."""
+    became = "it is taken up again" if reopened else "was refused"
     record_steps(
         [
             Step(
                 first.organization_id,
                 "remittance.repeated",
-                f"{first_words(first)} came again and was refused",
+                f"{first_words(first)} came again and {became}",
                 {"remittance_id": first.pk, "interchange_id": interchange.pk},
             )
         ],

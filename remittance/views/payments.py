@@ -46,12 +46,10 @@ def payment(request: HttpRequest, public_id: str) -> HttpResponseBase:
         public_id=public_id,
     )
     remittance_row = row.remittance
-    open_ = row.state in (
-        PaymentState.EXCEPTION,
-        PaymentState.UNAPPLIED,
-    ) and remittance_row.status in (
-        RemittanceStatus.READY,
-        RemittanceStatus.POSTED,
+    ready = remittance_row.status == RemittanceStatus.READY
+    stuck = row.state in (PaymentState.EXCEPTION, PaymentState.UNAPPLIED)
+    open_ = (stuck and (ready or remittance_row.status == RemittanceStatus.POSTED)) or (
+        row.state == PaymentState.MATCHED and ready
     )
     wanted = (
         request.POST.get("claim")

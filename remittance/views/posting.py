@@ -230,6 +230,16 @@ def _posting_actions(row: Remittance, actor: Actor, preview: Preview | None) -> 
                 key="m",
             )
         )
+    if row.status == RemittanceStatus.REVERSED:
+        actions.append(
+            parts.Action(
+                "Take up again",
+                reverse("remittance:reopen", args=[row.public_id]),
+                "post",
+                primary=True,
+                key="u",
+            )
+        )
     if row.status == RemittanceStatus.POSTED:
         actions.append(
             parts.Action(
@@ -389,17 +399,36 @@ def match(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return redirect("remittance:remittance", public_id=row.public_id)
 
 
+@require_POST
+@may("remittance.post")
+def reopen(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """Take a reversed remittance up again."""
+    row = _remittance(request, public_id)
+    try:
+        services.remittance_reopen(remittance=row, actor=actor_of(request))
+    except Refused as refusal:
+        messages.error(request, f"{refusal} {refusal.fix}".strip())
+    else:
+        messages.success(
+            request, f"{row.trace} is taken up again: correct its claims, then post it."
+        )
+    return redirect("remittance:remittance", public_id=row.public_id)
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("remittance.post")
 def reverse_all(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Counter-entries for the whole remittance, with a reason."""
     row = _remittance(request, public_id)
     page = reverse("remittance:remittance", args=[row.public_id])
-    form = forms.ReasonForm(request.POST or None)
+    form = forms.ReverseForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
             count = services.remittance_reverse(
-                remittance=row, reason=form.cleaned_data["reason"], actor=actor_of(request)
+                remittance=row,
+                reason=form.cleaned_data["reason"],
+                money_kept=form.cleaned_data["money"] == "kept",
+                actor=actor_of(request),
             )
         except Refused as refusal:
             form.add_error(
@@ -417,7 +446,8 @@ def reverse_all(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "back_url": page,
         "text": (
             f"{fmt.money(row.amount)} and everything it moved on"
-            f" {fmt.plural(row.claim_count, 'claim')} are mirrored. Its denials are withdrawn."
+            f" {fmt.plural(row.claim_count, 'claim')} are mirrored. Its denials are withdrawn. It"
+            " can be taken up again, corrected and posted."
         ),
         "crumbs": [
             parts.Crumb("Remittances", reverse("remittance:remittances")),

@@ -529,12 +529,13 @@ def test_reversing_a_remittance_mirrors_all_of_it_and_withdraws_its_denials(hous
     assert count == 3
     assert remittance.status == RemittanceStatus.REVERSED
     assert insurance(claim) == D("900.00")
-    for account in ("cash", "contractual", "unapplied", "interest", "ar_patient"):
+    for account in ("contractual", "interest", "ar_patient"):
         assert booked(account) == 0, account
+    # its money is still in the bank: whole, on no claim, with the one who reversed it
+    assert (booked("cash"), booked("unapplied")) == (D("212.00"), D("-212.00"))
     assert Denial.objects.get().status == DenialStatus.WITHDRAWN
-    assert not WorkItem.objects.filter(
-        status="open", queue__in=["denials", "unapplied_cash"]
-    ).exists()
+    item = WorkItem.objects.get(status="open", queue__in=["denials", "unapplied_cash"])
+    assert (item.cause, item.owner, item.dollars) == ("reversed", house.user("mia"), D("212.00"))
     assert (
         remittance_reverse(remittance=remittance, reason="again", actor=house.actor("mia"), at=AT)
         == 0

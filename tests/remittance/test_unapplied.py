@@ -11,12 +11,18 @@ from rcm.worklist.models import WorkItem
 from remittance.models import (
     CashUse,
     ClaimPayment,
+    Denial,
     PaymentState,
     Remittance,
     RemittanceStatus,
     UnappliedCash,
 )
-from remittance.services import payment_apply, remittance_post, remittance_reverse
+from remittance.services import (
+    payment_apply,
+    remittance_post,
+    remittance_reopen,
+    remittance_reverse,
+)
 
 from .house import AT, D, booked, claim_of, era, head, insurance, owed_by_patient, receive
 from .test_posting import CLEAN
@@ -167,3 +173,99 @@ def test_a_reversal_of_money_that_is_on_no_claim_takes_that_money(house):
     remittance_reverse(remittance=second, reason="x", actor=house.actor("pia"), at=AT)
     cash = UnappliedCash.objects.get(remittance=first)
     assert (cash.resolved_at, first.payments.get().state) == (None, PaymentState.UNAPPLIED)
+
+
+@pytest.fixture
+def undone(house):
+    """A remittance that was posted and reversed: claim, remittance, poster."""
+    claim = claim_of(house, "C1", [("70551", "500", "200"), ("72148", "400", "150")])
+    body = """
+        CLP*C1*1*900*150*50*12*ICN1*11*1
+        SVC*HC:70551*500*150**1
+        CAS*CO*45*300
+        CAS*PR*2*50
+        REF*6R*C1L1
+        SVC*HC:72148*400*0**1
+        CAS*CO*50*400
+        REF*6R*C1L2
+        CLP*C9*1*100*60*0*12*ICN3*11*1
+        SVC*HC:71046*100*60**1
+        CAS*CO*45*40
+    """
+    row = take(house, "210", body, trace="E1", control=1)
+    remittance_reverse(remittance=row, reason="wrong", actor=house.actor("pia"), at=AT)
+    assert (booked("cash"), booked("unapplied")) == (D("210.00"), D("-210.00"))
+    assert insurance(claim) == D("900.00")
+    return claim, row, body
+
+
+def as_posted(claim) -> tuple:
+    return (
+        insurance(claim),
+        booked("cash"),
+        booked("unapplied"),
+        booked("contractual"),
+        Denial.objects.filter(status="open").count(),
+        WorkItem.objects.filter(queue="denials", status="open").count(),
+        UnappliedCash.objects.filter(resolved_at__isnull=True).count(),
+        WorkItem.objects.filter(cause="reversed", status="open").count(),
+    )
+
+
+AGAIN = (D("450.00"), D("210.00"), D("-60.00"), D("300.00"), 1, 1, 1, 0)
+
+
+def test_a_reversed_remittance_is_taken_up_and_posted_again_and_again(house, undone):
+    claim, row, _ = undone
+    pia = house.actor("pia")
+    for _ in range(2):
+        remittance_reopen(remittance=row, actor=pia, at=AT)
+        remittance_post(remittance=row, actor=pia, at=AT)
+        assert as_posted(claim) == AGAIN
+        remittance_reverse(remittance=row, reason="wrong again", actor=pia, at=AT)
+        assert (booked("cash"), booked("unapplied")) == (D("210.00"), D("-210.00"))
+    with pytest.raises(Refused, match="was reversed"):
+        remittance_post(remittance=row, actor=pia, at=AT)
+
+
+def test_what_was_reversed_is_put_on_another_claim_before_it_is_posted_again(house, undone):
+    claim, row, _ = undone
+    other = claim_of(house, "C7", [("70551", "500", "200"), ("72148", "400", "150")])
+    pia = house.actor("pia")
+    remittance_reopen(remittance=row, actor=pia, at=AT)
+    wrong = row.payments.get(claim_number="C1")
+    payment_apply(payment=wrong, claim=other, reason="the other visit", actor=pia, at=AT)
+    remittance_post(remittance=row, actor=pia, at=AT)
+    assert (insurance(claim), insurance(other)) == (D("900.00"), D("450.00"))
+    assert (booked("cash"), booked("unapplied")) == (D("210.00"), D("-60.00"))
+
+
+def test_the_same_payment_in_a_new_file_is_taken_up_and_waits_for_a_person(house, undone):
+    claim, row, body = undone
+    interchange = receive(house, era(head("210", trace="E1") + body, control=77))
+    assert interchange.summary["duplicates"] == 0
+    row.refresh_from_db()
+    assert (row.status, row.attempt, Remittance.objects.count()) == ("ready", 2, 1)
+    remittance_post(remittance=row, actor=house.actor("pia"), at=AT)
+    assert as_posted(claim) == AGAIN
+
+
+def test_the_payers_correction_takes_the_money_of_the_reversed_one(house, undone):
+    _, row, body = undone
+    right = body.replace("CAS*CO*45*300", "CAS*CO*45*310").replace("PR*2*50", "PR*2*40")
+    receive(house, era(head("210", trace="E1") + right, control=77))
+    new = Remittance.objects.get(resembles=row)
+    remittance_post(remittance=new, actor=house.actor("pia"), at=AT)
+    assert (booked("cash"), booked("unapplied")) == (D("210.00"), D("-60.00"))
+    assert booked("contractual") == D("310.00")
+    with pytest.raises(Refused, match="Its correction"):
+        remittance_reopen(remittance=row, actor=house.actor("pia"), at=AT)
+
+
+def test_money_that_went_back_to_the_payer_is_on_no_claim_and_not_here(house):
+    claim_of(house, "C1", [("70551", "500", "200")])
+    row = take(house, "150", CLEAN, trace="E1", control=1)
+    remittance_reverse(
+        remittance=row, reason="bounced", money_kept=False, actor=house.actor("pia"), at=AT
+    )
+    assert (booked("cash"), booked("unapplied")) == (D("0.00"), D("0.00"))
