@@ -23,7 +23,7 @@ from claims.sheets import is_hospital
 from rcm.accounts.actor import Actor
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import next_control_number
-from rcm.reference.facts import current, procedure_versions
+from rcm.reference.facts import current, drug_kind, procedure_versions
 from rcm.reference.models import Payer, PayerKind
 
 MOST_LINES, MOST_DIAGNOSES, MOST_POINTERS = 50, 12, 4
@@ -77,10 +77,10 @@ def claims_build(
     charges = _free_charges(charge_ids, exam_ids)
     if not charges:
         return []
-    readers = _readers(charges)
+    readings = _readings(charges)
     groups: dict[Key, list[Charge]] = defaultdict(list)
     for charge in charges:
-        groups[_key(charge, readers)].append(charge)
+        groups[_key(charge, readings)].append(charge)
     drafts = _drafts(groups, _growing(groups))
     claims_number([d.claim for d in drafts if d.new])
     Claim.objects.bulk_create([d.claim for d in drafts if d.new], batch_size=500)
@@ -167,21 +167,54 @@ def _free_charges(charge_ids: Iterable[int], exam_ids: Iterable[int]) -> list[Ch
     return [c for c in charges if c.pk not in busy]
 
 
-def _readers(charges: Sequence[Charge]) -> dict[int, str]:
-    """The reader of each exam: supplies without a reader of their own go where the reading goes."""
-    found: dict[int, str] = {}
-    for charge in charges:
-        if charge.rendering_npi and charge.component != "TC":
-            found.setdefault(charge.exam_id, charge.rendering_npi)
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Who reads an exam, and where."""
+
+    npi: str
+    place: str
+
+
+def _readings(charges: Sequence[Charge]) -> dict[int, Reading]:
+    """The reading of each exam, from all of its charges that stand: a part may be released later
+    than the other.
+    """
+    found: dict[int, Reading] = {}
+    rows = (
+        Charge.objects.filter(exam_id__in={c.exam_id for c in charges})
+        .exclude(status=ChargeStatus.VOID)
+        .exclude(component="TC")
+        .exclude(rendering_npi="")
+        .select_related("exam__site")
+    )
+    for charge in rows.order_by("id"):
+        if not _is_supply(charge):
+            found.setdefault(charge.exam_id, Reading(charge.rendering_npi, _place(charge)))
     return found
 
 
-def _key(charge: Charge, readers: dict[int, str]) -> Key:
+def _is_supply(charge: Charge) -> bool:
+    """Contrast agents and tracers: nobody reads them."""
+    row = current(procedure_versions().get(charge.code, ()), charge.service_date)
+    return row is not None and bool(drug_kind(row))
+
+
+def _place(charge: Charge) -> str:
+    return charge.service_zip[:5] or charge.exam.site.zip[:5]
+
+
+def _key(charge: Charge, readings: dict[int, Reading]) -> Key:
+    """One claim for each billing entity, place and reader. What has no reader of its own (the
+    technical part, contrast, tracers) stands where the scan was made: beside the reading when that
+    is one place, else together on the claim of the technical part.
+    """
     exam = charge.exam
     assert exam.coverage_id is not None
-    rendering = charge.rendering_npi or (
-        "" if charge.component == "TC" else readers.get(exam.pk, "")
-    )
+    place = _place(charge)
+    reading = readings.get(exam.pk)
+    beside = reading.npi if reading is not None and reading.place == place else ""
+    read = charge.component != "TC" and not _is_supply(charge)
+    own = charge.rendering_npi if read else ""
     return Key(
         organization_id=charge.organization_id,
         patient_id=charge.patient_id,
@@ -189,8 +222,8 @@ def _key(charge: Charge, readers: dict[int, str]) -> Key:
         site_id=exam.site_id,
         service_date=charge.service_date,
         pos=charge.pos,
-        rendering_npi=rendering,
-        place=charge.service_zip[:5] or exam.site.zip[:5],
+        rendering_npi=own or beside,
+        place=place,
         form="837I" if is_hospital(charge.organization.taxonomy) else "837P",
     )
 
@@ -220,7 +253,6 @@ def _growing(groups: dict[Key, list[Charge]]) -> dict[Key, Claim]:
         if not lines:
             continue
         charge = lines[0].charge
-        place = charge.service_zip[:5] or charge.exam.site.zip[:5]
         found[
             Key(
                 claim.organization_id,
@@ -230,7 +262,7 @@ def _growing(groups: dict[Key, list[Charge]]) -> dict[Key, Claim]:
                 claim.service_date,
                 claim.pos,
                 claim.rendering_npi,
-                place,
+                _place(charge),
                 claim.form,
             )
         ] = claim

@@ -32,6 +32,39 @@ def test_one_exam_with_contrast_is_one_claim_with_two_lines(house):
     assert Event.objects.filter(claim_id=claim.pk, exam_id=exam.pk, verb="claim.built").count() == 1
 
 
+def split(house, *, reading_zip: str) -> list[Claim]:
+    """A split exam with contrast: technical part and agent at the site, the reading elsewhere."""
+    exam = released(house, "70553", contrast=True)
+    whole = exam.charges.get(code="70553")
+    technical = Charge.objects.get(pk=whole.pk)
+    technical.pk, technical.public_id = None, _uuid()
+    technical._state.adding = True
+    technical.component, technical.modifiers, technical.rendering_npi = "TC", ["TC"], ""
+    technical.amount = Decimal("1200.00")
+    technical.save()
+    Charge.objects.filter(pk=whole.pk).update(
+        component="26", modifiers=["26"], amount=Decimal("300.00"), service_zip=reading_zip
+    )
+    made = claims_build(exam_ids=[exam.pk], actor=house.actor, at=NOW)
+    return list(Claim.objects.filter(pk__in=made).order_by("total"))
+
+
+def test_a_split_exam_with_contrast_is_two_claims_and_the_agent_goes_with_the_scan(house):
+    reading, scan = split(house, reading_zip="950010000")
+    assert [x.modifiers for x in reading.lines.all()] == [["26"]]
+    assert [(x.code, x.modifiers) for x in scan.lines.order_by("number")] == [
+        ("70553", ["TC"]),
+        ("A9585", []),
+    ]
+    assert (reading.rendering_npi, scan.rendering_npi) == ("1245319599", "")
+
+
+def test_a_split_exam_in_one_place_is_one_claim(house):
+    (claim,) = split(house, reading_zip=house.site.zip)
+    assert sorted(x.code for x in claim.lines.all()) == ["70553", "70553", "A9585"]
+    assert claim.rendering_npi == "1245319599"
+
+
 def test_building_twice_is_once(house):
     exam = released(house)
     claim = built(house, exam)
