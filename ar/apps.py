@@ -11,12 +11,15 @@ class ArConfig(AppConfig):
 
     def ready(self) -> None:
         from ar import automation, desk, events, queues, tasks
+        from ar.kpi.book import figures_of_rule
         from intake import collecting, sections
         from rcm.exchange.services import subscribe
         from rcm.jobs import kinds
         from rcm.web import nav
+        from rcm.web.rulebook import register_mentions
 
         automation.register()
+        register_mentions("Figures it defines", figures_of_rule)
 
         subscribe(
             "patient.responsible",

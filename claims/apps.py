@@ -12,13 +12,16 @@ class ClaimsConfig(AppConfig):
     def ready(self) -> None:
         from charges import sections as exam_sections
         from claims import automation, events, queues, search, sections, services
+        from claims.present import edits_of_rule
         from claims.services.scrubbing import RUN_KIND
         from claims.views.runs import start_run
         from rcm.exchange.services import register_processor, subscribe
         from rcm.jobs import kinds
         from rcm.web import nav
+        from rcm.web.rulebook import register_mentions
 
         automation.register()
+        register_mentions("Edits that rest on it", edits_of_rule)
 
         for kind, processor in (
             ("TA1", services.ta1_receive),

@@ -32,6 +32,7 @@ from rcm.audit.models import Event
 from rcm.exchange.models import Interchange
 from rcm.ledger.services import Account, balance_by_account
 from rcm.web import parts
+from rcm.web.rulebook import Mention
 
 S = ClaimStatus
 TONES: Mapping[str, str] = {
@@ -127,6 +128,19 @@ def rule_of(row: ScrubFinding) -> str:
     """The rule behind a finding: the edit's of today, for old rows may know none."""
     edit = catalogue().get(row.edit)
     return edit.rule if edit else row.rule or row.source
+
+
+def edits_of_rule(slug: str) -> list[Mention]:
+    """The edits that rest on a rule, for its page."""
+    return [
+        Mention(
+            f"{e.edit_id} {e.sentence}",
+            reverse("claims:edit_page", args=[e.edit_id]),
+            permission="edit.view",
+        )
+        for e in catalogue().values()
+        if e.rule == slug
+    ]
 
 
 def fix_url(claim: Claim, finding: ScrubFinding, actor: Actor) -> str:

@@ -28,6 +28,7 @@ from remittance.models import (
     Remittance,
     ServicePayment,
 )
+from remittance.present import category_rule
 from remittance.services.doors import receive_now
 
 
@@ -336,6 +337,7 @@ class DenialOut(serializers.ModelSerializer):
     code = serializers.CharField(source="line.code", read_only=True, default=None)
     modifiers = serializers.JSONField(source="line.modifiers", read_only=True, default=None)
     next_claim = serializers.UUIDField(source="next_claim.public_id", read_only=True, default=None)
+    rule = serializers.SerializerMethodField()
     appeals = serializers.SerializerMethodField()
 
     class Meta:
@@ -351,6 +353,7 @@ class DenialOut(serializers.ModelSerializer):
             "reason",
             "remarks",
             "category",
+            "rule",
             "amount",
             "expected",
             "status",
@@ -367,6 +370,10 @@ class DenialOut(serializers.ModelSerializer):
             "appeals",
             "version",
         ]
+
+    def get_rule(self, row: Denial) -> str:
+        """The rule by which this category is worked: a slug, read under /rules/."""
+        return category_rule(row.category)
 
     def get_appeals(self, row: Denial) -> list[dict[str, Any]]:
         return [dict(AppealOut(a).data) for a in sorted(row.appeals.all(), key=lambda a: a.level)]

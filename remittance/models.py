@@ -239,8 +239,8 @@ class Adjustment(TenantModel):
 
 
 class ProviderAdjustment(TenantModel):
-    """One PLB pair: takeback, forwarding balance, interest … posted to the provider-level
-    account.
+    """One PLB pair (rule `provider-adjustment`): takeback, forwarding balance, interest … posted to
+    the provider-level account.
     """
 
     remittance = models.ForeignKey(

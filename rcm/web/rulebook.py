@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -115,6 +115,32 @@ def search(text: str) -> tuple[Subject, ...]:
         for subject in subjects()
     )
     return tuple(subject for subject in narrowed if subject.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Something of the product that rests on a rule: an edit, a figure. Its page opens for whoever
+    holds `permission`.
+    """
+
+    words: str
+    url: str = ""
+    permission: str = ""
+
+
+Mentions = Callable[[str], Iterable[Mention]]
+_mentions: dict[str, Mentions] = {}
+
+
+def register_mentions(title: str, of_rule: Mentions) -> None:
+    """Show on a rule's page what rests on it. `of_rule(slug)` reads no database."""
+    _mentions[title] = of_rule
+
+
+def mentions(slug: str) -> list[tuple[str, list[Mention]]]:
+    """What rests on a rule, by title; titles without any are left out."""
+    found = [(title, list(of_rule(slug))) for title, of_rule in sorted(_mentions.items())]
+    return [(title, rows) for title, rows in found if rows]
 
 
 def read_subject(name: str, text: str) -> Subject:

@@ -286,6 +286,18 @@ def rule_book(request: HttpRequest) -> HttpResponseBase:
     return render(request, "web/rule_book.html", context)
 
 
+def _mentions(request: HttpRequest, slug: str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What rests on a rule, with links only to what the reader may open."""
+    actor = request.actor  # type: ignore[attr-defined]
+    return [
+        (
+            title,
+            [(row.words, row.url if nav.allowed(actor, row.permission) else "") for row in rows],
+        )
+        for title, rows in rulebook.mentions(slug)
+    ]
+
+
 @require_safe
 @may()
 def rule(request: HttpRequest, slug: str) -> HttpResponseBase:
@@ -297,6 +309,7 @@ def rule(request: HttpRequest, slug: str) -> HttpResponseBase:
     context = {
         "rule": found,
         "subject": subject,
+        "mentions": _mentions(request, slug),
         "crumbs": [parts.Crumb("Rule book", reverse("web:rule_book"))],
     }
     return render(request, "web/rule.html", context)

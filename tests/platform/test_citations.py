@@ -29,11 +29,9 @@ PLACES = [
     "tests",
 ]
 KINDS = {".py", ".md", ".html", ".csv", ".toml", ".css", ".js", ".yml", ".sh"}
-LABEL = r"[A-M]\d{1,2}(?:\.\d+)?"
+LABEL = r"[A-Z]\d{1,2}(?:\.\d+)?"
 PAPERS = re.compile(r"\b(?:DOM" r"AIN|FEAT" r"URES|RELIA" r"BILITY|(?:X12|UI)\.md)\s+[A-Z(]")
-BARE = re.compile(
-    rf"\((?:{LABEL})(?:[,;]? (?:and |to )?(?:{LABEL}|#\d))*\)|\binvariants? \d", re.IGNORECASE
-)
+BARE = re.compile(rf"\((?:{LABEL})(?:[,;]? (?:and |to )?(?:{LABEL}|#\d))*\)|(?i:\binvariants? \d)")
 CODES_OF_X12 = {"rcm/x12", "tests/x12", "docs/x12.md"}
 """Where A1, A3 and others are the status codes of a 277CA, written as such."""
 

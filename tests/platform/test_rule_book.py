@@ -116,3 +116,17 @@ def test_the_book_is_served_searched_and_linked(cast, client):
     page = client.get("/edits/CMP-003/").content.decode()
     assert 'href="/rules/technical-part-at-facility/"' in page
     assert "chapter 13, section 20.2" in page
+    assert (
+        'href="/edits/CMP-003/"'
+        in client.get("/rules/technical-part-at-facility/").content.decode()
+    )
+
+
+@pytest.mark.django_db
+def test_a_rule_leads_only_to_pages_the_reader_may_open(cast, client):
+    client.force_login(cast.users["mia"])
+    assert "/performance/clean_claim/" in client.get("/rules/kpi-clean-claim/").content.decode()
+    client.force_login(cast.users["ana"])
+    page = client.get("/rules/kpi-clean-claim/").content.decode()
+    assert "Clean claim rate" in page
+    assert "/performance/clean_claim/" not in page
