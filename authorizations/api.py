@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.urls import include, path
+from django.utils import timezone
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,13 +19,14 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 
 from authorizations import payload
+from authorizations.history import PayerTurnaround, turnaround_by_payer
 from authorizations.loading import catalog, crosswalk, requirement_rules
 from authorizations.matching import MatchContext
 from authorizations.models import Authorization, AuthorizedService, AuthStatus
 from intake.api import ChartReads
 from rcm.accounts.clock import office_day
 from rcm.accounts.partners import PartnerView
-from rcm.accounts.problems import problem
+from rcm.accounts.problems import Refused, problem
 
 
 class AuthorizedLineOut(serializers.ModelSerializer):
@@ -144,6 +147,66 @@ class MatchView(PartnerView, APIView):
         return Response(answer)
 
 
+class TurnaroundOut(serializers.Serializer):
+    """Decided requests of one payer. Times are medians in hours."""
+
+    payer = serializers.CharField()
+    name = serializers.CharField()
+    decided = serializers.IntegerField()
+    our_hours = serializers.DecimalField(max_digits=10, decimal_places=1)
+    payer_hours = serializers.DecimalField(max_digits=10, decimal_places=1)
+    longest_hours = serializers.DecimalField(max_digits=10, decimal_places=1)
+    standard = serializers.IntegerField(help_text="Standard requests decided")
+    standard_within_7_days = serializers.IntegerField()
+    expedited = serializers.IntegerField(help_text="Expedited requests decided")
+    expedited_within_72_hours = serializers.IntegerField()
+
+
+class TurnaroundView(PartnerView, APIView):
+    """Our preparation time and the payers' decision time, apart, by payer; `days` back from now (1
+    to 365, 90 when not given).
+    """
+
+    scopes: ClassVar[dict[str, str]] = {"GET": "orders:read"}
+
+    @extend_schema(
+        parameters=[OpenApiParameter("days", int)],
+        responses={200: TurnaroundOut(many=True), 422: OpenApiTypes.OBJECT},
+        operation_id="authorization_turnaround",
+    )
+    def get(self, request: Request) -> Response:
+        text = request.query_params.get("days", "90")
+        days = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+        if not 1 <= days <= 365:
+            raise Refused("days is a number from 1 to 365.", field="days", code="invalid")
+        now = timezone.now()
+        rows = turnaround_by_payer(self.actor, since=now - timedelta(days=days), until=now)
+        return Response([_turnaround(p) for p in rows])
+
+
+def _turnaround(p: PayerTurnaround) -> dict[str, Any]:
+    return {
+        "payer": p.payer,
+        "name": p.name,
+        "decided": p.decided,
+        "our_hours": _hours(p.ours),
+        "payer_hours": _hours(p.payers),
+        "longest_hours": _hours(p.longest),
+        "standard": p.standard,
+        "standard_within_7_days": p.standard_in_time,
+        "expedited": p.expedited,
+        "expedited_within_72_hours": p.expedited_in_time,
+    }
+
+
+def _hours(length: timedelta) -> str:
+    return f"{length.total_seconds() / 3600:.1f}"
+
+
 router = SimpleRouter(trailing_slash=False)
 router.register("authorizations", AuthorizationView, basename="authorizations")
-urlpatterns = [path("match", MatchView.as_view(), name="match"), path("", include(router.urls))]
+urlpatterns = [
+    path("authorization-turnaround", TurnaroundView.as_view(), name="authorization-turnaround"),
+    path("match", MatchView.as_view(), name="match"),
+    path("", include(router.urls)),
+]

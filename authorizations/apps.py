@@ -26,8 +26,10 @@ class AuthorizationsConfig(AppConfig):
 
         sections.register("patient", pages.of_patient, order=20)
         sections.register("appointment", pages.of_appointment, order=10)
+        sections.register("booking", pages.of_booking, order=10)
         provide(GateName.AUTHORIZATION, services.gate_preview)
         register_processor("278", services.answer_278, queue="realtime")
+        register_processor("PAS", services.answer_pas, queue="realtime")
         for topic, handler in (
             ("order.placed", events.on_order_placed),
             ("order.changed", events.on_order),

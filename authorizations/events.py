@@ -77,8 +77,6 @@ def on_merge(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
 
 
 def on_exchange_failure(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    services.requests_failed(
-        interchange_ids=questions([e.payload["interchange_id"] for e in events], "278", "278"),
-        actor=actor,
-        at=at,
-    )
+    ids = [e.payload["interchange_id"] for e in events]
+    failed = [*questions(ids, "278", "278"), *questions(ids, "PAS", "PAS")]
+    services.requests_failed(interchange_ids=failed, actor=actor, at=at)

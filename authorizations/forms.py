@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
 
 from authorizations.models import Authorization, AuthStatus
-from authorizations.x12_278 import Granted
+from authorizations.replies import DENIAL_KINDS, Granted
+from rcm.accounts.clock import SiteClock
+from rcm.accounts.models import Site
 from rcm.web import forms as house
 
 DECISIONS = (
@@ -21,16 +24,43 @@ DECISIONS = (
 )
 
 
-class AskForm(house.HouseForm):
+class _Moment(forms.Form):
+    """A day with an hour, read on the site's clock."""
+
+    def __init__(self, *args: Any, site: Site, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.clock = SiteClock(site.time_zone)
+
+    def moment(self, day: str, hour: str) -> datetime | None:
+        """The moment that two fields name; without an hour the end of the day."""
+        on, at = self.cleaned_data.get(day), self.cleaned_data.get(hour)
+        if on is None:
+            return None
+        return self.clock.at(on, at.hour, at.minute) if at else self.clock.ends(on)
+
+
+HOUR = {"type": "time", "class": "w-10"}
+
+
+class AskForm(_Moment, house.HouseForm):
     """A request by portal or phone: what was asked is kept with reference and promise."""
 
-    channel = forms.ChoiceField(label="How", choices=(("portal", "Portal"), ("phone", "Phone")))
+    channel = forms.ChoiceField(label="How", choices=(("phone", "Phone"), ("portal", "Portal")))
     reference = forms.CharField(label="Reference number", max_length=60)
     contact = forms.CharField(label="Spoken with", max_length=60, required=False)
     promised_on = house.DateField(label="Answer promised for", required=False)
+    promised_by = forms.TimeField(
+        label="By what time", required=False, widget=forms.TimeInput(attrs=HOUR)
+    )
     note = forms.CharField(
         label="Note", max_length=300, required=False, widget=forms.Textarea(attrs={"rows": 2})
     )
+
+    def asked(self) -> dict[str, Any]:
+        """The arguments of the request."""
+        names = ("channel", "reference", "contact", "note")
+        promised = self.moment("promised_on", "promised_by")
+        return {n: self.cleaned_data[n] for n in names} | {"promised_at": promised}
 
 
 class DecideForm(house.VersionedMixin, house.HouseForm):
@@ -52,6 +82,9 @@ class DecideForm(house.VersionedMixin, house.HouseForm):
     reference = forms.CharField(label="Reference of the call", max_length=60, required=False)
     contact = forms.CharField(label="Spoken with", max_length=60, required=False)
     reason = forms.CharField(label="Reason the payer gave", max_length=200, required=False)
+    denial_kind = forms.ChoiceField(
+        label="Kind of refusal", choices=(("", "not refused"), *DENIAL_KINDS), required=False
+    )
 
     def __init__(self, *args: Any, row: Authorization, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,7 +103,17 @@ class DecideForm(house.VersionedMixin, house.HouseForm):
             )
             names.append(name)
         self.sections = (
-            ("Decision", ("status", "number", "effective_from", "effective_to", "reason")),
+            (
+                "Decision",
+                (
+                    "status",
+                    "number",
+                    "effective_from",
+                    "effective_to",
+                    "reason",
+                    "denial_kind",
+                ),
+            ),
             ("Lines", tuple(names)),
             ("How we know", ("channel", "reference", "contact")),
         )
@@ -85,7 +128,7 @@ class DecideForm(house.VersionedMixin, house.HouseForm):
         return found
 
 
-class PeerForm(house.HouseForm):
+class PeerForm(_Moment, house.HouseForm):
     outcome = forms.ChoiceField(
         label="How the call ended",
         choices=(
@@ -98,9 +141,38 @@ class PeerForm(house.HouseForm):
     note = forms.CharField(
         label="What was said", max_length=400, widget=forms.Textarea(attrs={"rows": 3})
     )
+    call_on = house.DateField(label="Call on", required=False)
+    call_at = forms.TimeField(
+        label="At what time", required=False, widget=forms.TimeInput(attrs=HOUR)
+    )
+    owner = forms.CharField(
+        label="In whose calendar",
+        max_length=120,
+        required=False,
+        help_text="The physician or radiologist who takes the call.",
+    )
     number = forms.CharField(label="Authorization number", max_length=50, required=False)
     effective_from = house.DateField(label="First day", required=False)
     effective_to = house.DateField(label="Last day", required=False)
+
+    def clean(self) -> dict[str, Any] | None:
+        data = super().clean() or self.cleaned_data
+        if data.get("outcome") != "scheduled":
+            return data
+        for name, words in (
+            ("call_on", "Enter the day of the call."),
+            ("call_at", "Enter the hour of the call."),
+            ("owner", "Say in whose calendar the call stands."),
+        ):
+            if not data.get(name) and name not in self.errors:
+                self.add_error(name, words)
+        return data
+
+    def told(self) -> dict[str, Any]:
+        """The arguments of the call's record."""
+        names = ("outcome", "contact", "note", "number", "effective_from", "effective_to", "owner")
+        found = {n: self.cleaned_data[n] for n in names}
+        return found | {"call_at": self.moment("call_on", "call_at")}
 
 
 class ChangeForm(house.HouseForm):

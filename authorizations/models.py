@@ -326,8 +326,21 @@ class AuthRequest(TenantModel):
         max_length=60, blank=True, help_text="The payer's own, in whatever state"
     )
     promised_at = models.DateTimeField(null=True, help_text="By phone: until when they answer")
+    urgent = models.BooleanField(default=False, help_text="Asked as expedited")
     asked_at = models.DateTimeField()
     answered_at = models.DateTimeField(null=True)
+
+    @property
+    def said(self) -> str:
+        """The answer in words."""
+        from authorizations.replies import ACTION_WORDS
+
+        return ACTION_WORDS.get(self.action, "Not taken" if self.answered_at else "")
+
+    @property
+    def by(self) -> str:
+        """The way it was asked, in words."""
+        return {"278": "278", "fhir": "FHIR"}.get(self.channel, self.channel.capitalize())
 
     class Meta:
         constraints = [

@@ -7,8 +7,10 @@ from typing import Any
 from django.http import HttpRequest
 
 from authorizations.models import Authorization
-from intake.models import Appointment, Patient
+from authorizations.services import earliest_bookable
+from intake.models import Appointment, Order, OrderedExam, OrderStatus, Patient
 from intake.sections import Section
+from rcm.accounts.models import Site
 
 
 def _section(request: HttpRequest, row: Patient | Appointment, **lookup: Any) -> Section | None:
@@ -35,3 +37,20 @@ def of_appointment(request: HttpRequest, appointment: Appointment) -> Section | 
     appointment page.
     """
     return _section(request, appointment, appointment=appointment)
+
+
+def of_booking(request: HttpRequest, order: Order) -> Section | None:
+    """From which day the open exams of an order can be booked, by how long decisions take."""
+    actor = request.actor  # type: ignore[attr-defined]
+    site = order.site or Site.objects.filter(organization_id=order.organization_id).first()
+    if site is None or not actor.can("authorization.view", order):
+        return None
+    exams = (
+        OrderedExam.objects.filter(patient_id=order.patient_id, status=OrderStatus.OPEN)
+        .select_related("order__ordering")
+        .order_by("id")
+    )
+    rows = earliest_bookable(exams=list(exams), site=site)
+    if not rows:
+        return None
+    return Section("Earliest day", "authorizations/earliest.html", {"rows": rows})

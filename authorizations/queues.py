@@ -28,14 +28,14 @@ def authorization_panel(item: Any, actor: Actor) -> Panel:
     fixes = {
         AuthStatus.DRAFT: [
             Fix(
-                "Request by 278",
+                "Request electronically",
                 reverse("authorizations:request", args=[row.public_id]),
                 "post",
                 "authorization.edit",
                 primary=True,
             ),
             Fix(
-                "Requested by phone or portal",
+                "Request by phone or portal",
                 reverse("authorizations:ask", args=[row.public_id]),
                 permission="authorization.edit",
             ),

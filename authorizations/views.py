@@ -5,6 +5,7 @@ acts on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -13,13 +14,17 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from authorizations import services
+from authorizations.compare import compared
 from authorizations.evidence import matches_of
 from authorizations.filters import AuthorizationFilter
 from authorizations.forms import AskForm, ChangeForm, DecideForm, HearForm, PeerForm
+from authorizations.history import turnaround_by_payer
 from authorizations.models import GRANTED, Authorization, AuthorizedService, AuthRequest, AuthStatus
+from authorizations.routing import PACKET, desk_of, script
 from intake import present
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
@@ -124,7 +129,10 @@ LIST = ListPage(
     detail=lambda a: reverse("authorizations:detail", args=[a.public_id]),
     row_label=lambda a: f"authorization of {a.patient.name}",
     actions=lambda request: (
-        [parts.Action("Overrides", reverse("intake:overrides"))]
+        [
+            parts.Action("Turnaround", reverse("authorizations:turnaround")),
+            parts.Action("Overrides", reverse("intake:overrides")),
+        ]
         if actor_of(request).can_somewhere("clearance.view")
         else []
     ),
@@ -165,11 +173,13 @@ def _actions(row: Authorization, actor: Actor) -> Sequence[parts.Action]:
     actions = []
     if row.status in (AuthStatus.DRAFT, AuthStatus.EXPIRED) and row.services.exists():
         actions += [
-            parts.Action("Request by 278", url("request"), "post", primary=True, key="s"),
-            parts.Action("Requested by portal or phone", url("ask"), key="p"),
+            parts.Action("Request electronically", url("request"), "post", primary=True, key="s"),
+            parts.Action("Request by portal or phone", url("ask"), key="p"),
         ]
     if row.status in (AuthStatus.DRAFT, AuthStatus.NOT_REQUIRED):
         actions.append(parts.Action("Payer said required or not", url("hear")))
+    if row.status in (AuthStatus.REQUESTED, AuthStatus.PENDED) and _by_fhir(row):
+        actions.append(parts.Action("Ask how it stands", url("inquire"), "post", key="i"))
     if row.status in (AuthStatus.DRAFT, AuthStatus.REQUESTED, AuthStatus.PENDED, AuthStatus.DENIED):
         actions.append(
             parts.Action(
@@ -184,6 +194,11 @@ def _actions(row: Authorization, actor: Actor) -> Sequence[parts.Action]:
     if row.status in GRANTED or row.status == AuthStatus.EXPIRED:
         actions.append(parts.Action("Ask for a change", url("change")))
     return actions
+
+
+def _by_fhir(row: Authorization) -> bool:
+    latest = row.requests.order_by("-id").first()
+    return latest is not None and latest.channel == "fhir"
 
 
 @require_GET
@@ -232,11 +247,14 @@ def detail(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "evidence": evidence,
             "codes": row.evidence.get("codes", ()),
             "heard": row.evidence.get("heard", ()),
-            "services": (
-                AuthorizedService.objects.filter(authorization=row)
-                .select_related("ordered_exam")
-                .order_by("id")
+            "compared": compared(
+                list(
+                    AuthorizedService.objects.filter(authorization=row)
+                    .select_related("ordered_exam")
+                    .order_by("id")
+                )
             ),
+            "desk": desk_of(row, at=timezone.now()),
             "requests": requests,
             "when": present.local_moment(row.appointment) if row.appointment else "",
             "actions": _actions(row, actor_of(request)),
@@ -256,8 +274,9 @@ def _act(
     *,
     text: str = "",
     button: str = "Save",
+    extra: dict[str, Any] | None = None,
 ) -> HttpResponseBase:
-    """A form page that ends in one service call."""
+    """A form page that ends in one service call, beside who is to be called."""
     row = _row(request, public_id)
     present.chart_read(request, [row.patient], "authorization")
     back = reverse("authorizations:detail", args=[row.public_id])
@@ -283,6 +302,8 @@ def _act(
         "back_url": back,
         "patient": present.banner(row.patient),
         "row": row,
+        "desk": desk_of(row, at=timezone.now()),
+        **(extra or {}),
     }
     return render(
         request,
@@ -295,11 +316,14 @@ def _act(
 @require_POST
 @may("authorization.edit")
 def request_278(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    """Send the 278; the answer lands by itself."""
+    """Send the request by the way the payer takes, FHIR or 278; the answer lands by itself."""
     row = _row(request, public_id)
     try:
         services.authorization_request(
-            authorization=row, actor=actor_of(request), urgent=request.POST.get("urgent") == "yes"
+            authorization=row,
+            channel="electronic",
+            actor=actor_of(request),
+            urgent=request.POST.get("urgent") == "yes",
         )
     except Refused as refusal:
         messages.error(request, f"{refusal} {refusal.fix}".strip())
@@ -308,21 +332,35 @@ def request_278(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return redirect("authorizations:detail", row.public_id)
 
 
+@require_POST
+@may("authorization.edit")
+def inquire(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """Ask the payer's FHIR service how the request stands."""
+    row = _row(request, public_id)
+    try:
+        services.authorization_inquire(authorization=row, actor=actor_of(request))
+    except Refused as refusal:
+        messages.error(request, f"{refusal} {refusal.fix}".strip())
+    else:
+        messages.success(request, f"Asked {row.payer.name} how it stands.")
+    return redirect("authorizations:detail", row.public_id)
+
+
 @require_http_methods(["GET", "POST"])
 @may("authorization.edit")
 def ask(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """The guided request by portal or phone: what to say, what to have ready, and what to keep."""
+    row = _row(request, public_id)
     return _act(
         request,
         public_id,
-        "Requested by portal or phone",
-        lambda row: AskForm(request.POST or None),
+        "Request by portal or phone",
+        lambda row: AskForm(request.POST or None, site=row.site),
         lambda row, form: services.authorization_request(
-            authorization=row, actor=actor_of(request), **form.cleaned_data
+            authorization=row, actor=actor_of(request), **form.asked()
         ),
-        text=(
-            "Have ready: patient, member ID, codes with sides, diagnosis, indication, physician and"
-            " site NPI. Keep the reference number."
-        ),
+        text="Say it in this order. Keep the reference number and the time they promised.",
+        extra={"script": script(row), "packet": PACKET},
     )
 
 
@@ -349,6 +387,7 @@ def decide(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "reference",
             "contact",
             "reason",
+            "denial_kind",
             "channel",
             "version",
         )
@@ -387,9 +426,13 @@ def peer(request: HttpRequest, public_id: str) -> HttpResponseBase:
         request,
         public_id,
         "Peer-to-peer call",
-        lambda row: PeerForm(request.POST or None),
+        lambda row: PeerForm(request.POST or None, site=row.site),
         lambda row, form: services.peer_to_peer(
-            authorization=row, actor=actor_of(request), **form.cleaned_data
+            authorization=row, actor=actor_of(request), **form.told()
+        ),
+        text=(
+            "A scheduled call needs its hour and in whose calendar it stands; an approval its number"
+            " and days."
         ),
     )
 
@@ -447,3 +490,45 @@ def raw(request: HttpRequest, public_id: str, side: str) -> HttpResponseBase:
             ],
         },
     )
+
+
+PERIODS = (30, 90, 180, 365)
+
+
+@require_GET
+@may("authorization.view")
+def turnaround(request: HttpRequest) -> HttpResponseBase:
+    """Our time and the payers', apart, by payer, against the regulated clocks."""
+    text = request.GET.get("days", "")
+    days = int(text) if text.isdigit() and int(text) in PERIODS else 90
+    now = timezone.now()
+    found = turnaround_by_payer(actor_of(request), since=now - timedelta(days=days), until=now)
+    rows = [
+        {
+            "name": p.name,
+            "decided": p.decided,
+            "ours": _span(p.ours),
+            "payers": _span(p.payers),
+            "longest": _span(p.longest),
+            "standard": _share(p.standard_in_time, p.standard),
+            "expedited": _share(p.expedited_in_time, p.expedited),
+        }
+        for p in found
+    ]
+    shown = {
+        "rows": rows,
+        "days": days,
+        "choices": PERIODS,
+        "crumbs": [parts.Crumb("Authorizations", reverse("authorizations:list"))],
+    }
+    return render(request, "authorizations/turnaround.html", shown)
+
+
+def _span(length: timedelta) -> str:
+    """Hours under two days, else days."""
+    hours = length.total_seconds() / 3600
+    return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} of {whole}" if whole else "none asked"

@@ -1,5 +1,5 @@
 """Parts that later phases add to the front end's pages: the authorization box on an appointment,
-claims and balance on a chart.
+claims and balance on a chart, what to know before a day is chosen beside the booking of an order.
 
     sections.register("patient", claims_of_patient, order=40)
 
@@ -26,7 +26,11 @@ class Section:
 
 
 Provider = Callable[[HttpRequest, Any], Section | None]
-_PROVIDERS: dict[str, list[tuple[int, Provider]]] = {"patient": [], "appointment": []}
+_PROVIDERS: dict[str, list[tuple[int, Provider]]] = {
+    "patient": [],
+    "appointment": [],
+    "booking": [],
+}
 
 
 def register(page: str, provider: Provider, *, order: int = 50) -> None:

@@ -13,8 +13,21 @@ from authorizations.services.deciding import (
     authorization_decide,
     peer_to_peer,
 )
-from authorizations.services.gates import authorizations_review, gate_of, gate_preview
-from authorizations.services.requesting import answer_278, authorization_request, requests_failed
+from authorizations.services.gates import (
+    Bookable,
+    authorizations_review,
+    earliest_bookable,
+    gate_of,
+    gate_preview,
+)
+from authorizations.services.requesting import (
+    answer_278,
+    answer_pas,
+    authorization_inquire,
+    authorization_request,
+    electronic_channel,
+    requests_failed,
+)
 from authorizations.services.requirement import (
     exams_cancelled,
     requirement_decide,
@@ -30,14 +43,19 @@ from authorizations.services.upkeep import (
 )
 
 __all__ = [
+    "Bookable",
     "Use",
     "answer_278",
+    "answer_pas",
     "authorization_change",
     "authorization_decide",
+    "authorization_inquire",
     "authorization_request",
     "authorization_unuse",
     "authorization_use",
     "authorizations_review",
+    "earliest_bookable",
+    "electronic_channel",
     "exams_cancelled",
     "expiry_guard",
     "gate_of",

@@ -3,7 +3,7 @@ of what is ordered with what is authorized."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -13,6 +13,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from authorizations.clocks import hard_stop
+from authorizations.history import leads_of
+from authorizations.lead import Key, Lead, earliest, too_early
 from authorizations.loading import ExamAsk, Matched, match_exams
 from authorizations.models import (
     GRANTED,
@@ -78,14 +80,21 @@ _CAUSE = {"AUTH_MISSING": "undecided", "AUTH_PENDING": "undecided"}
 """Not asked yet and asked but not answered are one thing to whoever lets the visit pass."""
 
 
-def gate_of(matches: Sequence[Matched], *, clock: SiteClock, on: date) -> Decision:
+def gate_of(
+    matches: Sequence[Matched],
+    *,
+    clock: SiteClock,
+    on: date,
+    leads: Mapping[Key, Lead] | None = None,
+) -> Decision:
     """The authorization gate of a visit from the match of its exams: the worst one speaks, the
-    cause names all that stand in the way.
+    cause names all that stand in the way. With `leads` an exam that is booked before its decision
+    can be expected says by how many days.
 
     Open but in time is `check`; open on the last business day, or a record that does not fit, is
     `stop`.
     """
-    found = [_exam_gate(m, clock=clock, on=on) for m in matches]
+    found = [_exam_gate(m, clock, on, leads or {}) for m in matches]
     if not found:
         return Decision(State.READY, "")
     spoken = min(found, key=lambda d: WORST.index(d.state))
@@ -93,7 +102,7 @@ def gate_of(matches: Sequence[Matched], *, clock: SiteClock, on: date) -> Decisi
     return Decision(spoken.state, spoken.sentence[:200], spoken.due, cause[:300])
 
 
-def _exam_gate(m: Matched, *, clock: SiteClock, on: date) -> Decision:
+def _exam_gate(m: Matched, clock: SiteClock, on: date, leads: Mapping[Key, Lead]) -> Decision:
     result = m.result
     stop = hard_stop(m.ask.day, clock)
     if m.coverage_gap:
@@ -108,7 +117,39 @@ def _exam_gate(m: Matched, *, clock: SiteClock, on: date) -> Decision:
     sentence = result.sentence
     if waiting and not in_time:
         sentence = f"{sentence} The last business day to get it is here or past."
+    elif waiting:
+        sentence = f"{sentence} {_too_early(m, clock, on, leads)}".strip()
     return Decision(state, sentence, stop, _cause(m, _CAUSE.get(result.code, result.code)))
+
+
+def lead_key(m: Matched) -> Key | None:
+    """Whose history says how long the decision on this exam takes."""
+    if m.coverage is None or m.ask.ordered is None:
+        return None
+    payer = m.coverage.payer
+    return Key(payer.pk, m.requirement.reviewer or payer.reviewer, m.ask.ordered.modality)
+
+
+def _too_early(m: Matched, clock: SiteClock, on: date, leads: Mapping[Key, Lead]) -> str:
+    key = lead_key(m)
+    lead = leads.get(key) if key else None
+    if lead is None:
+        return ""
+    row = m.authorization
+    asked = clock.day_of(row.requested_at) if row is not None and row.requested_at else on
+    days = too_early(lead, asked, m.ask.day, clock)
+    if not days:
+        return ""
+    unit = "day" if days == 1 else "days"
+    return f"Too early by {days} {unit}: decisions take {lead.words()}."
+
+
+def _leads(matches: Iterable[Matched], *, at: datetime) -> dict[Key, Lead]:
+    """The leads of the exams that wait for a decision; no query when none does."""
+    waiting = [m for m in matches if m.result.code in WAITING]
+    keys = {key for m in waiting if (key := lead_key(m)) is not None}
+    organizations = {m.ask.site.organization_id for m in waiting}
+    return leads_of(keys, organization_ids=organizations, at=at)
 
 
 def _cause(m: Matched, failure: str) -> str:
@@ -145,7 +186,47 @@ def gate_preview(ask: GateAsk, *, on: date) -> Decision:
         ],
         at=clock.at(on, 12),
     )
-    return gate_of(list(found.values()), clock=clock, on=on)
+    leads = _leads(found.values(), at=clock.at(on, 12))
+    return gate_of(list(found.values()), clock=clock, on=on, leads=leads)
+
+
+@dataclass(frozen=True, slots=True)
+class Bookable:
+    """From which day an exam can be booked so that its authorization can be expected in time; the
+    day is None when no history and no rule tells.
+    """
+
+    exam: OrderedExam
+    payer_name: str
+    day: date | None
+    lead: Lead | None
+
+
+def earliest_bookable(
+    *, exams: Sequence[OrderedExam], site: Site, at: datetime | None = None
+) -> list[Bookable]:
+    """The earliest bookable day of each exam that needs an authorization and has none yet (reads
+    only). `exams` need their order.
+    """
+    at = at or timezone.now()
+    clock = clock_of(site)
+    today = clock.today(at)
+    asks = [
+        ExamAsk(str(e.pk), e, e.patient_id, site, today, laterality=e.laterality) for e in exams
+    ]
+    matched = match_exams(asks, at=at)
+    leads = _leads(matched.values(), at=at)
+    found = []
+    for m in matched.values():
+        if m.result.code not in WAITING or m.ask.ordered is None or m.coverage is None:
+            continue
+        key = lead_key(m)
+        lead = leads.get(key) if key else None
+        row = m.authorization
+        asked = clock.day_of(row.requested_at) if row is not None and row.requested_at else today
+        day = max(earliest(lead, asked, clock), today) if lead else None
+        found.append(Bookable(m.ask.ordered, m.coverage.payer.name, day, lead))
+    return found
 
 
 def authorizations_review(
@@ -210,9 +291,10 @@ def _review(
     gates: list[GateAnswer] = []
     fit: dict[int, Matched] = {}
     used_up: dict[int, str] = {}
+    leads = _leads(matched.values(), at=at)
     for visit, found in by_visit.items():
         site = found[0].ask.site
-        d = gate_of(found, clock=clocks.of(site), on=local_day(at, site))
+        d = gate_of(found, clock=clocks.of(site), on=local_day(at, site), leads=leads)
         gates.append(
             GateAnswer(visit, GateName.AUTHORIZATION, d.state, d.sentence, d.due, cause=d.cause)
         )

@@ -101,6 +101,7 @@ def book(request: HttpRequest, public_id: str) -> HttpResponseBase:
         status=status,
         template="intake/book.html",
         patient=present.banner(row.patient),
+        sections=sections.of("booking", request, row),
         blockers=blockers,
     )
 

@@ -5,6 +5,7 @@ a DICOM file.
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
 
 from rcm.exchange import batch, dicom, hl7
@@ -54,6 +55,8 @@ def detect(content: bytes) -> Found:
         except ParseProblem as problem:
             return Found(UNKNOWN, sentence=str(problem))
         return Found("MPPS", facts.sop_instance_uid, "application/dicom", facts.ordering_key)
+    if head.startswith(b"{") and b'"resourceType"' in content:
+        return _fhir(content)
     document = Document(io.BytesIO(content[:HEAD]))
     try:
         first = next(iter(document.sets()), None)
@@ -67,6 +70,23 @@ def detect(content: bytes) -> Found:
     if document.ta1:
         return Found("TA1", _at(document.ta1[0][1], 1), "application/edi-x12")
     return Found(UNKNOWN, sentence="The file starts like X12 but holds no transaction set.")
+
+
+ANSWERS = frozenset({"ClaimResponse", "OperationOutcome", "Parameters"})
+
+
+def _fhir(content: bytes) -> Found:
+    """An answer of a prior-authorization service, by the resource it carries."""
+    try:
+        body = json.loads(content)
+        kinds = {body.get("resourceType")}
+        kinds |= {e["resource"]["resourceType"] for e in body.get("entry", ())}
+        name = str((body.get("identifier") or {}).get("value") or body.get("id") or "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Found(UNKNOWN, sentence="The file starts like FHIR but cannot be read.")
+    if kinds & ANSWERS:
+        return Found("PAS", name[:80], "application/fhir+json")
+    return Found(UNKNOWN, sentence="This FHIR resource is none that is read here.")
 
 
 def _at(segment: list[str], index: int) -> str:

@@ -23,11 +23,13 @@ import httpcore
 import httpx
 from django.conf import settings
 
+from rcm.exchange import smart
 from rcm.exchange.models import Interchange
 
 SECONDS = 15.0
 CONNECT_SECONDS = 5.0
 MOST_BYTES = 1_000_000
+FHIR = "application/fhir+json"
 # a send that has not ended by then has died with its process, and its outcome is unknown
 PATIENCE = timedelta(seconds=60)
 
@@ -161,9 +163,56 @@ class _Network(httpcore.SyncBackend):
         raise Forbidden("Only network addresses are called.")
 
 
+def address_of(row: Interchange) -> str:
+    """Where a row goes: the connection's URL, with the path that its kind has there (`config` key
+    `paths`, such as an operation of a FHIR service).
+    """
+    connection = row.connection
+    assert connection is not None
+    path = connection.config.get("paths", {}).get(row.kind, "")
+    return f"{connection.url.rstrip('/')}{path}" if path else connection.url
+
+
+def _client(deadline: float) -> httpx.Client:
+    """An HTTP client that calls only judged addresses, and none after the deadline."""
+    transport = httpx.HTTPTransport(trust_env=False, verify=tls())
+    transport._pool = httpcore.ConnectionPool(
+        ssl_context=tls(), network_backend=_Network(deadline), max_connections=1
+    )
+    timeout = httpx.Timeout(SECONDS, connect=CONNECT_SECONDS)
+    return httpx.Client(
+        transport=transport, timeout=timeout, follow_redirects=False, trust_env=False
+    )
+
+
+def _post_form(url: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    """Post a form and read a small JSON object, under the same rules as everything else."""
+    check_url(url)
+    with _client(time.monotonic() + SECONDS) as client:
+        response = client.post(url, data=form, headers={"Accept": "application/json"})
+    try:
+        body = response.json() if len(response.content) < MOST_BYTES else {}
+    except ValueError:
+        body = {}
+    return response.status_code, body if isinstance(body, dict) else {}
+
+
+def _broken(name: str, error: Exception) -> Outcome:
+    """What a call that brought no answer is: asked again, and why."""
+    if isinstance(error, httpx.ConnectError):
+        return Outcome(unknown=True, sentence=f"{name} cannot be reached.")
+    if isinstance(error, httpx.TimeoutException):
+        return Outcome(
+            unknown=True, sentence=f"{name} did not answer within {SECONDS:.0f} seconds."
+        )
+    return Outcome(
+        unknown=True, sentence=f"The connection to {name} broke ({type(error).__name__})."
+    )
+
+
 def post(row: Interchange) -> Outcome:
-    """Post one interchange to its connection's URL. The Idempotency-Key is the row's public id on
-    every try.
+    """Post one interchange to its connection's address, signed in where the connection asks for it.
+    The Idempotency-Key is the row's public id on every try.
     """
     connection = row.connection
     assert connection is not None
@@ -177,67 +226,64 @@ def post(row: Interchange) -> Outcome:
     }
     try:
         check_url(connection.url)
+        if "smart" in connection.config:
+            headers["Authorization"] = f"Bearer {smart.token(connection, _post_form)}"
+            headers["Accept"] = "application/fhir+json"
+        found = _exchange(row, headers)
     except Forbidden as problem:
         return Outcome(sentence=str(problem))
-    deadline = time.monotonic() + SECONDS
-    pool = httpcore.ConnectionPool(
-        ssl_context=tls(), network_backend=_Network(deadline), max_connections=1
-    )
-    transport = httpx.HTTPTransport(trust_env=False, verify=tls())
-    transport._pool = pool
-    timeout = httpx.Timeout(SECONDS, connect=CONNECT_SECONDS)
-    body = bytearray()
-    try:
-        with (
-            httpx.Client(
-                transport=transport, timeout=timeout, follow_redirects=False, trust_env=False
-            ) as client,
-            client.stream(
-                "POST", connection.url, content=bytes(row.content), headers=headers
-            ) as response,
-        ):
-            status, media_type = response.status_code, response.headers.get("content-type", "")
-            for chunk in response.iter_raw():
-                body += chunk
-                if len(body) > MOST_BYTES:
-                    return Outcome(
-                        unknown=True,
-                        status=status,
-                        sentence=(
-                            f"{connection.name} answered with more than 1 MB; the answer was cut"
-                            " off."
-                        ),
-                    )
-                if time.monotonic() > deadline:
-                    return Outcome(
-                        unknown=True,
-                        status=status,
-                        sentence=f"{connection.name} answered too slowly.",
-                    )
-    except Forbidden as problem:
-        return Outcome(sentence=str(problem))
-    except httpx.ConnectError:
-        return Outcome(unknown=True, sentence=f"{connection.name} cannot be reached.")
-    except httpx.TimeoutException:
-        return Outcome(
-            unknown=True, sentence=f"{connection.name} did not answer within {SECONDS:.0f} seconds."
-        )
+    except smart.SignInFailed as problem:
+        return Outcome(unknown=problem.unknown, sentence=str(problem))
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        return Outcome(
-            unknown=True,
-            sentence=f"The connection to {connection.name} broke ({type(error).__name__}).",
-        )
-    if 200 <= status < 300:
-        return Outcome(
-            accepted=True,
-            status=status,
-            body=bytes(body),
-            media_type=media_type.split(";")[0].strip()[:60],
-        )
+        return _broken(connection.name, error)
+    if found.status == 401 and "smart" in connection.config:
+        smart.forget(connection)
+        return Outcome(unknown=True, status=401, sentence=f"{connection.name} wants a new sign-in.")
+    return found
+
+
+def _exchange(row: Interchange, headers: dict[str, str]) -> Outcome:
+    connection = row.connection
+    assert connection is not None
+    deadline = time.monotonic() + SECONDS
+    body = bytearray()
+    with (
+        _client(deadline) as client,
+        client.stream(
+            "POST", address_of(row), content=bytes(row.content), headers=headers
+        ) as response,
+    ):
+        status, media_type = response.status_code, response.headers.get("content-type", "")
+        for chunk in response.iter_raw():
+            body += chunk
+            if len(body) > MOST_BYTES:
+                return Outcome(
+                    unknown=True,
+                    status=status,
+                    sentence=(
+                        f"{connection.name} answered with more than 1 MB; the answer was cut off."
+                    ),
+                )
+            if time.monotonic() > deadline:
+                return Outcome(
+                    unknown=True,
+                    status=status,
+                    sentence=f"{connection.name} answered too slowly.",
+                )
+    return _judged(connection.name, status, media_type.split(";")[0].strip()[:60], bytes(body))
+
+
+def _judged(name: str, status: int, media_type: str, body: bytes) -> Outcome:
+    """A FHIR service that refuses says why in an OperationOutcome: that is an answer to read."""
+    says_why = (
+        media_type == FHIR and 400 <= status < 500 and status not in (401, 408, 409, 425, 429)
+    )
+    if 200 <= status < 300 or says_why:
+        return Outcome(accepted=True, status=status, body=body, media_type=media_type)
     if status in (408, 409, 425, 429) or status >= 500:
         return Outcome(
             unknown=True,
             status=status,
-            sentence=f"{connection.name} answered with status {status}; it is asked again.",
+            sentence=f"{name} answered with status {status}; it is asked again.",
         )
-    return Outcome(status=status, sentence=f"{connection.name} refused it with status {status}.")
+    return Outcome(status=status, sentence=f"{name} refused it with status {status}.")

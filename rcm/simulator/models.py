@@ -40,6 +40,13 @@ class Grant(QuietModel):
     valid_to = models.DateField(null=True)
 
 
+class SmartClient(QuietModel):
+    """Who may sign in at the FHIR door: a client id and its public key as a JWK."""
+
+    client_id = models.CharField(max_length=80, unique=True)
+    key = models.JSONField()
+
+
 class Received(QuietModel):
     """A claim that came in, what the payer decided, and when each answer is due (calendar, and on
     the wall clock when live).

@@ -4,6 +4,8 @@ POST /x12/realtime   270, 276 or 278 in, the answer out at once
 POST /x12/batch      837 in; 202. Answers come to the sender's mailbox
 GET  /x12/mailbox/<receiver>[?as_of=YYYY-MM-DD]   the oldest file due (200 with X-Mail-Id and X-Mail-Kind), or 204
 POST /x12/mailbox/<receiver>/<id>/taken           the receiver has stored it
+POST /auth/token                                  SMART backend-services sign-in
+POST /fhir/Claim/$submit, /fhir/Claim/$inquire    FHIR prior authorization, with a token
 POST /appeals/<icn>[?as_of=…]                     a letter of appeal about a paid or denied claim
 GET  /healthz
 
@@ -21,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 from django.db import connection, transaction
 
 from rcm.accounts.clock import office_day
-from rcm.simulator import post
+from rcm.simulator import fhir, post
 from rcm.simulator.models import Call, Mail
 from rcm.x12 import NotX12
 
@@ -93,6 +95,11 @@ class Handler(BaseHTTPRequestHandler):
             parts = path.strip("/").split("/")
             if path in ("/x12/realtime", "/x12/batch"):
                 return self._once(path, body)
+            if path == "/auth/token":
+                status, answer = fhir.token(body, address=self._address(path))
+                return self._answer(status, answer, "application/json")
+            if parts[:2] == ["fhir", "Claim"]:
+                return self._fhir(path, body)
             if len(parts) == 5 and parts[:2] == ["x12", "mailbox"] and parts[4] == "taken":
                 Mail.objects.filter(receiver=parts[2], pk=int(parts[3])).update(taken=True)
                 return self._answer(204)
@@ -102,6 +109,21 @@ class Handler(BaseHTTPRequestHandler):
             return self._sentence(404, "There is nothing here.")
         except ValueError:
             return self._sentence(400, "The request could not be read.")
+
+    def _address(self, path: str) -> str:
+        """This door as its caller writes it."""
+        return f"http://{self.headers.get('Host', '')}{path}"
+
+    def _fhir(self, path: str, body: bytes) -> None:
+        operations = {"/fhir/Claim/$submit": fhir.submit, "/fhir/Claim/$inquire": fhir.inquire}
+        try:
+            fhir.require_token(self.headers.get("Authorization", ""))
+            if path not in operations:
+                raise fhir.Refusal(404, "not-supported", "There is no such operation.")
+            answer = operations[path](body, self._as_of() or date.today())  # noqa: DTZ011
+        except fhir.Refusal as refusal:
+            return self._answer(refusal.status, fhir.outcome(refusal), fhir.FHIR)
+        return self._answer(200, answer, fhir.FHIR)
 
     def _once(self, path: str, body: bytes) -> None:
         """Do it, or give the first answer again. The key's row is the lock: two at once, one works

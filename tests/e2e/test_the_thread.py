@@ -154,7 +154,7 @@ def nobody_enters_before_it_is_authorized(t: Thread) -> None:
     enter_row(desk, "/authorizations/", t.story.mrn)
     t.pages["authorization"] = desk.url
     expect(desk.locator("main")).to_contain_text("70553 needs authorization under rule")
-    desk.get_by_role("button", name="Request by 278").click()
+    desk.get_by_role("button", name="Request electronically").click()
     until(desk, "Approved", where="h1")
     expect(desk.locator("main")).to_contain_text("70553 is covered as authorized.")
     front.goto(t.pages["visit"])
@@ -323,7 +323,7 @@ def asked(t: Thread, answer: str) -> Any:
     """Ada asks the payer by 278 and waits for its word."""
     desk = t.page("ada")
     enter_row(desk, "/authorizations/", t.story.last.title())
-    desk.get_by_role("button", name="Request by 278").click()
+    desk.get_by_role("button", name="Request electronically").click()
     until(desk, answer, where="h1")
     return desk
 

@@ -267,8 +267,8 @@ def test_the_authorization_page_cites_the_rule_and_takes_a_phone_answer(door, ca
         row = Authorization.objects.get(appointment=visit)
     page = text(ada.get(reverse("authorizations:detail", args=[row.public_id])))
     assert "70551 needs authorization under rule" in page
-    assert "Request by 278" in page
-    assert "Request by 278" not in text(
+    assert "Request electronically" in page
+    assert "Request electronically" not in text(
         door("ana").get(reverse("authorizations:detail", args=[row.public_id]))
     )
     refused = ada.post(reverse("authorizations:request", args=[row.public_id]), follow=True)
