@@ -31,8 +31,9 @@ progress.
 
 
 def on_ready(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    """Post what has no exception, where the policy says so; the others wait for a
-    person.
+    """Post what came, where the policy says so. A claim that needs a person does not hold the
+    others: its money is unapplied cash until somebody finds its end, and the check ties at once.
+    Where every claim needs one, it waits.
     """
     rows = Remittance.objects.filter(pk__in=[e.payload["remittance_id"] for e in events])
     _post_ready(rows, actor=actor, at=at)
@@ -69,7 +70,9 @@ def _post_ready(rows: QuerySet[Remittance], *, actor: Actor, at: datetime) -> No
         # perhaps the correction of another, or reversed before: a person says that it is right
         if row.resembles_id is not None or row.attempt > 1:
             continue
-        if ClaimPayment.objects.filter(remittance=row, state=PaymentState.EXCEPTION).exists():
+        claims_of_row = ClaimPayment.objects.filter(remittance=row)
+        if row.claim_count and not claims_of_row.exclude(state=PaymentState.EXCEPTION).exists():
+            # nothing of it is clean: posting would only move it to unapplied cash
             continue
         if row.claim_count > WHOLE:
             runs.posting_start(remittance=row, actor=actor, at=at)

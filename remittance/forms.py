@@ -58,6 +58,8 @@ class ReverseForm(ReasonForm):
 
     money = forms.ChoiceField(
         label="Its money",
+        required=False,
+        initial="kept",
         choices=[
             ("kept", "Is in the bank: it is unapplied cash until the remittance is posted again"),
             ("gone", "Went back to the payer"),

@@ -133,7 +133,7 @@ def _review_item(remittance: Remittance, current: ReadSet, at: datetime) -> Item
         remittance.pk,
         "review",
         f"{current.exceptions} of {current.count} claims of {remittance.trace} need a"
-        " person before posting.",
+        " person; the others post without them.",
         at + timedelta(days=1),
         fix="Resolve them, or post: their money goes to unapplied cash.",
         dollars=current.stuck,

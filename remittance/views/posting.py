@@ -427,7 +427,7 @@ def reverse_all(request: HttpRequest, public_id: str) -> HttpResponseBase:
             count = services.remittance_reverse(
                 remittance=row,
                 reason=form.cleaned_data["reason"],
-                money_kept=form.cleaned_data["money"] == "kept",
+                money_kept=form.cleaned_data["money"] != "gone",
                 actor=actor_of(request),
             )
         except Refused as refusal:

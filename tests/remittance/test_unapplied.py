@@ -7,7 +7,9 @@ from __future__ import annotations
 import pytest
 
 from rcm.accounts.problems import Refused
+from rcm.exchange.services import Event
 from rcm.worklist.models import WorkItem
+from remittance.events import on_ready
 from remittance.models import (
     CashUse,
     ClaimPayment,
@@ -269,3 +271,43 @@ def test_money_that_went_back_to_the_payer_is_on_no_claim_and_not_here(house):
         remittance=row, reason="bounced", money_kept=False, actor=house.actor("pia"), at=AT
     )
     assert (booked("cash"), booked("unapplied")) == (D("0.00"), D("0.00"))
+
+
+def ready(house, row: Remittance) -> None:
+    """The event that a remittance is ready, delivered."""
+    on_ready(
+        [Event(1, "remittance.ready", house.a.pk, {"remittance_id": row.pk})],
+        actor=house.system,
+        at=AT,
+    )
+    row.refresh_from_db()
+
+
+EXCEPTIONS = {
+    "no_match": ("C9", "60", ""),
+    "duplicate": ("C1", "150", ""),
+    "nothing paid": ("C9", "0", ""),
+}
+
+
+@pytest.mark.parametrize("kind", EXCEPTIONS)
+def test_one_exception_does_not_hold_the_clean_claims_of_its_file(house, kind):
+    first = claim_of(house, "C1", [("70551", "500", "200")])
+    clean = claim_of(house, "C2", [("70551", "500", "200")])
+    take(house, "150", CLEAN, trace="E1", control=1)
+    number, paid, _ = EXCEPTIONS[kind]
+    bad = f"""
+        CLP*{number}*1*500*{paid}*50*12*ICN1*11*1
+        SVC*HC:70551*500*{paid}**1
+        CAS*CO*45*{450 - int(paid)}
+        CAS*PR*2*50
+    """
+    receive(house, era(head(str(150 + int(paid)), trace="E2") + OTHER + bad, control=2))
+    row = Remittance.objects.get(trace="E2")
+    ready(house, row)
+    assert row.status == RemittanceStatus.POSTED
+    assert (insurance(first), insurance(clean)) == (D("0.00"), D("0.00"))
+    assert booked("cash", remittance_id=row.pk) == row.amount
+    assert booked("unapplied", remittance_id=row.pk) == -D(paid)
+    stuck = row.payments.exclude(state=PaymentState.POSTED).get()
+    assert WorkItem.objects.filter(subject_type="claim_payment", subject_id=stuck.pk).exists()
