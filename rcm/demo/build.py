@@ -47,8 +47,8 @@ def payers_answer() -> Iterator[str]:
     """The payer simulator on a free port, trusted for the time of the build; yields its address."""
     server = serve("127.0.0.1", 0, one_by_one=True)
     host = f"127.0.0.1:{server.server_address[1]}"
-    before = settings.EXCHANGE_TRUSTED_HOSTS
-    settings.EXCHANGE_TRUSTED_HOSTS = [host]
+    before = settings.EXCHANGE_TRUSTED_HOSTS, settings.SIMULATOR_URL
+    settings.EXCHANGE_TRUSTED_HOSTS, settings.SIMULATOR_URL = [host], f"http://{host}"
 
     def answer() -> None:
         server.serve_forever(poll_interval=0.05)
@@ -59,7 +59,7 @@ def payers_answer() -> Iterator[str]:
     try:
         yield f"http://{host}"
     finally:
-        settings.EXCHANGE_TRUSTED_HOSTS = before
+        settings.EXCHANGE_TRUSTED_HOSTS, settings.SIMULATOR_URL = before
         server.shutdown()
         server.server_close()
         thread.join(timeout=10)
@@ -116,8 +116,6 @@ def build(
                 *rest,  # type: ignore[arg-type]
                 say=lambda text: say(f"{text}, {time.monotonic() - began:.0f} s"),
             )
-    with scope(everyone()):
-        places.connections_point(places.final_address())
     say(f"{sum(c['exams'] for c in counts.values()):,} exams in {time.monotonic() - began:.0f} s")
     return counts
 
@@ -151,8 +149,6 @@ def drive(code: str, exams: int, months: float, now: datetime, *, say: Say) -> d
         with scope(everyone()):
             world = places.world_load()
             organization = world.organizations[code]
-        with scope(Actor.system("demo", [organization.pk])):
-            places.connections_point(address)
         today = office_day(now)
         draw = Draw(code, today=today, exams=exams, months=months)
         center = Center(organization, world, draw.calendar(), now=now, payer_house=address)

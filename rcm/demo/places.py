@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
-from django.conf import settings
-
 from charges.models import BillingArrangement, ContrastStock, Reader, ReadingGroup, Scanner
 from claims.models import Enrollment
 from rcm.accounts.actor import Actor
@@ -17,6 +15,7 @@ from rcm.accounts.models import Organization, Site
 from rcm.accounts.scope import scope
 from rcm.demo.catalogue import FLAT, LIST_TIMES, PAID_SHARE, STUDIES
 from rcm.exchange.models import Connection, ConnectionKind
+from rcm.exchange.transport import SIMULATOR
 from rcm.pricing.models import ContractRate, FeeRow, ListPrice, NetworkStatus
 from rcm.pricing.services import contract_create
 from rcm.reference.models import Payer, Provider
@@ -543,18 +542,6 @@ def connections_make(organization: Organization, simulator: str) -> None:
     )
 
 
-def connections_point(simulator: str) -> None:
-    """Point the clearinghouse's connections to an address. Call in a scope of all organizations."""
-    for row in Connection.objects.filter(kind=ConnectionKind.HTTP):
-        path = row.url[row.url.index("/x12/") :]
-        row.url = f"{simulator}{path}"
-        if "mailbox" in row.config:
-            row.config = {
-                **row.config,
-                "mailbox": f"{simulator}/x12/mailbox/{row.organization.code}",
-            }
-        row.save(update_fields=["url", "config"])
-
-
 def final_address() -> str:
-    return str(settings.SIMULATOR_URL).rstrip("/")
+    """The payer simulator by name: its port may be another one tomorrow."""
+    return f"http://{SIMULATOR}"

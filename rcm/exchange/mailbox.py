@@ -16,7 +16,7 @@ from rcm.accounts.scope import scope
 from rcm.exchange.detect import detect
 from rcm.exchange.models import Connection
 from rcm.exchange.services import store_inbound
-from rcm.exchange.transport import SECONDS, check_url, tls
+from rcm.exchange.transport import SECONDS, called, check_url, tls
 
 MOST_FILES = 200
 
@@ -27,7 +27,7 @@ def pick_up(
     """Fetch and store every waiting file; returns the interchange ids in order. Call outside a
     transaction.
     """
-    address = connection.config.get("mailbox", "")
+    address = called(connection.config.get("mailbox", ""))
     if not address:
         return []
     check_url(address)

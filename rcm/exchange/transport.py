@@ -27,6 +27,7 @@ from rcm.exchange import smart
 from rcm.exchange.models import Interchange
 
 SECONDS = 15.0
+SIMULATOR = "simulator"  # the host part by which connections know it
 CONNECT_SECONDS = 5.0
 MOST_BYTES = 1_000_000
 FHIR = "application/fhir+json"
@@ -63,6 +64,21 @@ def trusted_hosts() -> frozenset[str]:
     if named is None:
         named = [urlsplit(settings.SIMULATOR_URL).netloc] if settings.DEMO else []
     return frozenset(h.lower() for h in named)
+
+
+def called(url: str) -> str:
+    """Where an address leads. Connections know the payer simulator by its name: its port is that of
+    `SIMULATOR_URL` today, not the one of the day on which the connection was made.
+    """
+    try:
+        parts = urlsplit(url)
+        named = parts.netloc.lower() == SIMULATOR
+    except ValueError:
+        return url
+    if not named:
+        return url
+    place = urlsplit(settings.SIMULATOR_URL)
+    return parts._replace(scheme=place.scheme, netloc=place.netloc).geturl()
 
 
 def check_url(url: str) -> None:
@@ -170,7 +186,8 @@ def address_of(row: Interchange) -> str:
     connection = row.connection
     assert connection is not None
     path = connection.config.get("paths", {}).get(row.kind, "")
-    return f"{connection.url.rstrip('/')}{path}" if path else connection.url
+    base = called(connection.url)
+    return f"{base.rstrip('/')}{path}" if path else base
 
 
 def _client(deadline: float) -> httpx.Client:
@@ -187,6 +204,7 @@ def _client(deadline: float) -> httpx.Client:
 
 def _post_form(url: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
     """Post a form and read a small JSON object, under the same rules as everything else."""
+    url = called(url)
     check_url(url)
     with _client(time.monotonic() + SECONDS) as client:
         response = client.post(url, data=form, headers={"Accept": "application/json"})
@@ -225,7 +243,7 @@ def post(row: Interchange) -> Outcome:
         "Accept-Encoding": "identity",
     }
     try:
-        check_url(connection.url)
+        check_url(address_of(row))
         if "smart" in connection.config:
             headers["Authorization"] = f"Bearer {smart.token(connection, _post_form)}"
             headers["Accept"] = "application/fhir+json"

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from rcm.simulator.connections import connections_named
 from rcm.simulator.server import serve
 
 
@@ -24,6 +25,9 @@ class Command(BaseCommand):
                 f"The simulator cannot listen on {address.netloc}: {error.strerror}. Set"
                 " SIMULATOR_PORT to a free port."
             ) from None
+        named = connections_named()
+        if named:
+            self.stdout.write(f"{named} connections now know the simulator by its name")
         signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         self.stdout.write(f"Payers answer on {address.netloc}")
         try:
