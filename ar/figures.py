@@ -19,13 +19,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from ar import aging as ages
+from ar import lag as lag_of
 from ar.kpi import engine, story, targets
 from ar.kpi.definitions import BY_CODE, GROUPS, KPIS, Kpi
 from ar.models import KpiSnapshot, PatientPayment
 from ar.queues import link
 from ar.rules import ZERO
 from authorizations.models import Authorization
-from charges.models import Charge, Exam
+from charges.models import Charge, Exam, Reader
 from claims.models import Claim
 from intake.models import Appointment
 from rcm.accounts.actor import Actor
@@ -904,78 +905,110 @@ def aging_lines(request: HttpRequest) -> HttpResponseBase:
 
 # --- the lag from order to zero -------------------------------------------------------------------
 
-STAGES = (
-    ("Order to exam", "ordered", "performed"),
-    ("Exam to final report", "performed", "signed"),
-    ("Report to charge", "signed", "released"),
-    ("Charge to claim", "released", "sent"),
-    ("Claim to acceptance", "sent", "accepted"),
-    ("Acceptance to payment", "accepted", "paid"),
-)
-LAG_SQL = """
-WITH t AS (
-  SELECT x.site_id, v.payer_id, x.modality, o.ordered_at ordered, x.performed_at performed,
-         (SELECT min(r.signed_at) FROM charges_report r WHERE r.exam_id = x.id AND r.status IN ('F', 'C')) signed,
-         c.released_at released, k.first_submitted_at sent, k.accepted_at accepted,
-         (SELECT min(m.posted_at) FROM remittance_claimpayment p JOIN remittance_remittance m ON m.id = p.remittance_id WHERE p.claim_id = k.id AND m.status = 'posted') paid
-    FROM charges_exam x
-    LEFT JOIN intake_orderedexam oe ON oe.id = x.ordered_exam_id LEFT JOIN intake_order o ON o.id = oe.order_id LEFT JOIN intake_coverage v ON v.id = x.coverage_id
-    LEFT JOIN LATERAL (SELECT min(c.released_at) released_at, min(c.id) id FROM charges_charge c WHERE c.exam_id = x.id AND c.status <> 'void') c ON true
-    LEFT JOIN LATERAL (SELECT k.id, k.first_submitted_at, k.accepted_at FROM claims_claimline l JOIN claims_claim k ON k.id = l.claim_id WHERE l.charge_id = c.id AND k.rank = 1 ORDER BY k.id LIMIT 1) k ON true
-   WHERE x.organization_id = ANY(%(orgs)s) AND x.service_date BETWEEN %(first)s AND %(day)s AND x.status <> 'discontinued')
-SELECT {columns} FROM t WHERE true{where}
-"""
+
+def _asked(f: Frame) -> lag_of.Asked:
+    modality = f.query.get("modality", "")[:6]
+    reader = f.query.get("reader", "")
+    return lag_of.Asked(
+        f.organizations,
+        f.day,
+        f.sites,
+        f.payers,
+        modality if modality.isalnum() else "",
+        int(reader) if reader.isdecimal() and len(reader) < 19 else 0,
+    )
+
+
+def _narrowed(f: Frame) -> dict[str, str]:
+    return {k: f.query.get(k, "") for k in ("modality", "reader")}
 
 
 @require_safe
 @may("kpi.view")
 def lag(request: HttpRequest) -> HttpResponseBase:
-    """Median days of each step between order and payment, over exams of the last 90 days."""
+    """Days of each step from order to zero balance, exams of the last 90 days: median, 90th
+    percentile, and how many have not taken it; by site, modality, payer and reader.
+    """
     f = frame(request)
-    columns = ", ".join(
-        f"percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM {b} - {a}) / 86400) FILTER"
-        f" (WHERE {b} >= {a}), count(*) FILTER (WHERE {b} >= {a})"
-        for _, a, b in STAGES
-    )
-    where = ("" if not f.sites else " AND site_id = ANY(%(sites)s)") + (
-        "" if not f.payers else " AND payer_id = ANY(%(payers)s)"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            LAG_SQL.format(columns=columns, where=where),
-            {
-                "orgs": f.organizations,
-                "day": f.day,
-                "first": f.day - dt.timedelta(days=89),
-                "sites": f.sites,
-                "payers": f.payers,
-            },
+    asked = _asked(f)
+    *steps, whole = lag_of.spans(asked)
+    more = _narrowed(f)
+    if request.GET.get("export") == "csv":
+        return csv_response(
+            f"lag-{f.day}",
+            ("Step", "Median days", "90th percentile", "Exams", "Not yet"),
+            [(s.step.label, s.median, s.ninety, s.taken, s.missing) for s in (*steps, whole)],
         )
-        figures = cursor.fetchone()
-    steps = [
-        (label, round(Decimal(str(figures[2 * n] or 0)), 1), figures[2 * n + 1])
-        for n, (label, _, _) in enumerate(STAGES)
+    shown = [
+        (s, f.url("lag_step", s.step.code, **more), f.url("lag_step", s.step.code, left=1, **more))
+        for s in (*steps, whole)
     ]
-    chart = (
-        charts.waterfall(
-            "Median days from order to payment",
-            [(label, days) for label, days, _ in steps],
-            words=lambda v: f"{v} d",
+    chart = None
+    if any(s.taken for s in steps):
+        chart = charts.bars(
+            "Median days of each step",
+            [s.step.label for s in reversed(steps)],
+            [s.median for s in reversed(steps)],
+            words=lambda v: "" if v is None else f"{v} d",
+            urls=[url for _, url, _ in reversed(shown[:-1])],
+            name="Median",
+            of="Step",
+            horizontal=True,
+            note="Medians are not added up: the whole has its own.",
+            height=60 + 34 * len(steps),
         )
-        if any(c for *_, c in steps)
-        else None
-    )
+    readers = Reader.objects.filter(organization_id__in=f.organizations).select_related("provider")
     return render(
         request,
         "ar/lag.html",
         {
             "frame": f,
             "chart": chart,
-            "steps": steps,
+            "steps": shown,
+            "modalities": Exam.objects.filter(organization_id__in=f.organizations)
+            .order_by("modality")
+            .values_list("modality", flat=True)
+            .distinct(),
+            "readers": [
+                (r.pk, f"{r.provider.last_name}, {r.provider.first_name}".strip(", "))
+                for r in readers.order_by("provider__last_name", "pk")
+            ],
+            "asked": asked,
+            "export_url": f.url("lag", export="csv", **more),
             "crumbs": [parts.Crumb("Performance", f.url("kpis"))],
-            "action": reverse("ar:lag"),
         },
     )
 
 
-__all__ = ["aging", "aging_lines", "kpi", "kpis", "lag"]
+@require_safe
+@may("kpi.view")
+def lag_step(request: HttpRequest, code: str) -> HttpResponseBase:
+    """The exams behind one bar: the slowest first, or those that have not taken the step."""
+    step = lag_of.BY_CODE.get(code)
+    if step is None:
+        raise Http404
+    f = frame(request)
+    left = request.GET.get("left") == "1"
+    found = lag_of.rows(_asked(f), step, missing=left)
+    days = {r.exam_id: r.days for r in found}
+    rows = labelled([engine.Row("exam", r.exam_id, None, r.payer_id, ZERO, ZERO) for r in found])
+    log_rows(request, rows, f"lag {code}")
+    more = _narrowed(f)
+    return render(
+        request,
+        "ar/lag_step.html",
+        {
+            "frame": f,
+            "step": step,
+            "left": left,
+            "rows": [(r, days[r.row.id]) for r in rows],
+            "tabs": [
+                ("Taken", f.url("lag_step", code, **more), not left),
+                ("Not yet", f.url("lag_step", code, left=1, **more), left),
+            ],
+            "crumbs": [parts.Crumb("Days from order to zero", f.url("lag", **more))],
+        },
+    )
+
+
+__all__ = ["aging", "aging_lines", "kpi", "kpis", "lag", "lag_step"]

@@ -71,6 +71,7 @@ urlpatterns = [
     path("months/<uuid:public_id>/<int:year>-<int:number>/", reports.month, name="month"),
     path("performance/", figures.kpis, name="kpis"),
     path("performance/lag/", figures.lag, name="lag"),
+    path("performance/lag/<slug:code>/", figures.lag_step, name="lag_step"),
     path("performance/<slug:code>/", figures.kpi, name="kpi"),
     path("performance/<slug:code>/target/", targets.kpi_target, name="kpi_target"),
 ]
