@@ -157,10 +157,11 @@ def relate(
             Relation.DIFFERENT,
             f"{performed} ({ours.family}) is another exam than {authorized} ({theirs.family})",
         )
-    return _rank(theirs, ours)
+    return compare(theirs, ours)
 
 
-def _rank(authorized: Procedure, performed: Procedure) -> Related:
+def compare(authorized: Procedure, performed: Procedure) -> Related:
+    """How the performed code of a family stands to the authorized (or ordered) one."""
     steps: list[tuple[int, str]] = []
     for attribute, ranks in (("contrast", CONTRAST_RANK), ("extent", EXTENT_RANK)):
         before, after = getattr(authorized, attribute), getattr(performed, attribute)

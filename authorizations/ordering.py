@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from authorizations.facts import OrderedFact, PerformedFact
-from authorizations.families import Catalog
+from authorizations.families import Catalog, Procedure, Relation, compare
 
 
 class OrderVerdict(StrEnum):
     AS_ORDERED = "as_ordered"
     TEST_DESIGN = "test_design"
+    LESS_THAN_ORDERED = "less_than_ordered"
     CORRECTED_ERROR = "corrected_error"
     ORDERED_BY_READER = "ordered_by_reader"
     URGENT_ADDITION = "urgent_addition"
@@ -137,6 +138,13 @@ def judge_change(
                 OrderVerdict.ORDERED_BY_READER,
                 "The interpreting physician ordered the diagnostic exam after the screening one.",
             )
+        less = _less(asked, done)
+        if less:
+            return OrderAnswer(
+                OrderVerdict.LESS_THAN_ORDERED,
+                f"Less than ordered: {performed.code} instead of {ordered.code}, {less}.",
+                "Accept it when the report says what was done, or get the rest done.",
+            )
     gaps = evidence.urgent_gaps()
     if not gaps:
         return OrderAnswer(
@@ -158,6 +166,16 @@ def judge_change(
         f"Performed {what}, which the order does not allow.{missing}",
         "Get a new order from the treating practitioner, or hold.",
     )
+
+
+def _less(asked: Procedure, done: Procedure) -> str:
+    """In what the exam is less than the ordered one of its family, and in nothing more; blank when
+    it is not. The order for the whole covers its part.
+    """
+    if asked.family != done.family:
+        return ""
+    related = compare(asked, done)
+    return related.because.partition(": ")[2] if related.relation is Relation.LOWER else ""
 
 
 def _same_family(left: str, right: str, catalog: Catalog) -> bool:

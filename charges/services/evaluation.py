@@ -24,7 +24,7 @@ from authorizations.facts import BilledFact
 from authorizations.loading import ExamAsk, Matched, catalog, match_exams
 from authorizations.matching import as_dict
 from authorizations.models import AuthorizationUse, AuthStatus
-from authorizations.ordering import ChangeEvidence, OrderAnswer, judge_change
+from authorizations.ordering import ChangeEvidence, OrderAnswer, OrderVerdict, judge_change
 from authorizations.services import Use, authorization_unuse, authorization_use, update_needed
 from charges.assembly import (
     AUTH_UPDATE,
@@ -42,6 +42,7 @@ from charges.assembly import (
 )
 from charges.loading import Facts, filing_deadline, with_rows
 from charges.models import Charge, ChargeStatus, Exam, ExamStatus
+from charges.report_check import ReportFinding, ReportReading, Span, read_report
 from charges.services.machines import Unrecorded, machines_ask
 from charges.services.recording import keys_of
 from charges.services.release import exam_moves, release_clean, replace_released, withdraw
@@ -58,6 +59,7 @@ from rcm.pricing.facts import (
     PricingContext,
 )
 from rcm.pricing.facts import Step as PriceStep
+from rcm.pricing.forms import Severity
 from rcm.reference.clock import day_at
 from rcm.reference.models import PayerKind
 from rcm.worklist.models import ItemStatus, WorkItem
@@ -468,6 +470,8 @@ def _gates(work: _Work, facts: Facts) -> None:
                 "authorization.override",
             )
         )
+    if order is not None and order.verdict is OrderVerdict.LESS_THAN_ORDERED:
+        _less_gate(work, order)
     first = (
         work.matched.result.first
         if work.matched is not None and not work.matched.result.passes
@@ -490,6 +494,40 @@ def _gates(work: _Work, facts: Facts) -> None:
                 first.due,
             )
         )
+
+
+def _less_gate(work: _Work, order: OrderAnswer) -> None:
+    """Less than ordered needs no new order: the report says what was done, and the coder accepts
+    it. The report's own sentence is quoted and highlighted.
+    """
+    exam = work.exam
+    if exam.decision.get("code") == work.answer.code:
+        return
+    report = work.facts.report
+    span = _said_of_less(read_report(report.sections)) if report is not None else None
+    quote = f" The report says “{span.quote[:120]}”." if span is not None else ""
+    work.answer.findings = [
+        *work.answer.findings,
+        ReportFinding(
+            "LESS_THAN_ORDERED", Severity.WARN, order.sentence, "order", order.action, span
+        ),
+    ]
+    work.stop(
+        Hold(
+            "LESS_THAN_ORDERED",
+            f"{order.sentence}{quote}",
+            order.action,
+            "order",
+            "coder",
+            REVIEW,
+            "order-change",
+            "charge.review",
+        )
+    )
+
+
+def _said_of_less(reading: ReportReading) -> Span | None:
+    return reading.views_span or reading.contrast_span
 
 
 def _coverage_gate(work: _Work, coverage: Coverage, facts: Facts) -> None:
