@@ -88,6 +88,21 @@ def _table_head(pdf: Canvas, y: float) -> float:
     return y - 16
 
 
+def _why(lines: Sequence[Mapping[str, object]]) -> list[str]:
+    """Why the patient owes it: who had no insurance is not told that insurance has finished."""
+    own = [bool(line.get("self_pay")) for line in lines]
+    if all(own):
+        return [
+            "No insurance was billed for these exams. The last column is what you owe for them."
+        ]
+    which = "the exams that were billed to it" if any(own) else "these exams"
+    found = [
+        f"Your insurance has finished with {which}. The last column is the part it left to you:"
+        " copay, coinsurance or deductible."
+    ]
+    return [*found, "For the other exams no insurance was billed."] if any(own) else found
+
+
 def statement_pdf(page: StatementPage) -> bytes:
     """The statement as PDF bytes: what was done, what insurance did, what is owed and why, how to
     pay, whom to ask.
@@ -116,10 +131,7 @@ def statement_pdf(page: StatementPage) -> bytes:
     pdf.drawRightString(RIGHT, y - 10, f"Please pay {fmt.money(page.balance)}")
     pdf.setFont("Helvetica", 9)
     words = [
-        (
-            "Your insurance has finished with these exams. The last column is the part it left to"
-            " you: copay, coinsurance or deductible."
-        ),
+        *_why(page.lines),
         (
             "If you cannot pay all at once, call us: a payment plan costs nothing. If paying is a"
             " hardship, ask for our assistance form."

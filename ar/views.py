@@ -496,11 +496,15 @@ def hold(request: HttpRequest, public_id: str) -> HttpResponseBase:
     form = forms.HoldForm(request.POST or None, initial={"reason": patient.statement_hold})
     back = reverse("ar:account", args=[patient.public_id])
     if request.method == "POST" and form.is_valid():
-        services.statement_hold(
-            patient=patient, reason=form.cleaned_data["reason"], actor=_actor(request)
-        )
-        messages.success(request, "Saved.")
-        return redirect(back)
+        try:
+            services.statement_hold(
+                patient=patient, reason=form.cleaned_data["reason"], actor=_actor(request)
+            )
+        except Refused as refusal:
+            _refuse(form, refusal)
+        else:
+            messages.success(request, "Saved.")
+            return redirect(back)
     return _form_page(
         request,
         form,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -17,6 +18,7 @@ from ar.automation import STATEMENTS
 from ar.models import PaymentPlan, PlanStatus, Statement
 from ar.pdf import StatementPage, statement_pdf
 from ar.services.guards import ZERO, held_harmless, local_day, require_mine
+from ar.services.notices import notices_of
 from ar.services.patients import OpenCharge, open_patient_charges, unapplied_balances
 from ar.tables import Policy, policy
 from charges.models import Charge
@@ -24,18 +26,21 @@ from intake.models import Patient
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Organization
 from rcm.accounts.problems import Refused
+from rcm.audit.models import Event
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import next_control_number
 from rcm.jobs import robots
 from rcm.ledger.models import Account, LedgerEntry
 from rcm.reference.facts import procedures
+from rcm.reference.models import PayerKind
 from rcm.worklist.robots import hand_over, take_back
 from remittance.patient_rule import Verdict
 
+HELD, RETURNED = "statement.hold", "returned mail"
 HOLDS = (
     ("dispute", "Dispute open"),
     ("bankruptcy", "Bankruptcy"),
-    ("returned mail", "Returned mail"),
+    (RETURNED, "Returned mail"),
     ("confidential", "Patient asked for silence"),
 )
 
@@ -55,22 +60,6 @@ class Due:
         return sum((c.balance for c in self.charges), ZERO)
 
 
-def cycle_of(sent: Iterable[Statement], open_ids: set[int]) -> rules.StatementHistory:
-    """The running cycle: statements since the last one that named none of the charges now open."""
-    steps, first, last = 0, None, None
-    for row in sorted(sent, key=lambda s: (s.sent_on, s.pk), reverse=True):
-        if last is not None and row.step >= steps and row.sent_on != last:
-            break  # the step before this one in time is no earlier step: another cycle
-        if not open_ids & {line.get("charge_id") for line in row.lines}:
-            break
-        if last is None:
-            steps, last = row.step, row.sent_on
-        first = row.sent_on
-        if row.step == 1:
-            break
-    return rules.StatementHistory(steps, first, last)
-
-
 OWING_SQL = """
 SELECT DISTINCT c.patient_id FROM ledger_balance b JOIN charges_charge c ON c.id = b.charge_id
  WHERE b.organization_id = %s AND b.patient > 0
@@ -80,8 +69,9 @@ SELECT DISTINCT c.patient_id FROM ledger_balance b JOIN charges_charge c ON c.id
 def statements_preview(
     *, organization_id: int, at: datetime | None = None, patient_ids: Iterable[int] | None = None
 ) -> tuple[list[Due], list[tuple[Patient, str]]]:
-    """Who would get which step today, and who owes but gets none, with the reason. A constant
-    number of queries.
+    """Who would get which notice today, and who owes but gets none, with the reason. A charge's
+    notice goes by its own unanswered ones: a patient may get two papers of different tone. A
+    constant number of queries.
     """
     at = at or timezone.now()
     today = local_day(at)
@@ -97,10 +87,8 @@ def statements_preview(
         )
     )
     charges = open_patient_charges(owing)
-    harmless = held_harmless([c.charge_id for cs in charges.values() for c in cs])
-    sent: dict[int, list[Statement]] = {}
-    for s in Statement.objects.filter(patient_id__in=owing).defer("pdf"):
-        sent.setdefault(s.patient_id, []).append(s)
+    every = [c.charge_id for cs in charges.values() for c in cs]
+    harmless, notices = held_harmless(every), notices_of(every)
     planned = set(
         PaymentPlan.objects.filter(patient_id__in=owing, status=PlanStatus.ACTIVE).values_list(
             "patient_id", flat=True
@@ -117,12 +105,16 @@ def statements_preview(
         if not on:
             none.append((patient, off[0][1] if off else "Nothing to bill yet."))
             continue
-        history = cycle_of(sent.get(patient.pk, []), {c.charge_id for c in on})
-        step = rules.next_statement(history, rows.statement_days, today)
-        if step is None:
-            none.append((patient, _quiet(history, rows, today)))
-            continue
-        due.append(Due(patient, step, on, off, history.last_on))
+        by_step: dict[int, list[OpenCharge]] = {}
+        for c in on:
+            step = rules.next_statement(notices[c.charge_id], rows.statement_days, today)
+            if step is not None:
+                by_step.setdefault(step, []).append(c)
+        if not by_step:
+            none.append((patient, _quiet([notices[c.charge_id] for c in on], rows, today)))
+        for step, own in sorted(by_step.items()):
+            last = max((d for c in own if (d := notices[c.charge_id].last_on)), default=None)
+            due.append(Due(patient, step, own, off, last))
     return due, none
 
 
@@ -151,13 +143,16 @@ def _split(
     return on, off
 
 
-def _quiet(history: rules.StatementHistory, rows: Policy, today: date) -> str:
-    due = rules.statement_due_on(history, rows.statement_days, today)
-    return (
-        f"Statement {history.steps + 1} goes out on {due:%b %-d}."
-        if due
-        else "The final notice has been sent."
-    )
+def _quiet(histories: list[rules.StatementHistory], rows: Policy, today: date) -> str:
+    dated = [
+        (day, history.steps + 1)
+        for history in histories
+        if (day := rules.statement_due_on(history, rows.statement_days, today)) is not None
+    ]
+    if not dated:
+        return "The final notice has been sent."
+    day, step = min(dated)
+    return f"Statement {step} goes out on {day:%b %-d}."
 
 
 @transaction.atomic
@@ -191,7 +186,7 @@ def statements_send(
     at: datetime | None = None,
     patient_ids: Iterable[int] | None = None,
 ) -> list[Statement]:
-    """Send what is due today. A patient gets at most one a day; running it again sends nothing
+    """Send what is due today. A charge is billed at most once a day; running it again sends nothing
     twice.
     """
     actor.require("statement.send", organization_id)
@@ -208,12 +203,16 @@ def statements_send(
         .order_by("pk")
         .values_list("pk", flat=True)
     )
-    already = set(
-        Statement.objects.filter(organization_id=organization_id, sent_on=today).values_list(
-            "patient_id", flat=True
-        )
-    )
-    due = [d for d in due if d.patient.pk not in already]
+    already = {
+        line.get("charge_id")
+        for lines in Statement.objects.filter(
+            organization_id=organization_id, sent_on=today
+        ).values_list("lines", flat=True)
+        for line in lines
+    }
+    for d in due:
+        d.charges = [c for c in d.charges if c.charge_id not in already]
+    due = [d for d in due if d.charges]
     if not due:
         return []
     organization = Organization.objects.get(pk=organization_id)
@@ -281,11 +280,16 @@ def _lines(charges: list[OpenCharge], today: date) -> dict[int, dict[str, object
         else:
             place[account] = place.get(account, ZERO) + amount
     words = procedures({c.code for c in charges}, today)
-    amounts = dict(Charge.objects.filter(pk__in=ids).values_list("id", "amount"))
+    facts = {
+        pk: (amount, kind is None or kind == PayerKind.SELF_PAY)
+        for pk, amount, kind in Charge.objects.filter(pk__in=ids).values_list(
+            "id", "amount", "exam__coverage__payer__kind"
+        )
+    }
     found: dict[int, dict[str, object]] = {}
     for c in charges:
         s = sums.get(c.charge_id, {})
-        billed = amounts[c.charge_id]
+        billed, self_pay = facts[c.charge_id]
         adjusted = sum(
             (
                 s.get(a, ZERO)
@@ -312,6 +316,7 @@ def _lines(charges: list[OpenCharge], today: date) -> dict[int, dict[str, object
             "patient_paid": str(paid),
             "insurance_paid": str(billed - adjusted - paid - c.balance - c.insurance),
             "owed": str(c.balance),
+            "self_pay": self_pay,
         }
     return found
 
@@ -327,12 +332,59 @@ def statement_hold(
     require_mine(patient.organization_id, actor)
     if reason and reason not in dict(HOLDS):
         raise Refused("Choose the reason from the list.", code="unknown", field="reason")
+    row = Patient.objects.select_for_update().get(pk=patient.pk)
+    if (
+        row.statement_hold == RETURNED
+        and reason != RETURNED
+        and _address_at_return(row)
+        in (
+            "",
+            _address(row),
+        )
+    ):
+        raise Refused(
+            "Mail came back from this address: the hold ends with a new one.",
+            code="same_address",
+            field="reason",
+            fix="Ask the patient for the address and change it on the chart.",
+        )
     Patient.objects.filter(pk=patient.pk).update(statement_hold=reason)
     patient.statement_hold = reason
     words = f"Statements held: {reason}" if reason else "Statements no longer held"
     record_steps(
-        [Step(patient.organization_id, "statement.hold", words, {"patient_id": patient.pk})],
+        [
+            Step(
+                patient.organization_id,
+                HELD,
+                words,
+                {"patient_id": patient.pk},
+                new=reason,
+                data={"address": _address(row)} if reason == RETURNED else {},
+            )
+        ],
         actor=actor,
         at=at or timezone.now(),
     )
     return patient
+
+
+def _address(patient: Patient) -> str:
+    """A digest of where mail goes, so that the timeline keeps no address."""
+    parts = (patient.address, patient.city, patient.state, patient.zip)
+    plain = " ".join("".join(ch for ch in part.lower() if ch.isalnum()) for part in parts)
+    return hashlib.sha256(plain.encode()).hexdigest()[:32]
+
+
+def _address_at_return(patient: Patient) -> str:
+    """The address from which mail came back, when the hold was set; empty when that is not known."""
+    event = (
+        Event.objects.filter(
+            organization_id=patient.organization_id,
+            patient_id=patient.pk,
+            verb=HELD,
+            data__has_key="address",
+        )
+        .order_by("-at", "-pk")
+        .first()
+    )
+    return str(event.data["address"]) if event else ""

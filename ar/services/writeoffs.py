@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ar.automation import SMALL_BALANCES
-from ar.models import RequestStatus, Statement, WriteOffRequest
+from ar.models import RequestStatus, WriteOffRequest
 from ar.services.guards import (
     WON,
     ZERO,
@@ -28,6 +28,7 @@ from ar.services.limits import (
     whole_balance,
     written_off_within_year,
 )
+from ar.services.notices import notices_of
 from ar.tables import FEDERAL, Reason, policy, reasons
 from charges.models import Charge
 from claims import services as claims
@@ -215,24 +216,20 @@ def _appeal_path(asked: Asked, own: list[Denial], today: date) -> None:
 
 
 def _statements(charge: Charge, reason: Reason, at: datetime) -> None:
+    """The charge's own notices: what another exam's bill said counts for nothing here."""
     rules = policy(charge.organization_id, local_day(at))
-    sent = list(
-        Statement.objects.filter(patient_id=charge.patient_id)
-        .order_by("sent_on", "id")
-        .values_list("step", "sent_on")
-    )
-    if not sent or max(step for step, _ in sent) < len(rules.statement_days):
+    sent = notices_of([charge.pk])[charge.pk]
+    if sent.first_on is None or sent.steps < len(rules.statement_days):
         raise Refused(
-            "The statement cycle has not ended: the final notice was not sent yet.",
+            "The statement cycle of this charge has not ended: its final notice was not sent yet.",
             code="cycle_open",
             field="reason",
         )
-    # rule `collection`
-    if reason.code == "bad_debt" and local_day(at) < sent[0][1] + timedelta(
+    if reason.code == "bad_debt" and local_day(at) < sent.first_on + timedelta(
         days=rules.collection_days
     ):
         raise Refused(
-            f"Bad debt begins {rules.collection_days} days after the first statement.",
+            f"Bad debt begins {rules.collection_days} days after the charge's first statement.",
             code="too_early",
             field="reason",
         )
@@ -616,8 +613,6 @@ SELECT b.charge_id, b.patient, o.total + coalesce(g.total, 0)
   JOIN owed o ON o.root = p.root
   LEFT JOIN gone g ON g.root = p.root
  WHERE b.organization_id = %(org)s AND b.patient > 0 AND b.insurance = 0
-   AND EXISTS (SELECT 1 FROM ar_statement s
-                WHERE s.patient_id = c.patient_id AND s.step >= %(steps)s)
    AND NOT EXISTS (SELECT 1 FROM ar_writeoffrequest w
                     WHERE w.charge_id = b.charge_id AND w.status = 'requested')
  ORDER BY b.charge_id
@@ -640,11 +635,16 @@ def small_balances_write_off(
             {
                 "org": organization_id,
                 "small": rules.small_balance,
-                "steps": len(rules.statement_days),
                 "since": at - YEAR,
             },
         )
-        found = {charge: (amount, counted) for charge, amount, counted in cursor.fetchall()}
+        small = cursor.fetchall()
+    notices = notices_of(charge for charge, _, _ in small)
+    found = {
+        charge: (amount, counted)
+        for charge, amount, counted in small
+        if notices[charge].steps >= len(rules.statement_days)
+    }
     if not robots.is_on(SMALL_BALANCES, organization_id):
         hand_over(
             SMALL_BALANCES,

@@ -9,6 +9,7 @@ from decimal import Decimal
 from io import BytesIO
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.scope import scope
 from rcm.ledger.models import Account, LedgerEntry
 from rcm.worklist.models import WorkItem
-from tests.ar.conftest import advice, balance, bill, deny
+from tests.ar.conftest import advice, balance, bill, call, deny
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -387,3 +388,107 @@ def test_a_patients_credit_is_asked_for_by_one_approved_by_another_and_paid_once
             == 0
         )
         assert Refund.objects.get().issue_reference == "CK 1001"
+
+
+# --- statements, charge by charge -----------------------------------------------------------------
+
+
+def named(rows, b) -> list[int]:
+    """The steps of those statements that name the bill's charge."""
+    return [s.step for s in rows if any(x["charge_id"] == b.charge.pk for x in s.lines)]
+
+
+def test_a_charge_is_never_billed_for_the_first_time_by_a_final_notice(cast) -> None:
+    old = bill(cast, paid=80, contractual=200, copay=20)
+    now = timezone.now()
+    for day in (0, 30, 60):
+        send(cast, at=now + timedelta(days=day))
+    new = bill(cast, paid=70, contractual=200, copay=30, patient=old.patient)
+    rows = send(cast, at=now + timedelta(days=90))
+    assert (named(rows, old), named(rows, new)) == ([4], [1])
+    assert sorted((s.step, s.balance) for s in rows) == [(1, D("30.00")), (4, D("20.00"))]
+    words = {s.step: PdfReader(BytesIO(bytes(s.pdf))).pages[0].extract_text() for s in rows}
+    assert "final notice" in words[4]
+    assert "final notice" not in words[1].lower()
+    assert named(send(cast, at=now + timedelta(days=120)), new) == [2]
+
+
+def test_a_payment_on_the_charge_answers_its_notices(cast) -> None:
+    b = bill(cast, paid=80, contractual=180, copay=40)
+    now = timezone.now()
+    send(cast, at=now)
+    send(cast, at=now + timedelta(days=30))
+    pay(cast, b.patient, "10.00", at=now + timedelta(days=40))
+    assert named(send(cast, at=now + timedelta(days=70)), b) == [1]
+
+
+def test_bad_debt_waits_for_the_charges_own_cadence(cast) -> None:
+    old = bill(cast, paid=80, contractual=200, copay=20, days_ago=300)
+    today = timezone.localdate()
+    with scope(cast.system):
+        for step, ago in ((1, 160), (2, 130), (3, 100), (4, 70)):
+            Statement.objects.create(
+                organization=cast.a,
+                patient=old.patient,
+                number=f"S{step}",
+                step=step,
+                balance=20,
+                sent_on=today - timedelta(days=ago),
+                lines=[{"charge_id": old.charge.pk}],
+            )
+    new = bill(cast, paid=80, contractual=200, copay=20, patient=old.patient)
+    call(cast, new, patient=True)
+    for b, refused in ((new, True), (old, False)):
+        with scope(cast.actor("ari")):
+            ask = {
+                "charge": b.charge,
+                "reason": "bad_debt",
+                "amount": D("20.00"),
+                "account": Account.AR_PATIENT,
+                "note": "No answer",
+                "actor": cast.actor("ari"),
+            }
+            if refused:
+                with pytest.raises(Refused, match="cycle of this charge has not ended"):
+                    services.write_off_request(**ask)
+            else:
+                assert services.write_off_request(**ask).status == "approved"
+
+
+def test_who_has_no_insurance_is_not_told_that_it_has_finished(cast) -> None:
+    own = bill(cast, paid=0, contractual=200, copay=100, payer_code="SELF")
+    with scope(cast.system):
+        type(own.claim.payer).objects.filter(pk=own.claim.payer_id).update(kind="self_pay")
+        (row,) = send(cast)
+    text = PdfReader(BytesIO(bytes(row.pdf))).pages[0].extract_text()
+    assert "Your insurance" not in text
+    assert "No insurance was billed" in text
+
+
+def test_a_returned_mail_hold_ends_only_with_a_new_address(cast) -> None:
+    b = bill(cast, paid=80, contractual=200, copay=20)
+
+    def hold(reason):
+        with scope(cast.system):
+            return services.statement_hold(patient=b.patient, reason=reason, actor=cast.system)
+
+    hold("returned mail")
+    for reason in ("", "dispute"):
+        with pytest.raises(Refused, match="ends with a new one"):
+            hold(reason)
+    with scope(cast.system):
+        Patient.objects.filter(pk=b.patient.pk).update(address="1 ELM ST.")
+    with pytest.raises(Refused, match="ends with a new one"):
+        hold("")  # the same address in other letters
+    with scope(cast.system):
+        Patient.objects.filter(pk=b.patient.pk).update(address="9 Oak Ave")
+    assert hold("").statement_hold == ""
+
+
+def test_the_hold_form_says_why_it_stays(cast, enter) -> None:
+    b = bill(cast, paid=80, contractual=200, copay=20)
+    with scope(cast.system):
+        services.statement_hold(patient=b.patient, reason="returned mail", actor=cast.system)
+    answer = enter(cast, "ari").post(reverse("ar:hold", args=[b.patient.public_id]), {"reason": ""})
+    assert answer.status_code == 422
+    assert "ends with a new one" in answer.content.decode()
