@@ -22,6 +22,7 @@ from rcm.worklist.services import ItemSpec, close_items, open_items
 from remittance.automation import AUTO_POST, SECONDARY
 from remittance.models import ClaimPayment, PaymentState, Remittance, RemittanceStatus
 from remittance.services import bank, posting, responsibility_release, runs
+from remittance.services.planning import why_not
 from remittance.services.reference import policy
 
 WHOLE = 300
@@ -68,7 +69,7 @@ def _post_ready(rows: QuerySet[Remittance], *, actor: Actor, at: datetime) -> No
         if not policy(row.organization_id, row.paid_on).auto_post:
             continue
         # perhaps the correction of another, or reversed before: a person says that it is right
-        if row.resembles_id is not None or row.attempt > 1:
+        if row.resembles_id is not None or row.attempt > 1 or why_not(row):
             continue
         claims_of_row = ClaimPayment.objects.filter(remittance=row)
         if row.claim_count and not claims_of_row.exclude(state=PaymentState.EXCEPTION).exists():

@@ -221,7 +221,14 @@ class EobForm(house.HouseForm):
     300.00, PR-2 50.00".
     """
 
-    sections = (("Check", ("organization", "payer", "check_number", "paid_on", "amount")),)
+    sections = (
+        ("Check", ("organization", "payer", "check_number", "paid_on", "amount", "document")),
+    )
+    document = forms.FileField(
+        label="Scanned EOB",
+        required=False,
+        help_text="PDF, JPEG or PNG, up to 20 MB. Attach it when the EOB balances.",
+    )
     organization = OrganizationField()
     payer = forms.ModelChoiceField(Payer.objects.none(), label="Payer")
     check_number = forms.CharField(label="Check or EFT number", max_length=50)

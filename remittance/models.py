@@ -80,6 +80,12 @@ class Remittance(TenantModel):
     payee_name = models.CharField(max_length=60, blank=True, help_text="N1*PE as received")
     payee_npi = models.CharField(max_length=10, blank=True)
     payee_tin = models.CharField(max_length=10, blank=True)
+    keyed_by_id = models.BigIntegerField(null=True, help_text="Who keyed a paper EOB")
+    second_for = models.CharField(
+        max_length=200, blank=True, help_text="Why a second person must agree before it is posted"
+    )
+    agreed_by_id = models.BigIntegerField(null=True)
+    agreed_by = models.CharField(max_length=120, blank=True)
     held_for = models.CharField(max_length=8, choices=HeldFor.choices, blank=True)
     dated_by = models.CharField(
         max_length=120, blank=True, help_text="Who gave the date of a payment that named none"
@@ -123,6 +129,21 @@ class Remittance(TenantModel):
                 fields=["organization", "status", "paid_on", "id"], name="remittance_status"
             )
         ]
+
+
+class EobDocument(TenantModel):
+    """The paper behind a keyed EOB, as it was scanned: kept as it came."""
+
+    append_only = True
+
+    remittance = models.OneToOneField(Remittance, on_delete=models.PROTECT, related_name="document")
+    content = models.BinaryField()
+    media_type = models.CharField(max_length=20)
+    file_name = models.CharField(max_length=120, blank=True)
+    sha256 = models.CharField(max_length=64)
+    size = models.IntegerField()
+
+    audited = False
 
 
 class PaymentState(models.TextChoices):

@@ -120,6 +120,14 @@ class KeyedEob:
     withheld: Sequence[tuple[str, str, Decimal]] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ScannedEob:
+    """The paper of a keyed EOB as a file: PDF, JPEG or PNG."""
+
+    content: bytes
+    file_name: str = ""
+
+
 @dataclass(slots=True)
 class DepositResult:
     """A bank file read: lines taken, lines known before, lines matched to a remittance, and lines

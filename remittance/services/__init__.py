@@ -4,7 +4,8 @@ and a business time `at` (default now).
 What arrives
     receive_835(interchange, actor, at) -> dict                 processor of "835": one Remittance per ST, READY, or QUARANTINED with its figures
     advice_upload(organization_id, content, file_name, actor, at) -> (Interchange, bool)   store an 835; `process` or a worker reads it
-    eob_key(organization_id, eob: KeyedEob, actor, at) -> Remittance   a paper EOB through the same gate
+    eob_agree(remittance, actor, at) -> Remittance              a second person, where denied amounts become the patient's
+    eob_key(organization_id, eob: KeyedEob, document, actor, at) -> Remittance   a paper EOB through the same gate
     remittance_read_again(remittance, actor, at) -> Remittance  a held one, once its cause is gone
     remittance_date(remittance, paid_on, actor, at)             the date that the file lacks
     remittance_match(remittance, actor, at) -> int              look again for claims that were not found
@@ -60,7 +61,7 @@ from remittance.services.denials import (
 )
 from remittance.services.doors import advice_upload, remittance_match
 from remittance.services.held import remittance_date, remittance_read_again
-from remittance.services.paper import eob_key
+from remittance.services.paper import eob_agree, eob_key
 from remittance.services.planning import remittance_preview
 from remittance.services.posting import remittance_post, remittance_reverse
 from remittance.services.receiving import receive_835
@@ -81,6 +82,7 @@ __all__ = [
     "denials_written_off",
     "deposits_import",
     "deposits_match",
+    "eob_agree",
     "eob_key",
     "payment_apply",
     "posting_resume",

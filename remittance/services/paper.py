@@ -4,26 +4,33 @@ received one (rule `paper-remittance`).
 
 from __future__ import annotations
 
-from datetime import datetime
+import hashlib
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization
 from rcm.accounts.problems import Refused
+from rcm.audit.services import Step, record_steps
 from rcm.exchange.models import InterchangeStatus
 from rcm.exchange.services import mark, next_control_number, store_inbound
 from rcm.reference.models import Payer
+from rcm.worklist.services import ItemSpec, close_items, open_items
 from rcm.x12 import model as x12
 from rcm.x12.writers.remittance import write_835
-from remittance.models import Remittance
-from remittance.records import KeyedClaim, KeyedEob, KeyedLine
+from remittance import scans
+from remittance.models import Adjustment, Denial, DenialStatus, EobDocument, Remittance
+from remittance.records import KeyedClaim, KeyedEob, KeyedLine, ScannedEob
 from remittance.services.receiving import read_here
 
 ZERO = Decimal("0.00")
+PROVIDER_LIABILITY = ("CO", "PI")
+"""Groups of adjustments that the patient must not be asked for."""
 
 
 def balance(eob: KeyedEob) -> list[str]:
@@ -51,10 +58,16 @@ def balance(eob: KeyedEob) -> list[str]:
 
 @transaction.atomic
 def eob_key(
-    *, organization_id: int, eob: KeyedEob, actor: Actor, at: datetime | None = None
+    *,
+    organization_id: int,
+    eob: KeyedEob,
+    document: ScannedEob | None,
+    actor: Actor,
+    at: datetime | None = None,
 ) -> Remittance:
-    """Keep a keyed EOB as a remittance that is ready to post. Refused while it does not balance, or
-    when its check stands already.
+    """Keep a keyed EOB with its scanned paper as a remittance that is ready to post. Refused while
+    it does not balance, without its paper, or when its check stands already. What would make the
+    patient owe an amount that was denied as the provider's waits for a second person.
     """
     actor.require("remittance.post", organization_id)
     at = at or timezone.now()
@@ -69,6 +82,12 @@ def eob_key(
             code="unbalanced",
             fix="Nothing is kept until the EOB balances.",
         )
+    if document is None:
+        raise Refused(
+            "Attach the scanned EOB.", field="document", code="missing", fix="PDF, JPEG or PNG."
+        )
+    if fault := scans.fault_of(document.content):
+        raise Refused(fault, field="document", code="bad_scan", fix="PDF, JPEG or PNG.")
     payer = Payer.objects.get(pk=eob.payer_id)
     organization = Organization.objects.get(pk=organization_id)
     trace, ref = eob.check_number.strip()[:50], f"P{payer.edi_id}"[:30]
@@ -103,9 +122,116 @@ def eob_key(
     if fresh:
         result = read_here(interchange, actor=actor, at=at, source="paper")
         mark(interchange, status=InterchangeStatus.PROCESSED, summary=result, actor=actor, at=at)
-    return Remittance.objects.get(
+    row = Remittance.objects.get(
         organization_id=organization_id, trace=trace, payer_ref=ref, paid_on=eob.paid_on
     )
+    _keep_paper(row, document)
+    row.keyed_by_id = actor.user_id
+    row.second_for = _moves_to_patient(row)
+    row.save(update_fields=["keyed_by_id", "second_for"])
+    if row.second_for:
+        _ask_second(row, actor=actor, at=at)
+    return row
+
+
+def _keep_paper(row: Remittance, document: ScannedEob) -> None:
+    kind = scans.kind_of(document.content)
+    assert kind is not None
+    EobDocument.objects.create(
+        organization_id=row.organization_id,
+        remittance=row,
+        content=document.content,
+        media_type=kind[0],
+        file_name=document.file_name[-120:],
+        sha256=hashlib.sha256(document.content).hexdigest(),
+        size=len(document.content),
+    )
+
+
+def _moves_to_patient(row: Remittance) -> str:
+    """Why a second person must agree: lines whose denial was the provider's loss would become the
+    patient's to pay. Empty when none would.
+    """
+    shares = Adjustment.objects.filter(payment__remittance=row, group="PR", amount__gt=0)
+    lines = shares.filter(service__line__isnull=False).values("service__line__charge_id")
+    claims = shares.filter(service__isnull=True, payment__claim__isnull=False)
+    ours = Denial.objects.filter(group__in=PROVIDER_LIABILITY).exclude(
+        status=DenialStatus.WITHDRAWN
+    )
+    found = ours.filter(
+        Q(line__charge_id__in=lines)
+        | Q(line__isnull=True, claim__in=shares.values("payment__claim_id"))
+        | Q(claim__in=claims.values("payment__claim_id"))
+    )
+    numbers = sorted(set(found.values_list("claim__number", flat=True)))
+    if not numbers:
+        return ""
+    named = ", ".join(numbers[:3]) + (" and others" if len(numbers) > 3 else "")
+    return (
+        f"It makes the patient owe what was denied as the provider's before (claim {named}): a second"
+        " person has to agree."
+    )[:200]
+
+
+def _ask_second(row: Remittance, *, actor: Actor, at: datetime) -> None:
+    item = ItemSpec(
+        row.organization_id,
+        "remittance_exceptions",
+        "remittance",
+        row.pk,
+        "second_person",
+        f"Paper EOB {row.trace}: {row.second_for}"[:200],
+        at + timedelta(days=1),
+        fix="Compare it with the scanned paper; agree, or reverse what was keyed.",
+        dollars=abs(row.amount),
+        payer_id=row.payer_id,
+        payer_name=row.payer_name,
+        facts={"trace": row.trace, "claims": row.claim_count},
+    )
+    open_items([item], actor=actor, at=at)
+
+
+@transaction.atomic
+def eob_agree(*, remittance: Remittance, actor: Actor, at: datetime | None = None) -> Remittance:
+    """A second person agrees with a keyed EOB that moves denied amounts to the patient. Refused for
+    whoever keyed it and for programs.
+    """
+    actor.require("remittance.post", remittance)
+    at = at or timezone.now()
+    row = Remittance.objects.select_for_update().get(pk=remittance.pk)
+    if not row.second_for or row.agreed_by_id is not None:
+        raise Refused("Nobody has to agree with this one.", code="not_asked", status=409)
+    if actor.user_id is None or actor.user_id == row.keyed_by_id:
+        raise Refused(
+            "Somebody other than the one who keyed it has to agree.",
+            code="same_person",
+            fix="Ask a colleague who posts.",
+            status=403,
+        )
+    row.agreed_by_id, row.agreed_by = actor.user_id, actor.name[:120]
+    row.save(update_fields=["agreed_by_id", "agreed_by"])
+    record_steps(
+        [
+            Step(
+                row.organization_id,
+                "remittance.agreed",
+                f"{actor.name} agrees with the paper EOB {row.trace}",
+                {"remittance_id": row.pk},
+            )
+        ],
+        actor=actor,
+        at=at,
+    )
+    close_items(
+        "remittance",
+        [row.pk],
+        actor=actor,
+        at=at,
+        outcome=f"{actor.name} agrees",
+        queues=["remittance_exceptions"],
+    )
+    remittance.refresh_from_db()
+    return remittance
 
 
 def _document(

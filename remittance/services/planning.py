@@ -457,6 +457,8 @@ def why_not(remittance: Remittance) -> str:
         RemittanceStatus.POSTED: "It is posted. Only a reversal can change that.",
         RemittanceStatus.REVERSED: "It was reversed. Take it up again to post it.",
     }.get(RemittanceStatus(remittance.status), "")
+    if not words and remittance.second_for and remittance.agreed_by_id is None:
+        return remittance.second_for
     differ = remittance.claims_total - remittance.plb_total - remittance.amount
     if not words and differ:
         return f"835 and check differ by ${abs(differ):,.2f}."

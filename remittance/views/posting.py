@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import Count, Q, Sum
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -21,10 +21,11 @@ from rcm.jobs.models import JobStatus
 from rcm.web import format as fmt
 from rcm.web import parts
 from rcm.web.access import found, may
-from remittance import forms, present, services
+from remittance import forms, present, scans, services
 from remittance.models import (
     ClaimPayment,
     Denial,
+    EobDocument,
     HeldFor,
     PaymentState,
     ProviderAdjustment,
@@ -83,6 +84,11 @@ def remittance(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "job": _job(row),
         "events": front.timeline(row.organization_id, remittance_id=row.pk, limit=30),
         "crumbs": [parts.Crumb("Remittances", reverse("remittance:remittances"))],
+        "scan_url": (
+            reverse("remittance:scan", args=[row.public_id])
+            if EobDocument.objects.filter(remittance=row).exists()
+            else ""
+        ),
         "raw_url": (
             reverse("exchange:interchange", args=[row.interchange.public_id])
             if row.interchange and actor.can("exchange.view", row)
@@ -228,6 +234,17 @@ def _posting_actions(row: Remittance, actor: Actor, preview: Preview | None) -> 
                 reverse("remittance:match", args=[row.public_id]),
                 "post",
                 key="m",
+            )
+        )
+    if row.status == RemittanceStatus.READY and row.second_for and row.agreed_by_id is None:
+        own = actor.user_id == row.keyed_by_id
+        actions.append(
+            parts.Action(
+                "Agree",
+                reverse("remittance:agree", args=[row.public_id]),
+                "post",
+                key="g",
+                disabled_reason="You keyed it: a colleague has to agree." if own else "",
             )
         )
     if row.status == RemittanceStatus.REVERSED:
@@ -397,6 +414,40 @@ def match(request: HttpRequest, public_id: str) -> HttpResponseBase:
     count = services.remittance_match(remittance=row, actor=actor_of(request))
     messages.info(request, f"{count} found now." if count else "No further claim was found.")
     return redirect("remittance:remittance", public_id=row.public_id)
+
+
+@require_POST
+@may("remittance.post")
+def agree(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """The second person for a paper EOB."""
+    row = _remittance(request, public_id)
+    try:
+        services.eob_agree(remittance=row, actor=actor_of(request))
+    except Refused as refusal:
+        messages.error(request, f"{refusal} {refusal.fix}".strip())
+    else:
+        messages.success(request, "You agree: it can be posted.")
+    return redirect("remittance:remittance", public_id=row.public_id)
+
+
+@require_safe
+@may("remittance.view")
+def scan(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """The scanned paper of a keyed EOB, as it came."""
+    row = _remittance(request, public_id)
+    paper = found(EobDocument.objects.visible_to(actor_of(request)), remittance=row)
+    patients = ClaimPayment.objects.filter(remittance=row, claim__isnull=False)
+    front.chart_read(
+        request,
+        [p.claim.patient for p in patients.select_related("claim__patient") if p.claim],
+        "paper EOB",
+    )
+    response = HttpResponse(bytes(paper.content), content_type=paper.media_type)
+    ending = scans.kind_of(bytes(paper.content))
+    name = f"eob-{row.public_id}.{ending[1] if ending else 'bin'}"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
 @require_POST

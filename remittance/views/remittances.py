@@ -27,6 +27,7 @@ from remittance.models import (
     Remittance,
     RemittanceStatus,
 )
+from remittance.records import ScannedEob
 from remittance.views.common import actor_of
 
 REMITTANCES = ListPage(
@@ -194,6 +195,10 @@ def _say(request: HttpRequest, row: Any, fresh: bool) -> None:
         messages.error(request, f"The file could not be read: {row.error}")
 
 
+def _scan(file: Any) -> ScannedEob | None:
+    return ScannedEob(file.read(), file.name or "") if file else None
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("remittance.post")
 def eob(request: HttpRequest) -> HttpResponseBase:
@@ -205,7 +210,10 @@ def eob(request: HttpRequest) -> HttpResponseBase:
     count = int(rows) if rows.isdecimal() and len(rows) < 3 else 6
     more = "more" in request.POST
     form = forms.EobForm(
-        request.POST or None, organizations=actor.organizations, rows=count + (4 if more else 0)
+        request.POST or None,
+        request.FILES or None,
+        organizations=actor.organizations,
+        rows=count + (4 if more else 0),
     )
     left: list[str] = []
     if request.method == "POST" and not more:
@@ -217,7 +225,10 @@ def eob(request: HttpRequest) -> HttpResponseBase:
             if "balance" not in request.POST:
                 try:
                     row = services.eob_key(
-                        organization_id=form.cleaned_data["organization"].pk, eob=keyed, actor=actor
+                        organization_id=form.cleaned_data["organization"].pk,
+                        eob=keyed,
+                        document=_scan(form.cleaned_data["document"]),
+                        actor=actor,
                     )
                 except Refused as refusal:
                     form.add_error(
@@ -225,6 +236,8 @@ def eob(request: HttpRequest) -> HttpResponseBase:
                     )
                 else:
                     messages.success(request, f"Check {row.trace} is kept and balances.")
+                    if row.second_for:
+                        messages.warning(request, row.second_for)
                     return redirect("remittance:remittance", public_id=row.public_id)
     bad = bool(
         request.method == "POST"

@@ -18,11 +18,13 @@ from rcm.ledger.models import Balance, LedgerEntry
 from rcm.ledger.services import Leg, Posting, post
 from rcm.reference.models import Payer
 from remittance.models import Remittance
+from remittance.records import ScannedEob
 
 AT = dt.datetime(2026, 9, 25, 15, 0, tzinfo=dt.UTC)
 DOS = dt.date(2026, 9, 8)
 D = Decimal
 _numbers = itertools.count(1)
+SCAN = ScannedEob(b"%PDF-1.7\nthe paper as it was scanned\n%%EOF\n", "eob.pdf")
 
 
 def payer(code: str = "PHP") -> Payer:

@@ -36,7 +36,7 @@ from remittance.services import (
     remittance_post,
 )
 
-from .house import AT, D, booked, claim_of, era, head, insurance, only, payer, receive
+from .house import AT, SCAN, D, booked, claim_of, era, head, insurance, only, payer, receive
 from .test_posting import CLEAN
 
 
@@ -224,7 +224,7 @@ def _eob(claim, *, amount="150", paid="150", check="1001"):
 def test_a_paper_eob_goes_through_the_same_gate(house):
     claim = claim_of(house, "C1", [("70551", "500", "200")])
     remittance = eob_key(
-        organization_id=house.a.pk, eob=_eob(claim), actor=house.actor("pia"), at=AT
+        organization_id=house.a.pk, eob=_eob(claim), document=SCAN, actor=house.actor("pia"), at=AT
     )
     assert (remittance.source, remittance.status, remittance.method, remittance.payer) == (
         "paper",
@@ -236,19 +236,30 @@ def test_a_paper_eob_goes_through_the_same_gate(house):
     assert insurance(claim) == 0
     assert booked("cash") == D("150.00")
     with pytest.raises(Refused, match="entered already"):
-        eob_key(organization_id=house.a.pk, eob=_eob(claim), actor=house.actor("pia"), at=AT)
+        eob_key(
+            organization_id=house.a.pk,
+            eob=_eob(claim),
+            document=SCAN,
+            actor=house.actor("pia"),
+            at=AT,
+        )
 
 
 def test_a_paper_eob_that_does_not_balance_is_not_kept(house):
     claim = claim_of(house, "C1", [("70551", "500", "200")])
     with pytest.raises(Refused, match=r"\$1.00 of the charge"):
         eob_key(
-            organization_id=house.a.pk, eob=_eob(claim, paid="149"), actor=house.actor("pia"), at=AT
+            organization_id=house.a.pk,
+            eob=_eob(claim, paid="149"),
+            document=SCAN,
+            actor=house.actor("pia"),
+            at=AT,
         )
     with pytest.raises(Refused, match=r"differ by \$-10.00"):
         eob_key(
             organization_id=house.a.pk,
             eob=_eob(claim, amount="160"),
+            document=SCAN,
             actor=house.actor("pia"),
             at=AT,
         )

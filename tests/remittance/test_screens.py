@@ -14,7 +14,7 @@ from rcm.audit.models import Access
 from remittance.models import ClaimPayment, Denial, Remittance, Variance
 from remittance.services import remittance_post
 
-from .house import AT, claim_of, era, head, insurance, payer, receive
+from .house import AT, SCAN, claim_of, era, head, insurance, payer, receive
 from .test_posting import CLEAN
 
 DENIED = """
@@ -169,6 +169,8 @@ def test_an_835_is_uploaded_and_shown_at_once(client, cast_committed):
 
 
 def test_a_paper_eob_is_balanced_live_and_kept(at_desk, books):
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
     with scope(books.system):
         claim_of(books, "C5", [("71046", "90", "40")])
     client = at_desk("pia")
@@ -188,9 +190,21 @@ def test_a_paper_eob_is_balanced_live_and_kept(at_desk, books):
     page = client.post(url, row | {"adjustments_0": "CO-45 50", "balance": "yes"})
     assert "$10.00 of the charge is not explained" in page.content.decode()
     assert client.post(url, row | {"adjustments_0": "CO-45 50"}).status_code == 422
-    assert client.post(url, row | {"adjustments_0": "CO-45 50, PR-2 10"}).status_code == 302
+    good = row | {"adjustments_0": "CO-45 50, PR-2 10"}
+    without = client.post(url, good)
+    assert without.status_code == 422
+    assert "Attach the scanned EOB" in without.content.decode()
+    word = SimpleUploadedFile("eob.pdf", b"PK\x03\x04 a word document")
+    assert (
+        "neither PDF, JPEG nor PNG" in client.post(url, good | {"document": word}).content.decode()
+    )
+    paper = SimpleUploadedFile("eob.pdf", SCAN.content)
+    assert client.post(url, good | {"document": paper}).status_code == 302
     with scope(books.system):
-        assert Remittance.objects.get(trace="771").source == "paper"
+        kept = Remittance.objects.get(trace="771")
+        assert kept.source == "paper"
+    answer = client.get(reverse("remittance:scan", args=[kept.public_id]))
+    assert (answer.content, answer["Content-Type"]) == (SCAN.content, "application/pdf")
 
 
 def test_the_denial_page_has_its_evidence_deadlines_and_ways_on(at_desk, books):

@@ -59,14 +59,12 @@ def recover(
                 ),
                 ZERO,
             )
-            got = line.paid + share
-            if got > 0:
+            # what only the patient is asked for was recovered from nobody
+            if line.paid > 0:
+                got = line.paid + share
                 whole = line.expected is None or got >= line.expected * ENOUGH
-                won[line.charge_id] = (
-                    p,
-                    won[line.charge_id][1] + got if line.charge_id in won else got,
-                    whole,
-                )
+                before = won[line.charge_id][1] if line.charge_id in won else ZERO
+                won[line.charge_id] = (p, before + got, whole)
     if not won and not lost:
         return
     live = [*UNSETTLED, DenialStatus.UPHELD, DenialStatus.PARTIAL, DenialStatus.WRITTEN_OFF]
