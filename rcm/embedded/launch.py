@@ -413,13 +413,8 @@ def test(arguments: list[str]) -> int:
     _have_browser()
     with _servers():
         arguments = arguments or ["-n", "2"]
-        # Importing `rcm` named the product's settings for us; the suite has its own, named in
-        # pyproject.toml.
-        environment = {
-            name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"
-        }
         command = [sys.executable, "-m", "pytest", *arguments]
-        code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        code = subprocess.run(command, cwd=ROOT, env=_without_settings(), check=False).returncode
     if code == PYTEST_FOUND_NOTHING:
         print("pytest found no test to run, which counts as a failure here.", file=sys.stderr)
     return code
@@ -429,8 +424,18 @@ def bench(arguments: list[str]) -> int:
     """The benches, one after the other."""
     with _servers():
         return subprocess.run(
-            [sys.executable, "-m", "bench", *arguments], cwd=ROOT, check=False
+            [sys.executable, "-m", "bench", *arguments],
+            cwd=ROOT,
+            env=_without_settings(),
+            check=False,
         ).returncode
+
+
+def _without_settings() -> dict[str, str]:
+    """The environment without the product's settings, which importing `rcm` named for us: suite and
+    benches have their own, under which a database of their own may be made.
+    """
+    return {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
 
 
 @contextlib.contextmanager
