@@ -288,7 +288,7 @@ CHECKS: tuple[Check, ...] = (
         "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p') AND relrowsecurity",
         """SELECT c.oid::bigint, c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id' AND NOT a.attisdropped
             WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
-              AND c.relname NOT IN ('accounts_organization', 'accounts_site', 'accounts_membership', 'accounts_partner')
+              AND c.relname NOT IN ('accounts_organization', 'accounts_site', 'accounts_membership', 'accounts_partner', 'accounts_invitation')
            UNION ALL SELECT oid::bigint, rolname::text FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)
            UNION ALL SELECT oid::bigint, relname::text FROM pg_class WHERE relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
                       AND relnamespace = 'public'::regnamespace""",
@@ -298,6 +298,35 @@ CHECKS: tuple[Check, ...] = (
         "Reads of charts are logged with a reader and a purpose",
         "SELECT count(*) FROM audit_access",
         "SELECT id, 'no reader or purpose' FROM audit_access WHERE actor_name = '' OR purpose = ''",
+    ),
+    Check(
+        "12b",
+        "A read of a chart carries the name of whoever was signed in",
+        "SELECT count(*) FROM audit_access WHERE author ~ '^(person|partner):'",
+        """SELECT id, 'told ' || actor_name || ', signed in ' || author FROM audit_access
+            WHERE author ~ '^(person|partner):'
+              AND author <> left(actor_kind || ':' || coalesce(user_id::text, '') || ':' || actor_name, 200)""",
+    ),
+    Check(
+        "12c",
+        "The log's seals follow one another and each stands on the one before",
+        "SELECT count(*) FROM audit_seal",
+        """SELECT id, 'link ' || number || ' does not follow' FROM (
+             SELECT id, number, previous, row_number() OVER w AS place, lag(digest) OVER w AS before
+               FROM audit_seal WINDOW w AS (ORDER BY number)) s
+            WHERE number <> place OR previous <> coalesce(before, ''::bytea)""",
+    ),
+    Check(
+        "12d",
+        "What was logged below a seal is in a seal",
+        "SELECT coalesce(sum(count), 0) FROM audit_seal",
+        """SELECT s.seal, s.table_name || ' has ' || s.there || ' rows there, its seals ' || s.sealed FROM (
+             SELECT max(id) AS seal, table_name, sum(count) AS sealed,
+                    CASE table_name
+                      WHEN 'audit_change' THEN (SELECT count(*) FROM audit_change WHERE tx < max(upto_tx))
+                      WHEN 'audit_event' THEN (SELECT count(*) FROM audit_event WHERE tx < max(upto_tx))
+                      ELSE (SELECT count(*) FROM audit_access WHERE tx < max(upto_tx)) END AS there
+               FROM audit_seal GROUP BY table_name) s WHERE s.there <> s.sealed""",
     ),
     Check(
         "Q4",

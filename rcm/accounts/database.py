@@ -10,6 +10,7 @@ INSERT, UPDATE, DELETE and no TRUNCATE.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -35,30 +36,31 @@ END $$;
 """
 
 AUDIT_FUNCTION = """
-CREATE OR REPLACE FUNCTION isocenter_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION isocenter_audit() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
   IF TG_OP = 'UPDATE' THEN
-    INSERT INTO audit_change (organization_id, table_name, row_id, op, before, after, actor, request_id, at)
+    INSERT INTO audit_change (organization_id, table_name, row_id, op, before, after, actor, request_id, at, tx)
     -- each row becomes jsonb once; OFFSET 0 keeps the planner from doing it again for every column
     SELECT r.organization_id, TG_TABLE_NAME, r.id, 'U',
            (SELECT jsonb_object_agg(o.key, o.value) FROM jsonb_each(r.was) o WHERE o.value IS DISTINCT FROM r.now->o.key),
            (SELECT jsonb_object_agg(a.key, a.value) FROM jsonb_each(r.now) a WHERE a.value IS DISTINCT FROM r.was->a.key),
            coalesce(current_setting('isocenter.actor', true), ''), coalesce(current_setting('isocenter.request', true), ''),
-           clock_timestamp()
+           clock_timestamp(), isocenter_tx()
       FROM (SELECT n.organization_id, n.id, to_jsonb(old_rows) AS was, to_jsonb(n) AS now
               FROM new_rows n JOIN old_rows ON old_rows.id = n.id OFFSET 0) r
      WHERE r.now IS DISTINCT FROM r.was;
   ELSIF TG_OP = 'DELETE' THEN
-    INSERT INTO audit_change (organization_id, table_name, row_id, op, before, after, actor, request_id, at)
+    INSERT INTO audit_change (organization_id, table_name, row_id, op, before, after, actor, request_id, at, tx)
     SELECT o.organization_id, TG_TABLE_NAME, o.id, 'D', to_jsonb(o), NULL,
            coalesce(current_setting('isocenter.actor', true), ''), coalesce(current_setting('isocenter.request', true), ''),
-           clock_timestamp()
+           clock_timestamp(), isocenter_tx()
       FROM old_rows o;
   ELSE
-    INSERT INTO audit_change (organization_id, table_name, row_id, op, before, after, actor, request_id, at)
+    INSERT INTO audit_change (organization_id, table_name, row_id, op, before, after, actor, request_id, at, tx)
     SELECT n.organization_id, TG_TABLE_NAME, n.id, 'I', NULL, NULL,
            coalesce(current_setting('isocenter.actor', true), ''), coalesce(current_setting('isocenter.request', true), ''),
-           clock_timestamp()
+           clock_timestamp(), isocenter_tx()
       FROM new_rows n;
   END IF;
   RETURN NULL;
@@ -108,6 +110,31 @@ def tenant_models() -> list[Any]:
         and m._meta.db_table not in IDENTITY_TABLES
         and any(f.column == "organization_id" for f in m._meta.local_fields)
     ]
+
+
+def bodies_of(statements: str) -> dict[str, str]:
+    """The body of each function that these statements make, by its name."""
+    found = re.findall(r"FUNCTION (\w+)\(.*?\$\$(.*?)\$\$", statements, re.DOTALL)
+    return dict(found)
+
+
+def function_bodies() -> dict[str, str]:
+    return bodies_of(FUNCTIONS) | bodies_of(AUDIT_FUNCTION)
+
+
+def expected_triggers() -> set[tuple[str, str]]:
+    """(table, trigger) that `install` puts on."""
+    tenants = {m._meta.db_table for m in tenant_models()}
+    out: set[tuple[str, str]] = set()
+    for model in apps.get_models(include_auto_created=True):
+        table = model._meta.db_table
+        if not model._meta.managed:
+            continue
+        if getattr(model, "append_only", False):
+            out |= {(table, "append_only"), (table, "append_only_truncate")}
+        elif table in tenants and getattr(model, "audited", True):
+            out |= {(table, "audit_i"), (table, "audit_u"), (table, "audit_d")}
+    return out
 
 
 def install(sender: AppConfig, using: str = "default", **_: Any) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class AuditConfig(AppConfig):
@@ -10,8 +11,10 @@ class AuditConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from rcm.audit.database import install
         from rcm.web import nav
 
+        post_migrate.connect(install, dispatch_uid="isocenter.audit")
         nav.register(
             nav.Entry(
                 "System",

@@ -7,6 +7,7 @@ patient and work item are one query on it.
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
@@ -31,11 +32,13 @@ class Change(QuietModel):
     actor = models.CharField(max_length=200)
     request_id = models.CharField(max_length=80)
     at = models.DateTimeField()
+    tx = models.BigIntegerField(db_default=0, editable=False, help_text="Set by the database")
 
     class Meta:
         indexes = [
             models.Index(fields=["table_name", "row_id"], name="change_row"),
             BrinIndex(fields=["at"], name="change_at"),
+            BrinIndex(fields=["tx"], name="change_tx"),
         ]
 
 
@@ -51,10 +54,15 @@ class Access(TenantModel):
     user_id = models.BigIntegerField(null=True)
     purpose = models.CharField(max_length=60, help_text="What was read: route name or export")
     request_id = models.CharField(max_length=80, blank=True)
+    author = models.CharField(
+        max_length=200, db_default="", editable=False, help_text="Set by the database"
+    )
+    tx = models.BigIntegerField(db_default=0, editable=False, help_text="Set by the database")
 
     class Meta:
         indexes = [
-            models.Index(fields=["organization", "patient_id", "-id"], name="access_patient")
+            models.Index(fields=["organization", "patient_id", "-id"], name="access_patient"),
+            BrinIndex(fields=["tx"], name="access_tx"),
         ]
 
 
@@ -87,6 +95,13 @@ class Event(TenantModel):
     interchange_id = models.BigIntegerField(null=True)
     remittance_id = models.BigIntegerField(null=True)
     data = models.JSONField(default=dict)
+    author = models.CharField(
+        max_length=200,
+        db_default="",
+        editable=False,
+        help_text="Who was signed in, set by the database; a step of the machine names the machine",
+    )
+    tx = models.BigIntegerField(db_default=0, editable=False, help_text="Set by the database")
 
     class Meta:
         indexes = [
@@ -106,7 +121,10 @@ class Event(TenantModel):
                 "interchange_id",
                 "remittance_id",
             )
-        ] + [models.Index(fields=["organization", "verb", "at"], name="event_verb")]
+        ] + [
+            models.Index(fields=["organization", "verb", "at"], name="event_verb"),
+            BrinIndex(fields=["tx"], name="event_tx"),
+        ]
 
     @property
     def by_machine(self) -> bool:
@@ -120,3 +138,35 @@ class Event(TenantModel):
         return (
             self.actor_name.partition(".")[0].capitalize() if self.by_machine else self.actor_name
         )
+
+
+class Seal(TenantModel):
+    """A link of an organization's chain: some rows of one log table, each with its digest, and the
+    digest of the link before. Written by `isocenter_seal()` in the database alone, behind the work.
+
+    `ids` and `digests` (32 bytes each) stand in one order; `shape` names the columns that were
+    hashed, so that a column of a later release does not break an old seal.
+    """
+
+    append_only = True
+    audited = False
+
+    number = models.IntegerField()
+    table_name = models.CharField(max_length=63)
+    shape = models.TextField()
+    from_tx = models.BigIntegerField()
+    upto_tx = models.BigIntegerField()
+    count = models.IntegerField()
+    ids = ArrayField(models.BigIntegerField())
+    digests = models.BinaryField()
+    previous = models.BinaryField()
+    digest = models.BinaryField()
+
+    class Meta:
+        ordering = ["organization", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "number"], name="one_seal_of_a_number")
+        ]
+        indexes = [
+            models.Index(fields=["organization", "table_name", "-upto_tx"], name="seal_upto"),
+        ]

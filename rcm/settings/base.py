@@ -63,6 +63,11 @@ ALLOWED_HOSTS = env.list(
     "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"] if DEMO else []
 )
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# what signs the anchors of the audit log, and where they are kept: outside the database, best where
+# whoever rules the database cannot write (a mounted write-once bucket, another machine, a mailbox)
+AUDIT_KEY = env.str("ISOCENTER_AUDIT_KEY", default=SECRET_KEY)
+AUDIT_ANCHORS = env.str("ISOCENTER_AUDIT_ANCHORS", default=str(BASE_DIR / "var" / "audit-anchors"))
+AUDIT_ANCHOR_MAIL = env.str("ISOCENTER_AUDIT_ANCHOR_MAIL", default="")
 
 INSTALLED_APPS = [
     "rcm.web",

@@ -43,16 +43,17 @@ def patient(cast) -> Patient:
             search="ibarra m880412",
         )
         Patient.objects.filter(pk=row.pk).update(phone="2175550142")
+        record_steps(
+            [Step(cast.a.pk, "patient.registered", "Registered", {"patient_id": row.pk})],
+            actor=cast.actor("ana"),
+        )
+    with scope(cast.actor("ari")):  # the database names whoever is signed in
         record_access(
             organization_id=cast.a.pk,
             patient_ids=[row.pk],
             actor=cast.actor("ari"),
             purpose="patient account",
             request_id="r-1",
-        )
-        record_steps(
-            [Step(cast.a.pk, "patient.registered", "Registered", {"patient_id": row.pk})],
-            actor=cast.actor("ana"),
         )
     return row
 

@@ -78,6 +78,17 @@ PLANTS: dict[str, str] = {
     ),
     "11": "ALTER TABLE intake_patient NO FORCE ROW LEVEL SECURITY",
     "12": "UPDATE audit_access SET purpose = '' WHERE organization_id = {a}",
+    "12b": "UPDATE audit_access SET author = 'person:1:Mia' WHERE organization_id = {a}",
+    "12c": (
+        """INSERT INTO audit_seal (public_id, created_at, organization_id, number, table_name, shape, from_tx, upto_tx, count,
+                                      ids, digests, previous, digest)
+                  VALUES (gen_random_uuid(), now(), {a}, 7, 'audit_access', 'id', 0, 0, 0, '{{}}', '', '', 'x')"""
+    ),
+    "12d": (
+        """INSERT INTO audit_seal (public_id, created_at, organization_id, number, table_name, shape, from_tx, upto_tx, count,
+                                      ids, digests, previous, digest)
+                  VALUES (gen_random_uuid(), now(), {a}, 8, 'audit_event', 'id', 0, 9000000000, 0, '{{}}', '', '', 'x')"""
+    ),
     "Q4": "UPDATE authorizations_authorizedservice SET used = 7 WHERE organization_id = {a}",
     "16": (
         "UPDATE remittance_unappliedcash SET amount = 7, resolved_at = NULL WHERE organization_id"
