@@ -56,10 +56,10 @@ from intake.models import (
     OrderedExam,
     OrderStatus,
 )
-from intake.services import local_day, primary_coverages
+from intake.services import exam_benefit, local_day, primary_coverages
 from rcm.accounts.models import Site
 from rcm.reference.clock import Clocks, day_at
-from rcm.reference.facts import current, procedure_versions
+from rcm.reference.facts import current, procedure_versions, procedures
 from rcm.reference.models import Payer, PayerKind
 
 _STATUS = {
@@ -570,13 +570,14 @@ def _speaks(candidate: _Candidate, result: MatchResult) -> bool:
 
 
 def eligibility_flags(coverage_ids: Iterable[int]) -> dict[int, EligibilityCheck]:
-    """The last active answer of each coverage. One query."""
+    """The last active answer of each coverage with its benefits. Two queries."""
     rows = (
         EligibilityCheck.objects.filter(
             coverage_id__in=list(coverage_ids), status=CheckStatus.ACTIVE
         )
         .order_by("coverage_id", "-id")
         .distinct("coverage_id")
+        .prefetch_related("benefits")
     )
     return {c.coverage_id: c for c in rows}
 
@@ -600,6 +601,15 @@ def heard_of(
                     )
                 )
     return found
+
+
+def _flag_of(check: EligibilityCheck, ask: ExamAsk, code: str, coverage: Coverage) -> bool | None:
+    """The flag of the exam's own service type: that of another exam says nothing about this one."""
+    row = procedures([code], ask.day).get(code)
+    ordered = ask.ordered.modality if ask.ordered else ""
+    modality = row.modality if row else ordered
+    table = coverage.payer.service_types
+    return exam_benefit(check, modality=modality, code=code, table=table).auth_required
 
 
 def _requirement(
@@ -631,8 +641,9 @@ def _requirement(
     )
     evidence = list(heard.get((coverage.pk, code), ()))
     check = flags.get(coverage.pk)
-    if check is not None and check.auth_required is not None:
-        says = Requirement.REQUIRED if check.auth_required else Requirement.NOT_REQUIRED
+    flag = _flag_of(check, ask, code, coverage) if check is not None else None
+    if check is not None and flag is not None:
+        says = Requirement.REQUIRED if flag else Requirement.NOT_REQUIRED
         on = local_day(check.answered_at, ask.site) if check.answered_at else None
         evidence.append(
             Evidence(EvidenceKind.BENEFIT_271, says, "", coverage.payer.name, on, check.trace)

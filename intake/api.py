@@ -781,6 +781,10 @@ class BenefitOut(serializers.ModelSerializer):
             "amount",
             "percent",
             "in_network",
+            "authorization",
+            "procedure",
+            "quantity",
+            "contacts",
             "text",
         ]
 
@@ -811,6 +815,8 @@ class CheckOut(serializers.ModelSerializer):
             "changes",
             "asked_at",
             "answered_at",
+            "attempt",
+            "retry_at",
             "benefits",
         ]
 

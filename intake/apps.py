@@ -29,6 +29,7 @@ class IntakeConfig(AppConfig):
             ("appointment.booked", events.on_appointment),
             ("appointment.arrived", events.on_arrival),
             ("coverage.changed", events.on_coverage),
+            ("eligibility.answered", events.on_answer),
             ("patient.changed", events.on_patient),
             ("order.changed", events.on_order),
             ("order.cancelled", events.on_order),

@@ -161,14 +161,15 @@ class SettlementFacts:
 
 @dataclass(frozen=True, slots=True)
 class EstimateFacts:
-    """The latest estimate; `hold` says why it has no amount. A good-faith estimate has its legal
-    day.
+    """The latest estimate; `hold` says why it has no amount, `other_coverage` names the policy it
+    was made for when that is not the visit's any more. A good-faith estimate has its legal day.
     """
 
     patient_share: Decimal | None = None
     hold: str = ""
     good_faith: bool = False
     settlements: tuple[SettlementFacts, ...] = ()
+    other_coverage: str = ""
 
     @property
     def settled(self) -> Decimal:
@@ -209,10 +210,37 @@ def clear(
     decided = {
         name: _decided(name, gate, facts.decisions.get(name)) for name, gate in gates.items()
     }
+    gone = _coverage_gone(facts)
+    if gone:
+        decided |= {
+            name: _unsettled(name, gone, facts)
+            for name in (GateName.AUTHORIZATION, GateName.MONEY)
+            if decided[name].state is State.READY
+        }
     return {
         name: _overridden(gate, facts.overrides.get(name), facts.today)
         for name, gate in decided.items()
     }
+
+
+def _coverage_gone(facts: ClearanceFacts) -> str:
+    """Why what was settled with the coverage holds no longer; blank while the coverage stands."""
+    coverage = facts.coverage
+    if coverage is None or coverage.self_pay:
+        return ""
+    if coverage.status in ("inactive", "rejected"):
+        return f"the coverage of {coverage.payer_name} is not active"
+    if not coverage.covers_day:
+        return f"the coverage of {coverage.payer_name} does not reach the exam"
+    return ""
+
+
+def _unsettled(name: GateName, why: str, facts: ClearanceFacts) -> Gate:
+    words = {
+        GateName.AUTHORIZATION: "Check again whether an authorization is needed",
+        GateName.MONEY: "Estimate again once the coverage is known",
+    }[name]
+    return _gate(name, State.CHECK, f"{words}: {why}.", facts.day, cause=f"depends: {why}")
 
 
 def override_ends(override: Override, gate: Gate, today: date) -> OverrideEnd | None:
@@ -428,6 +456,14 @@ def _money(facts: ClearanceFacts) -> Gate:
             f"{words}." if not self_pay else f"{words} by {due:%b %-d}.",
             due,
             cause="good-faith estimate" if self_pay else "no estimate",
+        )
+    if estimate.other_coverage:
+        return _gate(
+            name,
+            State.CHECK,
+            f"The estimate was made for {estimate.other_coverage}: estimate again.",
+            facts.day,
+            cause=f"estimate of {estimate.other_coverage}",
         )
     if estimate.hold:
         return _gate(

@@ -26,7 +26,10 @@ DISCLAIMER = (
 
 @dataclass(frozen=True, slots=True)
 class BenefitFact:
-    """One EB row in the patient's terms. `percent` is 0 to 100."""
+    """One EB row in the patient's terms. `percent` is 0 to 100; `authorization` whether this row
+    asks for one; `procedure` the code it is about; `quantity` a limit in words; `contacts` other
+    payers, reviewers and whom to call.
+    """
 
     kind: str
     code: str = ""
@@ -37,6 +40,10 @@ class BenefitFact:
     percent: Decimal | None = None
     in_network: bool | None = None
     text: str = ""
+    authorization: bool | None = None
+    procedure: str = ""
+    quantity: str = ""
+    contacts: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from intake.models import Appointment, Coverage, CoverageStatus
-from intake.services import LIVE, appointments_verify, asks_failed, clearance_refresh, upcoming
+from intake.services import (
+    LIVE,
+    appointments_verify,
+    asks_failed,
+    clearance_refresh,
+    estimates_refresh,
+    upcoming,
+)
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_clock, office_day
 from rcm.accounts.problems import Refused
@@ -53,7 +60,14 @@ def on_coverage(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
         at,
         unverified_only=True,
     )
+    estimates_refresh(ids, actor=actor, at=at)
     clearance_refresh(ids, actor=actor, at=at)
+
+
+def on_answer(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
+    """A payer has answered: estimates whose figures follow from the answer are made again."""
+    ids = upcoming([e.payload["patient_id"] for e in events], at=at)
+    estimates_refresh(ids, actor=actor, at=at)
 
 
 def on_patient(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:

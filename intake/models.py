@@ -355,6 +355,8 @@ class EligibilityCheck(TenantModel):
         help_text="What changed since the answer before: field, before, after",
     )
     seen_at = models.DateTimeField(null=True, help_text="When a person looked at the changes")
+    attempt = models.SmallIntegerField(default=1, help_text="Which try of one question this is")
+    retry_at = models.DateTimeField(null=True, help_text="When a worker asks a silent payer again")
     request = models.ForeignKey(
         "exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+"
     )
@@ -393,6 +395,14 @@ class Benefit(TenantModel):
     amount = models.DecimalField(max_digits=12, decimal_places=2, null=True)
     percent = models.DecimalField(max_digits=6, decimal_places=2, null=True)
     in_network = models.BooleanField(null=True)
+    authorization = models.BooleanField(
+        null=True, help_text="Whether this row asks for an authorization; null not said"
+    )
+    procedure = models.CharField(max_length=10, blank=True, help_text="The code it is about")
+    quantity = models.CharField(max_length=60, blank=True, help_text="A limit in words")
+    contacts = models.JSONField(
+        default=list, help_text="Other payers, reviewers: role, name, id, phone"
+    )
     text = models.CharField(max_length=300, blank=True)
 
 
@@ -407,6 +417,14 @@ class Estimate(TenantModel):
     patient_share = models.DecimalField(max_digits=12, decimal_places=2, null=True)
     lines = models.JSONField(default=list)
     hold = models.CharField(max_length=200, blank=True, help_text="Why no amount could be computed")
+    coverage = models.ForeignKey(
+        Coverage,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="The policy it was computed for; empty for self-pay",
+    )
+    member_id = models.CharField(max_length=30, blank=True, help_text="Of that policy then")
     due_on = models.DateField(null=True, help_text="Legal date of a good-faith estimate")
     actor_name = models.CharField(max_length=120)
 

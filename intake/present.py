@@ -156,8 +156,65 @@ PERIODS = {
 }
 
 
+SERVICE_WORDS = {
+    "1": "medical care",
+    "2": "surgery",
+    "4": "diagnostic x-ray",
+    "5": "laboratory",
+    "6": "radiation therapy",
+    "30": "the plan as a whole",
+    "33": "chiropractic",
+    "47": "hospital",
+    "48": "hospital inpatient",
+    "50": "hospital outpatient",
+    "62": "MRI and CT",
+    "73": "diagnostic medical",
+    "86": "emergency",
+    "88": "pharmacy",
+    "98": "office visit",
+    "AL": "vision",
+    "MH": "mental health",
+    "UC": "urgent care",
+}
+LEVEL_WORDS = {
+    "IND": "individual",
+    "FAM": "family",
+    "EMP": "employee",
+    "ESP": "employee and spouse",
+    "ECH": "employee and children",
+    "SPC": "spouse and children",
+    "SPO": "spouse",
+    "CHD": "children",
+    "DEP": "dependents",
+}
+
+
+def service_words(code: str) -> str:
+    """A service type in words; the code itself only when it has none here."""
+    return SERVICE_WORDS.get(code, f"service type {code}")
+
+
+def _benefit_value(b: Benefit) -> str:
+    if b.amount is not None:
+        return fmt.money(b.amount)
+    if b.percent is not None:
+        return f"{b.percent.normalize():f}%"
+    return b.quantity
+
+
+def _benefit_for(b: Benefit) -> str:
+    where = {True: "in network", False: "out of network", None: ""}[b.in_network]
+    words = [*map(service_words, b.service_types), LEVEL_WORDS.get(b.level, b.level), where]
+    return ", ".join(w for w in [f"code {b.procedure}" if b.procedure else "", *words] if w)
+
+
+AUTH_WORDS = {True: "asks for an authorization", False: "no authorization", None: ""}
+
+
 def benefit_lines(benefits: Sequence[Benefit]) -> list[dict[str, str]]:
-    """Benefits in reading order; what only repeats "active" is left out."""
+    """Benefits in reading order, each with its own authorization flag; what only repeats "active"
+    is left out.
+    """
     order = (
         "copay",
         "coinsurance",
@@ -169,30 +226,24 @@ def benefit_lines(benefits: Sequence[Benefit]) -> list[dict[str, str]]:
     )
     lines = []
     for b in sorted(
-        (b for b in benefits if b.kind in order), key=lambda b: (order.index(b.kind), b.pk)
+        benefits,
+        key=lambda b: (order.index(b.kind) if b.kind in order else len(order), b.pk),
     ):
-        value = (
-            fmt.money(b.amount)
-            if b.amount is not None
-            else f"{b.percent.normalize():f}%"
-            if b.percent is not None
-            else ""
+        value, flag = _benefit_value(b), AUTH_WORDS[b.authorization]
+        who = "; ".join(
+            " ".join(p for p in (c["role"], c["name"], fmt.phone(c["phone"])) if p)
+            for c in b.contacts
         )
-        if not value and not b.text:
+        text = " ".join(p for p in (b.text, who) if p)
+        if not (flag or (b.kind in order and (value or text))):
             continue
-        where = {True: "in network", False: "out of network", None: ""}[b.in_network]
         lines.append(
             {
                 "kind": b.kind.replace("_", " ").capitalize(),
                 "value": f"{value} {PERIODS.get(b.period, '')}".strip(),
-                "for": ", ".join(
-                    [
-                        *(f"type {t}" for t in b.service_types),
-                        *([b.level] if b.level else []),
-                        *([where] if where else []),
-                    ]
-                ),
-                "text": b.text,
+                "for": _benefit_for(b),
+                "text": text,
+                "flag": flag,
             }
         )
     return lines
@@ -207,6 +258,7 @@ def answer_context(
         "check": check,
         "waiting": check is not None and check.status == "waiting",
         "benefits": benefit_lines(list(check.benefits.all())) if check else [],
+        "type_words": service_words(check.service_type) if check else "",
         "may_edit": actor.can("patient.edit", coverage),
         "may_run": actor.can("eligibility.run", coverage),
     }

@@ -35,6 +35,11 @@ BEAT: dict[str, dict[str, Any]] = {
         "schedule": 300.0,
         "options": {"queue": WorkQueue.REALTIME, "expires": 300},
     },
+    "intake-retry": {
+        "task": "intake.tasks.retry_silent",
+        "schedule": 300.0,
+        "options": {"queue": WorkQueue.REALTIME, "expires": 300},
+    },
     "intake-overrides": {
         "task": "intake.tasks.end_overrides",
         "schedule": crontab(minute="20"),
@@ -134,3 +139,10 @@ def end_silent() -> None:
                 actor=actor,
                 at=now,
             )
+
+
+@shared_task(name="intake.tasks.retry_silent")
+def retry_silent() -> None:
+    """Payers that were silent, or said "try again", are asked again when their next try is due."""
+    for pk in Organization.objects.filter(active=True).values_list("id", flat=True):
+        services.eligibility_retry(organization_id=pk, actor=Actor.system("eligibility", [pk]))

@@ -96,14 +96,15 @@ TRANSIENT = frozenset({"42", "80"})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One person's 271 in our terms. `auth_required` None: the payer did not say."""
+    """One person's 271 in our terms. Whether an authorization is required is a fact of the exam's
+    own benefit (`intake.benefits.auth_flag`), not of the answer as a whole.
+    """
 
     status: CheckStatus
     traces: tuple[str, ...]
     plan_name: str
     covered_from: date | None
     covered_to: date | None
-    auth_required: bool | None
     rejections: tuple[dict[str, str], ...]
     differences: tuple[dict[str, str], ...]
     benefits: tuple[BenefitFact, ...]
@@ -241,7 +242,6 @@ def answer_of(response: EligibilityResponse, coverage: Coverage) -> Answer:
         )[:80],
         covered_from=start,
         covered_to=end,
-        auth_required=_auth_flag(response.benefits),
         rejections=refused,
         differences=(
             _differences(response, coverage)
@@ -263,11 +263,6 @@ def _rejection(r: Rejection) -> dict[str, str]:
             f"Correct the {field.replace('_', ' ')} and ask again." if field else "Call the payer."
         )
     return {"code": r.reason, "sentence": sentence, "field": field, "fix": fix}
-
-
-def _auth_flag(benefits: Sequence[Benefit]) -> bool | None:
-    flags = {b.authorization for b in benefits if b.authorization}
-    return True if "Y" in flags else False if "N" in flags else None
 
 
 def _period(dates: Sequence[DatePeriod]) -> tuple[date | None, date | None]:
@@ -312,6 +307,50 @@ def _differences(response: EligibilityResponse, coverage: Coverage) -> tuple[dic
     return tuple(found)
 
 
+YES_NO = {"Y": True, "N": False}
+QUANTITIES = {
+    "VS": "visits",
+    "P6": "services",
+    "DY": "days",
+    "MN": "months",
+    "YY": "years",
+    "99": "units",
+    "CA": "covered",
+    "CE": "covered episodes",
+    "HS": "hours",
+    "LA": "lifetime reserve",
+    "S7": "maximum age",
+    "S8": "minimum age",
+}
+"""Quantity qualifiers of a limit in our own words."""
+CONTACT_ROLES = {
+    "PRP": "primary payer",
+    "SEP": "secondary payer",
+    "TTP": "tertiary payer",
+    "PR": "payer",
+    "X3": "reviewer",
+    "P3": "primary care",
+    "VN": "vendor",
+    "1P": "provider",
+    "2B": "administrator",
+    "36": "employer",
+    "PRE": "reviewer",
+}
+
+
+def _quantity(b: Benefit) -> str:
+    if b.quantity is None:
+        return ""
+    return f"{b.quantity.normalize():f} {QUANTITIES.get(b.quantity_qualifier, '')}".strip()[:60]
+
+
+def _contact(p: Party) -> dict[str, str]:
+    numbers = [pair for contact in p.contacts for pair in contact.numbers]
+    phone = next((number for kind, number in numbers if kind == "TE"), "")
+    role = CONTACT_ROLES.get(p.entity, "contact")
+    return {"role": role, "name": p.full_name[:80], "id": p.id[:30], "phone": phone[:20]}
+
+
 def _benefit(b: Benefit) -> BenefitFact:
     return BenefitFact(
         kind=KINDS.get(b.code, "note"),
@@ -321,7 +360,11 @@ def _benefit(b: Benefit) -> BenefitFact:
         period=b.time_period,
         amount=b.amount,
         percent=(b.percent * 100).quantize(Decimal("0.01")) if b.percent is not None else None,
-        in_network={"Y": True, "N": False}.get(b.in_network),
+        in_network=YES_NO.get(b.in_network),
+        authorization=YES_NO.get(b.authorization),
+        procedure=b.procedure.code if b.procedure else "",
+        quantity=_quantity(b),
+        contacts=tuple(_contact(p) for p in b.parties),
         text=" ".join(
             [*(p.full_name for p in b.parties), *b.messages, "not covered" if b.code == "I" else ""]
         ).strip()[:300],

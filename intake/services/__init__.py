@@ -16,6 +16,7 @@ from intake.services.appointments import (
 )
 from intake.services.eligibility import (
     Ask,
+    ExamBenefit,
     answer_271,
     appointments_verify,
     asks_failed,
@@ -26,14 +27,16 @@ from intake.services.eligibility import (
     due_appointments,
     eligibility_answer,
     eligibility_ask,
+    eligibility_retry,
     eligibility_review,
     eligibility_seen,
+    exam_benefit,
     exchange_now,
     reverify_run,
     reverify_start,
     sharing_of,
 )
-from intake.services.estimates import estimate_make
+from intake.services.estimates import estimate_make, estimates_refresh
 from intake.services.gates import (
     LIVE,
     GateAnswer,
@@ -89,6 +92,7 @@ __all__ = [
     "LIVE",
     "Ask",
     "ExamAsk",
+    "ExamBenefit",
     "GateAnswer",
     "GateAsk",
     "Likeness",
@@ -119,10 +123,13 @@ __all__ = [
     "due_appointments",
     "eligibility_answer",
     "eligibility_ask",
+    "eligibility_retry",
     "eligibility_review",
     "eligibility_seen",
     "envelope_for",
     "estimate_make",
+    "estimates_refresh",
+    "exam_benefit",
     "exchange_now",
     "gate_decide",
     "gate_override",

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from intake.benefits import AnswerFacts, auth_flag, changes, news
 from intake.estimate import BenefitFact, CostSharing, cost_sharing
 from intake.models import (
     Appointment,
@@ -21,11 +22,19 @@ from intake.models import (
     EligibilityCheck,
     Patient,
 )
-from intake.services.gates import ELIGIBILITY_QUEUE, LIVE, clearance_refresh, local_day, upcoming
+from intake.services.gates import (
+    ELIGIBILITY_QUEUE,
+    LIVE,
+    clearance_refresh,
+    latest_checks,
+    local_day,
+    upcoming,
+)
 from intake.services.partner import connection_for, envelope_for
 from intake.services.patients import coverage_add, coverage_update, older_coverages, patient_update
-from intake.x12_270_271 import Answer, answer_of, request_of, service_types
+from intake.x12_270_271 import SERVICE_TYPES, Answer, answer_of, request_of, service_types
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_clock
 from rcm.accounts.models import Organization
 from rcm.accounts.problems import Refused
 from rcm.accounts.scope import scope
@@ -36,7 +45,7 @@ from rcm.exchange.problems import ParseProblem
 from rcm.exchange.services import process, publish_many, send, store_outbound
 from rcm.jobs.models import JobRun
 from rcm.jobs.services import run_claim, run_create, run_finish, run_progress
-from rcm.web.format import money, percent
+from rcm.reference.clock import clock_of
 from rcm.worklist.services import ItemSpec, close_items, open_items
 from rcm.x12 import NotX12, read_271, write_270
 from rcm.x12.model import EligibilityRequest
@@ -61,6 +70,7 @@ def eligibility_ask(
     asks: Sequence[Ask],
     actor: Actor,
     queue: str = WorkQueue.REALTIME,
+    attempt: int = 1,
     at: datetime | None = None,
 ) -> list[EligibilityCheck]:
     """Write the questions as 270, at most MOST_IN_FILE in one, keep them and let them leave after
@@ -100,6 +110,7 @@ def eligibility_ask(
             service_date=ask.service_date,
             service_type=types[0],
             trace=uuid7().hex,
+            attempt=attempt,
             asked_at=at,
         )
         request = request_of(
@@ -351,6 +362,7 @@ def eligibility_answers(
             "changes",
             "response",
             "answered_at",
+            "retry_at",
         ],
         batch_size=200,
     )
@@ -368,6 +380,10 @@ def eligibility_answers(
                 percent=b.percent,
                 in_network=b.in_network,
                 text=b.text,
+                authorization=b.authorization,
+                procedure=b.procedure[:10],
+                quantity=b.quantity[:60],
+                contacts=list(b.contacts),
             )
             for check, answer in answers
             for b in answer.benefits
@@ -412,14 +428,14 @@ def eligibility_answers(
 
 
 def _settle_coverage(coverage: Coverage, answer: Answer, at: datetime) -> None:
-    changes: dict[str, Any] = {"status": CoverageStatus(answer.status), "verified_at": at}
+    values: dict[str, Any] = {"status": CoverageStatus(answer.status), "verified_at": at}
     if answer.status is CheckStatus.ACTIVE:
-        changes |= {
+        values |= {
             "starts_on": coverage.starts_on or answer.covered_from,
             "ends_on": answer.covered_to or coverage.ends_on,
         }
-    Coverage.objects.filter(pk=coverage.pk).update(version=F("version") + 1, **changes)
-    for name, value in changes.items():
+    Coverage.objects.filter(pk=coverage.pk).update(version=F("version") + 1, **values)
+    for name, value in values.items():
         setattr(coverage, name, value)
 
 
@@ -434,11 +450,71 @@ def _fill(
     check.status = answer.status
     check.plan_name = answer.plan_name
     check.covered_from, check.covered_to = answer.covered_from, answer.covered_to
-    check.auth_required = answer.auth_required
+    types = types_of(check)
+    check.auth_required = auth_flag(answer.benefits, types).required
     check.rejection, check.differences = list(answer.rejections), list(answer.differences)
     check.response, check.answered_at = response, at
-    if before is not None and answer.status is CheckStatus.ACTIVE:
-        check.changes = _drift(before, check, answer)
+    check.retry_at = _next_try(check, answer.status, at)
+    if before is not None and answer.status in (CheckStatus.ACTIVE, CheckStatus.INACTIVE):
+        check.changes = changes(
+            _facts_before(before),
+            AnswerFacts(
+                answer.status is CheckStatus.ACTIVE,
+                answer.plan_name,
+                answer.covered_to,
+                answer.benefits,
+            ),
+            types,
+        )
+
+
+RETRIES = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4), timedelta(hours=12))
+"""How long a silent payer, or one that says "try again", is left alone before each next try."""
+
+
+def _next_try(check: EligibilityCheck, status: str, at: datetime) -> datetime | None:
+    if status != CheckStatus.FAILED or check.attempt > len(RETRIES):
+        return None
+    return at + RETRIES[check.attempt - 1]
+
+
+def eligibility_retry(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
+    """Ask silent payers again whose next try is due, while the policy is on the chart and nobody
+    has asked since. Returns how many were asked.
+    """
+    at = at or timezone.now()
+    with scope(actor), transaction.atomic():
+        due = list(
+            EligibilityCheck.objects.select_for_update(of=("self",), skip_locked=True)
+            .filter(organization_id=organization_id, status=CheckStatus.FAILED, retry_at__lte=at)
+            .select_related("coverage__payer", "coverage__patient")
+            .order_by("retry_at", "id")[:200]
+        )
+        latest = latest_checks([c.coverage_id for c in due])
+        EligibilityCheck.objects.filter(pk__in=[c.pk for c in due]).update(retry_at=None)
+        wanted = [c for c in due if c.coverage.active and latest[c.coverage_id].pk == c.pk]
+        asked = 0
+        for attempt in sorted({c.attempt for c in wanted}):
+            asks = [
+                Ask(c.coverage, c.service_date, _modality_of(c))
+                for c in wanted
+                if c.attempt == attempt
+            ]
+            try:
+                asked += len(eligibility_ask(asks=asks, actor=actor, attempt=attempt + 1, at=at))
+            except Refused as problem:
+                if problem.code != "no_connection":
+                    raise
+        return asked
+
+
+def _modality_of(check: EligibilityCheck) -> str:
+    """A modality that asks this payer for the same service type again."""
+    table = check.coverage.payer.service_types
+    for modality in (*table, *SERVICE_TYPES):
+        if service_types(table, modality)[0] == check.service_type:
+            return str(modality)
+    return ""
 
 
 def _sentence(check: EligibilityCheck, coverage: Coverage) -> str:
@@ -467,6 +543,10 @@ def facts_of_benefits(rows: Iterable[Benefit]) -> list[BenefitFact]:
             b.percent,
             b.in_network,
             b.text,
+            b.authorization,
+            b.procedure,
+            b.quantity,
+            tuple(b.contacts),
         )
         for b in rows
     ]
@@ -483,38 +563,58 @@ def sharing_of(
     )
 
 
-def _drift(
-    before: EligibilityCheck, check: EligibilityCheck, answer: Answer
-) -> list[dict[str, str]]:
-    """What changed since the last active answer (rule `coverage-drift`); a deductible that was used
-    up further is no news.
+def _facts_before(check: EligibilityCheck) -> AnswerFacts:
+    rows = facts_of_benefits(check.benefits.all())
+    return AnswerFacts(True, check.plan_name, check.covered_to, rows)
+
+
+def types_of(check: EligibilityCheck) -> tuple[str, ...]:
+    """The service types that decide on what a check was asked for: the asked one, then the payer's
+    fall-backs for it.
     """
-    types = tuple(dict.fromkeys((check.service_type, "4", "73", "30")))
-    old, new = (
-        cost_sharing(facts_of_benefits(before.benefits.all()), types),
-        cost_sharing(answer.benefits, types),
-    )
-    pairs = [
-        ("plan", before.plan_name, answer.plan_name),
-        ("authorization flag", _yes(before.auth_required), _yes(answer.auth_required)),
-        ("copay", money(old.copay), money(new.copay)),
-        ("coinsurance", percent(old.coinsurance, 0), percent(new.coinsurance, 0)),
-        ("deductible", money(old.deductible_total), money(new.deductible_total)),
-        ("end of coverage", before.covered_to, answer.covered_to),
-    ]
-    return [
-        {"field": f, "before": _text(a), "after": _text(b)}
-        for f, a, b in pairs
-        if _text(a) != _text(b)
-    ]
+    table = check.coverage.payer.service_types
+    rows = [service_types(table, modality) for modality in (*table, *SERVICE_TYPES)]
+    own = next((r for r in rows if r and r[0] == check.service_type), ())
+    return tuple(dict.fromkeys((check.service_type, *own, "30")))
 
 
-def _yes(value: bool | None) -> str:
-    return "not said" if value is None else "required" if value else "not required"
+@dataclass(frozen=True, slots=True)
+class ExamBenefit:
+    """The benefit of one answer that pays for one exam, and what it says."""
+
+    check: EligibilityCheck
+    service_type: str
+    auth_required: bool | None
+    sharing: CostSharing
 
 
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
+def exam_benefit(
+    check: EligibilityCheck,
+    *,
+    modality: str,
+    code: str = "",
+    table: Mapping[str, Any],
+    in_network: bool = True,
+) -> ExamBenefit:
+    """What a kept answer says about one exam: only the service type that pays for it decides, with
+    the payer's fall-backs (`Payer.service_types`). Reads `check.benefits`; prefetch them for many.
+
+    Answers kept before each row's own flag was kept speak with their one flag.
+    """
+    rows = facts_of_benefits(check.benefits.all())
+    types = service_types(table, modality)
+    found = auth_flag(rows, types, code=code, in_network=in_network)
+    required = found.required
+    if required is None and not any(r.authorization is not None for r in rows):
+        required = check.auth_required
+    sharing = cost_sharing(rows, types, in_network=in_network)
+    return ExamBenefit(check, found.service_type or types[0], required, sharing)
+
+
+def _when(moment: datetime, visit: Appointment | None) -> str:
+    """The time of a next try at the visit's site, else by the office's clock."""
+    clock = clock_of(visit.site) if visit is not None else office_clock()
+    return f"{clock.local(moment):%b %-d at %-I:%M %p}"
 
 
 CAUSES = {
@@ -524,7 +624,7 @@ CAUSES = {
         "Ask the patient for the current card, or try the former coverages.",
     ),
     CheckStatus.REJECTED: ("COVERAGE_REJECTED", "refused the question", ""),
-    CheckStatus.FAILED: ("PAYER_SILENT", "did not answer", "Ask again, or call the payer."),
+    CheckStatus.FAILED: ("PAYER_SILENT", "did not answer", "Ask now, or call the payer."),
 }
 
 
@@ -537,7 +637,8 @@ def eligibility_review(checks: Sequence[EligibilityCheck], *, actor: Actor, at: 
     """
     visits: dict[int, Appointment] = {}
     ids = upcoming([c.patient_id for c in checks], at=at)
-    for a in Appointment.objects.filter(pk__in=ids).order_by("-starts_at"):
+    rows = Appointment.objects.filter(pk__in=ids).select_related("site")
+    for a in rows.order_by("-starts_at"):
         visits[a.patient_id] = a
     specs: list[ItemSpec] = []
     fine: list[int] = []
@@ -551,12 +652,14 @@ def eligibility_review(checks: Sequence[EligibilityCheck], *, actor: Actor, at: 
             told = " ".join(r["sentence"] for r in check.rejection)
             title = told or f"{coverage.payer.name} {words}"
             fix = " ".join(r["fix"] for r in check.rejection) or fix
-        elif check.changes and visit is not None:
+            if check.retry_at is not None:
+                fix = f"It is asked again by itself {_when(check.retry_at, visit)}. {fix}"
+        elif news(check.changes) and visit is not None:
             cause, title = (
                 "COVERAGE_CHANGED",
                 "; ".join(
                     f"{c['field']} {c['before'] or 'none'} → {c['after'] or 'none'}"
-                    for c in check.changes
+                    for c in news(check.changes)
                 ),
             )
             fix = "Look at what depends on it: authorization and estimate."
@@ -658,7 +761,7 @@ def asks_failed(*, interchange_ids: Sequence[int], actor: Actor, at: datetime) -
             status=CheckStatus.WAITING, request_id__in=interchange_ids
         ).select_related("coverage__payer", "coverage__patient")
     )
-    silent = Answer(CheckStatus.FAILED, (), "", None, None, None, (), (), ())
+    silent = Answer(CheckStatus.FAILED, (), "", None, None, (), (), ())
     eligibility_answers(answers=[(c, silent) for c in checks], response=None, actor=actor, at=at)
     return len(checks)
 
@@ -749,7 +852,7 @@ def reverify_run(
         with scope(actor):
             for check in EligibilityCheck.objects.filter(pk__in=[c.pk for c in checks]):
                 counts["asked"] += 1
-                counts["changed"] += bool(check.changes)
+                counts["changed"] += bool(news(check.changes))
                 if check.status in (CheckStatus.INACTIVE, CheckStatus.REJECTED, CheckStatus.FAILED):
                     counts[check.status] += 1
                 if check.status == CheckStatus.WAITING:

@@ -49,6 +49,47 @@ def estimate_make(
     guessed.
     """
     at = at or timezone.now()
+    estimate = _compute(appointment, actor=actor, requested_on=requested_on, at=at)
+    _keep(estimate, actor=actor, at=at)
+    clearance_refresh([appointment.pk], actor=actor, at=at)
+    return estimate
+
+
+@transaction.atomic
+def estimates_refresh(
+    appointment_ids: Sequence[int], *, actor: Actor, at: datetime | None = None
+) -> int:
+    """Make the estimates of visits again whose figures would differ now (another policy, another
+    benefit). Visits without an estimate get none. Returns how many were made.
+    """
+    at = at or timezone.now()
+    latest: dict[int, Estimate] = {}
+    rows = Estimate.objects.filter(appointment_id__in=appointment_ids).order_by("id")
+    for row in rows.select_related("appointment__site", "appointment__patient"):
+        latest[row.appointment_id] = row
+    changed = []
+    for before in latest.values():
+        try:
+            now = _compute(before.appointment, actor=actor, requested_on=None, at=at)
+        except Refused:
+            # the visit has no exam any more: nothing is to be estimated
+            continue
+        if _figures(now) != _figures(before):
+            _keep(now, actor=actor, at=at)
+            changed.append(now.appointment_id)
+    clearance_refresh(changed, actor=actor, at=at)
+    return len(changed)
+
+
+def _figures(row: Estimate) -> tuple[object, ...]:
+    """What makes one estimate another: policy, amounts, or why there are none."""
+    return (row.kind, row.coverage_id, row.member_id, row.allowed, row.patient_share, row.hold)
+
+
+def _compute(
+    appointment: Appointment, *, actor: Actor, requested_on: date | None, at: datetime
+) -> Estimate:
+    """One estimate, not kept yet."""
     exams = list(appointment.ordered_exams.exclude(status=OrderStatus.CANCELLED).order_by("id"))
     if not exams:
         raise Refused("There is no exam to estimate.", field="exams", code="missing")
@@ -59,27 +100,30 @@ def estimate_make(
     )
     prices = {e.pk: charges.get((e.code, "")) for e in exams}
     if coverage is None or coverage.payer.kind == "self_pay":
-        estimate = _good_faith(appointment, exams, prices, day, requested_on, actor, at)
-    else:
-        network = network_of([(appointment.site_id, coverage.payer_id, day)]).get(
-            (appointment.site_id, coverage.payer_id), ""
+        return _good_faith(appointment, exams, prices, day, requested_on, actor, at)
+    network = network_of([(appointment.site_id, coverage.payer_id, day)]).get(
+        (appointment.site_id, coverage.payer_id), ""
+    )
+    check = (
+        EligibilityCheck.objects.filter(coverage=coverage, status=CheckStatus.ACTIVE)
+        .order_by("-id")
+        .first()
+    )
+    sharing = (
+        sharing_of(
+            check,
+            appointment.modality,
+            coverage.payer.service_types,
+            in_network=network != "out",
         )
-        check = (
-            EligibilityCheck.objects.filter(coverage=coverage, status=CheckStatus.ACTIVE)
-            .order_by("-id")
-            .first()
-        )
-        sharing = (
-            sharing_of(
-                check,
-                appointment.modality,
-                coverage.payer.service_types,
-                in_network=network != "out",
-            )
-            if check
-            else CostSharing()
-        )
-        estimate = _insured(appointment, exams, prices, day, coverage, sharing, check, actor, at)
+        if check
+        else CostSharing()
+    )
+    return _insured(appointment, exams, prices, day, coverage, sharing, check, actor, at)
+
+
+def _keep(estimate: Estimate, *, actor: Actor, at: datetime) -> None:
+    appointment = estimate.appointment
     estimate.save()
     words = (
         f"${estimate.patient_share:,.2f}"
@@ -99,8 +143,6 @@ def estimate_make(
         actor=actor,
         at=at,
     )
-    clearance_refresh([appointment.pk], actor=actor, at=at)
-    return estimate
 
 
 def _new(appointment: Appointment, kind: str, actor: Actor, at: datetime) -> Estimate:
@@ -154,6 +196,7 @@ def _insured(
     at: datetime,
 ) -> Estimate:
     estimate = _new(appointment, "estimate", actor, at)
+    estimate.coverage, estimate.member_id = coverage, coverage.member_id
     answer = quote(
         payload={
             "date_of_service": day,

@@ -16,6 +16,7 @@ from decimal import Decimal
 from django.db import transaction
 from django.utils import timezone
 
+from intake.benefits import news
 from intake.clearance import (
     ClearanceFacts,
     CoverageFacts,
@@ -131,7 +132,11 @@ def _coverage_facts(
         waiting=bool(check and check.status == "waiting"),
         failed=bool(check and check.status == "failed"),
         problem=problem,
-        drift=tuple(c["field"] for c in check.changes) if check and check.seen_at is None else (),
+        drift=(
+            tuple(c["field"] for c in news(check.changes))
+            if check and check.seen_at is None
+            else ()
+        ),
         covers_day=(coverage.starts_on is None or coverage.starts_on <= day)
         and (coverage.ends_on is None or day <= coverage.ends_on),
     )
@@ -190,7 +195,9 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
     gaps = orders_gaps(list(orders.values()), on=office_day(at))
     estimates: dict[int, Estimate] = {
         e.appointment_id: e
-        for e in Estimate.objects.filter(appointment_id__in=ids).order_by("appointment_id", "id")
+        for e in Estimate.objects.filter(appointment_id__in=ids)
+        .select_related("coverage__payer")
+        .order_by("appointment_id", "id")
     }
     decisions: dict[int, dict[str, Decision]] = {}
     for d in GateDecision.objects.filter(appointment_id__in=ids):
@@ -232,6 +239,7 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
                     estimate.hold,
                     estimate.kind == "gfe",
                     settlements.get(a.pk, ()),
+                    _other_coverage(estimate, coverage),
                 )
                 if estimate
                 else None
@@ -244,6 +252,18 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
             },
         )
     return found
+
+
+def _other_coverage(estimate: Estimate, coverage: Coverage | None) -> str:
+    """The policy an estimate was made for, when the visit is paid by another one now."""
+    if estimate.coverage is None or coverage is None:
+        return ""
+    same = estimate.coverage_id == coverage.pk and estimate.member_id == coverage.member_id
+    if same:
+        return ""
+    if estimate.coverage.payer_id != coverage.payer_id:
+        return estimate.coverage.payer.name
+    return "another member ID"
 
 
 def _settlements(appointment_ids: Sequence[int]) -> dict[int, tuple[SettlementFacts, ...]]:

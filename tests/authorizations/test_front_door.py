@@ -32,6 +32,7 @@ from rcm.x12 import read_278_requests, write_278_response
 from rcm.x12.model import (
     AuthorizationResponse,
     AuthorizationService,
+    Benefit,
     Decision,
     Procedure,
     Rejection,
@@ -510,12 +511,19 @@ def test_another_site_than_authorized_is_a_stop(cast_committed):
             appointment_move(appointment=booked, site=cast.south, actor=cast.actor("ana"), at=NOW)
 
 
+def film_flag(request):
+    """An answer that asks for an authorization for plain films, the service type of a chest film."""
+    told = active(request)
+    film = Benefit("1", "IND", ("4",), authorization="Y", in_network="Y")
+    return replace(told, benefits=(*told.benefits, film))
+
+
 def test_the_flag_of_the_271_asks_for_an_authorization_that_no_rule_asks_for(
     cast_committed, settings
 ):
     cast = cast_committed
     with partner(settings, cast) as payers:
-        payers.eligibility(lambda r: active(r, authorization="Y"))
+        payers.eligibility(film_flag)
         with scope(cast.system):
             booked = visit(cast, "71046")
         run_all(cast)

@@ -67,13 +67,11 @@ def test_a_visit_with_everything_in_order_is_ready():
             "stop",
         ),
         ({"coverage": None}, "eligibility", "stop"),
-        ({"coverage": replace(COVERED, status="inactive")}, "eligibility", "stop"),
         (
             {"coverage": replace(COVERED, status="unverified", verified_on=None)},
             "eligibility",
             "check",
         ),
-        ({"coverage": replace(COVERED, covers_day=False)}, "eligibility", "stop"),
         ({"network": "out"}, "eligibility", "stop"),
         ({"coverage": replace(COVERED, drift=("copay",))}, "eligibility", "check"),
         ({"today": date(2026, 3, 9)}, "eligibility", "check"),
@@ -141,6 +139,18 @@ def test_an_override_ends_on_its_own_date_and_when_the_gate_is_ready():
     assert override_ends(kept, replace(gate, cause="y"), date(2026, 3, 11)) is OverrideEnd.CHANGED
     ready = Gate(State.READY, "Authorization A-1.")
     assert override_ends(kept, ready, date(2026, 3, 11)) is OverrideEnd.CLEARED
+
+
+@pytest.mark.parametrize("ended", [{"status": "inactive"}, {"covers_day": False}])
+def test_a_coverage_that_ended_takes_what_was_settled_with_it(ended):
+    found = states(replace(READY, coverage=replace(COVERED, **ended)))
+    assert found == {
+        "identity": "ready",
+        "order": "ready",
+        "eligibility": "stop",
+        "authorization": "check",
+        "money": "check",
+    }
 
 
 @pytest.mark.parametrize("gate", ["eligibility", "order", "identity", "money"])

@@ -42,4 +42,13 @@ document.addEventListener("htmx:afterSettle", (event) => {
   const said = event.detail.target?.querySelector?.("[data-announce]");
   if (said) announce(said.textContent.trim());
   event.detail.target?.querySelector?.("[data-focus]")?.focus();
+  focusField(document);
 });
+
+// what a partner refused is corrected in its field: the cursor goes there, unless somebody is typing
+function focusField(root) {
+  const typing = document.activeElement?.matches?.("input, textarea, select");
+  const place = root.querySelector("[data-focus-on]")?.dataset.focusOn;
+  if (place && !typing) document.getElementById(place)?.focus();
+}
+focusField(document);
