@@ -59,7 +59,7 @@ def records(
                 modality=MODALITIES.get(facts.modality, facts.modality),
                 # a step of several accessions does not say which code belongs to which
                 code=codes[0] if codes and len(names) < 2 else "",
-                station=facts.station_ae or facts.calling_ae,
+                station=_station(facts),
                 study_uid=facts.study_uid,
                 contrast=_contrast(facts, supplies),
                 supplies=supplies if position == 0 else (),
@@ -70,6 +70,15 @@ def records(
             )
         )
     return found
+
+
+def _station(facts: MppsFacts) -> str:
+    """The machine. An N-SET may not name it (PS3.4 F.7.2), and the sender of an N-SET is often a
+    gateway: only an N-CREATE without a station is taken for its sender's.
+    """
+    if facts.station_ae or facts.operation != "N-CREATE":
+        return facts.station_ae
+    return facts.calling_ae
 
 
 def _cpt(codes: Iterable[Code]) -> str:

@@ -18,6 +18,7 @@ for room in (
     "rcm.jobs",
     "rcm.audit",
     "rcm.people",
+    "rcm.setup",
     "intake",
     "authorizations",
     "charges",

@@ -92,9 +92,9 @@ def sample_draw(
     """Plan the size for a wanted interval, make a seed, draw. Refused when the one who draws has
     coded an exam of the period, or when nothing was released in it.
     """
-    actor.require("accuracy.plan")
     if organization_id not in actor.organizations:
         raise Refused("There is no such organization.", code="not_found", status=404)
+    actor.require("accuracy.plan", organization_id, entire=True)
     at = at or timezone.now()
     if first > last or last - first > LONGEST:
         raise Refused("Choose a period of at most a year.", field="first", code="range")
@@ -195,7 +195,7 @@ def case_read(
     """One reading. The first two are blind; when they agree the case is decided, otherwise a third
     person's reading decides it. Nobody reads their own work or the same case twice.
     """
-    actor.require("accuracy.read")
+    actor.require("accuracy.read", case)
     at = at or timezone.now()
     if actor.user_id is None:
         raise Refused("Only a person audits.", code="no_person")

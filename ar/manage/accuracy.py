@@ -80,7 +80,7 @@ def samples(request: HttpRequest) -> HttpResponseBase:
                 (s, r, interval.sentence(r.whole, s.goal), reverse("ar:sample", args=[s.public_id]))
                 for s, r in shown
             ],
-            "may_plan": actor.can("accuracy.plan"),
+            "may_plan": actor.can_somewhere("accuracy.plan"),
             "sizes": [
                 (width, interval.planned_size(Decimal(width) / HUNDRED)) for width in (3, 2, 1)
             ],
@@ -128,14 +128,14 @@ def sample(request: HttpRequest, public_id: str) -> HttpResponseBase:
     actor = actor_of(request)
     row = found(AuditSample.objects.visible_to(actor), public_id=public_id)
     names = None
-    if actor.can("accuracy.names"):
+    if actor.can("accuracy.names", row):
         ids = AuditCase.objects.filter(sample=row, coder__isnull=False).values_list("coder_id")
         names = {u.pk: u.display_name for u in User.objects.filter(pk__in=ids)}
     result = services.results(row, people=names)
     if request.GET.get("export") == "csv":
         return _cases_csv(row)
     mine = [p for p in result.people if p.key == actor.user_id]
-    next_case = services.open_to(actor, row).first() if actor.can("accuracy.read") else None
+    next_case = services.open_to(actor, row).first() if actor.can("accuracy.read", row) else None
     sites = dict(Site.objects.filter(organization_id=row.organization_id).values_list("pk", "name"))
     return render(
         request,
@@ -149,7 +149,7 @@ def sample(request: HttpRequest, public_id: str) -> HttpResponseBase:
                 (_stratum_coder(s[0], names), s[1], sites.get(s[2], ""), *s[3:]) for s in row.strata
             ],
             "training": services.training(
-                row, coder_id=None if actor.can("accuracy.names") else actor.user_id or 0
+                row, coder_id=None if actor.can("accuracy.names", row) else actor.user_id or 0
             ),
             "read_url": (reverse("ar:audit_case", args=[next_case.public_id]) if next_case else ""),
             "export_url": f"{reverse('ar:sample', args=[row.public_id])}?export=csv",

@@ -172,7 +172,7 @@ def state(request: HttpRequest, code: str) -> HttpResponseBase:
             ).order_by("name"),
             "counts": Counter(w.clock.words for w in shown).most_common(),
             "late_url": f"{reverse('ar:prompt_pay')}?state={place}",
-            "may_verify": actor.can("rules.edit"),
+            "may_verify": actor.can_somewhere("rules.edit"),
             "crumbs": [parts.Crumb("States", reverse("ar:states"))],
         },
     )

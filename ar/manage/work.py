@@ -134,7 +134,7 @@ def cost(request: HttpRequest) -> HttpResponseBase:
             "idle": IDLE,
             "days": DAYS,
             "goal": work.GOAL,
-            "may_edit": actor.can("cost.edit"),
+            "may_edit": actor.can_somewhere("cost.edit"),
         },
     )
 
@@ -228,13 +228,21 @@ def staff(request: HttpRequest) -> HttpResponseBase:
     plans.
     """
     actor = actor_of(request)
-    everybody = actor.can("cost.edit")
+    everybody = actor.can_somewhere("cost.edit")
     monday = _monday(request.GET.get("week", "")[:20])
     sections = []
     for owner in Organization.objects.filter(pk__in=actor.organizations).order_by("name"):
         weeks = [work.week_of(owner.pk, monday - dt.timedelta(days=7 * n)) for n in range(WEEKS)]
         mine = [(w.first, p) for w in weeks for p in w.people if p.user_id == actor.user_id]
-        sections.append({"owner": owner, "week": weeks[0], "weeks": weeks, "mine": mine})
+        sections.append(
+            {
+                "owner": owner,
+                "week": weeks[0],
+                "weeks": weeks,
+                "mine": mine,
+                "everybody": actor.can("cost.edit", owner.pk),
+            }
+        )
     return render(
         request,
         "ar/manage/staff.html",

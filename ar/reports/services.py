@@ -245,11 +245,7 @@ def subscribers(organization_id: int, kind: str) -> list[User]:
     rows = Subscription.objects.filter(
         organization_id=organization_id, kind=kind, user__is_active=True
     ).select_related("user")
-    return [
-        s.user
-        for s in rows.order_by("pk")
-        if s.user.actor().can("kpi.view") and organization_id in s.user.actor().organizations
-    ]
+    return [s.user for s in rows.order_by("pk") if s.user.actor().can("kpi.view", organization_id)]
 
 
 def _claim(
@@ -365,8 +361,8 @@ def reports_due(*, organization_id: int, actor: Actor, at: datetime | None = Non
 @transaction.atomic
 def subscribe(*, organization_id: int, kinds: Sequence[str], actor: Actor) -> None:
     """What one wants to be told about an organization; what is not named is ended."""
-    actor.require("kpi.view")
     require_mine(organization_id, actor)
+    actor.require("kpi.view", organization_id)
     if actor.user_id is None:
         raise Refused("Only a person subscribes.", code="no_person")
     unknown = set(kinds) - set(SubscriptionKind.values)
@@ -388,8 +384,8 @@ def threshold_set(
     *, organization_id: int, kpi: str, raise_at: Decimal, clear_at: Decimal, actor: Actor
 ) -> Threshold:
     """Tell when a figure crosses `raise_at`, once, until it has come back past `clear_at`."""
-    actor.require("rules.edit")
     require_mine(organization_id, actor)
+    actor.require("rules.edit", organization_id, entire=True)
     known = BY_CODE.get(kpi)
     if known is None:
         raise Refused("There is no such figure.", field="kpi", code="unknown")
@@ -597,8 +593,8 @@ def month_close(
     """Close a month: each check that does not pass needs a note of who closes. The report is made
     with it, and neither ever changes.
     """
-    actor.require("month.close")
     require_mine(organization_id, actor)
+    actor.require("month.close", organization_id, entire=True)
     at = at or timezone.now()
     first = month.replace(day=1)
     last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)

@@ -40,8 +40,8 @@ def cost_set(
     actor: Actor,
 ) -> RoleCost:
     """What an hour of a role costs from a day on."""
-    actor.require("cost.edit")
     require_mine(organization_id, actor)
+    actor.require("cost.edit", organization_id, entire=True)
     if role not in Role.values or role == Role.PARTNER:
         raise Refused("There is no such role.", field="role", code="unknown")
     if not 0 < cost < 1000:
@@ -73,8 +73,8 @@ def baseline_freeze(
     """Freeze what the work took in a period: as measured here, or as the client told it
     (`minutes_per_claim` and what they include). Nobody can change it afterwards.
     """
-    actor.require("cost.edit")
     require_mine(organization_id, actor)
+    actor.require("cost.edit", organization_id, entire=True)
     at = at or timezone.now()
     if first > last or last > office_day(at):
         raise Refused("Choose a period that has ended.", field="first", code="range")
@@ -202,8 +202,8 @@ def plan_set(
     effective_to: date | None = None,
 ) -> StaffPlan:
     """A place in a client's team; without a person a vacancy."""
-    actor.require("cost.edit")
     require_mine(organization_id, actor)
+    actor.require("cost.edit", organization_id, entire=True)
     if skill not in Role.values:
         raise Refused("There is no such skill.", field="skill", code="unknown")
     if not 0 < hours <= 80:
@@ -230,8 +230,8 @@ def shift_record(
 ) -> Shift:
     """Hours that a person was there on a day; told again, the newer figure holds."""
     if actor.user_id != user.pk:
-        actor.require("cost.edit")
-    require_mine(organization_id, actor)
+        require_mine(organization_id, actor)
+    actor.require("cost.edit", organization_id, entire=True)
     if not 0 < hours <= 24:
         raise Refused("A day has 24 hours.", field="hours", code="range")
     row, _ = Shift.objects.update_or_create(

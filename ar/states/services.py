@@ -153,9 +153,9 @@ def fact_verify(
     at: datetime | None = None,
 ) -> StateFact:
     """Say what a state's law is, from a source that somebody read on a day."""
-    actor.require("rules.edit")
     if organization_id not in actor.organizations:
         raise Refused("There is no such organization.", code="not_found", status=404)
+    actor.require("rules.edit", organization_id, entire=True)
     at = at or timezone.now()
     if state not in STATES:
         raise Refused("There is no such state.", field="state", code="unknown")

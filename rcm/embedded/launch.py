@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -178,6 +179,9 @@ def _banner(address: str, ports: Ports, seconds: float) -> str:
     lines = ["", f"Isocenter is ready after {seconds:.0f} s: {address}", ""]
     if logins.exists():
         lines += ["Demo logins:", *(f"  {line}" for line in logins.read_text().splitlines()), ""]
+    code = ROOT / "var" / "setup-code.txt"
+    if code.exists() and not logins.exists():
+        lines += [f"Begin at {address}setup/ with the code {code.read_text().strip()}", ""]
     lines += [
         f"HL7 over MLLP: 127.0.0.1:{ports.mllp}   DICOM MPPS: 127.0.0.1:{ports.dicom}",
         "Ctrl-C stops everything.",
@@ -278,12 +282,27 @@ def _prepare_data(
         with progress.step("Starter reference data"):
             _manage("load_starter")
         notes.set("starter", starter)
-    if addresses and notes.get("demo") != "done":
+    if addresses and notes.get("demo") is None and os.environ.get("DEMO", "") == "none":
+        notes.set("demo", "none")
+    if notes.get("demo") == "none" and notes.get("code") is None:
+        _setup_code()
+        notes.set("code", "made")
+    if addresses and notes.get("demo") not in ("done", "none"):
         notes.set("demo", "building")
         with progress.step("The living demo (once)"):
             exams, months = os.environ.get("DEMO_EXAMS", "2000"), os.environ.get("DEMO_MONTHS", "6")
             _manage("build_demo", "--exams", exams, "--months", months, shown=True)
         notes.set("demo", "done")
+
+
+def _setup_code() -> None:
+    """The word that the first person types: who can read this machine's files may begin."""
+    path = ROOT / "var" / "setup-code.txt"
+    with (
+        contextlib.suppress(FileExistsError),
+        open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file,
+    ):
+        file.write(f"{secrets.token_hex(4)}\n")
 
 
 class _Notes:
@@ -491,7 +510,8 @@ def reset() -> int:
         server.wipe(ROOT)
     for name in ("media", "mail"):
         shutil.rmtree(ROOT / "var" / name, ignore_errors=True)
-    (ROOT / "var" / "demo-logins.txt").unlink(missing_ok=True)
+    for name in ("demo-logins.txt", "setup-code.txt"):
+        (ROOT / "var" / name).unlink(missing_ok=True)
     print("All data are gone. `make run` builds a new demo.")
     return 0
 

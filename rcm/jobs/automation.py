@@ -102,7 +102,7 @@ def ledger(request: HttpRequest) -> HttpResponseBase:
             ],
             "days": days,
             "choices": DAYS,
-            "may_switch": actor.can("automation.switch"),
+            "may_switch": actor.can_somewhere("automation.switch"),
             "export_url": f"{reverse('jobs:automation')}?days={days}&export=csv",
         },
     )

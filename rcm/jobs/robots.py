@@ -96,9 +96,9 @@ def switch(
     """Switch a robot of one organization on or off, with the reason. Saying what holds already is
     refused.
     """
-    actor.require("automation.switch")
     if organization_id not in actor.organizations:
         raise Refused("There is no such organization.", code="not_found", status=404)
+    actor.require("automation.switch", organization_id, entire=True)
     known = get(robot)
     if known is None:
         raise Refused("There is no such automatic step.", code="not_found", status=404)

@@ -1,0 +1,1 @@
+"""The first run of an empty product: the first organization and person, then each step checked."""
