@@ -155,7 +155,7 @@ def relate(
     if ours.family != theirs.family:
         return Related(
             Relation.DIFFERENT,
-            f"{performed} ({ours.family}) is another exam than {authorized} ({theirs.family})",
+            f"{performed} is another exam than {authorized}",
         )
     return compare(theirs, ours)
 

@@ -81,6 +81,67 @@ SETTLED = """new Promise(done => {
   requestAnimationFrame(() => setTimeout(look, 0));
 })"""
 
+# Codes, money, dates and identifiers are read whole at every width, and no text lies on another.
+# Names, payers and sentences may end in an ellipsis.
+LAYOUT = """(() => {
+  const found = [];
+  const seen = e => {
+    const box = e.getBoundingClientRect(), style = getComputedStyle(e);
+    return box.width > 1 && box.height > 1 && style.visibility !== 'hidden'
+      && !e.closest('.vh, dialog:not([open]), [popover]:not(:popover-open)')
+      && !(e.closest('details:not([open])') && !e.closest('summary'));
+  };
+  const words = node => node.textContent.trim().replace(/\\s+/g, ' ').slice(0, 40);
+  const whole = 'td.k-code, td.k-money, td.k-day, td.k-mdy, td.k-moment, td.k-deadline, .id, .code, .num, time';
+  // a drawer or a menu lies over the page on purpose: texts are compared within one layer
+  const layer = e => {
+    for (let p = e; p && p !== document.body; p = p.parentElement) {
+      if (['fixed', 'absolute', 'sticky'].includes(getComputedStyle(p).position)) return p;
+    }
+    return null;
+  };
+  const clips = e => getComputedStyle(e).overflowX !== 'visible';
+  for (const e of document.querySelectorAll('main :is(' + whole + ')')) {
+    if (!seen(e) || getComputedStyle(e).display === 'none') continue;
+    for (let p = e; p && p.tagName !== 'MAIN'; p = p.parentElement) {
+      if (getComputedStyle(p).overflowX === 'auto' || getComputedStyle(p).overflowX === 'scroll') break;
+      if (clips(p) && p.scrollWidth > p.clientWidth + 1
+          && e.getBoundingClientRect().right > p.getBoundingClientRect().right + 1) {
+        found.push('cut: ' + words(e)); break;
+      }
+    }
+  }
+  const texts = document.createTreeWalker(
+    document.querySelector('main') || document.body, NodeFilter.SHOW_TEXT);
+  const boxes = [];
+  for (let n; (n = texts.nextNode());) {
+    if (!n.textContent.trim() || !seen(n.parentElement)) continue;
+    if (n.parentElement.closest('.bulk, .sticky, textarea, select')) continue;
+    const range = document.createRange();
+    range.selectNodeContents(n);
+    for (const r of range.getClientRects()) {
+      let [left, right, top, bottom] = [r.left, r.right, r.top, r.bottom];
+      for (let p = n.parentElement; p && p !== document.body; p = p.parentElement) {
+        if (!clips(p)) continue;
+        const b = p.getBoundingClientRect();
+        [left, right, top, bottom] = [Math.max(left, b.left), Math.min(right, b.right),
+          Math.max(top, b.top), Math.min(bottom, b.bottom)];
+      }
+      if (right - left > 1 && bottom - top > 2) boxes.push([n, left, right, top, bottom, layer(n.parentElement)]);
+    }
+  }
+  boxes.sort((a, b) => a[3] - b[3]);
+  for (let i = 0; i < boxes.length; i++) {
+    for (let j = i + 1; j < boxes.length && boxes[j][3] < boxes[i][4] - 4; j++) {
+      const [a, b] = [boxes[i], boxes[j]];
+      const across = Math.min(a[2], b[2]) - Math.max(a[1], b[1]);
+      if (a[0] !== b[0] && a[5] === b[5] && across > 2) found.push('over: ' + words(a[0]) + ' / ' + words(b[0]));
+    }
+  }
+  if (document.documentElement.scrollWidth > window.innerWidth) found.push('scrolls sideways');
+  return [...new Set(found)].slice(0, 8);
+})()"""
+
 
 @cache
 def axe_source() -> str:
@@ -121,6 +182,11 @@ class Inspector:
         )
         assert passed > (0 if rules == LOOKS else 10)
         return found
+
+    def faults_of_layout(self) -> list[str]:
+        """What is cut, lies on something else or makes the page scroll sideways."""
+        self.settle()
+        return self.run(LAYOUT)
 
 
 def violations(page) -> list[str]:

@@ -35,7 +35,7 @@ def match_stands(s: Subject) -> Iterator[Hit]:
             sentence = item.facts.auth_sentence or (
                 known.action if known else "The match gave a verdict that is not known."
             )
-            yield Hit(f"{item.code}: {verdict}. {sentence}", line=item.number)
+            yield Hit(f"{item.code}: {sentence}", line=item.number)
 
 
 @edit(
