@@ -440,66 +440,107 @@ def _second_sides(drafts: Sequence[_Draft], context: PricingContext, terms: Medi
             draft.steps.append(Step(words, None, "bilateral-payment"))
 
 
+@dataclass(frozen=True, slots=True)
+class _PartsPaid:
+    """What each part after the first is paid, as a fraction; None when it is not reduced. `whole` is
+    for a fee without parts.
+    """
+
+    pc: Decimal | None = None
+    tc: Decimal | None = None
+    whole: Decimal | None = None
+
+
 def _multiple_procedures(
     drafts: Sequence[_Draft], context: PricingContext, terms: MedicareTerms
 ) -> None:
     """Rank the session's parts and set what each is paid (rule `mppr-technical`)."""
     contract = context.contract
-    mppr = contract.mppr if contract is not None else None
-    scope = MpprScope.GROUP if contract is None else (mppr.scope if mppr is not None else None)
+    scope = _scope(contract)
     if scope is MpprScope.NONE:
         return
-    groups: dict[tuple[str, str, str], list[_Draft]] = defaultdict(list)
+    if contract is not None and len(drafts) > 1:
+        _hold_unknown(drafts)
+    for rule, members in _ranked_together(drafts, scope):
+        if sum(draft.units for draft in members) < 2:
+            continue
+        if contract is not None and (contract.mppr is None or rule in {OPHTHALMIC, SURGICAL}):
+            words = f"{contract.name} does not say how several procedures of one session pay."
+            _hold(members, Held("CONTRACT_SILENT_MULTIPLE", words))
+        elif rule == SURGICAL:
+            _rank(members, rule, "whole", terms.paid_surgical)
+        else:
+            _rank_parts(members, rule, _parts_paid(rule, contract, terms))
+
+
+def _scope(contract: Contract | None) -> MpprScope | None:
+    """Who counts together: Medicare's own rule, the contract's, None where it is silent."""
+    if contract is None:
+        return MpprScope.GROUP
+    return contract.mppr.scope if contract.mppr is not None else None
+
+
+def _hold(drafts: Iterable[_Draft], held: Held) -> None:
+    for draft in drafts:
+        draft.held = held
+
+
+def _hold_unknown(drafts: Iterable[_Draft]) -> None:
+    """A contract's line that may or may not take part in the ranking has no price."""
+    for draft in drafts:
+        if draft.base.multiple is None and not draft.base.carve_out:
+            words = f"Whether {draft.line.code} takes part in multiple-procedure rules is unknown."
+            draft.held = Held("MULTIPLE_UNKNOWN", words)
+
+
+def _ranked_together(
+    drafts: Iterable[_Draft], scope: MpprScope | None
+) -> Iterator[tuple[str, list[_Draft]]]:
+    """The indicator and the lines of each pool that is ranked by itself."""
+    pools: dict[tuple[str, str, str], list[_Draft]] = defaultdict(list)
     for draft in drafts:
         rule = draft.base.multiple
-        if rule is None and contract is not None and len(drafts) > 1 and not draft.base.carve_out:
-            draft.held = Held(
-                "MULTIPLE_UNKNOWN",
-                f"Whether {draft.line.code} takes part in multiple-procedure rules is unknown.",
-            )
         if rule not in RULE_WORDS or draft.base.carve_out or draft.share == ZERO:
             continue
         session = "" if scope is MpprScope.DAY else draft.session
         rendering = draft.line.rendering if scope is MpprScope.PHYSICIAN else ""
-        groups[(rule, session, rendering)].append(draft)
-    for (rule, _, _), members in groups.items():
-        if sum(draft.units for draft in members) < 2:
-            continue
-        if contract is not None and (mppr is None or rule in {OPHTHALMIC, SURGICAL}):
-            words = f"{contract.name} does not say how several procedures of one session pay."
-            for draft in members:
-                draft.held = Held("CONTRACT_SILENT_MULTIPLE", words)
-            continue
-        if rule == SURGICAL:
-            _rank(members, rule, "whole", terms.paid_surgical)
-            continue
-        if mppr is None:
-            pc_paid: Decimal | None = terms.paid_multiple_pc if rule == IMAGING else None
-            tc_paid: Decimal | None = {
-                IMAGING: terms.paid_multiple_tc,
-                CARDIOVASCULAR: terms.paid_cardiovascular_tc,
-                OPHTHALMIC: terms.paid_ophthalmic_tc,
-            }[rule]
-        else:
-            pc_paid = mppr.paid_pc if rule == IMAGING else None
-            tc_paid = mppr.paid_tc if rule == IMAGING else mppr.paid_cardiovascular_tc
-        if pc_paid is None and tc_paid is None and (mppr is None or mppr.paid_global is None):
-            continue
-        unsplit = [d for d in members if d.pc is None and d.tc is None]
-        if unsplit:
-            if mppr is not None and mppr.paid_global is not None:
-                _rank(unsplit, rule, "whole", mppr.paid_global)
-                members = [d for d in members if d not in unsplit]
-            else:
-                codes = ", ".join(sorted({d.line.code for d in unsplit}))
-                words = f"The parts of {codes} are not known, so the session cannot be ranked."
-                for draft in members:
-                    draft.held = Held("PARTS_UNKNOWN", words)
-                continue
-        if pc_paid is not None:
-            _rank(members, rule, "pc", pc_paid)
-        if tc_paid is not None:
-            _rank(members, rule, "tc", tc_paid)
+        pools[(rule, session, rendering)].append(draft)
+    for (rule, _, _), members in pools.items():
+        yield rule, members
+
+
+def _parts_paid(rule: str, contract: Contract | None, terms: MedicareTerms) -> _PartsPaid:
+    """The percentages of Medicare, or those of a contract that has its own."""
+    if contract is None:
+        technical = {
+            IMAGING: terms.paid_multiple_tc,
+            CARDIOVASCULAR: terms.paid_cardiovascular_tc,
+            OPHTHALMIC: terms.paid_ophthalmic_tc,
+        }
+        return _PartsPaid(terms.paid_multiple_pc if rule == IMAGING else None, technical[rule])
+    mppr = contract.mppr
+    assert mppr is not None  # a silent contract was held before
+    if rule == IMAGING:
+        return _PartsPaid(mppr.paid_pc, mppr.paid_tc, mppr.paid_global)
+    return _PartsPaid(None, mppr.paid_cardiovascular_tc, mppr.paid_global)
+
+
+def _rank_parts(members: Sequence[_Draft], rule: str, paid: _PartsPaid) -> None:
+    if paid == _PartsPaid():
+        return
+    unsplit = [draft for draft in members if draft.pc is None and draft.tc is None]
+    if unsplit and paid.whole is None:
+        codes = ", ".join(sorted({draft.line.code for draft in unsplit}))
+        words = f"The parts of {codes} are not known, so the session cannot be ranked."
+        _hold(members, Held("PARTS_UNKNOWN", words))
+        return
+    if paid.whole is not None:
+        _rank(unsplit, rule, "whole", paid.whole)
+    split = [draft for draft in members if draft.pc is not None or draft.tc is not None]
+    if paid.pc is not None:
+        _rank(split, rule, "pc", paid.pc)
+    if paid.tc is not None:
+        _rank(split, rule, "tc", paid.tc)
 
 
 def _rank(members: Sequence[_Draft], rule: str, part: str, paid: Decimal) -> None:
@@ -595,69 +636,18 @@ def _settle(
     draft: _Draft, context: PricingContext, terms: MedicareTerms, sharing: _Sharing
 ) -> PricedLine:
     """From ranked parts to allowed amount and shares."""
-    line, steps, contract = draft.line, draft.steps, context.contract
+    line, steps = draft.line, draft.steps
     totals = _totals(draft)
-    if draft.whole is None and draft.pc is not None and draft.tc is not None and draft.units == 1:
-        steps.append(_sum_of_parts(totals, steps))
-    elif draft.units == 1 and totals.professional is not None and totals.technical is not None:
-        if totals.uncapped != draft.unit():
-            steps.append(_sum_of_parts(totals, steps))
-    elif draft.units > 1:
-        steps.append(
-            Step(f"{draft.units} units = {totals.uncapped}", totals.uncapped, "fee-schedule-amount")
-        )
+    _say_sum(draft, totals)
     if totals.uncapped < draft.unreduced():
         draft.cuts.append(Cut("multiple", draft.unreduced() - totals.uncapped, "59"))
-    amount = totals.capped
-    if amount < totals.uncapped:
-        steps.append(
-            Step(
-                f"hospital outpatient cap: {totals.uncapped} lowered to {amount}",
-                amount,
-                "outpatient-cap",
-            )
-        )
-        draft.cuts.append(Cut("outpatient_cap", totals.uncapped - amount, "45"))
-    if draft.share != ONE:
-        shared = cents(amount * draft.share)
-        steps.append(
-            Step(f"{amount} × {percent(draft.share)} = {shared}", shared, "bilateral-payment")
-        )
-        draft.cuts.append(Cut("second_side", amount - shared, "45"))
-        amount = shared
+    amount = _share_of_side(draft, _under_the_cap(draft, totals))
     limiting: Decimal | None = None
-    if contract is None and not context.participating:
+    if context.contract is None and not context.participating:
         if not context.assigned:
             limiting = cents(amount * terms.limiting_charge)
-        lowered = cents(amount * terms.nonparticipating)
-        steps.append(
-            Step(
-                f"{amount} × {percent(terms.nonparticipating)} non-participating = {lowered}",
-                lowered,
-                "nonparticipating",
-            )
-        )
-        draft.cuts.append(Cut("nonparticipating", amount - lowered, "45"))
-        amount = lowered
-    if line.purchased_price is not None and line.purchased_price < amount:
-        steps.append(
-            Step(
-                f"lowered to the purchased price {line.purchased_price}",
-                line.purchased_price,
-                "anti-markup",
-            )
-        )
-        draft.cuts.append(Cut("purchased", amount - line.purchased_price, "45"))
-        amount = line.purchased_price
-    if contract is None or (contract.lesser_of_charge and not draft.base.carve_out):
-        if line.charge is None:
-            draft.notes.append("No charge given: the lesser of price and charge was not applied.")
-        elif line.charge < amount:
-            steps.append(
-                Step(f"lowered to the charge {line.charge}", line.charge, "lesser-of-charge")
-            )
-            draft.cuts.append(Cut("charge", amount - line.charge, ""))
-            amount = line.charge
+        amount = _not_participating(draft, amount, terms)
+    amount = _under_the_charge(draft, _under_the_purchase(draft, amount), context.contract)
     amount = cents(amount)
     steps.append(Step(f"allowed {amount}", amount, "allowed-amount"))
     shares = sharing.of(line, amount)
@@ -682,6 +672,68 @@ def _settle(
         derivation=tuple(steps),
         notes=tuple(draft.notes),
     )
+
+
+def _say_sum(draft: _Draft, totals: _Totals) -> None:
+    """The step that adds parts or units up, where there is something to add."""
+    if draft.units > 1:
+        words = f"{draft.units} units = {totals.uncapped}"
+        draft.steps.append(Step(words, totals.uncapped, "fee-schedule-amount"))
+        return
+    two_parts = draft.pc is not None and draft.tc is not None
+    if two_parts and (draft.whole is None or totals.uncapped != draft.unit()):
+        draft.steps.append(_sum_of_parts(totals, draft.steps))
+
+
+def _under_the_cap(draft: _Draft, totals: _Totals) -> Decimal:
+    amount = totals.capped
+    if amount < totals.uncapped:
+        words = f"hospital outpatient cap: {totals.uncapped} lowered to {amount}"
+        draft.steps.append(Step(words, amount, "outpatient-cap"))
+        draft.cuts.append(Cut("outpatient_cap", totals.uncapped - amount, "45"))
+    return amount
+
+
+def _share_of_side(draft: _Draft, amount: Decimal) -> Decimal:
+    if draft.share == ONE:
+        return amount
+    shared = cents(amount * draft.share)
+    words = f"{amount} × {percent(draft.share)} = {shared}"
+    draft.steps.append(Step(words, shared, "bilateral-payment"))
+    draft.cuts.append(Cut("second_side", amount - shared, "45"))
+    return shared
+
+
+def _not_participating(draft: _Draft, amount: Decimal, terms: MedicareTerms) -> Decimal:
+    lowered = cents(amount * terms.nonparticipating)
+    words = f"{amount} × {percent(terms.nonparticipating)} non-participating = {lowered}"
+    draft.steps.append(Step(words, lowered, "nonparticipating"))
+    draft.cuts.append(Cut("nonparticipating", amount - lowered, "45"))
+    return lowered
+
+
+def _under_the_purchase(draft: _Draft, amount: Decimal) -> Decimal:
+    price = draft.line.purchased_price
+    if price is None or price >= amount:
+        return amount
+    draft.steps.append(Step(f"lowered to the purchased price {price}", price, "anti-markup"))
+    draft.cuts.append(Cut("purchased", amount - price, "45"))
+    return price
+
+
+def _under_the_charge(draft: _Draft, amount: Decimal, contract: Contract | None) -> Decimal:
+    """Never more than was charged, unless the contract pays its price whatever was charged."""
+    if contract is not None and (not contract.lesser_of_charge or draft.base.carve_out):
+        return amount
+    charge = draft.line.charge
+    if charge is None:
+        draft.notes.append("No charge given: the lesser of price and charge was not applied.")
+        return amount
+    if charge >= amount:
+        return amount
+    draft.steps.append(Step(f"lowered to the charge {charge}", charge, "lesser-of-charge"))
+    draft.cuts.append(Cut("charge", amount - charge, ""))
+    return charge
 
 
 @dataclass(frozen=True, slots=True)
