@@ -28,7 +28,7 @@ from remittance.models import (
     Remittance,
     ServicePayment,
 )
-from remittance.present import category_rule
+from remittance.present import category_rule, provider_words
 from remittance.services.doors import receive_now
 
 
@@ -63,6 +63,9 @@ class PaymentOut(serializers.ModelSerializer):
     id = serializers.UUIDField(source="public_id", read_only=True)
     claim = serializers.UUIDField(source="claim.public_id", read_only=True, default=None)
     services = ServicePaymentOut(many=True, read_only=True)
+    corrected_member_id = serializers.CharField(
+        source="references.corrected_id", read_only=True, default=""
+    )
 
     class Meta:
         model = ClaimPayment
@@ -77,6 +80,7 @@ class PaymentOut(serializers.ModelSerializer):
             "paid",
             "patient_responsibility",
             "service_date",
+            "corrected_member_id",
             "state",
             "exception",
             "sentence",
@@ -85,9 +89,14 @@ class PaymentOut(serializers.ModelSerializer):
 
 
 class ProviderAdjustmentOut(serializers.ModelSerializer):
+    words = serializers.SerializerMethodField()
+
     class Meta:
         model = ProviderAdjustment
-        fields: ClassVar[list[str]] = ["position", "reason", "reference", "amount"]
+        fields: ClassVar[list[str]] = ["position", "reason", "words", "reference", "amount"]
+
+    def get_words(self, row: ProviderAdjustment) -> str:
+        return provider_words(row.reason)
 
 
 class RemittanceOut(serializers.ModelSerializer):

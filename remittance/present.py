@@ -17,6 +17,7 @@ from rcm.ledger.models import Account, LedgerEntry
 from rcm.reference.facts import adjustment_reasons, remarks
 from rcm.web import format as fmt
 from rcm.web import parts
+from remittance import tables
 from remittance.models import (
     ClaimPayment,
     Denial,
@@ -74,19 +75,6 @@ HELD_HEADINGS: dict[str, str] = {
     HeldFor.PAYEE: "Whose it is",
     HeldFor.DATE: "What is missing",
 }
-PLB_WORDS = {
-    "WO": "Overpayment taken back",
-    "FB": "Balance carried forward",
-    "CS": "Adjustment",
-    "L6": "Interest",
-    "72": "Authorized return",
-    "AP": "Acceleration of benefits",
-    "J1": "Not reimbursable",
-    "LE": "Levy",
-    "IR": "Tax withheld",
-    "B2": "Rebate",
-    "B3": "Recovery allowance",
-}
 ACCOUNTS = dict(Account.choices)
 
 
@@ -131,6 +119,11 @@ CATEGORY_RULES = {
     "mppr": "mppr-technical",
 }
 """The rule that says how a category of denial is worked."""
+
+
+def provider_words(reason: str) -> str:
+    """The reason of a provider-level amount in words."""
+    return tables.provider_reasons().get(reason, "Reason code not loaded")
 
 
 def category_words(category: str) -> str:

@@ -108,6 +108,12 @@ def never_patient_remarks() -> frozenset[str]:
 
 
 @lru_cache
+def provider_reasons() -> Mapping[str, str]:
+    """Reasons of provider-level amounts (PLB) in words of our own."""
+    return {r["reason"]: r["words"] for r in _rows("provider_reasons")}
+
+
+@lru_cache
 def forwarding_remarks() -> frozenset[str]:
     """Remarks by which a payer says that it sent the claim on to the next one."""
     return frozenset(r["remark"] for r in _rows("forwarding_remarks"))

@@ -29,6 +29,7 @@ urlpatterns = [
     path("remittances/<uuid:public_id>/match/", posting.match, name="match"),
     path("remittances/<uuid:public_id>/reverse/", posting.reverse_all, name="reverse"),
     path("payments/<uuid:public_id>/", payments.payment, name="payment"),
+    path("payments/<uuid:public_id>/member/", payments.take_member, name="take_member"),
     path("unapplied/", payments.unapplied, name="unapplied"),
     path("deposits/", deposits.deposits, name="deposits"),
     path("deposits/import/", deposits.deposits_import, name="deposits_import"),

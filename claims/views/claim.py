@@ -80,6 +80,27 @@ def ready_words(claim: Claim) -> str:
     return f"It is {claim.get_status_display().lower()}; nothing stops it here."
 
 
+UNANSWERED = (ClaimStatus.SUBMITTED, ClaimStatus.ACKNOWLEDGED, ClaimStatus.ACCEPTED)
+
+
+def correction_pending(row: Claim) -> str:
+    """What a corrected claim waits for, in a sentence; empty when the payer has answered or nothing
+    was corrected.
+    """
+    later = Claim.objects.filter(replaces=row, status__in=UNANSWERED).order_by("-id").first()
+    if later is not None:
+        return (
+            f"Correction pending: claim {later.number} takes its place, and {row.payer.name} has not"
+            " answered it yet."
+        )
+    if row.replaces is not None and row.status in UNANSWERED:
+        return (
+            f"Correction pending: it takes the place of claim {row.replaces.number}, and"
+            f" {row.payer.name} has not answered yet."
+        )
+    return ""
+
+
 @require_GET
 @may("claim.view")
 def claim(request: HttpRequest, public_id: str) -> HttpResponseBase:
@@ -140,6 +161,7 @@ def claim(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "acknowledgements": present.answers(row),
             "versions": present.versions(row),
             "related": list(related),
+            "pending": correction_pending(row),
             "sections": sections.of(request, row),
             "events": present.timeline(row, actor, show),
             "chips": [(name, label, name == show) for name, label in present.CHIPS],

@@ -61,6 +61,7 @@ from remittance.services.denials import (
 )
 from remittance.services.doors import advice_upload, remittance_match
 from remittance.services.held import remittance_date, remittance_read_again
+from remittance.services.members import member_correct
 from remittance.services.paper import eob_agree, eob_key
 from remittance.services.planning import remittance_preview
 from remittance.services.posting import remittance_post, remittance_reverse
@@ -84,6 +85,7 @@ __all__ = [
     "deposits_match",
     "eob_agree",
     "eob_key",
+    "member_correct",
     "payment_apply",
     "posting_resume",
     "posting_run",

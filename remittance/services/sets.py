@@ -242,6 +242,8 @@ def _payment_row(
     references: dict[str, str] = {}
     for r in claim.refs:
         references.setdefault(r.qualifier, r.value[:80])
+    if claim.corrected is not None and claim.corrected.id:
+        references["corrected_id"] = claim.corrected.id[:80]
     if claim.crossover is not None:
         references["crossover"] = claim.crossover.name[:60]
     return {

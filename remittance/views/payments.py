@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from claims.models import Claim
 from intake import present as front
@@ -29,6 +29,7 @@ from remittance.models import (
     RemittanceStatus,
     UnappliedCash,
 )
+from remittance.services.members import CORRECTED, corrections
 from remittance.views.common import EXACT, ZERO, actor_of
 
 
@@ -121,6 +122,9 @@ def payment(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "will": will,
         "exception": present.exception_words(row.exception) if row.exception else "",
         "candidates": row.candidates,
+        "corrected": row.references.get(CORRECTED, ""),
+        "corrected_coverage": corrections([row]).get(row.pk),
+        "may_correct": actor.can("patient.edit"),
         "form": form,
         "raw": present.raw_of(row) if actor.can("remittance.view", row) else [],
         "denials": list(row.denials.select_related("line")),
@@ -141,6 +145,22 @@ def payment(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 # --- unapplied cash, bank -------------------------------------------------------------------------
+
+
+@require_POST
+@may("patient.edit")
+def take_member(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """Take over the member ID that the payer corrects."""
+    actor = actor_of(request)
+    row = found(ClaimPayment.objects.visible_to(actor), public_id=public_id)
+    try:
+        services.member_correct(payment=row, actor=actor)
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, "The corrected member ID stands on the coverage now.")
+    return redirect("remittance:payment", public_id=row.public_id)
+
 
 UNAPPLIED = ListPage(
     name="unapplied",

@@ -69,12 +69,12 @@ def remittance(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "tie": present.tie(row),
         "groups": groups,
         "preview": preview,
-        "plb": list(
-            ProviderAdjustment.objects.filter(remittance=row)
+        "plb": [
+            (p, present.provider_words(p.reason))
+            for p in ProviderAdjustment.objects.filter(remittance=row)
             .select_related("claim")
             .order_by("position")
-        ),
-        "plb_words": present.PLB_WORDS,
+        ],
         "errors": [f for f in row.findings if f["level"] == "error"],
         "notes": [f for f in row.findings if f["level"] != "error"],
         "tag": present.status_tag(row),

@@ -23,6 +23,7 @@ from remittance.models import (
 from remittance.plan import OTHER
 from remittance.records import Posted
 from remittance.services.consequences.denials import withdraw
+from remittance.services.members import correction_items
 from remittance.services.planning import Planned
 
 ZERO = Decimal("0.00")
@@ -79,7 +80,8 @@ def states(
     ).update(resolved_at=at)
     unknown = [_unknown_item(remittance, p, at) for p in planned if p.plan.unknown]
     items = [stuck_item(remittance, p.row, at) for p in stuck]
-    open_items([*items, *unknown], actor=actor, at=at)
+    corrected = correction_items(remittance, [p.row for p in planned if not p.plan.exception], at)
+    open_items([*items, *unknown, *corrected], actor=actor, at=at)
 
 
 def taken_back(planned: Sequence[Planned], *, actor: Actor, at: datetime) -> None:
