@@ -118,6 +118,14 @@ class ArConfig(AppConfig):
                 words="weekly month end board book alert threshold close mail pdf",
             ),
             nav.Entry(
+                "Receivables",
+                "Open balances",
+                "ar:open_balances",
+                "kpi.view",
+                order=75,
+                words="nowhere breach resting place owner",
+            ),
+            nav.Entry(
                 "Manage",
                 "Performance",
                 "ar:kpis",

@@ -29,3 +29,4 @@ def on_posted(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
         services.refunds_stop(organization_id=organization_id, actor=actor, at=at)
         services.credits_refresh(organization_id=organization_id, actor=actor, at=at)
         services.followup_refresh(organization_id=organization_id, actor=actor, at=at)
+        services.homes_refresh(organization_id=organization_id, actor=actor, at=at)

@@ -65,6 +65,7 @@ def followup() -> None:
         actor = Actor.system("follow-up", [pk])
         with scope(actor):
             services.followup_refresh(organization_id=pk, actor=actor)
+            services.homes_refresh(organization_id=pk, actor=actor)
 
 
 @shared_task(name="ar.tasks.reports")

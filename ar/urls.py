@@ -40,6 +40,7 @@ urlpatterns = [
     path("refunds/<uuid:public_id>/", views.refund, name="refund"),
     path("refunds/<uuid:public_id>/issue/", views.refund_issue, name="refund_issue"),
     # figures
+    path("open-balances/", views.open_balances, name="open_balances"),
     path("aging/", figures.aging, name="aging"),
     path("aging/lines/", figures.aging_lines, name="aging_lines"),
     path("accuracy/", accuracy.samples, name="accuracy"),

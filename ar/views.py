@@ -30,6 +30,7 @@ from ar.queues import link
 from ar.services.credits import credits_on
 from ar.services.guards import ZERO, corrections_pending, held_harmless
 from ar.services.patients import METHODS, plan_paid, plan_rows
+from ar.services.positions import NOWHERE, positions, summed
 from ar.tables import reasons
 from charges.models import Charge
 from claims.models import Claim
@@ -46,6 +47,7 @@ from rcm.web import format as fmt
 from rcm.web import parts
 from rcm.web.access import found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
+from rcm.worklist import registry
 from rcm.worklist import views as work
 from rcm.worklist.models import Interaction
 from rcm.worklist.pages import log_export
@@ -1166,3 +1168,45 @@ def refund_issue(request: HttpRequest, public_id: str) -> HttpResponseBase:
     else:
         messages.success(request, "Paid out.")
     return redirect("ar:refund", public_id=row.public_id)
+
+
+# --- where every open balance is ------------------------------------------------------------------
+
+SIDES = {"insurance": "Insurance", "patient": "Patient"}
+
+
+def queue_name(code: str) -> str:
+    declared = registry.get(code) if code else None
+    return declared.label if declared else code.replace("_", " ").capitalize()
+
+
+@require_safe
+@may("kpi.view")
+def open_balances(request: HttpRequest) -> HttpResponseBase:
+    """Every open dollar by its place: a queue, or a reason to rest with its day. What is nowhere
+    comes first, with its charges.
+    """
+    actor = _actor(request)
+    rows = [row for pk in sorted(actor.organizations) for row in positions(pk)]
+    lost = [row for row in rows if row.state == NOWHERE]
+    charges = (
+        Charge.objects.visible_to(actor)
+        .select_related("patient")
+        .in_bulk([row.charge_id for row in lost[:200]])
+    )
+    return render(
+        request,
+        "ar/open_balances.html",
+        {
+            "sums": [(s, SIDES[s.side], queue_name(s.queue)) for s in summed(rows)],
+            "total": sum((row.dollars for row in rows), ZERO),
+            "count": len(rows),
+            "lost_total": sum((row.dollars for row in lost), ZERO),
+            "lost_count": len(lost),
+            "lost": [
+                (charges[row.charge_id], SIDES[row.side], row)
+                for row in lost[:200]
+                if row.charge_id in charges
+            ],
+        },
+    )

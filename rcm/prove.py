@@ -205,6 +205,28 @@ CHECKS: tuple[Check, ...] = (
               AND NOT EXISTS (SELECT 1 FROM intake_gateoverrideend n WHERE n.override_id = o.id)""",
     ),
     Check(
+        "8b",
+        "Every open balance is in a queue or rests for a reason: with the payer, appealed, parked,"
+        " on a plan, between statements",
+        "SELECT count(*) FROM ledger_balance WHERE insurance > 0 OR patient > 0",
+        """WITH worked AS (SELECT subject_type, subject_id, claim_id, exam_id FROM worklist_workitem WHERE status IN ('open', 'pended')),
+                carried AS (SELECT l.charge_id, k.id, k.status FROM claims_claimline l JOIN claims_claim k ON k.id = l.claim_id)
+           SELECT c.id, '$' || b.insurance || ' with insurance is nowhere' FROM ledger_balance b JOIN charges_charge c ON c.id = b.charge_id
+            WHERE b.insurance > 0 AND coalesce(c.released_at, c.created_at) < now() - interval '6 days'
+              AND NOT EXISTS (SELECT 1 FROM carried k WHERE k.charge_id = c.id
+                                 AND (k.status IN ('draft', 'ready', 'submitted', 'acknowledged', 'accepted') OR k.id IN (SELECT claim_id FROM worked)))
+              AND NOT EXISTS (SELECT 1 FROM worked w WHERE w.claim_id IS NULL AND w.exam_id = c.exam_id)
+              AND NOT EXISTS (SELECT 1 FROM worked w WHERE w.subject_type IN ('charge', 'credit') AND w.subject_id = c.id)
+              AND NOT EXISTS (SELECT 1 FROM remittance_denial d JOIN claims_claimline l ON l.id = d.line_id
+                               WHERE l.charge_id = c.id AND d.status IN ('appealed', 'parked'))
+           UNION ALL
+           SELECT c.id, '$' || b.patient || ' of the patient is nowhere' FROM ledger_balance b JOIN charges_charge c ON c.id = b.charge_id
+             JOIN intake_patient p ON p.id = c.patient_id
+            WHERE b.patient > 0 AND (p.statement_hold <> '' OR p.deceased_on IS NOT NULL)
+              AND NOT EXISTS (SELECT 1 FROM worked w WHERE w.subject_type = 'patient_account' AND w.subject_id = p.id)
+              AND NOT EXISTS (SELECT 1 FROM ar_paymentplan a WHERE a.patient_id = p.id AND a.status = 'active')""",
+    ),
+    Check(
         "9",
         "No write-off without reason, maker, checker above the limit, and contact",
         "SELECT count(*) FROM ar_writeoffrequest WHERE status = 'approved'",

@@ -38,7 +38,7 @@ from ar.services.credits import (
     refund_request,
     refunds_stop,
 )
-from ar.services.followup import followup_refresh, nightly, patient_balance_refresh
+from ar.services.followup import followup_refresh, homes_refresh, nightly, patient_balance_refresh
 from ar.services.patients import (
     open_patient_charges,
     payment_refund,
@@ -66,6 +66,7 @@ __all__ = [
     "credits_refresh",
     "day_end",
     "followup_refresh",
+    "homes_refresh",
     "kpi_snapshot",
     "nightly",
     "open_patient_charges",

@@ -4,6 +4,7 @@ the payer's hands becomes an item here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -18,9 +19,18 @@ from ar.models import PlanStatus
 from ar.services.credits import credits_refresh, refunds_stop
 from ar.services.guards import local_day
 from ar.services.patients import plans_review, unapplied_apply
+from ar.services.positions import (
+    CHARGE,
+    NOWHERE,
+    Position,
+    insurance_positions,
+    patient_positions,
+)
 from ar.services.writeoffs import small_balances_write_off
 from ar.tables import policy, recovery_odds
+from charges.models import Charge
 from charges.services import money_follows
+from intake.models import Patient
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Membership
 from rcm.accounts.permissions import Role
@@ -203,39 +213,108 @@ def _unmoved(specs: list[ItemSpec], live: set[int]) -> list[ItemSpec]:
     return [replace(s, due_at=kept.get(s.subject_id, s.due_at)) for s in specs]
 
 
-def _give_homes(claim_ids: list[int], organization_id: int, today: date) -> None:
-    """An owner by payer (the same person keeps a payer), the first action, and today as its
-    date.
+def _give_homes(
+    subject_ids: Iterable[int],
+    organization_id: int,
+    today: date,
+    *,
+    queue: str = QUEUE,
+    subject: str = SUBJECT,
+) -> None:
+    """An owner by payer, else by site (the same person keeps a payer or a site), the first action,
+    and today as its date.
     """
-    if not claim_ids:
+    ids = list(subject_ids)
+    if not ids:
         return
     rows = WorkItem.objects.filter(
         organization_id=organization_id,
-        queue=QUEUE,
-        subject_type=SUBJECT,
-        subject_id__in=claim_ids,
+        queue=queue,
+        subject_type=subject,
+        subject_id__in=ids,
         status=ItemStatus.OPEN,
     )
     members = Membership.objects.filter(organization_id=organization_id, user__is_active=True)
     staff = sorted(set(members.filter(role=Role.AR).values_list("user_id", flat=True))) or sorted(
         set(members.filter(role=Role.BILLER).values_list("user_id", flat=True))
     )
-    owner: Any = None
-    if staff:
-        payers = sorted({p for p in rows.values_list("payer_id", flat=True) if p})
-        owner = (
-            Case(
-                *(When(payer_id=p, then=Value(staff[p % len(staff)])) for p in payers),
-                default=F("owner_id"),
-                output_field=BigIntegerField(),
-            )
-            if payers
-            else None
-        )
     changes: dict[str, Any] = {"next_action": F("fix"), "next_action_on": today}
-    if owner is not None:
-        changes["owner_id"] = owner
+    if staff:
+        owners = [
+            When(**{column: key}, then=Value(staff[key % len(staff)]))
+            for column in ("payer_id", "site_id")
+            for key in sorted({k for k in rows.values_list(column, flat=True) if k})
+        ]
+        if owners:
+            changes["owner_id"] = Case(
+                *owners, default=F("owner_id"), output_field=BigIntegerField()
+            )
     rows.update(**changes)
+
+
+@transaction.atomic
+def homes_refresh(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
+    """An item for every open insurance balance that is in no queue and rests for no reason: charges
+    without a claim, claims that everybody believes settled. Those that have a place again close.
+    Returns how many opened.
+    """
+    at = at or timezone.now()
+    today = local_day(at)
+    lost = {p.charge_id: p for p in insurance_positions(organization_id, at) if p.state == NOWHERE}
+    live = dict(
+        WorkItem.objects.filter(
+            organization_id=organization_id,
+            queue=QUEUE,
+            subject_type=CHARGE,
+            status__in=[ItemStatus.OPEN, ItemStatus.PENDED],
+        ).values_list("subject_id", "due_at")
+    )
+    charges = Charge.objects.select_related("exam__coverage__payer", "patient").in_bulk(lost)
+    specs = [_lost_charge(charges[pk], p, live.get(pk, at), today) for pk, p in lost.items()]
+    opened = open_items(specs, actor=actor, at=at)
+    _give_homes(set(lost) - set(live), organization_id, today, subject=CHARGE)
+    gone = set(live) - set(lost)
+    if gone:
+        close_items(CHARGE, gone, actor=actor, at=at, outcome="In other hands", queues=[QUEUE])
+    return opened
+
+
+def _lost_charge(charge: Charge, place: Position, due: datetime, today: date) -> ItemSpec:
+    never = place.claim_id is None
+    coverage = charge.exam.coverage
+    payer = coverage.payer if coverage else None
+    age = (today - charge.service_date).days
+    scored = rules.score(expected=place.dollars, odds=recovery_odds(age), days_left=None)
+    title = "Charged, and on no claim" if never else "Open, and nobody works it"
+    return ItemSpec(
+        organization_id=charge.organization_id,
+        queue=QUEUE,
+        subject_type=CHARGE,
+        subject_id=charge.pk,
+        cause="never_billed" if never else "without_place",
+        title=f"{title}: ${place.dollars:,.2f}",
+        fix="Make the claim, or correct the coverage" if never else "Read the claim, then decide",
+        due_at=due,
+        dollars=place.dollars,
+        site_id=charge.exam.site_id,
+        patient_id=charge.patient_id,
+        patient_name=charge.patient.name,
+        exam_id=charge.exam_id,
+        claim_id=place.claim_id,
+        payer_id=payer.pk if payer else None,
+        payer_name=payer.name if payer else "",
+        score=scored.value,
+        facts={
+            "exam": charge.code,
+            "modality": charge.exam.modality,
+            "service_date": charge.service_date.isoformat(),
+            "mrn": charge.patient.mrn,
+            "born": charge.patient.born_on.isoformat(),
+            "reason": "On no claim" if never else "Without a place",
+            "age": rules.bucket(age),
+            "score": scored.parts(),
+        },
+    )
 
 
 # --- patients' accounts that need a person --------------------------------------------------------
@@ -304,6 +383,42 @@ def _on_account(
         )
         for pk, name, mrn, born, dollars, since in rows
         if pk not in taken
+    ]
+
+
+def _without_place(
+    organization_id: int, at: datetime, live: dict[int, datetime], taken: set[int]
+) -> list[ItemSpec]:
+    """Patients with a balance that no statement, plan or date moves on: each with the reason."""
+    lost: dict[int, list[Position]] = {}
+    for row in patient_positions(organization_id, at, items=False):
+        if row.state == NOWHERE and row.patient_id not in taken:
+            lost.setdefault(row.patient_id, []).append(row)
+    patients = Patient.objects.in_bulk(lost)
+    return [
+        ItemSpec(
+            organization_id=organization_id,
+            queue=PATIENT_QUEUE,
+            subject_type=PATIENT_SUBJECT,
+            subject_id=pk,
+            cause="without_place",
+            title=f"${sum(row.dollars for row in rows):,.2f} goes on no statement: {rows[0].why}"[
+                :200
+            ],
+            fix="Settle the reason, move the balance back, or decide",
+            due_at=live.get(pk, at),
+            dollars=sum((row.dollars for row in rows), Decimal("0.00")),
+            patient_id=pk,
+            patient_name=patients[pk].name,
+            facts={
+                "mrn": patients[pk].mrn,
+                "born": patients[pk].born_on.isoformat(),
+                "number": patients[pk].mrn,
+                "reason": "On no statement",
+                "oldest": min(row.service_date for row in rows).isoformat(),
+            },
+        )
+        for pk, rows in lost.items()
     ]
 
 
@@ -402,10 +517,13 @@ def patient_balance_refresh(
                 },
             )
         )
+    specs += _without_place(organization_id, at, live, {s.subject_id for s in specs})
     specs += _on_account(
         organization_id, at, live, rules_of.prepayment_days, {s.subject_id for s in specs}
     )
     opened = open_items(specs, actor=actor, at=at)
+    fresh = {spec.subject_id for spec in specs} - set(live)
+    _give_homes(fresh, organization_id, today, queue=PATIENT_QUEUE, subject=PATIENT_SUBJECT)
     gone = set(live) - {s.subject_id for s in specs}
     if gone:
         close_items(
@@ -437,6 +555,7 @@ def nightly(*, organization_id: int, actor: Actor, at: datetime | None = None) -
     refunds_stop(organization_id=organization_id, actor=actor, at=at)
     credits = credits_refresh(organization_id=organization_id, actor=actor, at=at, shared=True)
     opened, closed = followup_refresh(organization_id=organization_id, actor=actor, at=at)
+    homes = homes_refresh(organization_id=organization_id, actor=actor, at=at)
     patients = patient_balance_refresh(organization_id=organization_id, actor=actor, at=at)
     return {
         "applied": applied,
@@ -446,4 +565,5 @@ def nightly(*, organization_id: int, actor: Actor, at: datetime | None = None) -
         "opened": opened,
         "closed": closed,
         "patients": patients,
+        "homes": homes,
     }

@@ -6,9 +6,14 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from ar import rules, services
+from ar.models import Statement
+from ar.services.positions import positions
+from claims.models import ClaimLine
 from rcm.accounts.scope import scope
 from rcm.worklist.models import WorkItem
 from rcm.worklist.services import ItemSpec, open_items
@@ -170,3 +175,138 @@ def test_the_night_leaves_every_dollar_at_home(cast) -> None:
     with scope(cast.system):
         done = services.nightly(organization_id=cast.a.pk, actor=cast.system)
         assert (done["opened"], done["credits"]) == (1, 1)
+
+
+# --- every open balance has one place -------------------------------------------------------------
+
+
+def places(cast, *bills) -> list[list[tuple[str, str]]]:
+    """(side, state) of each bill's charge."""
+    with scope(cast.system):
+        rows = positions(cast.a.pk)
+    return [sorted((p.side, p.state) for p in rows if p.charge_id == b.charge.pk) for b in bills]
+
+
+def test_where_insurance_balances_rest_and_until_when(cast) -> None:
+    flying, silent, parked = bill(cast, days_ago=5), bill(cast, days_ago=60), bill(cast)
+    row = deny(cast, parked, category="medical_necessity", status="parked")
+    with scope(cast.system):
+        type(row).objects.filter(pk=row.pk).update(
+            review_on=timezone.localdate() + timedelta(days=9)
+        )
+        (place,) = [p for p in positions(cast.a.pk) if p.charge_id == flying.charge.pk]
+    assert place.until == timezone.localdate() - timedelta(days=3) + timedelta(days=21 + 7)
+    assert places(cast, flying, silent, parked) == [
+        [("insurance", "payer")],
+        [("insurance", "nowhere")],
+        [("insurance", "parked")],
+    ]
+    refresh(cast)
+    assert places(cast, silent) == [[("insurance", "queue")]]
+
+
+def test_a_charge_on_no_claim_gets_an_item_with_an_owner_and_loses_it_with_its_claim(cast) -> None:
+    b = bill(cast, days_ago=30)
+    with scope(cast.system):
+        b.line.delete()
+        assert services.homes_refresh(organization_id=cast.a.pk, actor=cast.system) == 1
+        item = WorkItem.objects.get(subject_type="charge")
+        assert (item.cause, item.queue, item.dollars) == (
+            "never_billed",
+            "followup",
+            Decimal("300.00"),
+        )
+        assert item.owner_id == cast.user("ari").pk
+        assert item.next_action_on is not None
+        assert services.homes_refresh(organization_id=cast.a.pk, actor=cast.system) == 0
+        ClaimLine.objects.create(
+            organization=cast.a,
+            claim=b.claim,
+            charge=b.charge,
+            number=1,
+            control="again",
+            code="74178",
+            units=1,
+            amount=300,
+            service_date=b.charge.service_date,
+        )
+        type(b.claim).objects.filter(pk=b.claim.pk).update(last_submitted_at=timezone.now())
+        services.homes_refresh(organization_id=cast.a.pk, actor=cast.system)
+        item.refresh_from_db()
+        assert item.status == "closed"
+
+
+def test_a_closed_claim_with_open_dollars_is_not_forgotten(cast) -> None:
+    b = bill(cast, paid=60, contractual=200, status="closed", days_ago=25)
+    with scope(cast.system):
+        services.nightly(organization_id=cast.a.pk, actor=cast.system)
+    assert places(cast, b) == [[("insurance", "queue")]]
+
+
+def test_where_patient_balances_rest(cast) -> None:
+    fresh = bill(cast, paid=80, contractual=200, copay=20)
+    planned = bill(cast, paid=80, contractual=200, copay=20)
+    held = bill(cast, paid=80, contractual=200, copay=20)
+    forbidden = bill(cast, paid=80, contractual=200, copay=20)
+    deny(cast, forbidden, category="prior_auth", status="upheld")
+    with scope(cast.system):
+        services.plan_make(
+            patient=planned.patient,
+            total=Decimal("20"),
+            instalment=Decimal("10"),
+            starts_on=timezone.localdate() + timedelta(days=4),
+            actor=cast.system,
+        )
+        services.statement_hold(patient=held.patient, reason="dispute", actor=cast.system)
+    assert places(cast, fresh, planned, held, forbidden) == [
+        [("patient", "statement")],
+        [("patient", "plan")],
+        [("patient", "nowhere")],
+        [("patient", "nowhere")],
+    ]
+    with scope(cast.system):
+        services.nightly(organization_id=cast.a.pk, actor=cast.system)
+        assert all(p.state != "nowhere" for p in positions(cast.a.pk))
+        item = WorkItem.objects.get(subject_type="patient_account", subject_id=forbidden.patient.pk)
+        assert "never the patient's bill" in item.title
+        services.nightly(organization_id=cast.a.pk, actor=cast.system)
+        item.refresh_from_db()
+        assert item.status == "open"  # and it does not come and go
+
+
+def test_a_final_notice_of_one_exam_is_not_forgotten_behind_a_new_one(cast) -> None:
+    old = bill(cast, paid=80, contractual=200, copay=20, days_ago=300)
+    today = timezone.localdate()
+    with scope(cast.system):
+        for step, ago in ((1, 140), (2, 110), (3, 80), (4, 50)):
+            Statement.objects.create(
+                organization=cast.a,
+                patient=old.patient,
+                number=f"S{step}",
+                step=step,
+                balance=20,
+                sent_on=today - timedelta(days=ago),
+                lines=[{"charge_id": old.charge.pk}],
+            )
+    new = bill(cast, paid=80, contractual=200, copay=20, patient=old.patient)
+    with scope(cast.system):
+        services.statements_send(organization_id=cast.a.pk, actor=cast.system)
+        services.patient_balance_refresh(organization_id=cast.a.pk, actor=cast.system)
+        item = WorkItem.objects.get(subject_type="patient_account")
+        assert "final notice" in item.title
+    assert places(cast, new) == [[("patient", "queue")]]
+
+
+def test_the_managers_page_shows_what_is_nowhere_in_dollars(cast) -> None:
+    b = bill(cast, days_ago=30)
+    with scope(cast.system):
+        b.line.delete()
+    client = Client()
+    client.force_login(
+        cast.user("mia"), backend="allauth.account.auth_backends.AuthenticationBackend"
+    )
+    page = client.get(reverse("ar:open_balances")).content.decode()
+    assert "$300.00 on 1 balance is nowhere" in " ".join(page.split())
+    with scope(cast.system):
+        services.homes_refresh(organization_id=cast.a.pk, actor=cast.system)
+    assert "No balance is nowhere" in client.get(reverse("ar:open_balances")).content.decode()

@@ -57,6 +57,13 @@ PLANTS: dict[str, str] = {
     "6c": "UPDATE claims_claim SET frequency = '8' WHERE organization_id = {a}",
     "7": "UPDATE claims_submission SET claims_count = 9 WHERE organization_id = {a}",
     "8": "UPDATE worklist_workitem SET claim_id = NULL WHERE organization_id = {a}",
+    "8b": (
+        "UPDATE charges_charge SET released_at = now() - interval '30 days' WHERE organization_id"
+        " = {a}; UPDATE claims_claim SET status = 'denied' WHERE organization_id = {a}; UPDATE"
+        " worklist_workitem SET status = 'done' WHERE organization_id = {a}; UPDATE"
+        " ledger_balance SET insurance = 7 WHERE organization_id = {a}; UPDATE"
+        " remittance_denial SET status = 'open' WHERE organization_id = {a}"
+    ),
     "9": (
         "UPDATE ar_writeoffrequest SET status = 'approved', reason = '' WHERE organization_id = {a}"
     ),
