@@ -260,7 +260,11 @@ def homes_refresh(*, organization_id: int, actor: Actor, at: datetime | None = N
     """
     at = at or timezone.now()
     today = local_day(at)
-    lost = {p.charge_id: p for p in insurance_positions(organization_id, at) if p.state == NOWHERE}
+    lost = {
+        p.charge_id: p
+        for p in insurance_positions(organization_id, at, items=False)
+        if p.state == NOWHERE
+    }
     live = dict(
         WorkItem.objects.filter(
             organization_id=organization_id,

@@ -49,10 +49,10 @@ worked AS (
   SELECT o.charge_id, min(w.queue) AS queue, min(coalesce(w.pend_until, w.due_at::date)) AS due_on
     FROM open o
     JOIN worklist_workitem w ON w.organization_id = %(org)s AND w.status IN ('open', 'pended')
-     AND NOT (w.queue = 'followup' AND w.subject_type = 'charge')
+     AND (%(every)s OR NOT (w.queue = 'followup' AND w.subject_type = 'charge'))
      AND (w.claim_id IN (SELECT k.claim_id FROM carried k WHERE k.charge_id = o.charge_id)
           OR (w.claim_id IS NULL AND w.exam_id = o.exam_id)
-          OR (w.subject_type = 'credit' AND w.subject_id = o.charge_id))
+          OR (w.subject_type IN ('charge', 'credit') AND w.subject_id = o.charge_id))
    GROUP BY 1),
 decided AS (
   SELECT l.charge_id,
@@ -130,8 +130,12 @@ class Position:
         return WORDS[self.state]
 
 
-def insurance_positions(organization_id: int, at: datetime) -> list[Position]:
-    """Every open insurance balance. One query."""
+def insurance_positions(
+    organization_id: int, at: datetime, *, items: bool = True
+) -> list[Position]:
+    """Every open insurance balance. One query. Without `items` as if none had been opened for a
+    charge that was nowhere: what then is nowhere needs one.
+    """
     today = local_day(at)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -141,6 +145,7 @@ def insurance_positions(organization_id: int, at: datetime) -> list[Position]:
                 "grace": policy(organization_id, today).followup_grace_days,
                 "preparing": PREPARING,
                 "unanswered": UNANSWERED,
+                "every": items,
             },
         )
         rows = cursor.fetchall()

@@ -12,12 +12,19 @@ class WorklistConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from django.db.models.signals import post_delete, post_save
+
+        from rcm.accounts.models import Membership, User
         from rcm.exchange.services import subscribe
         from rcm.jobs import robots
         from rcm.web import nav
-        from rcm.worklist import messages, registry, search, services
+        from rcm.worklist import messages, owners, registry, search, services
         from rcm.worklist import robots as off
 
+        post_save.connect(owners.on_user_saved, sender=User, dispatch_uid="worklist.owners")
+        post_delete.connect(
+            owners.on_membership_gone, sender=Membership, dispatch_uid="worklist.members"
+        )
         registry.register(messages.MESSAGES, off.QUEUE)
         robots.register(
             robots.Robot(

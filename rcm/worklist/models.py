@@ -69,6 +69,9 @@ class WorkItem(TenantModel):
     )
     lease_until = models.DateTimeField(null=True)
     lease_token = models.IntegerField(default=0)
+    from_pool = models.BooleanField(
+        default=False, help_text="Owned by its lease alone: it ends with it"
+    )
     pend_until = models.DateField(null=True)
     next_action = models.CharField(max_length=120, blank=True)
     next_action_on = models.DateField(null=True)

@@ -320,6 +320,7 @@ def item_take(
         sentence=f"Taken by {actor.name}",
         at=at,
         owner_id=actor.user_id,
+        from_pool=item.from_pool or item.owner_id is None,
         lease_until=at + settings.LEASE,
         lease_token=F("lease_token") + 1,
     )
@@ -343,12 +344,13 @@ def item_release(
 
 
 NEXT_SQL = """
-UPDATE worklist_workitem SET owner_id = %(user)s, lease_until = %(until)s, lease_token = lease_token + 1, version = version + 1
+UPDATE worklist_workitem SET owner_id = %(user)s, lease_until = %(until)s, lease_token = lease_token + 1, version = version + 1,
+       from_pool = (owner_id IS NULL OR from_pool)
  WHERE id = (
    SELECT id FROM worklist_workitem
     WHERE organization_id = ANY(%(orgs)s) AND queue = %(queue)s AND status = 'open'
       AND (lease_until IS NULL OR lease_until < %(now)s)
-      AND (owner_id IS NULL OR owner_id = %(user)s OR lease_until < %(now)s)
+      AND (owner_id IS NULL OR owner_id = %(user)s OR (from_pool AND lease_until < %(now)s))
       AND (next_action_on IS NULL OR next_action_on <= %(today)s)
       {sites}
     ORDER BY sort_day, sort_cents, id
@@ -565,6 +567,7 @@ def item_assign(
         sentence=f"Assigned to {to.display_name}",
         at=at or timezone.now(),
         owner_id=to.pk,
+        from_pool=False,
         lease_until=None,
         lease_token=F("lease_token") + 1,
     )
@@ -682,9 +685,12 @@ def return_pended(*, actor: Actor, at: datetime | None = None) -> int:
         status=ItemStatus.PENDED,
         pend_until__lte=office_day(at),
     ).update(status=ItemStatus.OPEN, pend_until=None, version=F("version") + 1)
-    WorkItem.objects.filter(
+    # a lease that ran out gives back the lease: the owner stays, unless the lease alone made one
+    lapsed = WorkItem.objects.filter(
         organization_id__in=actor.organizations, status=ItemStatus.OPEN, lease_until__lt=at
-    ).update(lease_until=None, owner_id=None, version=F("version") + 1)
+    )
+    lapsed.filter(from_pool=True).update(owner_id=None)
+    lapsed.update(lease_until=None, from_pool=False, version=F("version") + 1)
     return back
 
 
