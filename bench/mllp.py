@@ -226,12 +226,16 @@ def main() -> None:
         from rcm.accounts.actor import Actor
         from rcm.accounts.models import Organization
         from rcm.accounts.scope import scope
-        from rcm.exchange.models import Interchange
+        from rcm.exchange.models import Connection, Interchange
 
         address = {"address": "1 St", "city": "Chicago", "state": "IL", "zip": "60601"}
         organization = Organization.objects.create(
             code="BENCH", name="Bench Imaging", npi="1679576722", tin="371234567", **address
         )
+        with scope(organizations=[organization.pk]):
+            Connection.objects.create(
+                organization=organization, kind="mllp", name="Bench", sender="REG|BENCH"
+            )
         s = connection.settings_dict
         url = f"postgres://{app['USER']}:{app['PASSWORD']}@{quote(s['HOST'], safe='')}:{s['PORT']}/{s['NAME']}"
 

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from rcm.exchange.batch import split
+from rcm.exchange.origin import Origin
 
 log = logging.getLogger(__name__)
 
@@ -69,14 +70,14 @@ class Peer:
 
 
 class Listener:
-    """`store(content, fault) -> acknowledgement` is called in a thread and blocks until the message
+    """`store(content, fault, origin) -> acknowledgement` is called in a thread and blocks until the message
     is committed. A frame of several messages has several acknowledgements, each sent in its own
     frame.
     """
 
     def __init__(
         self,
-        store: Callable[[bytes, str], bytes],
+        store: Callable[[bytes, str, Origin], bytes],
         *,
         limits: Limits | None = None,
         threads: int = 4,
@@ -145,7 +146,7 @@ class Listener:
         try:
             async for frame in self._frames(reader, peer):
                 peer.busy = True
-                answer = await self._answer(frame)
+                answer = await self._answer(frame, origin_of(writer))
                 for one in split(answer).messages or (answer,):
                     writer.write(bytes((START,)) + one + bytes((END, 0x0D)))
                 async with asyncio.timeout(self.limits.idle_seconds):
@@ -176,15 +177,17 @@ class Listener:
                 while await reader.read(CHUNK):
                     pass
 
-    async def _answer(self, frame: Frame) -> bytes:
+    async def _answer(self, frame: Frame, origin: Origin) -> bytes:
         loop = asyncio.get_running_loop()
         if len(frame.content) > self.limits.large_bytes:
             # large ones one at a time: storing takes several times a message's size
             async with self._large:
                 return await loop.run_in_executor(
-                    self._threads, self.store, frame.content, frame.fault
+                    self._threads, self.store, frame.content, frame.fault, origin
                 )
-        return await loop.run_in_executor(self._threads, self.store, frame.content, frame.fault)
+        return await loop.run_in_executor(
+            self._threads, self.store, frame.content, frame.fault, origin
+        )
 
     async def _frames(self, reader: asyncio.StreamReader, peer: Peer) -> AsyncIterator[Frame]:
         """Cut the stream into frames. What stands outside of start and end marks is a frame with a
@@ -269,6 +272,14 @@ class Listener:
     def _hold(self, peer: Peer) -> None:
         self.held += len(peer.buffer) - peer.held
         peer.held = len(peer.buffer)
+
+
+def origin_of(writer: asyncio.StreamWriter) -> Origin:
+    """The sender's address, and the common name of its client certificate."""
+    peer = writer.get_extra_info("peername") or ("",)
+    certificate = writer.get_extra_info("peercert") or {}
+    names = {key: value for part in certificate.get("subject", ()) for key, value in part}
+    return Origin(str(peer[0]), names.get("commonName", ""))
 
 
 def _leading(buffer: bytearray, characters: bytes) -> int:

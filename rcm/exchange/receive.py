@@ -3,15 +3,21 @@ before, and what the sender is told.
 
 Shared by the listeners; nothing here reads a message's content or knows a phase. A message is
 answered AA only after its row is committed; AE when it is kept but cannot be used as it is; AR when
-it is no HL7, or is not kept (the sender must send it again).
+it is no HL7, is not kept (the sender must send it again), or comes from a sender that is not known
+here or names an organization that is not its own: such a message is kept in quarantine and has no
+effect.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address, ip_network
+from threading import Lock
 from typing import Any
 
 from django.conf import settings
@@ -32,6 +38,7 @@ from rcm.exchange.models import (
     Interchange,
     InterchangeStatus,
 )
+from rcm.exchange.origin import Origin
 from rcm.exchange.outbox import wake_on_commit
 from rcm.exchange.problems import ParseProblem
 
@@ -43,14 +50,13 @@ UNREADABLE = "HL7"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Whose a message is. `known` False: nobody's we know, kept for the default organization and
-    not processed.
+    """Whose a message is, and why its sender may not write there (`refusal`, a sentence): then it
+    is kept, and not processed.
     """
 
     organization_id: int
     connection: Connection | None = None
-    known: bool = True
-    active: bool = True
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +86,39 @@ def default_organization() -> int | None:
     ) or rows.values_list("id", flat=True).first()
 
 
-def place_of(header: hl7.Header | None) -> Place | None:
-    """The organization a message is for: by its connection (MSH-3|MSH-4), the receiver MSH-6 or
-    MSH-5, the sender's facility MSH-4.
+class Throttle:
+    """How many messages of strangers an address may leave in a minute; more are not kept."""
+
+    def __init__(self, most: int = 60, seconds: float = 60.0) -> None:
+        self.most, self.seconds = most, seconds
+        self._seen: dict[str, deque[float]] = {}
+        self._lock = Lock()
+
+    def full(self, address: str, now: float) -> bool:
+        """Count one more; True when there were too many."""
+        with self._lock:
+            if len(self._seen) > 10_000:
+                self._seen.clear()
+            seen = self._seen.setdefault(address, deque())
+            while seen and seen[0] <= now - self.seconds:
+                seen.popleft()
+            seen.append(now)
+            if len(seen) > self.most:
+                seen.popleft()
+                return True
+            return False
+
+    def forget(self) -> None:
+        self._seen.clear()
+
+
+strangers = Throttle()
+
+
+def place_of(header: hl7.Header | None, origin: Origin | None = None) -> Place | None:
+    """The organization a message is for. Only a connection (by MSH-3|MSH-4, MSH-4 or MSH-3) may
+    write, from its own networks and with its own certificate where it names them, and only into its
+    own organization. What a stranger names decides no more than who sees it in quarantine.
 
     None when the product has no organization at all.
     """
@@ -90,7 +126,8 @@ def place_of(header: hl7.Header | None) -> Place | None:
     if fallback is None:
         return None
     if header is None:
-        return Place(fallback, known=False)
+        return Place(fallback)
+    named = _named(header)
     names = [f"{header.sender}|{header.sender_facility}", header.sender_facility, header.sender]
     found = {
         c.sender: c
@@ -100,8 +137,47 @@ def place_of(header: hl7.Header | None) -> Place | None:
     }
     for name in names:
         if name in found:
-            return Place(found[name].organization_id, found[name], active=found[name].active)
-    codes = [c for c in (header.receiver_facility, header.receiver, header.sender_facility) if c]
+            known = found[name]
+            return Place(known.organization_id, known, _refusal(known, named, origin or Origin()))
+    owner = named or _owner([header.sender_facility]) or fallback
+    return Place(owner, refusal=STRANGER)
+
+
+STRANGER = (
+    "This sender is not known here. An administrator adds a connection for its MSH-3 and MSH-4."
+)
+
+
+def _refusal(connection: Connection, named: int | None, origin: Origin) -> str:
+    """Why a known sender may not write this, or nothing."""
+    if not connection.active:
+        return "The connection of this sender is switched off."
+    if named is not None and named != connection.organization_id:
+        return "MSH-6 or MSH-5 names an organization that is not this sender's."
+    wanted = connection.config.get("certificate", "")
+    if wanted and wanted != origin.certificate:
+        return "This sender must show its own client certificate."
+    networks = connection.config.get("networks", [])
+    if networks and not any(_within(origin.address, network) for network in networks):
+        return "This sender may not send from this network address."
+    return ""
+
+
+def _within(address: str, network: str) -> bool:
+    try:
+        return ip_address(address) in ip_network(network, strict=False)
+    except ValueError:
+        return False
+
+
+def _named(header: hl7.Header) -> int | None:
+    """The organization that a message names as its receiver."""
+    return _owner([header.receiver_facility, header.receiver])
+
+
+def _owner(names: Iterable[str]) -> int | None:
+    """Whose code this is: an organization's or a site's, the first name before the next."""
+    codes = [name for name in names if name]
     organizations = dict(
         Organization.objects.filter(active=True, code__in=codes).values_list("code", "id")
     )
@@ -112,8 +188,8 @@ def place_of(header: hl7.Header | None) -> Place | None:
     )
     for code in codes:
         if code in organizations or code in sites:
-            return Place(organizations.get(code) or sites[code])
-    return Place(fallback, known=False)
+            return organizations.get(code) or sites[code]
+    return None
 
 
 def own_names(organization_id: int) -> frozenset[str]:
@@ -127,25 +203,33 @@ def own_names(organization_id: int) -> frozenset[str]:
     return asked_once(("own names", organization_id), ask)
 
 
-def receive_hl7(content: bytes, *, at: datetime | None = None, framing: str = "") -> bytes:
+def receive_hl7(
+    content: bytes,
+    *,
+    at: datetime | None = None,
+    framing: str = "",
+    origin: Origin | None = None,
+) -> bytes:
     """Store each HL7 message of one frame and answer its acknowledgement; several messages get
     several acknowledgements, one after another. `framing` says what was wrong with the frame around
     them. Never raises.
     """
     at = at or timezone.now()
+    origin = origin or Origin()
     if framing or not batch.several(content):
-        return _receive_one(content, at=at, framing=framing)
+        return _receive_one(content, at=at, framing=framing, origin=origin)
     cut = batch.split(content)
     if cut.problem:
-        return _receive_one(content, at=at, framing=cut.problem)
-    return b"".join(_receive_one(message, at=at) for message in cut.messages)
+        return _receive_one(content, at=at, framing=cut.problem, origin=origin)
+    return b"".join(_receive_one(message, at=at, origin=origin) for message in cut.messages)
 
 
-def _receive_one(content: bytes, *, at: datetime, framing: str = "") -> bytes:
+def _receive_one(content: bytes, *, at: datetime, origin: Origin, framing: str = "") -> bytes:
     header: hl7.Header | None = None
     try:
         header, problem, code = _judge(content, framing)
-        receipt = _store_hl7(content, header, problem, code, at)
+        judged = Judged(header, problem, code)
+        receipt = _store_hl7(content, judged, at=at, origin=origin)
         return hl7.ack(
             header, receipt.code, receipt.sentence, error=_error_code(receipt, header), at=at
         )
@@ -235,21 +319,26 @@ def _error_code(receipt: Receipt, header: hl7.Header | None) -> str:
     )
 
 
-def _store_hl7(
-    content: bytes, header: hl7.Header | None, problem: str, code: str, at: datetime
-) -> Receipt:
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A message's header, what is wrong with it, and the answer that this gets."""
+
+    header: hl7.Header | None
+    problem: str = ""
+    code: str = ACCEPT
+
+
+def _store_hl7(content: bytes, judged: Judged, *, at: datetime, origin: Origin) -> Receipt:
+    header, problem, code = judged.header, judged.problem, judged.code
     everyone = _everyone()
     with scope(everyone):
-        place = place_of(header)
+        place = place_of(header, origin)
         if place is None:
             return Receipt(REJECT, "Not stored: this system has no organization yet.")
-        if not problem and not place.known:
-            problem, code = (
-                "Neither MSH-6, MSH-5 nor MSH-4 names an organization or site of this system.",
-                ERROR,
-            )
-        elif not problem and not place.active:
-            problem, code = "The connection of this sender is switched off.", ERROR
+        if place.connection is None and strangers.full(origin.address, time.monotonic()):
+            return Receipt(REJECT, "Not stored: too many messages of a sender not known here.")
+        if place.refusal:
+            problem, code = place.refusal, REJECT
         kind = header.kind if header and header.kind else UNREADABLE
         earlier = _earlier(place.organization_id, kind, header)
         row, fresh = services.store_inbound(

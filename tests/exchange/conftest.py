@@ -11,7 +11,9 @@ from urllib.parse import quote
 import pytest
 from django.db import connection
 
+from rcm.accounts.scope import scope
 from rcm.exchange import outbox, services
+from rcm.exchange.models import Connection
 
 ROOT = Path(__file__).resolve().parents[2]
 ADT = (
@@ -33,6 +35,15 @@ def suite_database_url() -> str:
     """The suite's database, under the application role, for processes that a test starts."""
     s = connection.settings_dict
     return f"postgres://{s['USER']}:{s['PASSWORD']}@{quote(s['HOST'], safe='')}:{s['PORT']}/{s['NAME']}"
+
+
+@pytest.fixture
+def known(cast_committed):
+    """The connection by which the registration system of organization A is known."""
+    with scope(cast_committed.system):
+        return Connection.objects.create(
+            organization_id=cast_committed.a.pk, kind="mllp", name="Reg", sender="REG|CANA-NORTH"
+        )
 
 
 @pytest.fixture

@@ -90,7 +90,9 @@ def test_the_legal_name_stands_before_the_alias():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_frame_of_two_messages_gets_two_answers_and_two_interchanges(cast_committed, quiet):
+def test_a_frame_of_two_messages_gets_two_answers_and_two_interchanges(
+    cast_committed, known, quiet
+):
     answers = batch.split(receive_hl7(adt(1) + other(2))).messages
     told = [hl7.parse(a) for a in answers]
     assert [(t.value("MSA-1"), t.value("MSA-2")) for t in told] == [("AA", "M1"), ("AA", "M2")]
@@ -103,7 +105,7 @@ def test_a_frame_of_two_messages_gets_two_answers_and_two_interchanges(cast_comm
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_bad_message_of_a_frame_is_answered_for_itself(cast_committed, quiet):
+def test_one_bad_message_of_a_frame_is_answered_for_itself(cast_committed, known, quiet):
     bad = other(2).replace(b"ADT^A04^ADT_A01", b"XYZ^A04")
     told = [hl7.parse(a) for a in batch.split(receive_hl7(adt(1) + bad + adt(3))).messages]
     assert [t.value("MSA-1") for t in told] == ["AA", "AR", "AA"]

@@ -13,7 +13,7 @@ from hl7.client import MLLPClient
 
 from rcm.accounts.scope import scope
 from rcm.exchange import hl7
-from rcm.exchange.models import Connection, Interchange
+from rcm.exchange.models import Interchange
 from tests.exchange.conftest import adt
 
 pytestmark = pytest.mark.processes
@@ -54,7 +54,7 @@ class Sender:
 
 
 @pytest.fixture
-def rows(cast_committed):
+def rows(cast_committed, known):
     cast = cast_committed
 
     def found(**filters):
@@ -112,25 +112,26 @@ def test_what_is_no_hl7_is_refused_and_kept(rows, listener):
 def test_what_cannot_be_used_is_kept_and_says_why(cast_committed, rows, listener):
     with listener("listen_mllp") as (_, port):
         sender = Sender(port)
-        assert sender.ask(adt(1, CANA="ELSEWHERE")) == "AE"  # no such organization
+        assert sender.ask(adt(1, REG="NOBODY")) == "AR"  # no such sender
         assert sender.ask(adt("", DOROTHY="A").replace(b"|M|", b"||")) == "AE"  # no control number
         assert sender.ask(adt(3, ADT="XYZ")) == "AR"  # a type nobody reads
         assert {r.status for r in rows()} == {"quarantined"}
         assert all(r.error for r in rows())
 
 
-def test_the_sender_s_connection_decides_before_the_codes_in_the_message(
+def test_a_known_sender_that_names_another_organization_writes_nothing(
     cast_committed, rows, listener
 ):
-    with scope(cast_committed.system_b):
-        Connection.objects.create(
-            organization_id=cast_committed.b.pk, kind="mllp", name="RIS", sender="REG|CANA-NORTH"
-        )
     with listener("listen_mllp") as (_, port):
-        assert Sender(port).ask(adt(1)) == "AA"
-    assert rows() == []
+        assert Sender(port).ask(adt(1, **{"RCM|CANA|": "RCM|CANB|"})) == "AR"
+        assert Sender(port).ask(adt(2, **{"RCM|CANA|": "RCM|ELSEWHERE|"})) == "AA"
+    first, second = rows()
+    assert first.status == "quarantined"
+    assert first.connection_id == second.connection_id
+    assert "not this sender's" in first.error
+    assert second.status == "stored"
     with scope(cast_committed.system_b):
-        assert Interchange.objects.get().connection.name == "RIS"
+        assert not Interchange.objects.exists()
 
 
 @pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n"])

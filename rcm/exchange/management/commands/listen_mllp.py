@@ -13,13 +13,14 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
 
 from rcm.exchange import mllp
+from rcm.exchange.origin import Origin
 from rcm.exchange.receive import receive_hl7
 
 
-def store(content: bytes, fault: str) -> bytes:
+def store(content: bytes, fault: str, origin: Origin) -> bytes:
     """One message, in a thread of the listener."""
     close_old_connections()
-    return receive_hl7(content, framing=fault)
+    return receive_hl7(content, framing=fault, origin=origin)
 
 
 class Command(BaseCommand):
