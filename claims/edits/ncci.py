@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from claims.edits.examples import claim, line, mammogram, medicare
+from claims.edits.facts import PriorLine
 from claims.edits.reference import AddOnRow, MueRow, PtpRow, on_day
 from claims.edits.registry import BLOCK, WARN, Hit, Owner, edit
 from claims.edits.subject import DISTINCT, MEDICAID, Line, Subject
@@ -259,38 +261,42 @@ def _pairs(s: Subject, indicator: str) -> Iterator[tuple[str, Line, str]]:
     table = s.ref.ptp
     assert table is not None
     bypass = s.group("ncci_bypass")
-    history = [
-        old
-        for old in s.same_day
-        if old.entity == "ours"
-        and old.billing_npi == s.claim.billing_npi
-        and old.status != "denied"
-    ]
+    history = [old for old in s.same_day if _of_our_group(s, old)]
     if len(s.lines) == 1 and not history:
         return
     for two in s.lines:
         if two.facts.charge == 0 and not two.known:
             continue
-        for one in s.lines:
-            versions = table.get(one.code, _EMPTY).get(two.code)
-            if versions is None or one is two or one.day != two.day:
-                continue
-            row = on_day(versions, two.day)
+        for first in _beside(s, two, history):
+            row = on_day(table.get(first.code, _EMPTY).get(two.code, ()), two.day)
             if row is None or row.indicator != indicator:
                 continue
-            if indicator == "1" and (two.has(bypass) or one.has(bypass)):
-                continue
-            yield one.code, two, ""
-        for old in history:
-            versions = table.get(old.code, _EMPTY).get(two.code)
-            if versions is None or old.service_date != two.day:
-                continue
-            row = on_day(versions, two.day)
-            if row is None or row.indicator != indicator:
-                continue
-            if indicator == "1" and (two.has(bypass) or not bypass.isdisjoint(old.modifiers)):
-                continue
-            yield old.code, two, f" on claim {old.claim_id}"
+            distinct = two.has(bypass) or not bypass.isdisjoint(first.modifiers)
+            if indicator != "1" or not distinct:
+                yield first.code, two, first.where
+
+
+class _First(NamedTuple):
+    """A line that may contain another one: `where` names its claim when it is not this one."""
+
+    code: str
+    modifiers: tuple[str, ...]
+    where: str = ""
+
+
+def _of_our_group(s: Subject, old: PriorLine) -> bool:
+    ours = old.entity == "ours" and old.billing_npi == s.claim.billing_npi
+    return ours and old.status != "denied"
+
+
+def _beside(s: Subject, two: Line, history: Sequence[PriorLine]) -> Iterator[_First]:
+    """Lines of the same day, of this claim and of our others."""
+    for one in s.lines:
+        if one is not two and one.day == two.day:
+            yield _First(one.code, one.mods)
+    for old in history:
+        if old.service_date == two.day:
+            yield _First(old.code, old.modifiers, f" on claim {old.claim_id}")
 
 
 _EMPTY: dict[str, tuple[PtpRow, ...]] = {}

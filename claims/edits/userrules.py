@@ -489,32 +489,67 @@ def _node(
         return None
     word, inner = next(iter(raw.items()))
     where = f"{path}.{str(word)[:20]}"
+    within = _Within(problems, budget, depth + 1, in_line=in_line)
     if word in ("all", "any"):
-        if not isinstance(inner, Sequence) or isinstance(inner, str) or not inner:
-            problems.append(problem(where, "not_a_list", "Give at least one condition."))
-            return None
-        tests = [
-            _node(item, f"{where}[{n}]", problems, budget, depth + 1, in_line=in_line)
-            for n, item in enumerate(inner[: MAX_NODES + 1])
-        ]
-        parts = [test for test in tests if test is not None]
-        if len(parts) < len(tests):
-            return None
-        return _all(parts) if word == "all" else _any(parts)
+        return _several(word, inner, where, within)
     if word in ("not", "any_line", "all_lines"):
-        if word != "not" and in_line:
-            problems.append(problem(where, "invalid", "A line group cannot stand inside another."))
-            return None
-        test = _node(inner, where, problems, budget, depth + 1, in_line=in_line or word != "not")
-        if test is None:
-            return None
-        if word == "not":
-            return lambda s, line: None if (truth := test(s, line)) is None else not truth
-        return _any_line(test) if word == "any_line" else _all_lines(test)
+        return _wrapped(word, inner, where, within)
     problems.append(
         problem(where, "unknown_field", "A group is one of all, any, not, any_line, all_lines.")
     )
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Within:
+    """What the conditions inside a group share: where problems go, what is left of the budget, how
+    deep they stand, and whether a line is looked at.
+    """
+
+    problems: list[Problem]
+    budget: list[int]
+    depth: int
+    in_line: bool
+
+    def read(self, raw: object, path: str, *, in_line: bool) -> Test | None:
+        return _node(raw, path, self.problems, self.budget, self.depth, in_line=in_line)
+
+
+def _several(word: str, inner: object, where: str, within: _Within) -> Test | None:
+    """`all` or `any` of a list of conditions."""
+    if not isinstance(inner, Sequence) or isinstance(inner, str) or not inner:
+        within.problems.append(problem(where, "not_a_list", "Give at least one condition."))
+        return None
+    tests = [
+        within.read(item, f"{where}[{n}]", in_line=within.in_line)
+        for n, item in enumerate(inner[: MAX_NODES + 1])
+    ]
+    parts = [test for test in tests if test is not None]
+    if len(parts) < len(tests):
+        return None
+    return _all(parts) if word == "all" else _any(parts)
+
+
+def _wrapped(word: str, inner: object, where: str, within: _Within) -> Test | None:
+    """`not`, or a condition on any line or all lines."""
+    if word != "not" and within.in_line:
+        words = "A line group cannot stand inside another."
+        within.problems.append(problem(where, "invalid", words))
+        return None
+    test = within.read(inner, where, in_line=within.in_line or word != "not")
+    if test is None:
+        return None
+    if word == "not":
+        return _not(test)
+    return _any_line(test) if word == "any_line" else _all_lines(test)
+
+
+def _not(test: Test) -> Test:
+    def negated(s: Subject, line: Line | None) -> Truth:
+        truth = test(s, line)
+        return None if truth is None else not truth
+
+    return negated
 
 
 def _all(tests: Sequence[Test]) -> Test:
