@@ -72,8 +72,8 @@ def other_payers(benefits: Iterable[BenefitFact]) -> tuple[str, ...]:
 def changes(
     before: AnswerFacts, after: AnswerFacts, service_types: Sequence[str]
 ) -> list[dict[str, str]]:
-    """What changed since the answer before, for the exam's own benefit: field, before, after, and
-    what depends on it (`touches`).
+    """What changed since the answer before (rule `coverage-drift`), for the exam's own benefit:
+    field, before, after, and what depends on it (`touches`).
     """
     if not after.active:
         ended = {"field": "coverage", "before": "active", "after": "not active"}
