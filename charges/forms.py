@@ -65,6 +65,13 @@ class CodeForm(house.VersionedMixin, house.HouseForm):
         help_text="Side, 52 or 53. Component and machine put theirs on by themselves.",
         widget=forms.TextInput(attrs=_CODE),
     )
+    evidence = forms.CharField(
+        label="Words of the report that show it",
+        max_length=300,
+        required=False,
+        help_text="Needed when the code differs from what report and modality say was done.",
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
     reason = _reason()
 
     def own_modifiers(self) -> list[str]:

@@ -12,6 +12,7 @@ urlpatterns = [
     path("exams/<uuid:public_id>/evaluate/", decisions.evaluate, name="evaluate"),
     path("exams/<uuid:public_id>/accept/", decisions.accept, name="accept"),
     path("exams/<uuid:public_id>/code/", decisions.code, name="code"),
+    path("exams/<uuid:public_id>/second-look/", decisions.second_look, name="second_look"),
     path("exams/<uuid:public_id>/diagnoses/", decisions.diagnoses, name="diagnoses"),
     path("exams/<uuid:public_id>/correct/", decisions.correct, name="correct"),
     path("exams/<uuid:public_id>/order-change/", decisions.order_change, name="order_change"),

@@ -124,7 +124,7 @@ def override_state(override: GateOverride) -> str:
     end = getattr(override, "end", None)
     if end is None:
         return f"holds until {override.ends_on:%b %-d}"
-    return OVERRIDE_ENDS[end.why]
+    return OVERRIDE_ENDS.get(end.why, "ended")
 
 
 def first_gate(appointment: Appointment) -> dict[str, Any]:

@@ -170,6 +170,16 @@ CHECKS: tuple[Check, ...] = (
                                WHERE s.exam_id = c.exam_id AND cl.status NOT IN ('void', 'replaced') AND cl.extra ? 'correct')""",
     ),
     Check(
+        "6f",
+        "No charge leaves under another code than report and modality say without words of the"
+        " report and a second person's look",
+        "SELECT count(*) FROM charges_exam WHERE decision->>'code' <> ''",
+        """SELECT x.id, 'billed ' || (x.decision->>'code') || ', performed ' || (x.suggestion->>'code') FROM charges_exam x
+            WHERE coalesce(x.suggestion->>'code', '') <> '' AND coalesce(x.decision->>'code', '') <> '' AND x.decision->>'code' <> x.suggestion->>'code'
+              AND (coalesce(x.decision->>'evidence', '') = '' OR coalesce(x.decision->'second'->>'by', '') IN ('', x.decision->>'by'))
+              AND EXISTS (SELECT 1 FROM charges_charge c WHERE c.exam_id = x.id AND c.status <> 'void' AND c.code = x.decision->>'code')""",
+    ),
+    Check(
         "7",
         "Every claim sent is accepted, rejected, or counted as missing",
         "SELECT count(*) FROM claims_submissionclaim",

@@ -20,7 +20,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from authorizations.facts import BilledFact
+from authorizations.facts import BilledFact, Deviation
 from authorizations.loading import ExamAsk, Matched, catalog, match_exams
 from authorizations.matching import as_dict
 from authorizations.models import AuthorizationUse, AuthStatus
@@ -394,7 +394,7 @@ def _match(works: Sequence[_Work], facts: Facts, *, at: datetime) -> None:
                 site=exam.site,
                 day=exam.service_date,
                 coverage=work.coverage,
-                performed_code=work.answer.code,
+                performed_code=_performed(work),
                 laterality=work.answer.side,
                 rendering_npi=exam.reader.provider.npi if exam.reader else "",
                 exam_id=exam.pk,
@@ -429,6 +429,41 @@ def _match(works: Sequence[_Work], facts: Facts, *, at: datetime) -> None:
             known,
             evidence=evidence,
         )
+
+
+def _performed(work: _Work) -> str:
+    """What report and modality say was done. A coder's other code is what is billed; it does not
+    change what was performed.
+    """
+    if work.exam.decision.get("performed"):
+        return str(work.answer.suggestion.get("code") or work.answer.code)
+    return work.answer.code
+
+
+def _confirmed(work: _Work) -> bool:
+    """Two people looked at this very difference."""
+    decision = work.exam.decision
+    return bool(decision.get("second")) and decision.get("performed") == _performed(work)
+
+
+def _second_look(work: _Work) -> None:
+    """A code against what was performed waits for another person."""
+    decision = work.exam.decision
+    done = _performed(work)
+    if not decision.get("performed") or decision["code"] == done or _confirmed(work):
+        return
+    work.stop(
+        Hold(
+            "SECOND_LOOK",
+            f"{decision['code']} is to be billed, report and modality say {done}.",
+            "Another coder looks at the evidence and confirms, or the code is taken back.",
+            "code",
+            "coder",
+            REVIEW,
+            "billed-as-performed",
+            "",
+        )
+    )
 
 
 def _reported_on(facts: Facts, exam: Exam) -> dt.date | None:
@@ -472,11 +507,8 @@ def _gates(work: _Work, facts: Facts) -> None:
         )
     if order is not None and order.verdict is OrderVerdict.LESS_THAN_ORDERED:
         _less_gate(work, order)
-    first = (
-        work.matched.result.first
-        if work.matched is not None and not work.matched.result.passes
-        else None
-    )
+    _second_look(work)
+    first = _mismatch(work)
     if first is not None:
         # the authorization phase owns the item of what is its own to repair
         queue = AUTH_UPDATE if first.owner == "authorization" else MISMATCH
@@ -528,6 +560,21 @@ def _less_gate(work: _Work, order: OrderAnswer) -> None:
 
 def _said_of_less(reading: ReportReading) -> Span | None:
     return reading.views_span or reading.contrast_span
+
+
+def _mismatch(work: _Work) -> Deviation | None:
+    """The first deviation of the match that stops the exam. A billed code that two people confirmed
+    against the performed one stays visible in the match, and stops nothing more.
+    """
+    if work.matched is None or work.matched.result.passes:
+        return None
+    confirmed = _confirmed(work)
+    left = [
+        d
+        for d in work.matched.result.deviations
+        if not (confirmed and d.code == "CODE_NOT_PERFORMED")
+    ]
+    return next(iter(left), None)
 
 
 def _coverage_gate(work: _Work, coverage: Coverage, facts: Facts) -> None:
@@ -866,7 +913,7 @@ def _use_units(works: Sequence[_Work], *, actor: Actor, at: datetime) -> None:
         matched = work.matched
         if (
             matched is None
-            or not matched.result.passes
+            or _mismatch(work) is not None
             or matched.authorization is None
             or matched.result.service is None
         ):

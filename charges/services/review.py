@@ -48,6 +48,7 @@ def exam_code(
     code: str,
     modifiers_: Sequence[str] = (),
     reason: str,
+    evidence: str = "",
     actor: Actor,
     version: int | None = None,
     at: datetime | None = None,
@@ -55,7 +56,10 @@ def exam_code(
     """Set the code and its own modifiers (side, 52, 53) over what capture suggests; component and
     equipment modifiers stay automatic.
 
-    The suggestion, the decision and its reason are kept. A blank code takes the decision back.
+    The suggestion, the decision and its reason are kept. A blank code takes the decision back. What
+    was performed is a fact of report and modality: another code than theirs needs `evidence`, words
+    of the signed report, and a second look (`exam_code_confirm`); the difference stays visible and
+    the authorization is still matched with what was performed.
     """
     actor.require("charge.review", exam)
     at = at or timezone.now()
@@ -83,7 +87,9 @@ def exam_code(
             "modifiers": own,
             "reason": _reason(reason),
             "by": actor.name,
+            "by_id": actor.user_id,
             "at": at.isoformat(),
+            **_against_performed(row, code, evidence),
         }
         words = (
             f"Code {code}{''.join('-' + m for m in own)} set; capture suggested"
@@ -94,6 +100,72 @@ def exam_code(
     Exam.objects.filter(pk=row.pk).update(decision=row.decision, version=F("version") + 1)
     record_steps(
         [Step(row.organization_id, "charge.coded", words, keys_of(row), reason=reason[:300])],
+        actor=actor,
+        at=at,
+    )
+    return _evaluated(row, actor, at)
+
+
+def _against_performed(row: Exam, code: str, evidence: str) -> dict[str, str]:
+    """What a decision against the performed code rests on; nothing when it agrees. Raises Refused
+    without words that stand in the signed report.
+    """
+    performed = str(row.suggestion.get("code") or "")
+    if not performed or performed == code:
+        return {}
+    report = last_reports([row.pk]).get(row.pk)
+    said = _squeezed(" ".join(str(t) for t in report.sections.values())) if report else ""
+    quote = _squeezed(evidence)
+    if len(quote) < MIN_REASON or report is None or report.status not in ("F", "C"):
+        raise Refused(
+            f"Report and modality say {performed}. Quote the words of the signed report that show"
+            f" {code}.",
+            field="evidence",
+            code="evidence",
+        )
+    if quote not in said:
+        raise Refused(
+            "These words do not stand in the signed report.", field="evidence", code="not_in_report"
+        )
+    return {"performed": performed, "evidence": evidence.strip()[:300]}
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+@transaction.atomic
+def exam_code_confirm(
+    *,
+    exam: Exam,
+    reason: str,
+    actor: Actor,
+    version: int | None = None,
+    at: datetime | None = None,
+) -> Evaluated | None:
+    """The second look at a code that differs from what was performed: by another person than the
+    one who set it, with a reason. Raises Refused when nothing waits for it.
+    """
+    actor.require("charge.review", exam)
+    at = at or timezone.now()
+    row = exam_locked(exam, version)
+    decision = row.decision
+    if not decision.get("performed") or decision.get("second"):
+        raise Refused("No code of this exam waits for a second look.", code="nothing", status=409)
+    if actor.user_id is None or decision.get("by_id") == actor.user_id:
+        raise Refused(
+            "The second look is another person's.", field="reason", code="same_person", status=409
+        )
+    second = {"by": actor.name, "reason": _reason(reason), "at": at.isoformat()}
+    Exam.objects.filter(pk=row.pk).update(
+        decision={**decision, "second": second}, version=F("version") + 1
+    )
+    words = (
+        f"Second look: {decision['code']} stands against {decision['performed']}, which was"
+        " performed"
+    )
+    record_steps(
+        [Step(row.organization_id, "charge.second_look", words, keys_of(row), reason=reason[:300])],
         actor=actor,
         at=at,
     )

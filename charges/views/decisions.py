@@ -157,11 +157,42 @@ def code(request: HttpRequest, public_id: str) -> HttpResponseBase:
             exam=row,
             code=form.cleaned_data["code"],
             modifiers_=form.own_modifiers(),
+            evidence=form.cleaned_data["evidence"],
             reason=form.cleaned_data["reason"],
             actor=actor_of(request),
             version=form.cleaned_data["version"],
         ),
-        text="Bill what was performed and documented. The suggestion and your reason are kept.",
+        text=(
+            "Bill what was performed and documented. Another code than report and modality say needs"
+            " words of the report and a second look by another coder; the authorization is matched"
+            " with what was performed all the same."
+        ),
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@may("charge.review")
+def second_look(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """Another coder confirms a code that differs from what was performed."""
+    row = exam_of(request, public_id)
+    decision = row.decision
+    return _act(
+        request,
+        public_id,
+        "Second look",
+        lambda row: forms.ReasonForm(**_start(request, row)),
+        lambda row, form: services.exam_code_confirm(
+            exam=row,
+            reason=form.cleaned_data["reason"],
+            actor=actor_of(request),
+            version=form.cleaned_data["version"],
+        ),
+        text=(
+            f"{decision.get('by', 'A coder')} wants to bill {decision.get('code', '')} although"
+            f" report and modality say {decision.get('performed', '')}, because the report says:"
+            f" “{decision.get('evidence', '')}”"
+        ),
+        button="Confirm the code",
     )
 
 

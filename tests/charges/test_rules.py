@@ -460,6 +460,7 @@ def test_the_coder_decides_and_may_take_it_back(house):
         exam=exam,
         code="71045",
         reason="One view as documented",
+        evidence="chest.",
         actor=coder,
         version=fresh(exam.pk).version,
         at=READ,

@@ -55,6 +55,11 @@ PLANTS: dict[str, str] = {
             WHERE organization_id = {a}"""
     ),
     "6c": "UPDATE claims_claim SET frequency = '8' WHERE organization_id = {a}",
+    "6f": (
+        """UPDATE charges_exam x SET suggestion = '{{"code": "99999"}}',
+                  decision = jsonb_build_object('code', c.code, 'by', 'Cody')
+             FROM charges_charge c WHERE c.exam_id = x.id AND x.organization_id = {a}"""
+    ),
     "7": "UPDATE claims_submission SET claims_count = 9 WHERE organization_id = {a}",
     "8": "UPDATE worklist_workitem SET claim_id = NULL WHERE organization_id = {a}",
     "8b": (

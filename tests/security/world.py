@@ -97,6 +97,7 @@ HOLD = {
 RULES: dict[str, dict[str, Any]] = {
     "intake.Appointment": {"gates": {}, "minutes": 30},
     "intake.GateDecision": {"state": "stop"},
+    "intake.GateOverrideEnd": {"why": "changed"},
     "intake.GateOverride": {"state": "stop", "gate": "authorization"},
     "intake.EligibilityCheck": {"status": "active", "seen_at": None},
     "intake.Benefit": {
