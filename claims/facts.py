@@ -37,6 +37,7 @@ from claims.edits.reference import (
 from claims.edits.repairs import Repair, repair
 from claims.models import Claim, ClaimLine, ClaimStatus, Enrollment
 from intake.models import CheckStatus, Coverage, CoverageStatus, EligibilityCheck
+from intake.services import notice_states
 from rcm.accounts.clock import office_day
 from rcm.accounts.models import Site
 from rcm.pricing.db_tables import reference_tables
@@ -191,6 +192,12 @@ class _World:
             self.scanners[scanner.station].append(scanner)
         self.stock = list(ContrastStock.objects.filter(code__in={line.code for line in every}))
         self.history = _history(claims, every)
+        performed = {
+            line.charge.exam.ordered_exam_id: line.charge.exam.performed_at
+            for line in every
+            if line.charge.exam.ordered_exam_id is not None
+        }
+        self.notices = notice_states(performed)
         self.tables = reference_tables()
         self.states = reference.keep("newest states", ("states",), _states)
         self.procedures = reference.procedure_versions()
@@ -385,8 +392,13 @@ class _World:
             ),
             auth_verdict=code if main else "",
             auth_sentence="" if code in PASSING else str(exam.match.get("sentence", "")),
-            abn=str(line.extra.get("abn", "")),
+            abn=self._notice(exam),
         )
+
+    def _notice(self, exam: Exam) -> str:
+        """What the advance notice of the exam is worth: only the record of its signature says it."""
+        found = self.notices.get(exam.ordered_exam_id or 0)
+        return found.state if found is not None else ""
 
     def _is_exam(self, line: ClaimLine) -> bool:
         row = reference.current(self.procedures.get(line.code, ()), line.service_date)

@@ -533,7 +533,7 @@ class AppointmentFilter(filters.FilterSet):
 class AppointmentView(
     ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
 ):
-    """Appointments with their five gates. Booking stops at a gate (409, code `gate_stop`) like on
+    """Appointments with their six gates. Booking stops at a gate (409, code `gate_stop`) like on
     screen.
     """
 

@@ -1,4 +1,4 @@
-"""Clearance: five gates of an appointment, each ready, check or stop, with who does what by when.
+"""Clearance: six gates of an appointment, each ready, check or stop, with who does what by when.
 
 Facts in, gates out; no database and no clock. `check` means somebody still has to do something in
 time; `stop` means the patient should not be confirmed or examined as things stand. An overridden
@@ -26,6 +26,7 @@ class GateName(StrEnum):
     ORDER = "order"
     ELIGIBILITY = "eligibility"
     AUTHORIZATION = "authorization"
+    NECESSITY = "necessity"
     MONEY = "money"
 
 
@@ -43,6 +44,7 @@ OWNER_ROLES = {
     GateName.ORDER: "front_desk",
     GateName.ELIGIBILITY: "front_desk",
     GateName.AUTHORIZATION: "authorization",
+    GateName.NECESSITY: "front_desk",
     GateName.MONEY: "front_desk",
 }
 
@@ -51,6 +53,7 @@ GATE_RULES = {
     GateName.ORDER: "order-complete",
     GateName.ELIGIBILITY: "eligibility-verified",
     GateName.AUTHORIZATION: "authorization-stop",
+    GateName.NECESSITY: "advance-notice",
     GateName.MONEY: "patient-estimate",
 }
 """The rule behind each gate: slugs of the rule book."""
@@ -179,7 +182,7 @@ class EstimateFacts:
 
 @dataclass(frozen=True, slots=True)
 class ClearanceFacts:
-    """Everything the five gates ask about one appointment. `today` and `day` are local to the
+    """Everything the six gates ask about one appointment. `today` and `day` are local to the
     site.
     """
 
@@ -188,6 +191,8 @@ class ClearanceFacts:
     identity_gaps: tuple[str, ...] = ()
     has_order: bool = True
     order_gaps: tuple[str, ...] = ()
+    necessity_gaps: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     coverage: CoverageFacts | None = None
     network: str = ""
     estimate: EstimateFacts | None = None
@@ -199,12 +204,13 @@ class ClearanceFacts:
 def clear(
     facts: ClearanceFacts, policy: ClearancePolicy = ClearancePolicy()
 ) -> dict[GateName, Gate]:
-    """The five gates of one appointment, in the order of the board."""
+    """The six gates of one appointment, in the order of the board."""
     gates = {
         GateName.IDENTITY: _identity(facts),
         GateName.ORDER: _order(facts),
         GateName.ELIGIBILITY: _eligibility(facts, policy),
         GateName.AUTHORIZATION: _authorization(facts),
+        GateName.NECESSITY: _necessity(facts),
         GateName.MONEY: _money(facts),
     }
     decided = {
@@ -441,6 +447,24 @@ def _authorization(facts: ClearanceFacts) -> Gate:
         facts.day,
         cause="undecided",
     )
+
+
+def _necessity(facts: ClearanceFacts) -> Gate:
+    name = GateName.NECESSITY
+    if facts.necessity_gaps:
+        words = "; ".join(facts.necessity_gaps)
+        return _gate(
+            name,
+            State.CHECK,
+            f"{words}: ask for a listed diagnosis, or have the advance notice signed before the"
+            " exam.",
+            facts.day,
+            cause=f"coverage list: {words}",
+        )
+    if facts.notices:
+        codes = ", ".join(facts.notices)
+        return _gate(name, State.READY, f"The advance notice for {codes} is signed.")
+    return _gate(name, State.READY, "No coverage list stands against the diagnosis.")
 
 
 def _money(facts: ClearanceFacts) -> Gate:

@@ -10,7 +10,15 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 
-from intake.models import Order, OrderedExam, OrderStatus, Relationship, Sex
+from intake.models import (
+    NoticeKind,
+    NoticeOption,
+    Order,
+    OrderedExam,
+    OrderStatus,
+    Relationship,
+    Sex,
+)
 from intake.services import ExamAsk, plain_codes
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Site
@@ -378,3 +386,30 @@ class MergeForm(house.HouseForm):
 
 class DaysForm(house.HouseForm):
     days = forms.IntegerField(label="Days ahead", min_value=1, max_value=31, initial=3)
+
+
+class ExamField(forms.ModelChoiceField):
+    def label_from_instance(self, obj: OrderedExam) -> str:
+        return f"{obj.code} {obj.description} {obj.laterality}".strip()
+
+
+class NoticeForm(house.HouseForm):
+    exam = ExamField(label="Exam", queryset=OrderedExam.objects.none(), empty_label=None)
+    kind = forms.ChoiceField(label="Why Medicare may not pay", choices=NoticeKind.choices)
+    reason = forms.CharField(
+        label="Reason in words the patient understands",
+        max_length=300,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+    cost = house.MoneyField(label="Estimated cost")
+
+    def __init__(self, *args: Any, exams: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["exam"].queryset = exams  # type: ignore[attr-defined]
+
+
+class SignForm(house.HouseForm):
+    option = forms.ChoiceField(
+        label="The patient's choice", choices=NoticeOption.choices, widget=forms.RadioSelect
+    )
+    signer = forms.CharField(label="Signed by", max_length=110)

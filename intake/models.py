@@ -481,3 +481,46 @@ class VisitMoney(TenantModel):
                 condition=Q(ended_at__isnull=True),
             )
         ]
+
+
+class NoticeKind(models.TextChoices):
+    NECESSITY = "necessity", "Not medically necessary for this diagnosis"
+    FREQUENCY = "frequency", "More often than Medicare pays"
+    EXCLUDED = "excluded", "Never covered by Medicare"
+
+
+class NoticeOption(models.TextChoices):
+    BILL = "1", "Do the exam and bill Medicare for a decision"
+    NO_BILL = "2", "Do the exam, do not bill Medicare"
+    DECLINE = "3", "Do not do the exam"
+
+
+class AdvanceNotice(TenantModel):
+    """An advance notice of non-coverage (form CMS-R-131) for one exam, with the time of its
+    signature: the only source of GA, GX, GY and GZ. Signed after the exam it is none.
+    """
+
+    site_path = "appointment__site_id"
+
+    appointment = models.ForeignKey(Appointment, on_delete=models.PROTECT, related_name="notices")
+    ordered_exam = models.ForeignKey(OrderedExam, on_delete=models.PROTECT, related_name="notices")
+    code = models.CharField(max_length=5, help_text="The exam as it was when the notice was made")
+    kind = models.CharField(max_length=10, choices=NoticeKind.choices)
+    reason = models.CharField(max_length=300, help_text="Why Medicare may not pay")
+    cost = models.DecimalField(max_digits=12, decimal_places=2)
+    option = models.CharField(max_length=1, choices=NoticeOption.choices, blank=True)
+    signer = models.CharField(max_length=110, blank=True)
+    signed_at = models.DateTimeField(null=True)
+    document = models.BinaryField(null=True, help_text="The notice as it was signed, PDF")
+    actor_name = models.CharField(max_length=120)
+    made_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(cost__gt=0), name="notice_has_cost"),
+            models.CheckConstraint(
+                condition=Q(signed_at__isnull=True) | (~Q(option="") & ~Q(signer="")),
+                name="signature_is_whole",
+            ),
+        ]
+        indexes = [models.Index(fields=["ordered_exam", "-id"], name="notice_of_exam")]

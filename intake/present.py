@@ -85,7 +85,7 @@ def patient_timeline(patient: Patient) -> list[parts.Event]:
 
 
 def gate_parts(appointment: Appointment) -> list[parts.Gate]:
-    """The five words of an appointment's row; before the first computation every gate is to be
+    """The six words of an appointment's row; before the first computation every gate is to be
     checked.
     """
     page = reverse("intake:appointment", args=[appointment.public_id])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from intake.views import board, coverages, estimates, orders, patients, visits
+from intake.views import board, coverages, estimates, notices, orders, patients, visits
 
 app_name = "intake"
 urlpatterns = [
@@ -43,6 +43,9 @@ urlpatterns = [
     path("appointments/<uuid:public_id>/override/<str:gate>/", visits.override, name="override"),
     path("appointments/<uuid:public_id>/verify/", visits.verify_visit, name="verify_visit"),
     path("appointments/<uuid:public_id>/estimate/", estimates.estimate_make, name="estimate_make"),
+    path("appointments/<uuid:public_id>/notice/", notices.notice_new, name="notice_new"),
+    path("notices/<uuid:public_id>/", notices.notice, name="notice"),
+    path("notices/<uuid:public_id>/pdf/", notices.notice_file, name="notice_pdf"),
     path("estimates/<uuid:public_id>/", estimates.estimate, name="estimate"),
     path("estimates/<uuid:public_id>/pdf/", estimates.estimate_file, name="estimate_pdf"),
 ]

@@ -52,6 +52,8 @@ from intake.services.gates import (
     standing_overrides,
     upcoming,
 )
+from intake.services.necessity import exam_doubts, signed_exams
+from intake.services.notices import notice_make, notice_sign, notice_states
 from intake.services.orders import (
     ExamAsk,
     order_cancel,
@@ -130,12 +132,16 @@ __all__ = [
     "estimate_make",
     "estimates_refresh",
     "exam_benefit",
+    "exam_doubts",
     "exchange_now",
     "gate_decide",
     "gate_override",
     "gates_of",
     "latest_checks",
     "local_day",
+    "notice_make",
+    "notice_sign",
+    "notice_states",
     "older_coverages",
     "order_cancel",
     "order_change",
@@ -157,6 +163,7 @@ __all__ = [
     "reverify_start",
     "settlement_end",
     "sharing_of",
+    "signed_exams",
     "standing_overrides",
     "upcoming",
     "visit_paid",

@@ -9,7 +9,7 @@ known.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -50,6 +50,7 @@ from intake.models import (
     Patient,
     VisitMoney,
 )
+from intake.services.necessity import exam_doubts, signed_exams
 from intake.services.orders import orders_gaps, screening_only
 from intake.services.patients import primary_coverages
 from rcm.accounts.actor import Actor
@@ -193,6 +194,7 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
         ).select_related("ordering")
     }
     gaps = orders_gaps(list(orders.values()), on=office_day(at))
+    necessity = _necessity(appointments, coverages)
     estimates: dict[int, Estimate] = {
         e.appointment_id: e
         for e in Estimate.objects.filter(appointment_id__in=ids)
@@ -229,6 +231,8 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
             order_gaps=tuple(
                 g.sentence for o in sorted(orders_by.get(a.pk, ())) if o in gaps for g in gaps[o]
             ),
+            necessity_gaps=necessity.get(a.pk, NO_DOUBT).gaps,
+            notices=necessity.get(a.pk, NO_DOUBT).notices,
             coverage=_coverage_facts(
                 coverage, checks.get(coverage.pk) if coverage else None, day, clock
             ),
@@ -251,6 +255,53 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
                 for gate, o in standing.get(a.pk, {}).items()
             },
         )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Necessity:
+    """What stands against the exams of one visit, and for which of them a notice is signed."""
+
+    gaps: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+NO_DOUBT = _Necessity()
+
+
+def _necessity(
+    appointments: Sequence[Appointment], coverages: Mapping[int, Coverage]
+) -> dict[int, _Necessity]:
+    """Medicare's coverage lists against the exams of visits that Medicare pays. A query for each
+    day of service and two more.
+    """
+    days = {
+        a.pk: local_day(a.starts_at, a.site)
+        for a in appointments
+        if a.patient_id in coverages and coverages[a.patient_id].payer.kind == "medicare"
+    }
+    rows = (
+        OrderedExam.objects.filter(appointment_id__in=days)
+        .exclude(status=OrderStatus.CANCELLED)
+        .select_related("order")
+        .order_by("id")
+    )
+    by_day: dict[date, list[OrderedExam]] = {}
+    for exam in rows if days else ():
+        by_day.setdefault(days[exam.appointment_id or 0], []).append(exam)
+    found: dict[int, _Necessity] = {}
+    signed = signed_exams(e.pk for exams in by_day.values() for e in exams) if by_day else set()
+    for day, exams in by_day.items():
+        doubts = exam_doubts(exams, on=day)
+        for exam in exams:
+            if exam.pk not in doubts:
+                continue
+            known = found.get(exam.appointment_id or 0, NO_DOUBT)
+            if exam.pk in signed:
+                known = replace(known, notices=(*known.notices, exam.code))
+            else:
+                known = replace(known, gaps=(*known.gaps, doubts[exam.pk].sentence))
+            found[exam.appointment_id or 0] = known
     return found
 
 

@@ -22,6 +22,7 @@ from intake.forms import (
 )
 from intake.models import (
     Appointment,
+    AppointmentStatus,
     GateOverride,
     OrderedExam,
     OrderStatus,
@@ -45,7 +46,9 @@ def _summary(request: HttpRequest, rows: Any) -> str:
     total = rows.count()
     if not total:
         return "No appointments."
-    open_rows = rows.exclude(clearance=State.READY)
+    # who has arrived needs nothing more from the desk
+    to_do = [AppointmentStatus.BOOKED, AppointmentStatus.CONFIRMED]
+    open_rows = rows.filter(status__in=to_do).exclude(clearance=State.READY)
     count = open_rows.count()
     if not count:
         return f"All {fmt.plural(total, 'appointment')} ready."
@@ -143,7 +146,7 @@ BOARD = ListPage(
 @require_GET
 @may("clearance.view")
 def today(request: HttpRequest) -> HttpResponseBase:
-    """The clearance board: every visit as one row of five words, Stop first."""
+    """The clearance board: every visit as one row of six words, Stop first."""
     rank = Case(
         When(clearance="stop", then=Value(0)),
         When(clearance="check", then=Value(1)),

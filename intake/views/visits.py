@@ -1,4 +1,4 @@
-"""Screens of a visit: book, move, the five gates, confirm, check in, cancel."""
+"""Screens of a visit: book, move, the six gates, confirm, check in, cancel."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def move(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_GET
 @may("patient.view")
 def appointment(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    """One visit: its five gates with who does what, its exams, its estimate, and what can be
+    """One visit: its six gates with who does what, its exams, its estimate, and what can be
     done.
     """
     row = appointment_of(request, public_id)
@@ -226,6 +226,7 @@ def appointment(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "gates": gates,
             "exams": row.ordered_exams.select_related("order__ordering").order_by("id"),
             "estimate": estimate,
+            "notices": row.notices.defer("document").order_by("id"),
             "coverage": primary,
             "actions": _visit_actions(row, actor),
             "sections": sections.of("appointment", request, row),

@@ -149,6 +149,7 @@ def test_a_coverage_that_ended_takes_what_was_settled_with_it(ended):
         "order": "ready",
         "eligibility": "stop",
         "authorization": "check",
+        "necessity": "ready",
         "money": "check",
     }
 

@@ -107,6 +107,7 @@ RULES: dict[str, dict[str, Any]] = {
         "period": "27",
         "service_types": ["62"],
     },
+    "intake.AdvanceNotice": {"kind": "necessity", "option": "1"},
     "intake.VisitMoney": {"kind": "planned", "reason": "later", "ended_at": None},
     "ar.PatientPayment": {"appointment": None, "estimate": None, "refunded": 0},
     "intake.Estimate": {"kind": "estimate", "lines": [], "hold": ""},
