@@ -121,6 +121,7 @@ def test_booking_over_rest_stops_at_the_same_gate_and_cancel_needs_the_etag(cast
         "order",
         "eligibility",
         "authorization",
+        "necessity",
         "money",
     }
     path = f"appointments/{booked.json()['id']}/cancel"
