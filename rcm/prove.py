@@ -456,6 +456,25 @@ CHECKS: tuple[Check, ...] = (
                        WHERE u.organization_id = o.id AND u.resolved_at IS NULL) c
             WHERE l.held <> c.open""",
     ),
+    Check(
+        "17",
+        "Every denial that was settled has the day on which it was",
+        "SELECT count(*) FROM remittance_denial WHERE status IN ('overturned', 'partial', 'upheld', 'written_off')",
+        """SELECT id, status FROM remittance_denial
+            WHERE status IN ('overturned', 'partial', 'upheld', 'written_off')
+              AND resolved_on IS NULL""",
+    ),
+    Check(
+        "18",
+        "Every report is the file that was made, and every closed month has its own",
+        "SELECT count(*) FROM ar_report",
+        """SELECT r.id, 'not the file that was made' FROM ar_report r
+            WHERE encode(sha256(r.pdf), 'hex') <> r.sha256
+           UNION ALL
+           SELECT m.id, 'report of another month' FROM ar_monthclose m
+             JOIN ar_report r ON r.id = m.report_id
+            WHERE r.kind <> 'monthly' OR r.first <> m.month""",
+    ),
 )
 
 

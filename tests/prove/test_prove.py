@@ -113,6 +113,11 @@ PLANTS: dict[str, str] = {
         " organization_id = {a} AND id IN (SELECT interchange_id FROM remittance_remittance)"
     ),
     "14": ("UPDATE remittance_remittance SET payee_npi = '1234567893' WHERE organization_id = {a}"),
+    "17": (
+        "UPDATE remittance_denial SET status = 'upheld', resolved_on = NULL WHERE organization_id"
+        " = {a}"
+    ),
+    "18": "UPDATE ar_report SET pdf = 'other'::bytea WHERE organization_id = {a}",
     "Q5": "UPDATE intake_visitmoney SET kind = 'paid' WHERE organization_id = {a}",
 }
 UNDO = (
@@ -181,6 +186,10 @@ def proofs(transactional_db) -> tuple[dict[Any, Any], dict[Any, Any]]:
             f" {organization.pk}",
             "UPDATE remittance_denial SET status = 'open' WHERE organization_id ="
             f" {organization.pk}",
+            "UPDATE ar_report SET sha256 = encode(sha256(pdf), 'hex'), kind = 'monthly' WHERE"
+            f" organization_id = {organization.pk}",
+            "UPDATE ar_monthclose m SET month = r.first FROM ar_report r WHERE r.id = m.report_id"
+            f" AND m.organization_id = {organization.pk}",
             "UPDATE authorizations_authorizationuse SET units = 1 WHERE organization_id ="
             f" {organization.pk}",
         )
