@@ -45,6 +45,41 @@ class UploadForm(house.HouseForm):
         self.fields["file"].help_text = hint
 
 
+class BankForm(UploadForm):
+    """A bank file, and which of its columns is which where their names say nothing."""
+
+    MEANINGS = (
+        ("date", "Column with the date"),
+        ("amount", "Column with the amount"),
+        ("reference", "Column with the reference"),
+        ("description", "Column with the description"),
+    )
+
+    def ask_columns(self, heads: Sequence[str]) -> None:
+        """Offer the file's own columns; an empty choice keeps what the name says."""
+        choices = [("", "As its name says"), *((h, h) for h in heads)]
+        for name, label in self.MEANINGS:
+            self.fields[f"column_{name}"] = forms.ChoiceField(
+                label=label, choices=choices, required=False
+            )
+
+    def mapping(self) -> dict[str, str]:
+        """The columns chosen."""
+        return {name: self.data.get(f"column_{name}", "")[:80] for name, _ in self.MEANINGS}
+
+
+class JoinForm(house.HouseForm):
+    """Which remittance a bank line is, and why where they differ."""
+
+    trace = forms.CharField(label="Check or EFT number", max_length=50)
+    reason = forms.CharField(
+        label="Why, where they differ",
+        max_length=200,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+
 class ReasonForm(house.HouseForm):
     """Anything that is done with a reason."""
 

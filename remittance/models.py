@@ -487,6 +487,15 @@ class Deposit(TenantModel):
         Remittance, on_delete=models.PROTECT, null=True, related_name="deposits"
     )
 
+    near = models.ForeignKey(
+        Remittance,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        help_text="A remittance that it misses by little",
+    )
+    near_words = models.CharField(max_length=120, blank=True)
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -495,6 +504,17 @@ class Deposit(TenantModel):
             ),
         ]
         indexes = [models.Index(fields=["organization", "reference"], name="deposit_reference")]
+
+
+class BankLayout(TenantModel):
+    """Which columns of an organization's bank file hold what, as a person mapped them once."""
+
+    public_id = None  # type: ignore[assignment]
+
+    columns = models.JSONField(default=dict, help_text="date, amount, reference, description")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization"], name="one_bank_layout")]
 
 
 class VarianceStatus(models.TextChoices):

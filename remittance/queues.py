@@ -12,7 +12,14 @@ from rcm.web import format as fmt
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.registry import Fix, Panel, Queue, register
 from remittance import present
-from remittance.models import ClaimPayment, Denial, ProviderAdjustment, Remittance, Variance
+from remittance.models import (
+    ClaimPayment,
+    Denial,
+    Deposit,
+    ProviderAdjustment,
+    Remittance,
+    Variance,
+)
 
 
 def file_panel(item: Any, actor: Actor) -> Panel:
@@ -222,6 +229,35 @@ def variance_panel(item: Any, actor: Actor) -> Panel:
     )
 
 
+def deposit_panel(item: Any, actor: Actor) -> Panel:
+    """A bank line without its remittance, and the remittance that it nearly is."""
+    row = (
+        Deposit.objects.visible_to(actor).select_related("near").filter(pk=item.subject_id).first()
+    )
+    if row is None:
+        return Panel(why=item.title)
+    grid: list[dict[str, Any]] = [
+        {
+            "cell": "Bank",
+            "code": fmt.money(row.amount),
+            "text": row.reference,
+            "more": f"{row.deposited_on:%b %-d, %Y}",
+        }
+    ]
+    if row.near is not None:
+        grid.append(
+            {
+                "cell": "Perhaps",
+                "code": fmt.money(row.near.amount),
+                "text": f"{row.near.payer_name} {row.near.trace}",
+                "more": f"{row.near.paid_on:%b %-d, %Y}",
+                "differs": row.near.amount != row.amount,
+            }
+        )
+    page = reverse("remittance:deposit", args=[row.public_id])
+    return Panel(why=item.title, grid=grid, fixes=[Fix("Join it", page, primary=True)])
+
+
 register(
     Queue(
         "quarantined_files",
@@ -266,6 +302,18 @@ register(
             ("Duplicates", "cause=duplicate"),
             ("Reversals", "cause=reversal_without_original"),
         ),
+    ),
+    Queue(
+        "bank",
+        "Bank lines without remittance",
+        "Claims",
+        "remittance.view",
+        75,
+        "Every bank line has its remittance.",
+        deadline_word="Find by",
+        facts=(("trace", "Reference"), ("received", "On the bank file")),
+        panel=deposit_panel,
+        views=(("Near misses", "cause=near_miss"), ("Over $500", "min=500")),
     ),
     Queue(
         "denials",

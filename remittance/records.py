@@ -137,6 +137,7 @@ class DepositResult:
     added: int = 0
     repeated: int = 0
     matched: int = 0
+    withdrawals: int = 0
     bad: list[tuple[int, str]] = field(default_factory=list)
 
 

@@ -32,6 +32,7 @@ urlpatterns = [
     path("payments/<uuid:public_id>/member/", payments.take_member, name="take_member"),
     path("unapplied/", payments.unapplied, name="unapplied"),
     path("deposits/", deposits.deposits, name="deposits"),
+    path("deposits/<uuid:public_id>/", deposits.deposit, name="deposit"),
     path("deposits/import/", deposits.deposits_import, name="deposits_import"),
     path("denials/", denials.denials, name="denials"),
     path("denials/groups/", denials.denial_groups, name="denial_groups"),

@@ -43,7 +43,7 @@ Records are in `remittance.records`. Domain events published (ids only): "remitt
 from __future__ import annotations
 
 from remittance.services.applying import payment_apply
-from remittance.services.bank import deposits_import, deposits_match
+from remittance.services.bank import bank_heads, deposit_join, deposits_import, deposits_match
 from remittance.services.clocks import underpayments_refresh, upkeep
 from remittance.services.denials import (
     appeal_draft,
@@ -74,6 +74,7 @@ __all__ = [
     "advice_upload",
     "appeal_draft",
     "appeal_outcome",
+    "bank_heads",
     "denial_appeal",
     "denial_correct",
     "denial_park",
@@ -81,6 +82,7 @@ __all__ = [
     "denials_accepted",
     "denials_group",
     "denials_written_off",
+    "deposit_join",
     "deposits_import",
     "deposits_match",
     "eob_agree",
