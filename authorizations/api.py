@@ -13,23 +13,31 @@ from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, viewsets
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 
-from authorizations import payload
+from authorizations import payload, services
 from authorizations.history import PayerTurnaround, turnaround_by_payer
 from authorizations.loading import catalog, crosswalk, requirement_rules
 from authorizations.matching import MatchContext
 from authorizations.models import Authorization, AuthorizedService, AuthStatus
+from authorizations.replies import DENIAL_KINDS
 from intake.api import ChartReads
 from rcm.accounts.clock import office_day
 from rcm.accounts.partners import PartnerView
 from rcm.accounts.problems import Refused, problem
+from rcm.accounts.rest import etag, require_match
 
 
 class AuthorizedLineOut(serializers.ModelSerializer):
+    """A line as granted beside what was asked; `replaces` is the code in whose place the payer
+    granted this one.
+    """
+
+    replaces = serializers.CharField(source="replaces.code", read_only=True, default=None)
     ordered_exam = serializers.UUIDField(
         source="ordered_exam.public_id", read_only=True, default=None
     )
@@ -42,7 +50,11 @@ class AuthorizedLineOut(serializers.ModelSerializer):
             "units",
             "used",
             "status",
+            "asked_units",
+            "asked_laterality",
+            "reason",
             "ordered_exam",
+            "replaces",
         ]
 
 
@@ -78,10 +90,13 @@ class AuthorizationOut(serializers.ModelSerializer):
             "reviewer",
             "reference",
             "denial_reason",
+            "denial_kind",
             "requested_at",
             "decided_at",
             "decision_due_at",
             "peer_to_peer_by",
+            "peer_to_peer_at",
+            "peer_to_peer_with",
             "version",
             "requirement",
             "services",
@@ -107,17 +122,88 @@ class AuthorizationFilter(filters.FilterSet):
         fields: ClassVar[list[str]] = ["status", "number", "patient", "appointment", "payer"]
 
 
+class RequestIn(serializers.Serializer):
+    """How to ask: `electronic` takes FHIR or 278 as the payer's connection offers; phone and portal
+    need the reference.
+    """
+
+    channel = serializers.ChoiceField(
+        choices=("electronic", "fhir", "278", "portal", "phone"), default="electronic"
+    )
+    urgent = serializers.BooleanField(default=False)
+    reference = serializers.CharField(max_length=60, required=False, allow_blank=True, default="")
+    contact = serializers.CharField(max_length=60, required=False, allow_blank=True, default="")
+    promised_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class DecisionIn(serializers.Serializer):
+    """What the payer decided, as heard by phone, portal, fax or mail."""
+
+    status = serializers.ChoiceField(
+        choices=("approved", "partial", "modified", "pended", "denied", "not_required", "cancelled")
+    )
+    channel = serializers.ChoiceField(choices=("phone", "portal", "fax", "mail"))
+    number = serializers.CharField(max_length=50, required=False, default="")
+    effective_from = serializers.DateField(required=False, default=None)
+    effective_to = serializers.DateField(required=False, default=None)
+    reference = serializers.CharField(max_length=60, required=False, default="")
+    contact = serializers.CharField(max_length=60, required=False, default="")
+    reason = serializers.CharField(max_length=200, required=False, default="")
+    denial_kind = serializers.ChoiceField(
+        choices=[kind for kind, _ in DENIAL_KINDS], required=False, default=""
+    )
+
+
 class AuthorizationView(
     ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
 ):
-    """Authorizations with their lines, units used, limits and clocks."""
+    """Authorizations with their lines, what was asked beside what was granted, units used, limits
+    and clocks. Asking and deciding is refused like on screen.
+    """
 
-    scopes: ClassVar[dict[str, str]] = {"GET": "orders:read"}
+    scopes: ClassVar[dict[str, str]] = {"GET": "orders:read", "POST": "authorizations:write"}
     serializer_class = AuthorizationOut
     filterset_class = AuthorizationFilter
     queryset = Authorization.objects.select_related(
         "patient", "appointment", "payer", "site"
-    ).prefetch_related("services__ordered_exam")
+    ).prefetch_related("services__ordered_exam", "services__replaces")
+
+    def _now(self, row: Authorization) -> Response:
+        fresh = self.get_queryset().get(pk=row.pk)
+        response = Response(AuthorizationOut(fresh).data)
+        response["ETag"] = etag(fresh)
+        return response
+
+    @extend_schema(request=RequestIn, responses={200: AuthorizationOut})
+    @action(detail=True, methods=["post"], url_path="request")
+    def ask(self, request: Request, public_id: str) -> Response:
+        """Ask the payer; 409 when it was asked already."""
+        row = self.get_object()
+        form = RequestIn(data=request.data)
+        form.is_valid(raise_exception=True)
+        services.authorization_request(authorization=row, actor=self.actor, **form.validated_data)
+        return self._now(row)
+
+    @extend_schema(request=DecisionIn, responses={200: AuthorizationOut})
+    @action(detail=True, methods=["post"])
+    def decide(self, request: Request, public_id: str) -> Response:
+        """Record a decision; send `If-Match` with the ETag you read."""
+        row = self.get_object()
+        version = require_match(request, row)
+        form = DecisionIn(data=request.data)
+        form.is_valid(raise_exception=True)
+        services.authorization_decide(
+            authorization=row, actor=self.actor, version=version, **form.validated_data
+        )
+        return self._now(row)
+
+    @extend_schema(request=None, responses={200: AuthorizationOut})
+    @action(detail=True, methods=["post"])
+    def inquire(self, request: Request, public_id: str) -> Response:
+        """Ask the payer's FHIR service how the request stands; the answer lands by itself."""
+        row = self.get_object()
+        services.authorization_inquire(authorization=row, actor=self.actor)
+        return self._now(row)
 
 
 class MatchView(PartnerView, APIView):
