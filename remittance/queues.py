@@ -230,7 +230,11 @@ def variance_panel(item: Any, actor: Actor) -> Panel:
 
 
 def deposit_panel(item: Any, actor: Actor) -> Panel:
-    """A bank line without its remittance, and the remittance that it nearly is."""
+    """A bank line without its remittance, and the remittance that it nearly is; or a remittance
+    that no bank line shows.
+    """
+    if item.subject_type == "remittance":
+        return file_panel(item, actor)
     row = (
         Deposit.objects.visible_to(actor).select_related("near").filter(pk=item.subject_id).first()
     )
@@ -305,15 +309,19 @@ register(
     ),
     Queue(
         "bank",
-        "Bank lines without remittance",
+        "Bank and remittances apart",
         "Claims",
         "remittance.view",
         75,
-        "Every bank line has its remittance.",
+        "Every bank line has its remittance, and every remittance its money.",
         deadline_word="Find by",
         facts=(("trace", "Reference"), ("received", "On the bank file")),
         panel=deposit_panel,
-        views=(("Near misses", "cause=near_miss"), ("Over $500", "min=500")),
+        views=(
+            ("Near misses", "cause=near_miss"),
+            ("Not at the bank", "cause=not_at_the_bank"),
+            ("Over $500", "min=500"),
+        ),
     ),
     Queue(
         "denials",

@@ -78,6 +78,8 @@ MOST_NEAR = 2000
 """Waiting deposits and remittances that are compared with each other."""
 FIND_WITHIN = 3
 """Business days after which a bank line without remittance is late."""
+EXPECT_WITHIN = 5
+"""Business days within which the money of a posted remittance is expected on a bank file."""
 CENT = Decimal("0.01")
 
 
@@ -261,6 +263,7 @@ def deposits_match(*, organization_id: int, actor: Actor, at: datetime | None = 
         matched += 1
     record_steps(steps, actor=actor, at=at)
     _ask_about_rest(organization_id, actor=actor, at=at)
+    undeposited_ask(organization_id=organization_id, actor=actor, at=at)
     return matched
 
 
@@ -333,6 +336,62 @@ def _ask_about_rest(organization_id: int, *, actor: Actor, at: datetime) -> None
         outcome="Its remittance was found",
         queues=[BANK],
     )
+
+
+def undeposited_ask(*, organization_id: int, actor: Actor, at: datetime) -> int:
+    """Work for posted remittances with money that no bank file shows after some days; closed when
+    it does. Only where the organization loads bank files. Returns the number of open items.
+    """
+    if not Deposit.objects.filter(organization_id=organization_id).exists():
+        return 0
+    clock = office_clock()
+    last = clock.add_business_days(clock.today(at), -EXPECT_WITHIN)
+    late = list(
+        Remittance.objects.filter(
+            organization_id=organization_id,
+            status=RemittanceStatus.POSTED,
+            amount__gt=0,
+            deposited_on__isnull=True,
+            paid_on__lte=last,
+        ).order_by("id")[:MOST_NEAR]
+    )
+    open_items(
+        [
+            ItemSpec(
+                organization_id,
+                BANK,
+                "remittance",
+                r.pk,
+                "not_at_the_bank",
+                f"{r.payer_name} {r.trace} over ${r.amount:,.2f} is posted, and no bank file shows"
+                " it.",
+                clock.ends(clock.add_business_days(r.paid_on, EXPECT_WITHIN + FIND_WITHIN)),
+                fix="Look for the money at the bank; reverse the remittance if it never came.",
+                dollars=r.amount,
+                payer_id=r.payer_id,
+                payer_name=r.payer_name,
+                facts={"trace": r.trace, "received": r.paid_on.isoformat()},
+            )
+            for r in late
+        ],
+        actor=actor,
+        at=at,
+    )
+    open_now = WorkItem.objects.filter(
+        organization_id=organization_id, queue=BANK, subject_type="remittance", status="open"
+    ).values_list("subject_id", flat=True)
+    found = Remittance.objects.filter(pk__in=list(open_now)).exclude(
+        status=RemittanceStatus.POSTED, deposited_on__isnull=True
+    )
+    close_items(
+        "remittance",
+        list(found.values_list("pk", flat=True)),
+        actor=Actor.system("bank", [organization_id]),
+        at=at,
+        outcome="Seen on a bank file",
+        queues=[BANK],
+    )
+    return len(late)
 
 
 def _deposit_item(d: Deposit) -> ItemSpec:

@@ -16,6 +16,7 @@ from rcm.accounts.clock import office_day
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import ItemSpec, close_items, open_items
 from remittance.models import Denial, DenialStatus, Variance, VarianceStatus
+from remittance.services.bank import undeposited_ask
 from remittance.services.consequences.denials import items_of
 from remittance.services.denials import move
 from remittance.variance import CAUSES
@@ -58,6 +59,7 @@ def upkeep(*, organization_id: int, actor: Actor, at: datetime | None = None) ->
     return {
         "back": len(back),
         "refreshed": len(rows),
+        "undeposited": undeposited_ask(organization_id=organization_id, actor=actor, at=at),
         "cases": underpayments_refresh(organization_id=organization_id, actor=actor, at=at),
     }
 

@@ -11,8 +11,8 @@ import pytest
 from rcm.accounts.problems import Refused
 from rcm.worklist.models import WorkItem
 from remittance.models import BankLayout, Deposit
-from remittance.services import deposit_join, deposits_import
-from remittance.services.bank import swapped
+from remittance.services import deposit_join, deposits_import, remittance_post
+from remittance.services.bank import swapped, undeposited_ask
 
 from .house import AT, D, claim_of, era, head, only, receive
 from .test_posting import CLEAN
@@ -115,3 +115,22 @@ def test_a_line_that_finds_its_remittance_later_is_nobodys_work_any_more(house):
 )
 def test_two_digits_that_changed_places(one, other, is_so):
     assert swapped(D(one), D(other)) is is_so
+
+
+def test_a_posted_remittance_that_no_bank_file_shows_is_somebodys_work_until_one_does(house):
+    claim_of(house, "C1", [("70551", "500", "200")])
+    receive(house, era(head("150") + CLEAN))
+    row = only(house)
+    remittance_post(remittance=row, actor=house.actor("pia"), at=AT)
+    later = AT + dt.timedelta(days=14)
+    asked = {"organization_id": house.a.pk, "actor": house.system, "at": later}
+    # an organization that loads no bank file is not asked about any
+    assert undeposited_ask(**asked) == 0
+    load(house, "Date,Amount,Reference\n09/26/2026,7.77,OTHER\n")
+    assert undeposited_ask(organization_id=house.a.pk, actor=house.system, at=AT) == 0
+    assert undeposited_ask(**asked) == 1
+    item = WorkItem.objects.get(cause="not_at_the_bank", status="open")
+    assert (item.subject_id, item.dollars) == (row.pk, D("150.00"))
+    load(house, "Date,Amount,Reference\n10/07/2026,150.00,EFT1\n")
+    assert undeposited_ask(**asked) == 0
+    assert not WorkItem.objects.filter(cause="not_at_the_bank", status="open").exists()
