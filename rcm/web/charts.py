@@ -218,7 +218,7 @@ def bars(
         **_config(
             height,
             value_formatter=_said(words),
-            print_values=len(labels) <= 12,
+            print_values=not horizontal and len(labels) <= 12,
             print_values_position="top",
         )
     )
