@@ -31,7 +31,7 @@ from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization
 from rcm.accounts.problems import Refused
 from rcm.accounts.scope import scope
-from rcm.demo import desk, office, people, places
+from rcm.demo import desk, manager, office, people, places
 from rcm.demo.days import Center
 from rcm.demo.scenario import AHEAD_DAYS, SHARE, Draw
 from rcm.exchange.services import asleep
@@ -179,6 +179,7 @@ class Story:
         self.seconds[what] += time.monotonic() - began
 
     def run(self) -> dict[str, int]:
+        self._manager_begins()
         months: set[tuple[int, int]] = set()
         for n in range((self.today - self.first).days + 1):
             day = self.first + timedelta(days=n)
@@ -190,9 +191,20 @@ class Story:
                     )
                 months.add((day.year, day.month))
             self.day(day)
+        self.counts["assigned"] = manager.assign(self.center, self.center.clock(self.today, 18))
+        self.counts["audited"] = manager.audit(
+            self.center, self.today, self.center.clock(self.today, 18)
+        )
         self.counts["exams"] = self.center.performed()
         self.counts["failed_messages"] = sum(office.failed(self.center).values())
         return dict(self.counts)
+
+    def _manager_begins(self) -> None:
+        c = self.center
+        boss = c.who("manager")
+        with c.acting(boss):
+            manager.begin(c.organization, c.staff, self.first)
+            manager.tell(c.organization, boss)
 
     def day(self, day: date) -> None:
         """One day. While the offices are closed patients still come and are read: what was sent of
@@ -226,13 +238,16 @@ class Story:
             with self.timed("today"):
                 desk.verify_ahead(c, c.clock(day, 9), 2)
                 c.settle(c.clock(day, 9))
+        ten = c.clock(day, 10)
         with self.timed("authorizations"):
-            ten = c.clock(day, 10)
             asked = desk.request_authorizations(c, ten)
             called = desk.follow_authorizations(c, day, ten)
             if asked or called:
                 c.settle(ten)
         with self.timed("check-in"):
+            if recent and day != self.today:
+                desk.estimates(c, c.clock(day, 6), c.clock(day, 20), 0.97, ten)
+                counts["collected"] += desk.collect(c, c.clock(day, 6), ten)
             coming = [v for v in c.visits_of(day) if v.start <= c.now]
             counts["arrived"] += desk.let_in(c, coming, evening, by_site=recent)
         with self.timed("exams"):
@@ -276,7 +291,8 @@ class Story:
         if day == self.today:
             with self.timed("today"):
                 ahead = c.clock(day, 7)
-                desk.estimates(c, ahead, ahead + timedelta(days=AHEAD_DAYS), 0.7, evening)
+                desk.estimates(c, ahead, ahead + timedelta(days=AHEAD_DAYS), 0.97, evening)
+                counts["collected"] += desk.collect(c, ahead, evening)
                 for back in range(1, LAST_DAYS + 1):
                     office.proofs(c, day - timedelta(days=back), evening)
 

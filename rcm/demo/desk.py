@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
+from ar.services import payment_take
 from authorizations.models import Authorization, AuthRequest, AuthStatus
 from authorizations.services import (
     authorization_decide,
@@ -15,11 +16,12 @@ from authorizations.services import (
     peer_to_peer,
 )
 from intake.clearance import State
-from intake.models import Appointment
+from intake.models import Appointment, Estimate, Patient
 from intake.services import (
     LIVE,
     appointment_cancel,
     appointments_check_in,
+    clearance_refresh,
     due_appointments,
     eligibility_ask,
     estimate_make,
@@ -32,6 +34,8 @@ from rcm.demo.days import Center
 from rcm.demo.scenario import Visit
 from rcm.simulator import payer as payers
 
+PAY_AHEAD = timedelta(days=2)
+PAYS_AHEAD = 0.85
 WHY_ANYWAY = (
     "Ordering physician called: urgent, payer asked for a retroactive request",
     "Patient travelled far; manager accepts the risk",
@@ -167,6 +171,37 @@ def estimates(center: Center, first: datetime, last: datetime, share: float, at:
         for row in rows:
             estimate_make(appointment=row, actor=center.system, at=at)
     return len(rows)
+
+
+def collect(center: Center, first: datetime, at: datetime) -> int:
+    """Most patients of today and tomorrow pay their share ahead, by telephone; some owe it still."""
+    with center.acting(center.system):
+        rows = due_appointments(center.organization.pk, first=first, last=first + PAY_AHEAD)
+        shares: dict[int, Estimate] = {}
+        for estimate in Estimate.objects.filter(appointment__in=rows).order_by("id"):
+            shares[estimate.appointment_id] = estimate
+        people = Patient.objects.in_bulk([a.patient_id for a in rows])
+    done = 0
+    for row in rows:
+        given = shares.get(row.pk)
+        share = given.patient_share if given else None
+        if not share or center.random.random() > PAYS_AHEAD:
+            continue
+        actor = center.staff[row.site.code][0]
+        with center.acting(actor), center.trying():
+            payment_take(
+                patient=people[row.patient_id],
+                amount=share,
+                method="card",
+                actor=actor,
+                appointment=row,
+                key=f"ahead:{row.pk}",
+                at=at,
+            )
+            done += 1
+    with center.acting(center.system):
+        clearance_refresh([a.pk for a in rows], actor=center.system, at=at)
+    return done
 
 
 def let_in(center: Center, visits: Iterable[Visit], at: datetime, *, by_site: bool) -> int:

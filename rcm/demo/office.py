@@ -11,13 +11,14 @@ from decimal import Decimal
 import httpx
 from django.db.models import Q
 
-from ar.models import RequestStatus, Statement, WriteOffRequest
+from ar.models import PaymentPlan, RequestStatus, Statement, WriteOffRequest
 from ar.services import (
     aging_snapshot,
     kpi_snapshot,
     nightly,
     open_patient_charges,
     payment_take,
+    plan_make,
     refund_decide,
     refund_request,
     statements_send,
@@ -134,7 +135,7 @@ def code(center: Center, at: datetime) -> int:
         )
     done = 0
     for row in rows:
-        if draw("coder", row.accession, office_day(at)) < 450:
+        if draw("coder", row.accession, office_day(at)) < 60:
             continue
         actor = center.who("coder" if draw("who", row.accession) < 800 else "manager")
         for hold in row.holds[:3]:
@@ -171,7 +172,7 @@ def _settle(center: Center, exam: Exam, hold: dict[str, str], at: datetime) -> i
             at=at,
         )
     elif hold["waive"]:
-        if draw("leave", exam.accession, name) < 120:
+        if draw("leave", exam.accession, name) < 25:
             return 0
         finding_waive(
             exam=exam,
@@ -202,7 +203,7 @@ def bill(center: Center, at: datetime) -> int:
             .order_by("filing_deadline", "id")[:60]
         )
     for claim in rows:
-        if draw("biller", claim.number, office_day(at)) < 500:
+        if draw("biller", claim.number, office_day(at)) < 150:
             continue
         actor = center.who("biller")
         with center.acting(actor):
@@ -473,6 +474,9 @@ def patients(center: Center, day: date, at: datetime) -> tuple[int, int]:
     for pk, charges in owing.items():
         poster = center.who("poster")
         total = sum((c.balance for c in charges), Decimal(0))
+        if total >= PLAN_FROM and draw("plan", pk) < 350:
+            paid += _plan(center, people[pk], total, day, at)
+            continue
         share = total if draw("share", pk) < 800 else (total / 2).quantize(Decimal("0.01"))
         with center.acting(poster):
             try:
@@ -496,6 +500,31 @@ def patients(center: Center, day: date, at: datetime) -> tuple[int, int]:
             except TROUBLE:
                 continue
     return sent, paid
+
+
+PLAN_FROM = Decimal(150)
+
+
+def _plan(center: Center, patient: Patient, total: Decimal, day: date, at: datetime) -> int:
+    """Who owes much agrees on instalments and pays the first at once, later ones as they come."""
+    actor, poster = center.who("ar"), center.who("poster")
+    part = (total / 4).quantize(Decimal("0.01"))
+    try:
+        with center.acting(actor):
+            if not PaymentPlan.objects.filter(patient=patient).exists():
+                plan_make(
+                    patient=patient,
+                    total=total,
+                    instalment=part,
+                    starts_on=day,
+                    actor=actor,
+                    at=at,
+                )
+        with center.acting(poster):
+            payment_take(patient=patient, amount=part, method="card", actor=poster, at=at)
+    except TROUBLE:
+        return 0
+    return 1
 
 
 def refunds(center: Center, at: datetime) -> int:
