@@ -347,6 +347,10 @@ register(
             ("TC/26", "tag=TC,26"),
             ("Repeat", "tag=repeat"),
         ),
+        pages=(
+            ("By payer and reason", "remittance:denial_groups"),
+            ("All denials", "remittance:denials_all"),
+        ),
         work_permission="denial.work",
     ),
     Queue(

@@ -35,6 +35,7 @@ urlpatterns = [
     path("deposits/<uuid:public_id>/", deposits.deposit, name="deposit"),
     path("deposits/import/", deposits.deposits_import, name="deposits_import"),
     path("denials/", denials.denials, name="denials"),
+    path("denials/all/", denials.denials_all, name="denials_all"),
     path("denials/groups/", denials.denial_groups, name="denial_groups"),
     path("denials/bulk/park/", denials.denials_park, name="denials_park"),
     path("denials/<uuid:public_id>/", denial.denial, name="denial"),

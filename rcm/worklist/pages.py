@@ -16,7 +16,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.audit.services import record_access
 from rcm.web import format as fmt
-from rcm.web import keyset
+from rcm.web import keyset, parts
 from rcm.web.lists import BulkAction, Column, ListPage, Order, Tab
 from rcm.web.models import SavedView
 from rcm.worklist import registry
@@ -123,7 +123,7 @@ def _summary(queue: registry.Queue) -> Any:
 
 def _claim(item: WorkItem) -> str:
     """What the row is called: its claim, accession, number or file."""
-    return next((str(item.facts[k]) for k in NAMES if item.facts.get(k)), f"Item {item.pk}")
+    return next((str(item.facts[k]) for k in NAMES if item.facts.get(k)), item.title)
 
 
 def _dos(item: WorkItem) -> str:
@@ -314,4 +314,5 @@ def page_of(queue: registry.Queue, request: HttpRequest) -> ListPage:
         next_url_name="worklist:next",
         next_permission=queue.work_permission,
         on_export=log_export,
+        actions=lambda _: [parts.Action(label, reverse(name)) for label, name in queue.pages],
     )

@@ -53,7 +53,7 @@ class Queue:
     `rank`: place in the waterfall, low first. `deadline_word`: head of the deadline column ("Appeal
     by", "File by"). `facts`: keys of WorkItem.facts shown as columns, with their heads.
     `panel(item, actor)` builds the evidence panel. `views`: saved views that everyone has, name →
-    query string.
+    query string. `pages`: further pages on the same subject, label → name of the URL.
     """
 
     code: str
@@ -68,6 +68,7 @@ class Queue:
     views: tuple[tuple[str, str], ...] = ()
     work_permission: str = "work.touch"
     payer_next_action_days: int = 5
+    pages: tuple[tuple[str, str], ...] = ()
 
 
 _QUEUES: dict[str, Queue] = {}

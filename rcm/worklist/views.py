@@ -5,7 +5,7 @@ bar.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -108,21 +108,19 @@ def overview(request: HttpRequest) -> HttpResponseBase:
         .annotate(n=Count("pk"))
         .order_by()
     )
-    groups: list[dict[str, Any]] = []
-    for group in nav.GROUPS:
-        rows = [
-            {"queue": q, "figures": figures.get(q.code), "waiting": waiting.get(q.code, 0)}
-            for q in shown
-            if q.group == group
-        ]
-        if rows:
-            groups.append({"name": group, "rows": rows})
+    rows = [
+        {"queue": q, "figures": figures.get(q.code), "waiting": waiting.get(q.code, 0)}
+        for q in shown
+    ]
+    own = [row for row in rows if actor.can_somewhere(row["queue"].work_permission)]
+    others = [row for row in rows if row not in own]
     manager = actor.can_somewhere("work.assign")
     return render(
         request,
         "worklist/overview.html",
         {
-            "groups": groups,
+            "groups": _by_group(own),
+            "others": _by_group(others),
             "total": sum(f["count"] for f in figures.values()),
             "due": sum(f["due"] for f in figures.values()),
             "due_dollars": sum((f["due_dollars"] or 0 for f in figures.values()), start=0),
@@ -133,6 +131,15 @@ def overview(request: HttpRequest) -> HttpResponseBase:
             "manager": manager,
         },
     )
+
+
+def _by_group(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The queues under the names of the menu, groups without one left out."""
+    found = [
+        {"name": name, "rows": [row for row in rows if row["queue"].group == name]}
+        for name in nav.GROUPS
+    ]
+    return [group for group in found if group["rows"]]
 
 
 def _load(live: QuerySet[WorkItem], now: Any) -> QuerySet[Any, Any]:

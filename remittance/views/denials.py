@@ -20,6 +20,7 @@ from rcm.web import parts
 from rcm.web.access import may
 from rcm.web.keyset import Key
 from rcm.web.lists import BulkAction, Column, ListPage, Order, Tab
+from rcm.worklist import views as work
 from remittance import forms, present, services
 from remittance.filters import DenialFilter
 from remittance.models import (
@@ -31,8 +32,8 @@ from remittance.views.common import ZERO, actor_of
 OPEN = [DenialStatus.OPEN, DenialStatus.UPHELD]
 
 DENIALS = ListPage(
-    name="denials",
-    title="Denials",
+    name="denials-all",
+    title="All denials",
     noun=("denial", "denials"),
     columns=(
         Column(
@@ -134,9 +135,7 @@ DENIALS = ListPage(
     summary=lambda request, rows: _denial_line(rows),
     actions=lambda request: [
         parts.Action("By payer and reason", reverse("remittance:denial_groups")),
-        parts.Action(
-            "Work queue", reverse("worklist:queue", args=["denials"]), primary=True, key="w"
-        ),
+        parts.Action("Work queue", reverse("remittance:denials"), primary=True, key="w"),
     ],
     empty="Every denial is worked.",
 )
@@ -160,6 +159,14 @@ def _denial_line(rows: QuerySet[Any]) -> str:
 @require_safe
 @may("denial.view")
 def denials(request: HttpRequest) -> HttpResponseBase:
+    """The one place where denials are worked: the queue with its panel."""
+    return work.queue(request, "denials")
+
+
+@require_safe
+@may("denial.view")
+def denials_all(request: HttpRequest) -> HttpResponseBase:
+    """Every denial with what became of it, settled ones too."""
     rows = Denial.objects.visible_to(actor_of(request)).select_related(
         "claim__patient", "payer", "line"
     )
@@ -189,7 +196,7 @@ def denial_groups(request: HttpRequest) -> HttpResponseBase:
             "words": present.reason_words(r["reason"]),
             "category_words": present.category_words(r["category"]),
             "url": (
-                f"{reverse('remittance:denials')}?view=open&payer={r['payer_id']}&reason={r['reason']}"
+                f"{reverse('remittance:denials_all')}?view=open&payer={r['payer_id']}&reason={r['reason']}"
             ),
         }
         for r in rows[:500]
@@ -219,7 +226,7 @@ def denials_park(request: HttpRequest) -> HttpResponseBase:
     form = forms.ParkForm(request.POST if "reason" in request.POST else None)
     if not versions:
         messages.info(request, "Pick at least one denial.")
-        return redirect("remittance:denials")
+        return redirect("remittance:denials_all")
     if form.is_bound and form.is_valid():
         data = form.cleaned_data
         result = services.denials_group(
@@ -237,12 +244,12 @@ def denials_park(request: HttpRequest) -> HttpResponseBase:
             messages.success(request, f"{fmt.number(result.done)} parked.")
         for title, sentence in result.refused[:5]:
             messages.warning(request, f"{title}: {sentence}")
-        return redirect("remittance:denials")
+        return redirect("remittance:denials_all")
     context = {
         "title": f"Park {fmt.number(len(versions))} denials",
         "form": form,
         "verb": "Park",
-        "back_url": reverse("remittance:denials"),
+        "back_url": reverse("remittance:denials_all"),
         "action_url": request.path,
         "hidden": [("pick", f"{pk}:{version}") for pk, version in versions.items()],
     }

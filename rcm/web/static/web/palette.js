@@ -14,8 +14,11 @@ export function openShortcuts() {
   if (!sheet || sheet.open) return;
   fill(sheet.querySelector("[data-jumps]"), [...document.querySelectorAll("[data-jump]")].map((
     a) => [`g ${a.dataset.jump}`, a.firstElementChild.textContent]));
-  fill(sheet.querySelector("[data-page-keys]"), [...document.querySelectorAll(
-    "[data-key][data-key-label]")].map((b) => [b.dataset.key, b.dataset.keyLabel]));
+  // a key that every row has is said once
+  const keys = new Map([...document.querySelectorAll("[data-key][data-key-label]")].map((b) => [b
+    .dataset.key, b.dataset.keyLabel
+  ]));
+  fill(sheet.querySelector("[data-page-keys]"), [...keys]);
   sheet.showModal();
 }
 
