@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import BigIntegerField, Case, F, Value, When
+from django.db.models import BigIntegerField, Case, F, QuerySet, Value, When
 from django.utils import timezone
 
 from ar import rules
@@ -234,22 +234,43 @@ def _give_homes(
         subject_id__in=ids,
         status=ItemStatus.OPEN,
     )
+    changes: dict[str, Any] = {"next_action": F("fix"), "next_action_on": today}
+    rows.update(**changes, **_owner(rows, _staff(organization_id, Role.AR)))
+
+
+def _staff(organization_id: int, role: str) -> list[int]:
+    """Who owns the work of a role: its people, else the billers."""
     members = Membership.objects.filter(organization_id=organization_id, user__is_active=True)
-    staff = sorted(set(members.filter(role=Role.AR).values_list("user_id", flat=True))) or sorted(
+    return sorted(set(members.filter(role=role).values_list("user_id", flat=True))) or sorted(
         set(members.filter(role=Role.BILLER).values_list("user_id", flat=True))
     )
-    changes: dict[str, Any] = {"next_action": F("fix"), "next_action_on": today}
-    if staff:
-        owners = [
-            When(**{column: key}, then=Value(staff[key % len(staff)]))
-            for column in ("payer_id", "site_id")
-            for key in sorted({k for k in rows.values_list(column, flat=True) if k})
-        ]
-        if owners:
-            changes["owner_id"] = Case(
-                *owners, default=F("owner_id"), output_field=BigIntegerField()
-            )
-    rows.update(**changes)
+
+
+def _owner(rows: QuerySet[WorkItem], staff: list[int]) -> dict[str, Any]:
+    """The change that gives items their owner: by payer, else by site."""
+    owners = [
+        When(**{column: key}, then=Value(staff[key % len(staff)]))
+        for column in ("payer_id", "site_id")
+        for key in sorted({k for k in rows.values_list(column, flat=True) if k})
+        if staff
+    ]
+    if not owners:
+        return {}
+    return {"owner_id": Case(*owners, default=F("owner_id"), output_field=BigIntegerField())}
+
+
+def _own_unapplied(organization_id: int, today: date) -> None:
+    """Money on no claim has an owner from the first day: who posts this payer's remittances."""
+    rows = WorkItem.objects.filter(
+        organization_id=organization_id,
+        queue="unapplied_cash",
+        status=ItemStatus.OPEN,
+        owner__isnull=True,
+        lease_until__isnull=True,
+    )
+    change = _owner(rows, _staff(organization_id, Role.POSTER))
+    if change:
+        rows.update(**change, next_action=F("fix"), next_action_on=today)
 
 
 @transaction.atomic
@@ -260,6 +281,7 @@ def homes_refresh(*, organization_id: int, actor: Actor, at: datetime | None = N
     """
     at = at or timezone.now()
     today = local_day(at)
+    _own_unapplied(organization_id, today)
     lost = {
         p.charge_id: p
         for p in insurance_positions(organization_id, at, items=False)

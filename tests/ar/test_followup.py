@@ -310,3 +310,24 @@ def test_the_managers_page_shows_what_is_nowhere_in_dollars(cast) -> None:
     with scope(cast.system):
         services.homes_refresh(organization_id=cast.a.pk, actor=cast.system)
     assert "No balance is nowhere" in client.get(reverse("ar:open_balances")).content.decode()
+
+
+def test_money_on_no_claim_belongs_to_who_posts_this_payer(cast) -> None:
+    b = bill(cast)
+    spec = ItemSpec(
+        organization_id=cast.a.pk,
+        queue="unapplied_cash",
+        subject_type="claim_payment",
+        subject_id=7,
+        cause="no_match",
+        title="$50.00 is on no claim",
+        fix="Find the claim",
+        due_at=timezone.now(),
+        payer_id=b.claim.payer_id,
+    )
+    with scope(cast.system):
+        open_items([spec], actor=cast.system)
+        services.homes_refresh(organization_id=cast.a.pk, actor=cast.system)
+        item = WorkItem.objects.get(queue="unapplied_cash")
+        assert item.owner_id == cast.user("pia").pk
+        assert (item.next_action, item.next_action_on) == ("Find the claim", timezone.localdate())
