@@ -107,6 +107,8 @@ class PatientOut(serializers.ModelSerializer):
             "last_name",
             "first_name",
             "middle_name",
+            "suffix",
+            "other_names",
             "born_on",
             "sex",
             "address",

@@ -31,12 +31,13 @@ SIDES = (("", "No side"), ("RT", "Right"), ("LT", "Left"), ("50", "Both"))
 
 class PatientForm(house.VersionedMixin, house.HouseForm):
     sections = (
-        ("Person", ("last_name", "first_name", "middle_name", "born_on", "sex", "mrn")),
+        ("Person", ("last_name", "first_name", "middle_name", "suffix", "born_on", "sex", "mrn")),
         ("Contact", ("address", "city", "state", "zip", "phone", "email")),
     )
     last_name = forms.CharField(label="Last name", max_length=60)
     first_name = forms.CharField(label="First name", max_length=40)
     middle_name = forms.CharField(label="Middle name", max_length=40, required=False)
+    suffix = forms.CharField(label="Suffix", max_length=10, required=False)
     born_on = house.DateField(label="Date of birth", past=True)
     sex = forms.ChoiceField(label="Sex", choices=[("", "Choose"), *Sex.choices])
     mrn = forms.CharField(

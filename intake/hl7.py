@@ -158,6 +158,8 @@ def _patient(reading: _Reading, *, create: bool = True) -> Patient:
         "last_name": _proper(name.last)[:60],
         "first_name": _proper(name.first)[:40],
         "middle_name": _proper(name.middle)[:40],
+        "suffix": _proper(name.suffix)[:10],
+        "other_names": _other_names(pid),
         "born_on": hl7.day(pid.value(7), field="PID-7"),
         "sex": sex if sex in ("F", "M") else "U",
         "address": _proper(address.line1)[:100],
@@ -195,6 +197,33 @@ def _patient(reading: _Reading, *, create: bool = True) -> Patient:
         mrn=mrn,
         **{**given, "sex": values["sex"]},
     )
+
+
+def _other_names(pid: hl7.Segment) -> list[dict[str, str]]:
+    """The names of PID-5 beside the legal one, and the alias of PID-9, each with what it is."""
+    legal = hl7.name(pid, 5)
+    found = [
+        {
+            "kind": NAME_KINDS.get(one.kind, "other name"),
+            "last": _proper(one.last)[:60],
+            "first": _proper(one.first)[:40],
+        }
+        for one in (*hl7.names(pid, 5), *hl7.names(pid, 9))
+        if (one.last, one.first) != (legal.last, legal.first)
+    ]
+    return [n for k, n in enumerate(found) if n not in found[:k]][:6]
+
+
+NAME_KINDS = {
+    "A": "alias",
+    "N": "nickname",
+    "M": "maiden name",
+    "B": "name at birth",
+    "C": "adopted name",
+    "D": "display name",
+    "P": "partner's name",
+    "L": "legal name",
+}
 
 
 def _proper(text: str) -> str:

@@ -25,6 +25,12 @@ class Patient(TenantModel):
     last_name = models.CharField(max_length=60)
     first_name = models.CharField(max_length=40)
     middle_name = models.CharField(max_length=40, blank=True)
+    suffix = models.CharField(max_length=10, blank=True, help_text="Such as Jr or III")
+    other_names = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Aliases, nicknames and former names: kind, last, first; the legal name is above",
+    )
     born_on = models.DateField()
     sex = models.CharField(max_length=1, choices=Sex.choices)
     address = models.CharField(max_length=100, blank=True)
@@ -110,6 +116,7 @@ class Coverage(TenantModel):
     version = models.IntegerField(default=0)
 
     class Meta:
+        indexes = [models.Index(fields=["organization", "member_id"], name="coverage_member")]
         constraints = [
             models.UniqueConstraint(
                 fields=["patient", "rank"], condition=Q(active=True), name="one_coverage_per_rank"

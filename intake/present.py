@@ -26,6 +26,12 @@ RANKS = {1: "Primary", 2: "Secondary", 3: "Tertiary"}
 def banner(patient: Patient) -> parts.PatientBanner:
     """Who the page is about."""
     alerts = []
+    if patient.other_names:
+        known = ", ".join(
+            f"{n.get('last', '')}, {n.get('first', '')} ({n.get('kind', 'other name')})"
+            for n in patient.other_names
+        )
+        alerts.append(f"Also {known}")
     if patient.deceased_on:
         alerts.append("Deceased")
     if patient.statement_hold:
@@ -34,7 +40,7 @@ def banner(patient: Patient) -> parts.PatientBanner:
         alerts.append("Merged into another chart")
     return parts.PatientBanner(
         patient.last_name,
-        f"{patient.first_name} {patient.middle_name}".strip(),
+        f"{patient.first_name} {patient.middle_name} {patient.suffix}".strip(),
         patient.born_on,
         patient.mrn,
         patient.get_sex_display(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -33,6 +34,8 @@ PATIENT_FIELDS = [
     "last_name",
     "first_name",
     "middle_name",
+    "suffix",
+    "other_names",
     "born_on",
     "sex",
     "address",
@@ -75,31 +78,41 @@ class Likeness:
     certain: bool
 
 
+def plain_text(text: str) -> str:
+    """Lower case without accents: Núñez and Nunez are the same word."""
+    spread = unicodedata.normalize("NFKD", text)
+    return "".join(ch for ch in spread if not unicodedata.combining(ch)).casefold()
+
+
 def search_text(
-    last_name: str, first_name: str, middle_name: str, born_on: date, phone: str, mrn: str
+    last_name: str,
+    first_name: str,
+    middle_name: str,
+    born_on: date,
+    phone: str,
+    mrn: str,
+    *more: str,
 ) -> str:
-    """What the fuzzy index of a patient holds."""
-    return " ".join(
-        p for p in (last_name, first_name, middle_name, f"{born_on:%m%d%Y}", phone, mrn) if p
-    ).lower()[:200]
+    """What the fuzzy index of a patient holds: names without accents, birth date, numbers, and the
+    other names a person goes by.
+    """
+    words = (last_name, first_name, middle_name, f"{born_on:%m%d%Y}", phone, mrn, *more)
+    return plain_text(" ".join(w for w in words if w))[:200]
 
 
 def patients_find(*, actor: Actor, text: str, limit: int = 20) -> list[Patient]:
-    """Patients by any words of name, birth date, phone or MRN, misspelled too; best first. Merged
-    charts lead to their survivor.
+    """Patients by any words, in any order, of a name (also another name they go by), birth date,
+    phone, MRN or member ID; misspelled and without accents too; best first. Merged charts lead to
+    their survivor.
     """
-    words = [w for w in text.lower().replace(",", " ").split() if w][:6]
+    words = [w for w in text.replace(",", " ").split() if w][:6]
     if not words:
         return []
     rows = Patient.objects.visible_to(actor).select_related("merged_into")
     for word in words:
-        day = read_date(word, past=True)
-        plain = f"{day:%m%d%Y}" if day else "".join(ch for ch in word if ch not in "()-/.") or word
-        match = Q(search__contains=plain)
-        if len(plain) > 2 and not plain.isdigit():
-            match |= Q(search__trigram_word_similar=plain)
-        rows = rows.filter(match)
-    rows = rows.annotate(likeness=TrigramWordSimilarity(text.lower(), "search")).order_by(
+        rows = rows.filter(_word_fits(word))
+    plain = plain_text(text)
+    rows = rows.annotate(likeness=TrigramWordSimilarity(plain, "search")).order_by(
         "-likeness", "last_name", "first_name", "id"
     )
     found: dict[int, Patient] = {}
@@ -107,6 +120,26 @@ def patients_find(*, actor: Actor, text: str, limit: int = 20) -> list[Patient]:
         survivor = row.merged_into or row
         found.setdefault(survivor.pk, survivor)
     return list(found.values())[:limit]
+
+
+def _word_fits(word: str) -> Q:
+    """Where one word may stand: in the index without accents or as it was typed (charts kept before
+    accents were taken off), or as the member ID of a policy.
+    """
+    day = read_date(word, past=True)
+    if day:
+        return Q(search__contains=f"{day:%m%d%Y}")
+    bare = "".join(ch for ch in word if ch not in "()-/.") or word
+    plain, typed = plain_text(bare), bare.lower()
+    match = Q(search__contains=plain)
+    if typed != plain:
+        match |= Q(search__contains=typed)
+    if len(plain) > 2 and not plain.isdigit():
+        match |= Q(search__trigram_word_similar=plain)
+    if len(plain) > 4 and any(ch.isdigit() for ch in plain):
+        policies = Coverage.objects.filter(member_id=bare.upper())
+        match |= Q(pk__in=policies.values("patient_id"))
+    return match
 
 
 def patient_duplicates(
@@ -122,7 +155,7 @@ def patient_duplicates(
     """Charts that may already be this person: same birth date and a like name, or same phone and a
     like name.
     """
-    last, first = last_name.strip().lower(), first_name.strip().lower()
+    last, first = plain_text(last_name.strip()), plain_text(first_name.strip())
     if len(last) < 2:
         return []
     same = Q()
@@ -131,7 +164,7 @@ def patient_duplicates(
     if phone:
         same |= Q(phone=phone)
     if first:
-        same |= Q(first_name__iexact=first)
+        same |= Q(first_name__iexact=first_name.strip()) | Q(search__contains=first)
     if not same:
         return []
     like = Q(search__contains=last) | (
@@ -148,9 +181,9 @@ def patient_duplicates(
     found: list[Likeness] = []
     for row in rows:
         reasons = []
-        if row.last_name.lower() == last and row.first_name.lower() == first:
+        if (plain_text(row.last_name), plain_text(row.first_name)) == (last, first):
             reasons.append("same name")
-        elif row.last_name.lower() == last:
+        elif plain_text(row.last_name) == last:
             reasons.append("same last name")
         else:
             reasons.append("like name")
@@ -239,6 +272,7 @@ def _index(patient: Patient) -> None:
         patient.born_on,
         patient.phone,
         patient.mrn,
+        *(str(name.get(part, "")) for name in patient.other_names for part in ("last", "first")),
     )
 
 
