@@ -17,9 +17,10 @@ from authorizations.models import (
     GRANTED,
     Authorization,
     AuthorizedService,
+    AuthRequest,
     AuthStatus,
 )
-from authorizations.replies import Granted
+from authorizations.replies import ACTIONS, Granted
 from authorizations.requirement import Requirement
 from authorizations.services.gates import PEER, authorizations_review
 from authorizations.services.records import keep_heard, locked, move
@@ -104,6 +105,8 @@ def authorization_decide(
     if denial_kind and verdict.status == AuthStatus.DENIED:
         changes["denial_kind"] = denial_kind
     move(row, verdict.status, _said(verdict), actor=actor, at=at, reason=verdict.reason, **changes)
+    if channel not in MACHINE:
+        _answered(row, verdict)
     if channel in ("phone", "portal"):
         interaction_record(
             organization_id=row.organization_id,
@@ -119,6 +122,15 @@ def authorization_decide(
     authorizations_review(authorization_ids=[row.pk], actor=actor, at=at)
     row.refresh_from_db()
     return row
+
+
+def _answered(row: Authorization, v: Verdict) -> None:
+    """A decision that a person recorded answers the request that waits for it."""
+    action = next((code for code, status in ACTIONS.items() if status == v.status), "")
+    waiting = row.requests.filter(answered_at__isnull=True).order_by("-id")[:1]
+    AuthRequest.objects.filter(pk__in=waiting.values("pk")).update(
+        answered_at=v.at, action=action, reason=v.reason if v.status == AuthStatus.DENIED else ""
+    )
 
 
 def _payers_time(row: Authorization, decided_at: datetime | None, at: datetime) -> datetime:

@@ -202,6 +202,9 @@ def test_what_was_asked_stands_beside_what_was_granted(cast_committed, row):
         assert rows[0].differs
     text = page(cast, "ada", f"/authorizations/{row.public_id}/").content.decode()
     assert "Granted instead" in text
+    with scope(cast.system):
+        made = AuthRequest.objects.get(authorization=row)
+        assert (made.said, made.answered_at) == ("Approved with changes", NOW)
     assert "Approved with changes" in text
     for code in (">A6<", ">A4<"):
         assert code not in text
