@@ -512,3 +512,21 @@ def test_the_lines_of_our_own_request_are_read_back(cast_committed, payers):
     bundle = bundle_of(cast_committed, asked(cast_committed, "70551", "73721"))
     lines = asked_of(json.dumps(bundle).encode())
     assert [lines[n].code for n in (1, 2)] == ["70551", "73721"]
+
+
+def test_a_connection_is_set_up_by_command_and_only_its_public_key_is_printed(
+    cast_committed, capsys
+):
+    from django.core.management import call_command
+
+    call_command(
+        "smart_connect", "CANA", "https://payer.test/fhir", "https://payer.test/token", "us"
+    )
+    printed = json.loads(capsys.readouterr().out)["keys"][0]
+    assert "d" not in printed
+    with scope(cast_committed.system):
+        made = Connection.objects.get(name="FHIR us")
+        signed = smart.assertion(made, now=time.time())
+    key = jwt.PyJWK(printed, algorithm="ES384").key
+    claims = jwt.decode(signed, key, algorithms=["ES384"], audience="https://payer.test/token")
+    assert claims["iss"] == "us"
