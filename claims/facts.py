@@ -35,6 +35,7 @@ from claims.edits.reference import (
     Span,
 )
 from claims.edits.repairs import Repair, repair
+from claims.marks import billed_elsewhere
 from claims.models import Claim, ClaimLine, ClaimStatus, Enrollment
 from intake.models import CheckStatus, Coverage, CoverageStatus, EligibilityCheck
 from intake.services import notice_states
@@ -159,6 +160,7 @@ class _World:
         for line in rows.order_by("claim_id", "number"):
             self.lines[line.claim_id].append(line)
         every = [line for lines in self.lines.values() for line in lines]
+        self.elsewhere = billed_elsewhere(claims, self.lines)
         exams = {line.charge.exam_id for line in every}
         self.reports = {
             r.exam_id: r
@@ -393,6 +395,7 @@ class _World:
             auth_verdict=code if main else "",
             auth_sentence="" if code in PASSING else str(exam.match.get("sentence", "")),
             abn=self._notice(exam),
+            billed_elsewhere=self.elsewhere.get(line.pk, ()),
         )
 
     def _notice(self, exam: Exam) -> str:

@@ -43,7 +43,8 @@ def line_problem(code: str, modifiers: Sequence[str], on: dt.date) -> Finding | 
 
 def lines_require(lines: Iterable[CodedLine], on: dt.date) -> None:
     """Raise Refused with the finding's own id and sentence at the first line that may not be."""
-    for code, modifiers in lines:
+    coded = [line for line in lines if line[1]]
+    for code, modifiers in dict.fromkeys(coded):
         problem = line_problem(code, modifiers, on)
         if problem is not None:
             raise Refused(problem.sentence, code=problem.code, field=problem.field, fix=problem.fix)

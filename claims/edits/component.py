@@ -313,6 +313,29 @@ def global_within_one_locality(s: Subject) -> Iterator[Hit]:
 
 
 @edit(
+    "CMP-016",
+    BLOCK,
+    "Another entity has billed this component of the exam.",
+    field="lines.modifiers",
+    fix="Bill the other component, find out who furnished this one, or say by 76 or 77 that it was"
+    " done again.",
+    owner=Owner.BILLER,
+    rule="duplicate-service",
+    carc=("18", "B20"),
+    fails=lambda: claim(line("72148", billed_elsewhere=("26",))),
+    passes=claim,
+)
+def billed_by_another_entity(s: Subject) -> Iterator[Hit]:
+    for item in s.lines:
+        for part in item.facts.billed_elsewhere:
+            when = f" for {item.day:%m/%d/%Y}" if item.day else ""
+            words = {"26": "reading", "TC": "technical part"}[part]
+            yield Hit(
+                f"The {words} of this exam was billed{when} by another entity.", line=item.number
+            )
+
+
+@edit(
     "CMP-014",
     BLOCK,
     "The payer asks for another component form.",

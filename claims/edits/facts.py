@@ -81,6 +81,7 @@ class LineFacts:
     shared_decision: str = ""  # yes | no
     asymptomatic: str = ""  # yes | no
     trial_number: str = ""
+    billed_elsewhere: tuple[str, ...] = ()  # 26, TC: components that another entity has billed
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from claims.automation import STATUS_INQUIRY
 from claims.facts import load_sheets
+from claims.marks import marks_free
 from claims.models import (
     Acknowledgement,
     Claim,
@@ -266,6 +267,7 @@ def _reject_file(
         steps.append(
             step(claim, verb, words, keys=keys, old=ClaimStatus.SUBMITTED, new=claim.status)
         )
+    marks_free(lost)
     rewrite(claims, ["status", "last_answer_at", "version", "clean_first_pass"])
     steps.append(
         Step(
@@ -528,6 +530,7 @@ def _take_statuses(
         "last_answer_at",
         "version",
     ]
+    marks_free([c for c, _ in rejected])
     rewrite(list(claims.values()), fields)
     rewrite(answered, ["state", "answered_at"])
     if not _keep(said, interchange):

@@ -77,10 +77,11 @@ def claims_build(
     charges = _free_charges(charge_ids, exam_ids)
     if not charges:
         return []
-    readings = _readings(charges)
+    supplies = _supplies()
+    readings = _readings(charges, supplies)
     groups: dict[Key, list[Charge]] = defaultdict(list)
     for charge in charges:
-        groups[_key(charge, readings)].append(charge)
+        groups[_key(charge, readings, supplies)].append(charge)
     drafts = _drafts(groups, _growing(groups))
     claims_number([d.claim for d in drafts if d.new])
     Claim.objects.bulk_create([d.claim for d in drafts if d.new], batch_size=500)
@@ -175,7 +176,7 @@ class Reading:
     place: str
 
 
-def _readings(charges: Sequence[Charge]) -> dict[int, Reading]:
+def _readings(charges: Sequence[Charge], supplies: frozenset[str]) -> dict[int, Reading]:
     """The reading of each exam, from all of its charges that stand: a part may be released later
     than the other.
     """
@@ -188,22 +189,22 @@ def _readings(charges: Sequence[Charge]) -> dict[int, Reading]:
         .select_related("exam__site")
     )
     for charge in rows.order_by("id"):
-        if not _is_supply(charge):
+        if charge.code not in supplies:
             found.setdefault(charge.exam_id, Reading(charge.rendering_npi, _place(charge)))
     return found
 
 
-def _is_supply(charge: Charge) -> bool:
+def _supplies() -> frozenset[str]:
     """Contrast agents and tracers: nobody reads them."""
-    row = current(procedure_versions().get(charge.code, ()), charge.service_date)
-    return row is not None and bool(drug_kind(row))
+    book = procedure_versions()
+    return frozenset(code for code, rows in book.items() if drug_kind(rows[0]))
 
 
 def _place(charge: Charge) -> str:
     return charge.service_zip[:5] or charge.exam.site.zip[:5]
 
 
-def _key(charge: Charge, readings: dict[int, Reading]) -> Key:
+def _key(charge: Charge, readings: dict[int, Reading], supplies: frozenset[str]) -> Key:
     """One claim for each billing entity, place and reader. What has no reader of its own (the
     technical part, contrast, tracers) stands where the scan was made: beside the reading when that
     is one place, else together on the claim of the technical part.
@@ -213,7 +214,7 @@ def _key(charge: Charge, readings: dict[int, Reading]) -> Key:
     place = _place(charge)
     reading = readings.get(exam.pk)
     beside = reading.npi if reading is not None and reading.place == place else ""
-    read = charge.component != "TC" and not _is_supply(charge)
+    read = charge.component != "TC" and charge.code not in supplies
     own = charge.rendering_npi if read else ""
     return Key(
         organization_id=charge.organization_id,

@@ -18,6 +18,7 @@ from django.utils import timezone
 from charges.models import Charge, ChargeStatus
 from claims.edits.repairs import plain_diagnosis, plain_number
 from claims.edits.subject import luhn_npi
+from claims.marks import marks_free
 from claims.models import Claim, ClaimLine, ClaimStatus
 from claims.records import Changes, Correction, PayerDecision, Route
 from claims.services.building import (
@@ -517,6 +518,7 @@ def _copy(
 def _void_unfiled(row: Claim, reason: str, *, actor: Actor, at: datetime) -> None:
     require_move(row, ClaimStatus.VOID)
     _move(row, ClaimStatus.VOID, "Void before filing", actor=actor, at=at, reason=reason)
+    marks_free([row])
     charges_off_claim(
         row.lines.values_list("charge_id", flat=True),
         why=f"Claim {row.number} was voided before filing: {reason}",

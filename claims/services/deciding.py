@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from claims.marks import marks_free, marks_put
 from claims.models import ClaimStatus, SubmissionClaim, SubmissionState
 from claims.records import Adjudicated, Outcome
 from claims.services.steps import CLAIM, REJECTIONS, SILENT, locked, may_move, rewrite, step
@@ -17,6 +18,7 @@ from rcm.accounts.actor import Actor
 from rcm.audit.services import Step, record_steps
 from rcm.worklist.services import close_items
 
+_PAYS = (ClaimStatus.PAID, ClaimStatus.PARTIAL)
 STATUS = {
     Outcome.PAID: ClaimStatus.PAID,
     Outcome.PARTIAL: ClaimStatus.PARTIAL,
@@ -82,6 +84,8 @@ def claims_adjudicated(
         "version",
     ]
     rewrite([claims[pk] for pk in moved], fields)
+    marks_free([claims[pk] for pk in moved if claims[pk].status == ClaimStatus.DENIED])
+    marks_put([claims[pk] for pk in moved if claims[pk].status in _PAYS])
     open_states = [SubmissionState.WAITING, SubmissionState.MISSING]
     SubmissionClaim.objects.filter(claim_id__in=moved, state__in=open_states).update(
         state=SubmissionState.ACCEPTED, answered_at=at

@@ -19,6 +19,7 @@ from claims import guide
 from claims.automation import AUTO_SUBMIT
 from claims.edits.registry import Finding
 from claims.facts import Sheet, load_sheets
+from claims.marks import marks_free, marks_put
 from claims.models import (
     Claim,
     ClaimLine,
@@ -31,6 +32,7 @@ from claims.models import (
 )
 from claims.records import Held, Submitted
 from claims.services.offclaim import charges_off_claim
+from claims.services.scrubbing import claims_scrub
 from claims.services.steps import (
     CLAIM,
     EDITS,
@@ -114,6 +116,7 @@ def claims_submit(
                     f"It is {claim.get_status_display().lower()}, not ready.",
                 )
             )
+    ready = _unbilled(ready, result, actor=actor, at=at)
     if not ready:
         return result
     routes = _routes(ready)
@@ -348,11 +351,27 @@ def _leave(
     result.claim_ids += ids
 
 
+def _unbilled(
+    ready: Sequence[Claim], result: Submitted, *, actor: Actor, at: datetime
+) -> list[Claim]:
+    """The claims that bill what no other entity has billed before: of two that bill one component
+    the second is stopped, here at the latest.
+    """
+    taken = marks_put(ready)
+    if not taken:
+        return list(ready)
+    claims_scrub(claim_ids=sorted(taken), actor=actor, at=at)
+    words = "Another entity has billed a component of it."
+    result.held += [Held(c.pk, c.number, words) for c in ready if c.pk in taken]
+    return [c for c in ready if c.pk not in taken]
+
+
 def _let_go(originals: Sequence[Claim], *, actor: Actor, at: datetime) -> None:
     """Charges of a claim that was taken back and that are still owed by somebody: they wait for
     a decision, one queue item for each exam.
     """
     void = [c for c in originals if c.status == ClaimStatus.VOID]
+    marks_free(void)
     lines: dict[int, list[int]] = defaultdict(list)
     for claim_id, charge_id in ClaimLine.objects.filter(
         claim_id__in=[c.pk for c in void]
@@ -372,6 +391,7 @@ def _block(
     at: datetime,
 ) -> None:
     """Claims that the guide refuses: blocked, with the finding and an item."""
+    marks_free([s.claim for s in sheets])
     rows: list[ScrubFinding] = []
     steps: list[Step] = []
     specs: list[ItemSpec] = []
