@@ -31,6 +31,7 @@ from rcm.accounts.actor import Actor
 from rcm.audit.models import Event
 from rcm.exchange.models import Interchange
 from rcm.ledger.services import Account, balance_by_account
+from rcm.web import format as fmt
 from rcm.web import parts
 from rcm.web.rulebook import Mention
 
@@ -80,6 +81,29 @@ WRITTEN_OFF = (
 # --- what stops it --------------------------------------------------------------------------------
 
 
+def _denial(claim: Claim, actor: Actor) -> list[parts.Blocker]:
+    """What the payer said when it denied the claim, before anything of ours."""
+    last = (
+        Event.objects.filter(claim_id=claim.pk, new_status=S.DENIED, verb="claim.denied")
+        .order_by("-id")
+        .first()
+    )
+    if last is None:
+        return []
+    url = (
+        reverse("claims:correct", args=[claim.public_id]) if actor.can("claim.edit", claim) else ""
+    )
+    return [
+        parts.Blocker(
+            last.sentence,
+            "Correct and replace it, or appeal.",
+            url,
+            "Denied",
+            f"{claim.payer.name}, decided {fmt.mdy(claim.decided_on)}",
+        )
+    ]
+
+
 def blockers(claim: Claim, findings: Sequence[ScrubFinding], actor: Actor) -> list[parts.Blocker]:
     """What clearinghouse or payer rejected, then findings that stop the claim, then those that only
     warn.
@@ -107,6 +131,8 @@ def blockers(claim: Claim, findings: Sequence[ScrubFinding], actor: Actor) -> li
                     f"{last.kind}: not a filed claim, the filing clock runs",
                 )
             )
+    if claim.status == S.DENIED:
+        found += _denial(claim, actor)
     for row in findings:
         if row.overridden_by:
             continue

@@ -11,6 +11,7 @@ from django.urls import reverse
 from charges import present
 from charges.models import Charge, Exam
 from claims.models import Acknowledgement, Claim, ClaimLine, ScrubFinding, Submission
+from claims.services.rebilling import reopenable
 from claims.services.steps import (
     CORRECTIONS,
     EDITS,
@@ -205,13 +206,16 @@ def off_claim_panel(item: Any, actor: Actor) -> Panel:
         for c in charges
     ]
     page = reverse("charges:exam", args=[exam.public_id])
+    name, words = "bill_again", "Bill again"
+    if reopenable(exam) is not None:
+        name, words = "reopened", "Taken by reopening"
     return Panel(
         why=item.title,
         grid=grid,
         fixes=[
             Fix(
-                "Bill again",
-                reverse("claims:bill_again", args=[exam.public_id]),
+                words,
+                reverse(f"claims:{name}", args=[exam.public_id]),
                 "post",
                 "claim.edit",
                 primary=True,

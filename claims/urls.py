@@ -19,6 +19,7 @@ urlpatterns = [
     path("claims/<uuid:public_id>/edit/", changes.edit, name="edit"),
     path("claims/<uuid:public_id>/correct/", changes.correct, name="correct"),
     path("claims/<uuid:public_id>/void/", changes.void, name="void"),
+    path("claims/exams/<uuid:public_id>/reopened/", changes.reopened, name="reopened"),
     path("claims/exams/<uuid:public_id>/bill/", changes.bill_again, name="bill_again"),
     path("claims/<uuid:public_id>/ask/", claim.ask, name="ask"),
     path("claims/<uuid:public_id>/compare/", claim.compare, name="compare"),

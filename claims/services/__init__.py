@@ -23,6 +23,7 @@ What changes
     claim_correct(claim, reason, changes=, unprocessable=False, actor, at) -> Correction     frequency 7, new claim, or reopening (rule `replacement-or-void`)
     claim_void(claim, reason, again=False, actor, at) -> Correction     frequency 8, or void before filing; its charges get an item or a new claim
     exam_bill_again(exam, actor, at) -> list[int]                       released charges that stand on no claim go on one
+    exam_reopened(exam, actor, at) -> Claim                             late charges that the payer took by reopening stand on its claim
     off_claim_refresh(organization_id, actor, at) -> (made, opened)     charges that fell off their claim, or never reached one
     claim_secondary(decision, actor, at) -> Claim | None                next payer in rank with the earlier one's decision
     claims_adjudicated(items: [Adjudicated], actor, at) -> int          paid, partial, denied, closed: status, payer's number, deadlines, events
@@ -59,7 +60,7 @@ from claims.services.correcting import (
     corrections_due,
 )
 from claims.services.deciding import claims_adjudicated, claims_close
-from claims.services.rebilling import exam_bill_again, off_claim_refresh
+from claims.services.rebilling import exam_bill_again, exam_reopened, off_claim_refresh
 from claims.services.rules import RuleProblems, rule_backtest, rule_save, rule_switch
 from claims.services.scrubbing import (
     claims_scrub,
@@ -100,6 +101,7 @@ __all__ = [
     "claims_submit_ready",
     "corrections_due",
     "exam_bill_again",
+    "exam_reopened",
     "filing_refresh",
     "finding_override",
     "finding_restore",

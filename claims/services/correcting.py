@@ -31,7 +31,12 @@ from claims.services.building import (
     line_control,
     lines_of,
 )
-from claims.services.offclaim import DEAD, charges_off_claim, charges_on_claim
+from claims.services.offclaim import (
+    DEAD,
+    charges_off_claim,
+    charges_on_claim,
+    hold_off_claim,
+)
 from claims.services.scrubbing import claims_scrub
 from claims.services.steps import (
     CLAIM,
@@ -633,7 +638,6 @@ def charges_changed(
             for c in waiting.values()
             if c.exam_id in own_exams and c.exam.coverage_id == row.coverage_id
         ]
-        late = bool(arrivals) and not gone
         if not gone and not arrivals:
             continue
         reason = next(
@@ -641,8 +645,6 @@ def charges_changed(
         )
         if row.status in EDITABLE:
             done.append(_rebuild(row, own, gone, arrivals, reason, actor=actor, at=at))
-        elif late and not row.payer.accepts_replacement:
-            continue  # without replacements: a claim of its own (rule `late-charge`)
         else:
             standing = list(
                 Charge.objects.filter(pk__in=[line.charge_id for line in own if line not in gone])
@@ -663,6 +665,10 @@ def charges_changed(
             )
             if done[-1].route is Route.WAITING:
                 charges_on_claim([c.pk for c in arrivals], actor=actor, at=at)
+            if done[-1].route is Route.REOPENING:
+                # never a second claim: the late charge goes with the reopening
+                why = f"Late charge: ask {row.payer.name} to reopen claim {row.number} with it"
+                hold_off_claim([c.pk for c in arrivals], why=why, actor=actor, at=at)
         for charge in arrivals:
             waiting.pop(charge.pk, None)
     if waiting:

@@ -193,6 +193,21 @@ def bill_again(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return redirect(back_to(claim))
 
 
+@require_POST
+@may("claim.edit")
+def reopened(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """The payer took the late charges of an exam by reopening its claim."""
+    actor = actor_of(request)
+    exam = found(Exam.objects.visible_to(actor), public_id=public_id)
+    try:
+        claim = services.exam_reopened(exam=exam, actor=actor)
+    except Refused as refusal:
+        say(request, refusal)
+        return redirect("charges:exam", public_id=public_id)
+    messages.success(request, f"The late charges stand on claim {claim.number}.")
+    return redirect(back_to(claim))
+
+
 @require_http_methods(["GET", "POST"])
 @may("claim.override")
 def override(request: HttpRequest, public_id: str, finding_id: str) -> HttpResponseBase:
