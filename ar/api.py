@@ -22,7 +22,7 @@ from intake.models import Appointment, Patient
 from rcm.accounts.problems import Refused
 
 
-class PaymentOut(serializers.ModelSerializer):
+class PatientPaymentOut(serializers.ModelSerializer):
     id = serializers.UUIDField(source="public_id", read_only=True)
     patient = serializers.UUIDField(source="patient.public_id", read_only=True)
     appointment = serializers.UUIDField(
@@ -66,7 +66,7 @@ class PaymentIn(serializers.Serializer):
     )
 
 
-class VoidIn(serializers.Serializer):
+class PaymentVoidIn(serializers.Serializer):
     reason = serializers.CharField(max_length=120)
 
 
@@ -87,11 +87,11 @@ class PaymentView(
     """
 
     scopes: ClassVar[dict[str, str]] = {"GET": "payments:read", "POST": "payments:write"}
-    serializer_class = PaymentOut
+    serializer_class = PatientPaymentOut
     filterset_class = PaymentFilter
     queryset = PatientPayment.objects.select_related("patient", "appointment", "estimate")
 
-    @extend_schema(request=PaymentIn, responses={201: PaymentOut})
+    @extend_schema(request=PaymentIn, responses={201: PatientPaymentOut})
     def create(self, request: Request) -> Response:
         form = PaymentIn(data=request.data)
         form.is_valid(raise_exception=True)
@@ -109,7 +109,7 @@ class PaymentView(
             key=f"api:{key}" if key else "",
             actor=self.actor,
         )
-        return Response(PaymentOut(row).data, status=status.HTTP_201_CREATED)
+        return Response(PatientPaymentOut(row).data, status=status.HTTP_201_CREATED)
 
     def _visit(self, public_id: Any) -> Appointment | None:
         if public_id is None:
@@ -128,16 +128,16 @@ class PaymentView(
             raise Refused("There is no such patient.", code="unknown", field="patient")
         return row
 
-    @extend_schema(request=VoidIn, responses={200: PaymentOut})
+    @extend_schema(request=PaymentVoidIn, responses={200: PatientPaymentOut})
     @action(detail=True, methods=["post"])
     def void(self, request: Request, public_id: str) -> Response:
         """Void a receipt with its reason; the ledger keeps payment and counter-entries."""
-        form = VoidIn(data=request.data)
+        form = PaymentVoidIn(data=request.data)
         form.is_valid(raise_exception=True)
         row = services.payment_void(
             payment=self.get_object(), reason=form.validated_data["reason"], actor=self.actor
         )
-        return Response(PaymentOut(row).data)
+        return Response(PatientPaymentOut(row).data)
 
 
 router = SimpleRouter(trailing_slash=False)

@@ -35,7 +35,7 @@ from intake.models import (
 from rcm.accounts.clock import office_day
 from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
-from rcm.accounts.rest import ByPublicId, etag, require_match
+from rcm.accounts.rest import ByPublicId, MomentFilter, etag, require_match
 from rcm.audit.services import record_access
 from rcm.exchange.hl7 import is_npi
 from rcm.reference.facts import payer_book
@@ -298,7 +298,7 @@ class OrderFilter(filters.FilterSet):
     placer_number = filters.CharFilter()
     status = filters.MultipleChoiceFilter(choices=OrderStatus.choices)
     mrn = filters.CharFilter(field_name="patient__mrn")
-    ordered_after = filters.IsoDateTimeFilter(field_name="ordered_at", lookup_expr="gte")
+    ordered_after = MomentFilter(field_name="ordered_at", lookup_expr="gte")
 
     class Meta:
         model = Order
@@ -520,8 +520,8 @@ class EstimateOut(serializers.ModelSerializer):
 
 
 class AppointmentFilter(filters.FilterSet):
-    starts_after = filters.IsoDateTimeFilter(field_name="starts_at", lookup_expr="gte")
-    starts_before = filters.IsoDateTimeFilter(field_name="starts_at", lookup_expr="lt")
+    starts_after = MomentFilter(field_name="starts_at", lookup_expr="gte")
+    starts_before = MomentFilter(field_name="starts_at", lookup_expr="lt")
     clearance = filters.ChoiceFilter(
         choices=(("ready", "Ready"), ("check", "Check"), ("stop", "Stop"))
     )
@@ -725,7 +725,7 @@ class OverrideFilter(filters.FilterSet):
     appointment = filters.UUIDFilter(field_name="appointment__public_id")
     patient = filters.UUIDFilter(field_name="appointment__patient__public_id")
     holds = filters.BooleanFilter(field_name="end", lookup_expr="isnull")
-    since = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+    since = MomentFilter(field_name="at", lookup_expr="gte")
 
     class Meta:
         model = GateOverride

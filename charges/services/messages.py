@@ -19,6 +19,7 @@ from charges.services.lines import CodedLine, line_problem, lines_require
 from charges.services.recording import exams_record
 from charges.services.reports import reports_receive
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.exchange import dicom as exchange_dicom
 from rcm.exchange import hl7 as exchange_hl7
@@ -108,7 +109,7 @@ def message_lines(interchange: Interchange) -> list[MessageLine]:
     """The lines of a charge message as sent or as corrected last, each with its verdict."""
     message = exchange_hl7.parse(bytes(interchange.content))
     said = corrections([interchange.pk]).get(interchange.pk)
-    on = interchange.received_at.date()
+    on = office_day(interchange.received_at)
     return [
         MessageLine(code, modifiers, line_problem(code, modifiers, on) if code else None)
         for code, modifiers in hl7.coded(message, said)
@@ -139,7 +140,7 @@ def message_correct(
         for n, line in lines.items()
         if 0 <= n < len(standing) and line != (standing[n].code, standing[n].modifiers)
     }
-    lines_require(changed.values(), interchange.received_at.date())
+    lines_require(changed.values(), office_day(interchange.received_at))
     MessageCorrection.objects.bulk_create(
         MessageCorrection(
             organization_id=interchange.organization_id,

@@ -21,6 +21,7 @@ from charges.services.writing import update_rows
 from intake.models import AppointmentStatus, OrderedExam, OrderStatus, Patient
 from intake.services import appointment_complete
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
@@ -248,7 +249,7 @@ def exams_record(
     if not records:
         return []
     for record in records:
-        lines_require(coded_lines(record), (record.performed_at or at).date())
+        lines_require(coded_lines(record), office_day(record.performed_at or at))
     finder = Finder(records)
     heard: list[Heard] = []
     for record in records:

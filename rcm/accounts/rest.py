@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core import signing
+from django.core.exceptions import ValidationError
 from django.http import Http404
+from django_filters import IsoDateTimeFilter
+from django_filters.fields import IsoDateTimeField
 from rest_framework import exceptions
 from rest_framework.pagination import BasePagination, Cursor, CursorPagination
 from rest_framework.parsers import JSONParser
@@ -35,6 +39,27 @@ class StrictJSONParser(JSONParser):
         if "\\u0000" in text:
             raise exceptions.ParseError("This JSON holds a NUL character.")
         return data
+
+
+class MomentField(IsoDateTimeField):
+    """A moment in UTC. An offset that no place has, or a moment that no column holds, is refused
+    as a bad value.
+    """
+
+    def to_python(self, value: Any) -> datetime | None:
+        found: datetime | None = super().to_python(value)
+        if found is None:
+            return None
+        try:
+            return found.astimezone(UTC)
+        except OverflowError:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+
+class MomentFilter(IsoDateTimeFilter):
+    """A filter by a moment, as ISO 8601."""
+
+    field_class = MomentField
 
 
 class CursorPage(CursorPagination):

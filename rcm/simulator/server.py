@@ -120,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
             fhir.require_token(self.headers.get("Authorization", ""))
             if path not in operations:
                 raise fhir.Refusal(404, "not-supported", "There is no such operation.")
-            answer = operations[path](body, self._as_of() or date.today())  # noqa: DTZ011
+            answer = operations[path](body, self._as_of() or office_day())
         except fhir.Refusal as refusal:
             return self._answer(refusal.status, fhir.outcome(refusal), fhir.FHIR)
         return self._answer(200, answer, fhir.FHIR)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from tests.ar.conftest import bill, deny
-from tests.browser import Inspector, chromium, enter, violations
+from tests.browser import Inspector, violations
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGES = (
@@ -42,6 +42,3 @@ def test_every_page_of_the_desk_reads_well(books, enter) -> None:
         found = [*violations(page), *Inspector(page).faults_of_layout()]
         faults += [f"{path}: {f}" for f in found]
     assert faults == []
-
-
-__all__ = ["chromium", "enter"]

@@ -10,7 +10,12 @@ import re
 import pytest
 
 from charges.models import Charge, Exam, Report, Unsolicited
-from charges.services import order_change_document, unsolicited_dismiss, unsolicited_link
+from charges.services import (
+    exam_accept,
+    order_change_document,
+    unsolicited_dismiss,
+    unsolicited_link,
+)
 from intake.models import Coverage, OrderedExam, Patient
 from rcm.accounts.models import Site
 from rcm.exchange import outbox
@@ -116,19 +121,14 @@ def test_preliminary_waits_final_releases_correction_takes_the_contrast_back(
     exam = fresh(exam.pk)
     assert (exam.status, holds_of(exam)) == (
         "released",
-        ["ORDER_CHANGE"],
+        ["LESS_THAN_ORDERED"],
     )  # less than ordered: somebody must say why
     assert (
         WorkItem.objects.get(subject_type="exam", subject_id=exam.pk, status="open").queue
         == "late_charges"
     )
-    order_change_document(
-        exam=exam,
-        evidence={"obvious_error": True, "documented": True},
-        reason="Addendum explains it",
-        actor=house.actor,
-        at=corrected,
-    )
+    coder = house.cast.actor("cody")
+    exam_accept(exam=exam, actor=coder, version=exam.version, at=corrected)
     deliver_due(house.cast.a.pk, at=corrected)
     exam = fresh(exam.pk)
     assert not WorkItem.objects.filter(

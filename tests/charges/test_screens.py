@@ -140,12 +140,14 @@ def test_the_coder_accepts_changes_waives_and_ends_without_a_bill(client, house,
         assert client.get(reverse(f"charges:{name}", args=[held.public_id])).status_code == 200, (
             name
         )
-    page = client.post(
-        reverse("charges:code", args=[held.public_id]),
-        {"code": "70551", "modifiers": "", "reason": "Addendum pending", "version": held.version},
-    )
+    code = reverse("charges:code", args=[held.public_id])
+    typed = {"modifiers": "", "reason": "Addendum pending", "version": held.version}
+    page = client.post(code, {"code": "70551", **typed})
+    assert page.status_code == 422, "another code than performed needs words of the report"
+    assert "Quote the words of the signed report" in page.content.decode()
+    page = client.post(code, {"code": "70553", **typed})
     assert page.status_code == 302, page.content.decode()
-    assert fresh(held.pk).decision["code"] == "70551"
+    assert fresh(held.pk).decision["code"] == "70553"
     page = client.post(
         reverse("charges:code", args=[held.public_id]),
         {"code": "70553", "reason": "No", "version": held.version},

@@ -52,7 +52,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
         "/deposits/",
     ),
     "ari": (
-        "/denials/ >",
+        "/denials/all/?view=all >",
         "/work/denials/?view=all >",
         "/denials/groups/",
         "/underpayments/?view=all >",
@@ -179,7 +179,7 @@ def test_a_queue_is_worked_from_the_keyboard_and_back_leads_back(office, people)
 
 def test_rows_are_picked_with_x_and_the_bulk_bar_counts_them(office, people):
     page = people("ari").page
-    page.goto("/denials/")
+    page.goto("/denials/?view=all")
     page.keyboard.press("j")
     page.keyboard.press("x")
     expect(page.locator(".bulk")).to_contain_text("1")

@@ -234,7 +234,7 @@ def corrected_resubmitted_and_paid(t: Thread) -> None:
     first answer back and pays.
     """
     ar = t.page("ari")
-    enter_row(ar, "/denials/", t.story.mrn)
+    enter_row(ar, "/denials/all/?view=all", t.story.mrn)
     t.pages["denial"] = ar.url
     expect(ar.locator("h1")).to_contain_text("CO-16")
     expect(ar.locator("main")).to_contain_text("Category")

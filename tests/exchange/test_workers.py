@@ -66,7 +66,7 @@ def wait_for(condition, what: str, seconds: float = 60.0) -> None:
 
 
 def test_work_is_taken_up_at_once_and_a_broker_killed_and_emptied_loses_none(
-    cast_committed, listener, tmp_path
+    cast_committed, known, listener, tmp_path
 ):
     cast = cast_committed
     broker = Broker(tmp_path)
