@@ -244,6 +244,10 @@ class ExamFacts:
     tc_without_report: bool = False
     decision: Mapping[str, Any] = field(default_factory=dict)
     waived: frozenset[str] = frozenset()
+    notice: tuple[str, ...] = ()
+    """GA, GX, GY or GZ by the advance notice of the exam; Original Medicare only."""
+    unbilled: bool = False
+    """The patient chose in the notice that Medicare is not billed."""
 
     @property
     def read(self) -> bool:
@@ -449,6 +453,8 @@ def _bill(
         return
     if decision.form is BillingForm.HOLD:
         return
+    if exam.unbilled:
+        answer.stop(_not_to_medicare())
     strategy, holds = _pet(exam, answer.code)
     answer.stop(*holds)
     machine, unknown = equipment_modifiers(
@@ -465,6 +471,7 @@ def _bill(
             (() if line.component is Component.GLOBAL else (line.component.value,))
             + modifiers
             + strategy
+            + exam.notice
         )
         if line.component is not Component.PROFESSIONAL:
             mine += machine
@@ -499,6 +506,16 @@ def _bill(
     _addons(exam, answer, tables)
     if technical:
         _supplies(exam, answer, reading, captured, tables)
+
+
+def _not_to_medicare() -> Hold:
+    return Hold(
+        "NOTICE_WITHOUT_BILL",
+        "The patient signed the advance notice with option 2: Medicare is not billed.",
+        "Make the exam self-pay, or no-bill it with a reason.",
+        "coverage",
+        rule="advance-notice",
+    )
 
 
 def _machine_hold(exam: ExamFacts, finding: Finding) -> Hold:
@@ -619,7 +636,7 @@ def _addons(exam: ExamFacts, answer: Assembled, tables: CodeTables) -> None:
         answer.stop(*(_of_decision(f) for f in decision.findings))
         for line in decision.lines:
             part = () if line.component is Component.GLOBAL else (line.component.value,)
-            modifiers = order_modifiers((*part, *item.get("modifiers", ())))
+            modifiers = order_modifiers((*part, *item.get("modifiers", ()), *exam.notice))
             answer.lines.append(
                 Line(
                     code,

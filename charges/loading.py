@@ -30,7 +30,7 @@ from charges.models import (
     Scanner,
 )
 from intake.models import Benefit, Coverage, CoverageStatus, EligibilityCheck
-from intake.services import sharing_of
+from intake.services import notice_states, sharing_of
 from rcm.accounts.models import Site
 from rcm.pricing.db_tables import ContractBook, tables_for
 from rcm.pricing.facts import Benefits, Locality
@@ -267,6 +267,9 @@ class Facts:
         self.tables: MemoryTables
         self.book: ContractBook
         self.tables, self.book = tables_for(organizations)
+        self.notices = notice_states(
+            {e.ordered_exam_id: e.performed_at for e in exams if e.ordered_exam_id is not None}
+        )
         self._codes: dict[dt.date, Codes] = {}
         self._coverages: dict[int, list[Coverage]] = {}
         covers = Coverage.objects.filter(
@@ -428,6 +431,8 @@ class Facts:
         group = exam.reader.group if exam.reader else found.group if found else None
         payer = coverage.payer if coverage else None
         said = exam.performed
+        medicare = payer is not None and payer.kind == PayerKind.MEDICARE
+        notice = self.notices.get(exam.ordered_exam_id or 0) if medicare else None
         return ExamFacts(
             key=exam.pk,
             on=exam.service_date,
@@ -451,7 +456,9 @@ class Facts:
             reader_credentialed=exam.reader is not None and credentialed(exam.reader, exam),
             session=str(exam.ordered_exam.appointment_id or "") if exam.ordered_exam else "",
             stopped=exam.status == "discontinued",
-            medicare=payer is not None and payer.kind == PayerKind.MEDICARE,
+            medicare=medicare,
+            notice=notice.modifiers if notice is not None else (),
+            unbilled=notice is not None and notice.unbilled,
             self_pay=payer is not None and payer.kind == PayerKind.SELF_PAY,
             covered=coverage is not None,
             contrast_payable=payer is None or payer.contrast_payable,

@@ -38,6 +38,7 @@ from claims.edits.repairs import Repair, repair
 from claims.marks import billed_elsewhere
 from claims.models import Claim, ClaimLine, ClaimStatus, Enrollment
 from intake.models import CheckStatus, Coverage, CoverageStatus, EligibilityCheck
+from intake.necessity import NoticeState
 from intake.services import notice_states
 from rcm.accounts.clock import office_day
 from rcm.accounts.models import Site
@@ -338,6 +339,7 @@ class _World:
         stock = self._stock(line, exam)
         sibling_has_it = any(x.code == exam.code for x in siblings if x.charge.exam_id == exam.pk)
         drug = line.extra.get("ndc", {})
+        notice = self.notices.get(exam.ordered_exam_id or 0)
         return LineFacts(
             code=line.code,
             charge=line.amount,
@@ -394,14 +396,10 @@ class _World:
             ),
             auth_verdict=code if main else "",
             auth_sentence="" if code in PASSING else str(exam.match.get("sentence", "")),
-            abn=self._notice(exam),
+            abn=notice.state if notice is not None else "",
+            denial_expected=_expected_denial(notice) if main else "",
             billed_elsewhere=self.elsewhere.get(line.pk, ()),
         )
-
-    def _notice(self, exam: Exam) -> str:
-        """What the advance notice of the exam is worth: only the record of its signature says it."""
-        found = self.notices.get(exam.ordered_exam_id or 0)
-        return found.state if found is not None else ""
 
     def _is_exam(self, line: ClaimLine) -> bool:
         row = reference.current(self.procedures.get(line.code, ()), line.service_date)
@@ -497,6 +495,13 @@ class _Past:
             return claim.frequency != "1"
         # of two claims that wait, the later one repeats the earlier
         return not (self.fact.status == "pending" and self.claim_id > claim.pk)
+
+
+def _expected_denial(notice: NoticeState | None) -> str:
+    """Which denial the exam's notice was made for; blank without a notice, and where the patient
+    chose that Medicare is not billed.
+    """
+    return "" if notice is None or notice.unbilled else notice.kind
 
 
 def _history(claims: Sequence[Claim], lines: Sequence[ClaimLine]) -> dict[int, list[_Past]]:

@@ -6,7 +6,7 @@ section 50). A list that names neither of the diagnoses is expected to deny; no 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -68,6 +68,12 @@ class NoticeState:
     state: str
     modifiers: tuple[str, ...]
     signed_at: datetime | None = None
+    kind: str = ""
+
+    @property
+    def unbilled(self) -> bool:
+        """Whether the patient chose the exam and no bill to Medicare (option 2)."""
+        return self.state == SIGNED and not self.modifiers
 
 
 def notice_state(
@@ -80,8 +86,44 @@ def notice_state(
     in_time = signed_at is not None and (performed_at is None or signed_at <= performed_at)
     if kind == EXCLUDED:
         if in_time:
-            return NoticeState(VOLUNTARY, ("GX", "GY"), signed_at)
-        return NoticeState(UNSIGNED, ("GY",), signed_at)
+            return NoticeState(VOLUNTARY, ("GX", "GY"), signed_at, kind)
+        return NoticeState(UNSIGNED, ("GY",), signed_at, kind)
     if in_time:
-        return NoticeState(SIGNED, () if option == "2" else ("GA",), signed_at)
-    return NoticeState(LATE if signed_at is not None else UNSIGNED, ("GZ",), signed_at)
+        return NoticeState(SIGNED, () if option == "2" else ("GA",), signed_at, kind)
+    return NoticeState(LATE if signed_at is not None else UNSIGNED, ("GZ",), signed_at, kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """A modifier that says a notice was signed, and none was: the edit's id and its sentence."""
+
+    edit: str
+    sentence: str
+    fix: str
+
+
+_PROOF = {
+    "GA": ("NEC-004", "an advance notice", SIGNED, "Sign the notice before the exam, or use GZ."),
+    "GX": ("NEC-010", "a voluntary notice", VOLUNTARY, "Sign it before the exam, or take GX off."),
+}
+"""Modifiers that stand for a signature: the edit, the notice they need, its state, what to do."""
+
+
+def claims_signature(modifiers: Iterable[str]) -> bool:
+    """Whether one of these modifiers says that a notice was signed."""
+    return not _PROOF.keys().isdisjoint(modifiers)
+
+
+def unproven(code: str, modifiers: Iterable[str], state: str) -> list[Unproven]:
+    """The modifiers that the exam's notice does not bear out: one answer for every door by which
+    they come.
+    """
+    found = []
+    for modifier in modifiers:
+        edit, notice, needed, fix = _PROOF.get(modifier, ("", "", state, ""))
+        if state == needed:
+            continue
+        where = "it was signed after the exam" if state == LATE else "none is on file"
+        sentence = f"{modifier} on {code} needs {notice} signed before the exam, and {where}."
+        found.append(Unproven(edit, sentence, fix))
+    return found

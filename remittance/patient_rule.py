@@ -16,6 +16,9 @@ from remittance import tables
 # states of a denial: those that give the money back, and those that still wait for somebody
 WON = frozenset({"overturned", "partial", "withdrawn"})
 UNDECIDED = frozenset({"open", "corrected", "appealed", "parked"})
+NO_NOTICE = "GZ"
+"""Says that no advance notice was signed before the exam: the denial is the provider's for good
+(Medicare Claims Processing Manual, chapter 30, section 50)."""
 ELIGIBILITY, NONCOVERED = "eligibility", "noncovered"
 
 
@@ -65,6 +68,7 @@ class ChargeFacts:
     other_lines_open: bool = False
     further: Further | None = None
     in_plan: bool = False
+    no_notice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,12 @@ def payer_forbids(remarks: Iterable[str], reasons: Iterable[str]) -> str:
 
 def never(facts: ChargeFacts) -> Verdict | None:
     """What forbids the patient's bill for good."""
+    if facts.no_notice:
+        return Verdict(
+            "no_notice",
+            "The claim says that no advance notice was signed (GZ): it is never the patient's bill.",
+            forever=True,
+        )
     for denial in facts.denials:
         if denial.category in tables.hold_harmless() and denial.status not in WON:
             return Verdict(

@@ -200,6 +200,9 @@ def spread(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     return parts
 
 
+NO_NOTICE = patient_rule.NO_NOTICE
+
+
 def category_of(cas: Cas, remarks: Iterable[str], book: Book) -> str:
     """Denial category by reason, refined by the remark where the reason leaves it to the remark."""
     reason = book.reasons.get(cas.reason)
@@ -220,9 +223,15 @@ def treat(cas: Cas, line: Line, remarks: Sequence[str], book: Book) -> Treatment
     special = tables.treatments().get(cas.reason)
     if special and special != Treatment.PATIENT:
         return Treatment(special)
+    if NO_NOTICE in line.modifiers and cas.group == "PR" and klass != "denial":
+        return Treatment.NEVER_PATIENT
     if klass == "denial":
         category = category_of(cas, remarks, book)
-        if cas.group == "PR" and category not in tables.hold_harmless():
+        if (
+            cas.group == "PR"
+            and NO_NOTICE not in line.modifiers
+            and category not in tables.hold_harmless()
+        ):
             notices = {"", *line.modifiers}
             if any(
                 category == own and modifier in notices

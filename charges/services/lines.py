@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from charges.components import modifier_findings
+from intake.necessity import claims_signature, unproven
+from intake.services import notice_states
 from rcm.accounts.problems import Refused
 from rcm.pricing.db_tables import indicators_of
 from rcm.pricing.forms import Finding, Severity
@@ -48,3 +51,28 @@ def lines_require(lines: Iterable[CodedLine], on: dt.date) -> None:
         problem = line_problem(code, modifiers, on)
         if problem is not None:
             raise Refused(problem.sentence, code=problem.code, field=problem.field, fix=problem.fix)
+
+
+@dataclass(frozen=True, slots=True)
+class OfExam:
+    """Lines that came for one ordered exam, and when it began (None: not known)."""
+
+    ordered_exam_id: int
+    performed_at: dt.datetime | None
+    lines: Sequence[CodedLine]
+
+
+def notices_require(asked: Iterable[OfExam]) -> None:
+    """Raise Refused, as the claim edit would say it, at the first line whose GA or GX no notice
+    signed before the exam bears out (rule `advance-notice`). One query.
+    """
+    signed = [a for a in asked if any(claims_signature(modifiers) for _, modifiers in a.lines)]
+    if not signed:
+        return
+    states = notice_states({a.ordered_exam_id: a.performed_at for a in signed})
+    for exam in signed:
+        notice = states.get(exam.ordered_exam_id)
+        state = notice.state if notice is not None else ""
+        for code, modifiers in exam.lines:
+            for found in unproven(code, modifiers, state):
+                raise Refused(found.sentence, code=found.edit, field="modifiers", fix=found.fix)

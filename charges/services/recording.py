@@ -16,7 +16,7 @@ from django.utils import timezone
 from charges import performed
 from charges.models import EXAM_MOVES, Exam, ExamStatus, Unsolicited, UnsolicitedStatus
 from charges.records import Keys, PerformedRecord, Recorded, ReportRecord
-from charges.services.lines import CodedLine, lines_require
+from charges.services.lines import CodedLine, OfExam, lines_require, notices_require
 from charges.services.writing import update_rows
 from intake.models import AppointmentStatus, OrderedExam, OrderStatus, Patient
 from intake.services import appointment_complete
@@ -252,9 +252,15 @@ def exams_record(
         lines_require(coded_lines(record), office_day(record.performed_at or at))
     finder = Finder(records)
     heard: list[Heard] = []
+    asked: list[OfExam] = []
     for record in records:
         place = finder.place(record)
         exam = place.exam
+        ordered_id = exam.ordered_exam_id if exam is not None else None
+        if place.ordered is not None:
+            ordered_id = place.ordered.pk
+        if ordered_id is not None:
+            asked.append(OfExam(ordered_id, _began(record, place), coded_lines(record)))
         if place.why or place.site is None:
             heard.append(Heard(record, None, why=place.why))
         elif exam is None:
@@ -264,6 +270,7 @@ def exams_record(
         else:
             old = exam.status
             heard.append(Heard(record, exam, changed=tell(exam, record), old=old))
+    notices_require(asked)
     finder.save()
     record_steps((_step(h) for h in heard if h.exam is not None and h.changed), actor=actor, at=at)
     out = finder.answer(heard, actor=actor, at=at)
@@ -271,6 +278,13 @@ def exams_record(
     complete_visits(changed.values(), at=at)
     wake(changed, organization_id=finder.organization_id, at=at)
     return out
+
+
+def _began(record: PerformedRecord, place: Place) -> datetime | None:
+    """When the exam of a record began, as known before the record is told."""
+    if record.performed_at is not None and place.site is not None:
+        return localize(record.performed_at, place.site)
+    return place.exam.performed_at if place.exam is not None else None
 
 
 def coded_lines(record: PerformedRecord) -> list[CodedLine]:

@@ -19,7 +19,7 @@ from charges.loading import last_reports
 from charges.models import Exam, ExamStatus, FindingWaiver
 from charges.records import ContrastGiven, Keys, PerformedRecord, SupplyGiven
 from charges.services.evaluation import Evaluated, exams_evaluate
-from charges.services.lines import lines_require
+from charges.services.lines import OfExam, lines_require, notices_require
 from charges.services.recording import exams_record, keys_of
 from charges.services.release import exam_locked, exam_moves
 from intake.services import plain_codes
@@ -74,6 +74,9 @@ def exam_code(
             )
         own = [m.strip().upper() for m in modifiers_ if m.strip()]
         lines_require([(code, tuple(own))], row.service_date)
+        if row.ordered_exam_id is not None:
+            asked = OfExam(row.ordered_exam_id, row.performed_at, [(code, tuple(own))])
+            notices_require([asked])
         wrong = next((m for m in own if m in ("26", "TC", "CT", "FX", "FY")), None)
         if wrong:
             raise Refused(

@@ -11,6 +11,7 @@ from claims.edits.examples import claim, line, mammogram, medicare, prior
 from claims.edits.reference import CoverageRow, on_day
 from claims.edits.registry import BLOCK, WARN, Hit, Owner, edit
 from claims.edits.subject import DEAD, MEDICARE_B, Line, Subject, full_months_between
+from intake.necessity import unproven
 
 NOTICE = ("GA", "GZ", "GY")
 SIGNED, LATE, VOLUNTARY = "signed", "signed_late", "voluntary"
@@ -132,10 +133,14 @@ def expected_denials_are_marked(s: Subject) -> Iterator[Hit]:
     overridable=False,
 )
 def ga_has_its_notice(s: Subject) -> Iterator[Hit]:
+    yield from _unproven(s, "NEC-004")
+
+
+def _unproven(s: Subject, edit_id: str) -> Iterator[Hit]:
     for item in s.lines:
-        if "GA" in item.mods and item.facts.abn != SIGNED:
-            state = "was signed after the exam" if item.facts.abn == LATE else "is not on file"
-            yield Hit(f"GA stands on the line and the notice {state}.", line=item.number)
+        for found in unproven(item.code, item.mods, item.facts.abn):
+            if found.edit == edit_id:
+                yield Hit(found.sentence, line=item.number)
 
 
 @edit(
@@ -241,7 +246,7 @@ def no_blanket_notices(s: Subject) -> Iterator[Hit]:
 
 @edit(
     "NEC-010",
-    WARN,
+    BLOCK,
     "GX stands without a voluntary notice on file.",
     field="lines.abn",
     fix="File the notice or take GX off.",
@@ -251,13 +256,10 @@ def no_blanket_notices(s: Subject) -> Iterator[Hit]:
     products=MEDICARE_B,
     fails=lambda: medicare(line("72148", "GX", "GY", denial_expected="excluded")),
     passes=lambda: medicare(line("72148", "GX", "GY", denial_expected="excluded", abn=VOLUNTARY)),
+    overridable=False,
 )
 def gx_has_its_notice(s: Subject) -> Iterator[Hit]:
-    for item in s.lines:
-        if "GX" in item.mods and item.facts.abn != VOLUNTARY:
-            yield Hit(
-                "GX says that a voluntary notice was given; none is on file.", line=item.number
-            )
+    yield from _unproven(s, "NEC-010")
 
 
 @edit(

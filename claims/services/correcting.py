@@ -16,6 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from charges.models import Charge, ChargeStatus
+from charges.services.lines import OfExam, notices_require
 from claims.edits.repairs import plain_diagnosis, plain_number
 from claims.edits.subject import luhn_npi
 from claims.marks import marks_free
@@ -155,6 +156,7 @@ def _apply(claim: Claim, lines: Sequence[ClaimLine], changes: Changes) -> str:
         _rename_diagnoses(claim, lines, changes.diagnoses)
         told.append("diagnoses")
     by_number = {line.number: line for line in lines}
+    renamed: list[ClaimLine] = []
     for number, values in changes.lines.items():
         line = by_number.get(number)
         if line is None:
@@ -162,6 +164,7 @@ def _apply(claim: Claim, lines: Sequence[ClaimLine], changes: Changes) -> str:
         if "modifiers" in values:
             line.modifiers = [m.strip().upper() for m in values["modifiers"] if m.strip()][:4]
             told.append(f"modifiers of line {number}")
+            renamed.append(line)
         if "pointers" in values:
             pointers = [int(p) for p in values["pointers"]][:MOST_POINTERS]
             if not pointers or not all(1 <= p <= len(claim.diagnoses) for p in pointers):
@@ -172,7 +175,18 @@ def _apply(claim: Claim, lines: Sequence[ClaimLine], changes: Changes) -> str:
                 )
             line.pointers = pointers
             told.append(f"pointers of line {number}")
+    _require_notices(renamed)
     return ", ".join(told)
+
+
+def _require_notices(lines: Sequence[ClaimLine]) -> None:
+    charges = Charge.objects.filter(pk__in=[line.charge_id for line in lines])
+    exams = {c.pk: c.exam for c in charges.select_related("exam")} if lines else {}
+    notices_require(
+        OfExam(exam.ordered_exam_id, exam.performed_at, [(line.code, tuple(line.modifiers))])
+        for line in lines
+        if (exam := exams[line.charge_id]).ordered_exam_id is not None
+    )
 
 
 def _rename_diagnoses(claim: Claim, lines: Sequence[ClaimLine], wanted: Sequence[str]) -> None:

@@ -46,6 +46,14 @@ class _Claims:
         live = [row for row in self.lines[charge_id] if row["claim__status"] not in GONE]
         return max(live, key=lambda row: (row["claim__rank"], row["claim_id"]), default=None)
 
+    def without_notice(self, charge_id: int) -> bool:
+        """Whether a claim that was not taken back told the payer that no notice was signed."""
+        return any(
+            rule.NO_NOTICE in row["modifiers"]
+            for row in self.lines[charge_id]
+            if row["claim__status"] not in GONE
+        )
+
 
 def patient_facts(charge_ids: Iterable[int]) -> dict[int, rule.ChargeFacts]:
     """What the rule asks about each charge. A constant number of queries."""
@@ -66,6 +74,7 @@ def patient_facts(charge_ids: Iterable[int]) -> dict[int, rule.ChargeFacts]:
             other_lines_open=pk in others,
             further=further.get(pk),
             in_plan=pk in in_plan,
+            no_notice=claims.without_notice(pk),
         )
         for pk in ids
     }
@@ -88,6 +97,7 @@ def _claims(ids: list[int]) -> _Claims:
         "claim__coverage_id",
         "claim__patient_id",
         "claim__service_date",
+        "modifiers",
     )
     for row in rows:
         found.lines[row["charge_id"]].append(row)

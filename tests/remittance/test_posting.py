@@ -29,6 +29,7 @@ from remittance.services import (
     remittance_preview,
     remittance_reverse,
 )
+from remittance.services.protection import patient_verdicts
 
 from .house import (
     AT,
@@ -163,6 +164,39 @@ def test_a_medical_necessity_denial_is_the_patients_only_with_a_signed_notice(
     posted(house)
     assert owed_by_patient(claim) == D(patient)
     assert Denial.objects.exists() == (patient == "0.00")
+
+
+@pytest.mark.parametrize("cas", ["CO*50*100", "PR*50*100", "PR*1*100", "PR*2*100"])
+def test_a_line_without_a_notice_is_never_the_patients_bill(house, cas):
+    """GZ: whatever group or reason the payer answers with, no statement is possible."""
+    claim = claim_of(house, "C1", [("77080", "100", None, "", "GZ")], payers=[payer("MCR")])
+    group = cas[:2]
+    body = f"""
+        CLP*C1*1*100*0*{100 if group == "PR" else 0}*MB*ICN2*11*1
+        SVC*HC:77080:GZ*100*0**1
+        CAS*{cas}
+        REF*6R*C1L1
+    """
+    receive(house, era(head("0") + body))
+    posted(house)
+    assert owed_by_patient(claim) == 0
+    charge = claim.lines.get().charge_id
+    said = patient_verdicts([charge])[charge]
+    assert (said.code, said.forever) == ("no_notice", True)
+
+
+def test_a_denial_under_a_signed_notice_may_be_billed_to_the_patient(house):
+    claim = claim_of(house, "C1", [("77080", "100", None, "", "GA")], payers=[payer("MCR")])
+    body = """
+        CLP*C1*1*100*0*100*MB*ICN2*11*1
+        SVC*HC:77080:GA*100*0**1
+        CAS*PR*50*100
+        REF*6R*C1L1
+    """
+    receive(house, era(head("0") + body))
+    posted(house)
+    assert owed_by_patient(claim) == D("100.00")
+    assert patient_verdicts([claim.lines.get().charge_id]) == {}
 
 
 def test_a_beneficiary_whose_share_may_not_be_collected_owes_nothing(house):
