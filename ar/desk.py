@@ -134,7 +134,7 @@ def _refused(form: Any, refusal: Refused) -> None:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("payment.collect")
+@may("payment.collect", money=True)
 def collect(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Take what a visit expects; the receipt is the next page."""
     visit = _visit(request, public_id)
@@ -165,7 +165,7 @@ def collect(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("payment.waive")
+@may("payment.waive", money=True)
 def waive(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Waive what a visit expects, with the reason."""
     visit = _visit(request, public_id)
@@ -186,7 +186,7 @@ def waive(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("payment.collect")
+@may("payment.collect", money=True)
 def promise(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Keep the day for which the patient promises to pay."""
     visit = _visit(request, public_id)
@@ -207,7 +207,7 @@ def promise(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("payment.collect")
+@may("payment.collect", money=True)
 def settlement_end(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Take back a waiver or a promise."""
     rows = VisitMoney.objects.visible_to(request.actor)  # type: ignore[attr-defined]
@@ -231,7 +231,7 @@ def settlement_end(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("refund.approve")
+@may("refund.approve", money=True)
 def refund(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Give back money of a receipt that is still on account."""
     rows = PatientPayment.objects.visible_to(request.actor)  # type: ignore[attr-defined]

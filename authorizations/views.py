@@ -314,7 +314,7 @@ def _act(
 
 
 @require_POST
-@may("authorization.edit")
+@may("authorization.edit", money=True)
 def request_278(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Send the request by the way the payer takes, FHIR or 278; the answer lands by itself."""
     row = _row(request, public_id)
@@ -333,7 +333,7 @@ def request_278(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_POST
-@may("authorization.edit")
+@may("authorization.edit", money=True)
 def inquire(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Ask the payer's FHIR service how the request stands."""
     row = _row(request, public_id)
@@ -347,7 +347,7 @@ def inquire(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "POST"])
-@may("authorization.edit")
+@may("authorization.edit", money=True)
 def ask(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """The guided request by portal or phone: what to say, what to have ready, and what to keep."""
     row = _row(request, public_id)
@@ -365,7 +365,7 @@ def ask(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "POST"])
-@may("authorization.edit")
+@may("authorization.edit", money=True)
 def decide(request: HttpRequest, public_id: str) -> HttpResponseBase:
     def make(row: Authorization) -> DecideForm:
         initial = {
@@ -402,7 +402,7 @@ def decide(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "POST"])
-@may("authorization.edit")
+@may("authorization.edit", money=True)
 def hear(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return _act(
         request,
@@ -420,7 +420,7 @@ def hear(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "POST"])
-@may("authorization.edit")
+@may("authorization.edit", money=True)
 def peer(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return _act(
         request,
@@ -438,7 +438,7 @@ def peer(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "POST"])
-@may("authorization.edit")
+@may("authorization.edit", money=True)
 def change(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Open an update, extension or retroactive request; it is then requested like any other."""
     return _act(

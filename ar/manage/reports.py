@@ -259,7 +259,7 @@ def report_new(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("month.close")
+@may("month.close", money=True)
 def month(request: HttpRequest, public_id: str, year: int, number: int) -> HttpResponseBase:
     """The checklist of a month, and its close."""
     actor = actor_of(request)

@@ -48,7 +48,7 @@ def edit(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "POST"])
-@may("claim.edit")
+@may("claim.edit", money=True)
 def correct(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Correct a filed claim the way its payer takes it."""
     row = claim_of(request, public_id)
@@ -147,7 +147,7 @@ def _change_page(
 
 
 @require_http_methods(["GET", "POST"])
-@may("claim.edit")
+@may("claim.edit", money=True)
 def void(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Take a claim back, with a reason."""
     row = claim_of(request, public_id)
@@ -178,7 +178,7 @@ def void(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_POST
-@may("claim.edit")
+@may("claim.edit", money=True)
 def bill_again(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Put the charges of an exam that stand on no claim on one again."""
     actor = actor_of(request)

@@ -239,7 +239,7 @@ def scrub(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_POST
-@may("claim.submit")
+@may("claim.submit", money=True)
 def ask(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = claim_of(request, public_id)
     try:
@@ -257,7 +257,7 @@ def ask(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "POST"])
-@may("claim.submit")
+@may("claim.submit", money=True)
 def submit(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Preview of what leaves, then the submission."""
     row = claim_of(request, public_id)

@@ -201,7 +201,7 @@ def scrub_many(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_POST
-@may("claim.submit")
+@may("claim.submit", money=True)
 def submit_many(request: HttpRequest) -> HttpResponseBase:
     """The picked claims: first what would leave, then, confirmed, the files."""
     ids = _picked(request)
@@ -211,7 +211,7 @@ def submit_many(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "POST"])
-@may("claim.submit")
+@may("claim.submit", money=True)
 def submit_ready(request: HttpRequest) -> HttpResponseBase:
     """Everything that is ready, oldest limit first."""
     rows = claims_of(request).filter(status=ClaimStatus.READY).order_by("filing_deadline", "id")

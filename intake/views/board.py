@@ -165,7 +165,7 @@ def today(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "POST"])
-@may("eligibility.run")
+@may("eligibility.run", money=True)
 def verify(request: HttpRequest) -> HttpResponseBase:
     """Ask the payers of every visit of the days ahead; the run shows its progress."""
     form = DaysForm(request.POST or None)

@@ -168,7 +168,7 @@ def coverage_answer(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_POST
-@may("eligibility.run")
+@may("eligibility.run", money=True)
 def coverage_check(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = coverage_of(request, public_id)
     return say(
@@ -206,7 +206,7 @@ def coverage_use(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_POST
-@may("eligibility.run")
+@may("eligibility.run", money=True)
 def coverage_discover(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = patient_of(request, public_id)
     return say(

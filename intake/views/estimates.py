@@ -22,7 +22,7 @@ from rcm.web.access import may
 
 
 @require_POST
-@may("price.view")
+@may("price.view", money=True)
 def estimate_make(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = appointment_of(request, public_id)
     try:

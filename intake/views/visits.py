@@ -376,7 +376,7 @@ def override(request: HttpRequest, public_id: str, gate: str) -> HttpResponseBas
 
 
 @require_POST
-@may("eligibility.run")
+@may("eligibility.run", money=True)
 def verify_visit(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = appointment_of(request, public_id)
     back = reverse("intake:appointment", args=[row.public_id])

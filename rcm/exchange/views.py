@@ -306,7 +306,7 @@ def _seen(row: Interchange, actor: Actor, what: str) -> None:
 
 
 @require_POST
-@may("exchange.replay")
+@may("exchange.replay", money=True)
 def replay(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Process or send an interchange again."""
     row = found(
@@ -331,7 +331,7 @@ def may_upload(actor: Actor) -> frozenset[int]:
 
 
 @require_http_methods(["GET", "POST"])
-@may("exchange.view")
+@may("exchange.view", money=True)
 def upload(request: HttpRequest) -> HttpResponseBase:
     """Take a file from a person: refused with a sentence, or stored as it is and processed by the
     workers.
@@ -404,7 +404,7 @@ def backlog(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_POST
-@may("exchange.replay")
+@may("exchange.replay", money=True)
 def retry(request: HttpRequest) -> HttpResponseBase:
     """Try parked events again: the picked ones."""
     picked: Iterable[Any] = request.POST.getlist("pick")

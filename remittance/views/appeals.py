@@ -64,7 +64,7 @@ def appeal_packet(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("denial.work")
+@may("denial.work", money=True)
 def appeal_outcome(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = _appeal(request, public_id)
     denial_row = denial_of(request, str(row.denial.public_id))

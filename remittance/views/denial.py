@@ -158,7 +158,7 @@ def act(
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("denial.work")
+@may("denial.work", money=True)
 def denial_correct(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = denial_of(request, public_id)
     claim = row.claim
@@ -195,7 +195,7 @@ def denial_correct(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("denial.work")
+@may("denial.work", money=True)
 def denial_appeal(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = denial_of(request, public_id)
     level = next_level(row)

@@ -81,7 +81,7 @@ def deposits(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("remittance.post")
+@may("remittance.post", money=True)
 def deposits_import(request: HttpRequest) -> HttpResponseBase:
     actor = actor_of(request)
     form = forms.BankForm(
@@ -130,7 +130,7 @@ def deposits_import(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("remittance.post")
+@may("remittance.post", money=True)
 def deposit(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """A bank line without its remittance: what it nearly is, and the joining of the two."""
     actor = actor_of(request)

@@ -34,7 +34,7 @@ from remittance.views.common import EXACT, ZERO, actor_of
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("remittance.view")
+@may("remittance.view", money=True)
 def payment(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One claim of a remittance: what it says, what we billed, what becomes of it; and, without a
     claim, the way to one.

@@ -301,7 +301,7 @@ def progress(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("remittance.post")
+@may("remittance.post", money=True)
 def post(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """The exact postings by account, then one act."""
     row = _remittance(request, public_id)
@@ -417,7 +417,7 @@ def match(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_POST
-@may("remittance.post")
+@may("remittance.post", money=True)
 def agree(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """The second person for a paper EOB."""
     row = _remittance(request, public_id)
@@ -451,7 +451,7 @@ def scan(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_POST
-@may("remittance.post")
+@may("remittance.post", money=True)
 def reopen(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Take a reversed remittance up again."""
     row = _remittance(request, public_id)
@@ -467,7 +467,7 @@ def reopen(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("remittance.post")
+@may("remittance.post", money=True)
 def reverse_all(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Counter-entries for the whole remittance, with a reason."""
     row = _remittance(request, public_id)

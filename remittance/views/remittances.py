@@ -100,7 +100,7 @@ def remittances(request: HttpRequest) -> HttpResponseBase:
 
 @own_transactions
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("remittance.post")
+@may("remittance.post", money=True)
 def upload(request: HttpRequest) -> HttpResponseBase:
     """Store the bytes and commit, then read them at once, so that the page shows what is in the
     file.
@@ -200,7 +200,7 @@ def _scan(file: Any) -> ScannedEob | None:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("remittance.post")
+@may("remittance.post", money=True)
 def eob(request: HttpRequest) -> HttpResponseBase:
     """A paper EOB, with what is left of every line and of the check shown until all is
     explained.

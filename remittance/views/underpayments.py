@@ -107,7 +107,7 @@ def underpayments(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@may("denial.view")
+@may("denial.view", money=True)
 def variance(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One case: what was allowed beside the derivation of what was expected."""
     actor = actor_of(request)

@@ -347,3 +347,28 @@ def test_reversing_asks_for_a_reason(at_desk, books):
     assert client.post(url, {"reason": "Posted for the wrong group"}).status_code == 302
     with scope(books.system):
         assert Remittance.objects.get().status == "reversed"
+
+
+def test_an_uploaded_835_carries_its_key_and_is_taken_once(client, cast_committed):
+    """The upload commits in steps: its key is kept without a transaction around the view."""
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
+    from remittance.models import Remittance
+
+    cast = cast_committed
+    with scope(cast.system):
+        claim_of(cast, "C1", [("70551", "500", "200")])
+    client.force_login(cast.user("pia"))
+    url = reverse("remittance:upload")
+
+    def send(content: bytes):
+        file = SimpleUploadedFile("x.835", content)
+        return client.post(url, {"organization": cast.a.pk, "form_key": "one", "file": file})
+
+    first, again = send(era(head("150") + CLEAN)), send(era(head("150") + CLEAN))
+    assert (first.status_code, again.status_code) == (302, 302)
+    assert again.url == first.url
+    other = send(era(head("151") + CLEAN))
+    assert "with other values" in client.get(other.url).content.decode()
+    with scope(cast.system):
+        assert Remittance.objects.count() == 1
