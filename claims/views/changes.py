@@ -194,7 +194,7 @@ def bill_again(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 @require_POST
-@may("claim.edit")
+@may("claim.edit", money=True)
 def reopened(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """The payer took the late charges of an exam by reopening its claim."""
     actor = actor_of(request)
