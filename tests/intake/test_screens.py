@@ -296,7 +296,8 @@ def test_the_authorization_page_cites_the_rule_and_takes_a_phone_answer(door, ca
     assert done.status_code == 302
     assert "Approved, number A-1" in text(ada.get(done.url))
     assert "A-1" in text(ada.get(reverse("authorizations:list"), {"view": "granted"}))
-    stale = ada.post(url, good)
+    assert ada.post(url, good).url == done.url  # the same form again repeats its answer
+    stale = ada.post(url, good | {"form_key": "a form opened before the decision"})
     assert stale.status_code == 409
 
 
