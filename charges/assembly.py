@@ -88,6 +88,9 @@ NOT_WAIVABLE = frozenset(
 """Holds that only their fix clears."""
 
 
+NOTHING_MADE = "The exam was discontinued before any image was made."
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """What stops release: a code, a sentence, what to do, the field, whose it is. `waive` is the
@@ -393,12 +396,19 @@ def _unknown_code(exam: ExamFacts, answer: Assembled) -> None:
 def _take(exam: ExamFacts, resolution: Resolution, answer: Assembled) -> None:
     """The code of an exam: capture's own, or the coder's decision over it."""
     if exam.stopped:
-        resolution = discontinued(resolution, started=True, for_safety=exam.said.get("for_safety"))
+        resolution = discontinued(
+            resolution,
+            started=exam.said.get("images") != 0,
+            for_safety=exam.said.get("for_safety"),
+        )
     answer.suggestion = {
         "code": resolution.code or exam.code,
         "modifiers": list(resolution.modifiers),
         "why": resolution.why,
     }
+    nothing_made = exam.stopped and exam.said.get("images") == 0
+    if nothing_made:
+        answer.suggestion |= {"code": "", "no_bill": NOTHING_MADE}
     answer.code, answer.why = resolution.code or exam.code, resolution.why
     modifiers = resolution.modifiers
     if exam.decision:
@@ -411,11 +421,15 @@ def _take(exam: ExamFacts, resolution: Resolution, answer: Assembled) -> None:
         answer.stop(*(hold_of(f, queue=REVIEW) for f in resolution.findings))
         if exam.stopped:
             words = "The exam was discontinued: reduced, stopped for safety, or no charge."
+            fix = "Decide the modifier, or no-bill with a reason."
+            if nothing_made:
+                words = f"{NOTHING_MADE} Proposed: not billed."
+                fix = "Confirm that it is not billed, or decide the code if images were made."
             answer.stop(
                 Hold(
                     "DISCONTINUED_REVIEW",
                     words,
-                    "Decide the modifier, or no-bill with a reason.",
+                    fix,
                     "modifiers",
                     rule="exam-not-completed",
                 )

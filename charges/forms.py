@@ -16,7 +16,6 @@ from charges.components import Force, Owner, ReaderRelation
 from charges.models import (
     BillingArrangement,
     ContrastStock,
-    Exam,
     Reader,
     ReadingGroup,
     ReleasePolicy,
@@ -455,10 +454,3 @@ class PolicyForm(_Dates):
                 "escalate_hours", "The clocks must follow each other: warn, escalate, director."
             )
         return data
-
-
-def accept_words(exam: Exam) -> str:
-    """What accepting the suggestion would bill."""
-    return " ".join(
-        [exam.suggestion.get("code", ""), *exam.suggestion.get("modifiers", [])]
-    ).strip()

@@ -47,6 +47,8 @@ def told(record: PerformedRecord) -> dict[str, Any]:
         "preventive": record.preventive,
         "for_safety": record.for_safety,
         "pet": dict(record.pet) if record.pet else None,
+        "dose": dict(record.dose) if record.dose else None,
+        "images": record.images,
     }
     if record.contrast is not None:
         given = record.contrast
@@ -74,7 +76,13 @@ def merged(by: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for source in sorted(by, key=lambda s: RANK.index(s) if s in RANK else -1):
         for key, value in by[source].items():
-            if isinstance(value, Mapping) and key in ("contrast", "supplies", "addons", "pet"):
+            if isinstance(value, Mapping) and key in (
+                "contrast",
+                "supplies",
+                "addons",
+                "pet",
+                "dose",
+            ):
                 out[key] = {**out.get(key, {}), **value}
             else:
                 out[key] = value

@@ -330,6 +330,15 @@ def report_status(report: Report) -> tuple[str, str]:
     )
 
 
+def accept_words(exam: Exam) -> str:
+    """What accepting the suggestion would bill; blank when there is none."""
+    if exam.suggestion.get("no_bill"):
+        return "no bill"
+    return " ".join(
+        [exam.suggestion.get("code", ""), *exam.suggestion.get("modifiers", [])]
+    ).strip()
+
+
 # --- charges and what was performed ---------------------------------------------------------------
 
 
@@ -365,6 +374,7 @@ def told(exam: Exam) -> list[dict[str, str]]:
                     if p
                 )
             )
+        words += _dose_words(said)
         words += [
             f"{line} × {item['units']}"
             for name in ("supplies", "addons")
@@ -378,6 +388,22 @@ def told(exam: Exam) -> list[dict[str, str]]:
             }
         )
     return found
+
+
+_DOSES = (
+    ("ctdi_vol", "CTDIvol {} mGy"),
+    ("dlp", "dose length product {} mGy·cm"),
+    ("area", "area dose product {} dGy·cm²"),
+)
+
+
+def _dose_words(said: Mapping[str, Any]) -> list[str]:
+    """Radiation dose as the modality gave it, and images of a step that tells them."""
+    dose = said.get("dose", {})
+    words = [text.format(dose[name]) for name, text in _DOSES if dose.get(name)]
+    if said.get("images") is not None:
+        words.append("no images" if said["images"] == 0 else f"images: {said['images']}")
+    return words
 
 
 # an item's coming and going only repeats the hold that caused it

@@ -37,14 +37,13 @@ def exam_panel(item: Any, actor: Actor) -> Panel:
     hold = holds.get(item.cause, {})
     fixes = []
     if (
-        exam.suggestion.get("code")
+        present.accept_words(exam)
         and item.queue in (REVIEW, CONFLICT)
         and actor.can("charge.review", item)
     ):
-        words = " ".join([exam.suggestion["code"], *exam.suggestion.get("modifiers", [])])
         fixes.append(
             Fix(
-                f"Accept {words}",
+                f"Accept {present.accept_words(exam)}",
                 reverse("charges:accept", args=[exam.public_id]),
                 "post",
                 "charge.review",

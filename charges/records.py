@@ -83,6 +83,11 @@ class PerformedRecord:
     pet: Mapping[str, object] | None = None
     preventive: bool | None = None
     for_safety: bool | None = None
+    dose: Mapping[str, str] | None = None
+    """CTDIvol (`ctdi_vol`, mGy), dose length product (`dlp`, mGy·cm) and area dose product (`area`,
+    dGy·cm²), decimal text."""
+    images: int | None = None
+    """Images the modality made; None when it does not say."""
     interchange_id: int | None = None
     position: int = 0
 

@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from charges import dicom, hl7
-from charges.models import MessageCorrection
+from charges.models import MessageCorrection, Unsolicited, UnsolicitedStatus
 from charges.records import Recorded
 from charges.services.lines import CodedLine, line_problem, lines_require
 from charges.services.recording import exams_record
@@ -23,6 +24,7 @@ from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.exchange import dicom as exchange_dicom
 from rcm.exchange import hl7 as exchange_hl7
+from rcm.exchange.dicom import MppsFacts
 from rcm.exchange.models import Direction, Interchange
 from rcm.exchange.problems import ParseProblem
 from rcm.exchange.receive import own_names
@@ -167,26 +169,23 @@ def mppses(
 ) -> list[dict[str, Any]]:
     """MPPS of one organization, many at once."""
     kinds = supply_kinds()
-    begun: dict[str, Sequence[str]] = {}
+    begun: dict[str, MppsFacts] = {}
     found = []
     for row in interchanges:
         facts = exchange_dicom.read(bytes(row.content))
-        accessions = facts.accessions or begun.get(facts.sop_instance_uid, ())
-        if not accessions:
-            accessions = _accessions_of_step(row, facts.sop_instance_uid)
-        if not accessions:
-            raise ParseProblem(
-                "The step names no accession, and its beginning was never received.",
-                code="no_accession",
-                field="AccessionNumber",
-            )
-        begun.setdefault(facts.sop_instance_uid, accessions)
-        named = () if facts.accessions else accessions
+        uid = facts.sop_instance_uid
+        first = facts
+        if facts.operation != "N-CREATE" and not facts.accessions:
+            first = begun.get(uid) or _begun(row, uid) or _unbegun()
+        if facts.operation == "N-CREATE" or facts.accessions:
+            begun.setdefault(uid, facts)
+        accessions = facts.accessions or first.accessions or _linked_accessions(row, uid)
         found.append(
             dicom.records(
                 facts,
                 row.organization_id,
-                accessions=named,
+                accessions=() if facts.accessions else accessions,
+                begun=first,
                 supply_kinds=kinds,
                 interchange_id=row.pk,
             )
@@ -196,18 +195,43 @@ def mppses(
     )
 
 
-def _accessions_of_step(interchange: Interchange, uid: str) -> Sequence[str]:
-    rows = Interchange.objects.filter(
-        organization_id=interchange.organization_id,
-        direction=Direction.IN,
-        kind="MPPS",
-        control_number=uid[:60],
-    ).order_by("id")
-    for row in rows.exclude(pk=interchange.pk)[:5]:
-        accessions = exchange_dicom.read(bytes(row.content)).accessions
-        if accessions:
-            return accessions
-    return ()
+def _unbegun() -> MppsFacts:
+    raise ParseProblem(
+        "The step names no accession, and its beginning was never received.",
+        code="no_accession",
+        field="AccessionNumber",
+    )
+
+
+def _of_step(interchange: Interchange, uid: str) -> QuerySet[Interchange]:
+    """The other messages of the same step, oldest first."""
+    return (
+        Interchange.objects.filter(
+            organization_id=interchange.organization_id,
+            direction=Direction.IN,
+            kind="MPPS",
+            control_number=uid[:80],
+        )
+        .exclude(pk=interchange.pk)
+        .order_by("id")
+    )
+
+
+def _begun(interchange: Interchange, uid: str) -> MppsFacts | None:
+    """The beginning of a step, or another of its messages that names an accession."""
+    heard = [exchange_dicom.read(bytes(r.content)) for r in _of_step(interchange, uid)[:5]]
+    named = (f for f in heard if f.accessions)
+    return next(named, next((f for f in heard if f.operation == "N-CREATE"), None))
+
+
+def _linked_accessions(interchange: Interchange, uid: str) -> Sequence[str]:
+    """The exam that a person said another message of this step belongs to."""
+    linked = Unsolicited.objects.filter(
+        interchange_id__in=_of_step(interchange, uid).values("pk"),
+        status=UnsolicitedStatus.LINKED,
+        exam__isnull=False,
+    )
+    return tuple(linked.order_by("id").values_list("exam__accession", flat=True)[:1])
 
 
 def _summaries(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
@@ -66,7 +66,8 @@ class Place:
 
 class Finder:
     """Places many records in a fixed number of queries: accession, then filler number, then placer
-    number with MRN (rule `exam-match-order`).
+    number with MRN, then, for a step that carries no number at all, patient, day and code (rule
+    `exam-match-order`).
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
@@ -76,11 +77,20 @@ class Finder:
         keys = [r.keys for r in records]
         accessions = {k.accession for k in keys} - {""}
         linked = self._linked(records)
+        mrns = {k.mrn for k in keys} - {""}
+        charts = Patient.objects.filter(organization_id=self.organization_id, mrn__in=mrns)
+        self._charts = {p.mrn: p.merged_into_id or p.pk for p in charts}
+        bare = [r for r in records if _numberless(r)]
+        people = {self._charts[r.keys.mrn] for r in bare if r.keys.mrn in self._charts}
         rows = OrderedExam.objects.filter(
             Q(pk__in=linked.values())
             | Q(accession__in=accessions)
             | Q(filler_number__in={k.filler_number for k in keys} - {""})
-            | Q(order__placer_number__in={k.placer_number for k in keys} - {""}),
+            | Q(order__placer_number__in={k.placer_number for k in keys} - {""})
+            | (
+                (Q(patient_id__in=people) | Q(patient__merged_into_id__in=people))
+                & Q(code__in={r.code for r in bare} - {""})
+            ),
             organization_id=self.organization_id,
         ).select_related("order__site", "patient__merged_into", "appointment__site")
         ordered = list(rows.order_by("id"))
@@ -108,9 +118,6 @@ class Finder:
         self._versions = {e.pk: e.version for e in self._exams.values()}
         self._fresh: list[Exam] = []
         self._sites = list(Site.objects.filter(organization_id=self.organization_id))
-        mrns = {k.mrn for k in keys} - {""}
-        charts = Patient.objects.filter(organization_id=self.organization_id, mrn__in=mrns)
-        self._charts = {p.mrn: p.merged_into_id or p.pk for p in charts}
 
     def _linked(self, records: Sequence[Record]) -> dict[tuple[int, int], int]:
         ids = {r.interchange_id for r in records if r.interchange_id}
@@ -194,6 +201,8 @@ class Finder:
 
     def _by_numbers(self, record: Record) -> tuple[OrderedExam | None, str]:
         keys = record.keys
+        if _numberless(record):
+            return self._by_day(record)
         for found in (
             self._filler.get(keys.filler_number, []),
             self._placer.get(keys.placer_number, []) if keys.mrn else [],
@@ -212,6 +221,38 @@ class Finder:
                 return None, "The order holds several exams and the message does not say which."
         return None, "No order carries this accession, filler or placer number."
 
+    def _by_day(self, record: Record) -> tuple[OrderedExam | None, str]:
+        """The one exam of this patient and code that was scheduled, begun or ordered for that day.
+        Two of a kind, or none, are for a person.
+        """
+        if not (record.keys.mrn and record.code and record.performed_at):
+            return None, "The study carries no accession, and patient, day or code is missing."
+        mine = [
+            o
+            for o in self._by_id.values()
+            if o.code == record.code
+            and o.status != OrderStatus.CANCELLED
+            and self._same_person(record.keys.mrn, o.patient)
+            and self._is_of_day(record.performed_at, o)
+        ]
+        if len(mine) == 1:
+            return mine[0], ""
+        if mine:
+            return None, "The study carries no accession, and several exams of that day fit it."
+        return None, "The study carries no accession, and no exam of this patient and day fits it."
+
+    def _is_of_day(self, moment: datetime, ordered: OrderedExam) -> bool:
+        exam = self._performed.get(ordered.pk)
+        if exam is not None:
+            return exam.service_date == _day_of(moment, exam.site)
+        visit = ordered.appointment
+        if visit is not None:
+            return day_at(visit.site, visit.starts_at) == _day_of(moment, visit.site)
+        site = ordered.order.site or (self._sites[0] if len(self._sites) == 1 else None)
+        if site is None:
+            return False
+        return day_at(site, ordered.order.ordered_at) == _day_of(moment, site)
+
     def _same_person(self, mrn: str, patient: Patient) -> bool:
         chart = patient.merged_into_id or patient.pk
         return mrn == patient.mrn or self._charts.get(mrn) == chart
@@ -225,6 +266,18 @@ class Finder:
         if ordered.order.site is not None:
             return ordered.order.site
         return self._sites[0] if len(self._sites) == 1 else None
+
+
+def _numberless(record: Record) -> bool:
+    """Whether a modality's step has no number that could name its exam."""
+    keys = record.keys
+    if not isinstance(record, PerformedRecord) or record.source != "mpps":
+        return False
+    return not (keys.accession or keys.filler_number or keys.placer_number)
+
+
+def _day_of(moment: datetime, site: Site) -> date:
+    return moment.date() if moment.tzinfo is None else day_at(site, moment)
 
 
 def localize(moment: datetime | None, site: Site) -> datetime | None:

@@ -21,7 +21,7 @@ from charges.records import ContrastGiven, Keys, PerformedRecord, SupplyGiven
 from charges.services.evaluation import Evaluated, exams_evaluate
 from charges.services.lines import OfExam, lines_require, notices_require
 from charges.services.recording import exams_record, keys_of
-from charges.services.release import exam_locked, exam_moves
+from charges.services.release import exam_locked, exam_moves, exam_no_bill
 from intake.services import plain_codes
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
@@ -178,10 +178,13 @@ def exam_code_confirm(
 def exam_accept(
     *, exam: Exam, actor: Actor, version: int | None = None, at: datetime | None = None
 ) -> Evaluated | None:
-    """Take the suggested code as it is: what is in doubt about it is settled by the coder's
-    word.
+    """Take the suggestion as it is, the code or that nothing is billed: what is in doubt about it
+    is settled by the coder's word. None when nothing is billed.
     """
     suggestion = exam.suggestion
+    if suggestion.get("no_bill"):
+        exam_no_bill(exam=exam, reason=suggestion["no_bill"], actor=actor, version=version, at=at)
+        return None
     if not suggestion.get("code"):
         raise Refused("Capture has no suggestion to accept.", field="code", code="no_suggestion")
     return exam_code(

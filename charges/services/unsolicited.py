@@ -77,8 +77,27 @@ def unsolicited_link(
         at=at,
     )
     close_items("unsolicited", [row.pk], actor=actor, at=at, outcome="Linked to its order")
+    _land_rest_of_step(row, at=at)
     row.refresh_from_db()
     return row
+
+
+def _land_rest_of_step(row: Unsolicited, *, at: datetime) -> None:
+    """The other messages of the same modality step go where a person sent this one."""
+    message = Interchange.objects.get(pk=row.interchange_id)
+    if message.kind != "MPPS" or not message.control_number:
+        return
+    waiting = Unsolicited.objects.filter(
+        organization_id=row.organization_id, status=UnsolicitedStatus.WAITING, accession=""
+    )
+    rest = Interchange.objects.filter(
+        pk__in=waiting.values("interchange_id"),
+        organization_id=row.organization_id,
+        kind="MPPS",
+        control_number=message.control_number,
+    ).order_by("id")
+    for other in rest[:20]:
+        reread(other, actor=Actor.system("link", [row.organization_id]), at=at)
 
 
 @transaction.atomic

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from charges import forms, present, sections
+from charges import present, sections
 from charges.assembly import CONFLICT, REVIEW
 from charges.models import (
     Exam,
@@ -46,10 +46,14 @@ def _actions(exam: Exam, actor: Actor) -> list[parts.Action]:
             )
         )
     doubt = any(h["queue"] in (REVIEW, CONFLICT) for h in exam.holds)
-    if exam.suggestion.get("code") and doubt and exam.status != ExamStatus.RELEASED:
+    if present.accept_words(exam) and doubt and exam.status != ExamStatus.RELEASED:
         actions.append(
             parts.Action(
-                f"Accept {forms.accept_words(exam)}", url("accept"), "post", key="a", fields=version
+                f"Accept {present.accept_words(exam)}",
+                url("accept"),
+                "post",
+                key="a",
+                fields=version,
             )
         )
     actions.append(parts.Action("Change code", url("code"), key="c"))

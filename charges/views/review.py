@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_GET
 
-from charges import forms, present
+from charges import present
 from charges.assembly import CONFLICT, REVIEW
 from charges.filters import ExamFilter
 from charges.models import (
@@ -39,7 +39,7 @@ REVIEWS = ListPage(
         Column(
             "suggested",
             "Suggested",
-            forms.accept_words,
+            present.accept_words,
             kind="code",
             second=lambda e: e.suggestion.get("why", "")[:60],
         ),
@@ -84,7 +84,7 @@ def review_panel(request: HttpRequest, pk: str) -> str | None:
         "charges/review_panel.html",
         {
             "exam": exam,
-            "accept": forms.accept_words(exam),
+            "accept": present.accept_words(exam),
             "evidence": present.evidence(exam),
             "holds": exam.holds,
             "report": present.report_parts(report, exam.findings) if report else [],

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import pydicom
@@ -55,6 +58,29 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Mention:
+    """One place of a step that speaks of contrast: the agent or item, its route and millilitres as
+    they were sent. `given` False says in words that none was given.
+    """
+
+    agent: str = ""
+    route: str = ""
+    volume: str = ""
+    given: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Dose:
+    """Radiation of a step. CTDIvol in mGy (the highest of its acquisitions), dose length product in
+    mGy·cm, area dose product in dGy·cm²; None where the modality does not say.
+    """
+
+    ctdi_vol: Decimal | None = None
+    dlp: Decimal | None = None
+    area: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Supply:
     """A billable item: contrast, film, catheter; quantity as it was sent."""
 
@@ -94,7 +120,8 @@ class MppsFacts:
     procedures: tuple[Code, ...] = ()
     scheduled_procedures: tuple[Code, ...] = ()
     series: tuple[Series, ...] = ()
-    contrast_agents: tuple[str, ...] = ()
+    contrast: tuple[Mention, ...] = ()
+    dose: Dose = field(default_factory=Dose)
     supplies: tuple[Supply, ...] = ()
     films: int = 0
     comments: str = ""
@@ -110,6 +137,11 @@ class MppsFacts:
     @property
     def ended(self) -> bool:
         return self.status in (COMPLETED, DISCONTINUED)
+
+    @property
+    def contrast_agents(self) -> tuple[str, ...]:
+        """Names of what was given, each once."""
+        return tuple(dict.fromkeys(m.agent for m in self.contrast if m.given and m.agent))
 
     @property
     def images(self) -> int:
@@ -201,18 +233,10 @@ def _facts(ds: Dataset) -> MppsFacts:
             performers=tuple(
                 str(p) for p in _many(s, "OperatorsName") + _many(s, "PerformingPhysicianName")
             ),
-            contrast=bool(_text(s, "ContrastBolusAgent") or s.get("ContrastBolusAgentSequence")),
+            contrast=any(m.given and not enteral(m.route, m.agent) for m in _mentions(s)),
         )
         for s in ds.get("PerformedSeriesSequence") or []
     )
-    agents = [
-        _text(s, "ContrastBolusAgent") for s in [ds, *(ds.get("PerformedSeriesSequence") or [])]
-    ]
-    agents += [
-        c.meaning or c.value
-        for s in [ds, *(ds.get("PerformedSeriesSequence") or [])]
-        for c in _codes(s, "ContrastBolusAgentSequence")
-    ]
     return MppsFacts(
         operation=bytes(meta.get("PrivateInformation", b""))
         .rstrip(b"\x00")
@@ -252,12 +276,155 @@ def _facts(ds: Dataset) -> MppsFacts:
             + _codes(s, "ScheduledProtocolCodeSequence")
         ),
         series=series,
-        contrast_agents=tuple(dict.fromkeys(a for a in agents if a)),
+        contrast=tuple(dict.fromkeys(_mentions(ds))),
+        dose=_dose(ds),
         supplies=tuple(_supply(s) for s in ds.get("BillingSuppliesAndDevicesSequence") or []),
         films=sum(_count(s.get("NumberOfFilms")) for s in ds.get("FilmConsumptionSequence") or []),
         comments=_text(ds, "CommentsOnThePerformedProcedureStep"),
         present=frozenset(e.keyword for e in ds if e.keyword),
     )
+
+
+_PLANNED = "ScheduledStepAttributesSequence"
+_NOT_GIVEN = re.compile(
+    r"(?:no|none|not given|nil|n/?a|without|false|non[- ]?contrast|no contrast|0+(?:\.0*)?)\W*",
+    re.I,
+)
+_ENTERAL = re.compile(r"\b(?:oral\w*|by mouth|p\.?o|rectal\w*|enema|barium)\b", re.I)
+_CONTRAST = re.compile(r"\bcontrast\b", re.I)
+_NOT_AGENT = re.compile(
+    r"\b(?:time|delay|phase|duration|rate|flow|pressure|allerg\w*|consent|creatinine)\b", re.I
+)
+_DLP = re.compile(
+    r"\b(total\s*)?(?:DLP|dose[\s-]*length[\s-]*product)(?:\s*total)?\s*(?:\([^)]*\)|\[[^\]]*\])?"
+    r"\s*[:=]?\s*(\d+(?:\.\d+)?)",
+    re.I,
+)
+_CTDI = re.compile(r"\bCTDI\s*vol\s*(?:\([^)]*\)|\[[^\]]*\])?\s*[:=]?\s*(\d+(?:\.\d+)?)", re.I)
+
+
+def enteral(*words: str) -> bool:
+    """Whether a route or an agent is one of the gut: drunk or by enema."""
+    return any(_ENTERAL.search(w) for w in words)
+
+
+def _parts(ds: Dataset) -> Iterator[Dataset]:
+    """A dataset and all items inside it, at any depth; what was only scheduled is no evidence."""
+    yield ds
+    for element in ds:
+        if element.VR != "SQ" or element.keyword == _PLANNED:
+            continue
+        for item in element.value or []:
+            yield from _parts(item)
+
+
+def _mentions(ds: Dataset) -> list[Mention]:
+    """Every place that speaks of contrast: the step, its series, the context of their protocols."""
+    found: list[Mention] = []
+    for part in _parts(ds):
+        found += _agents(part)
+        for item in part.get("ProtocolContextSequence") or []:
+            found += _in_context(item)
+    return found
+
+
+def _agents(ds: Dataset) -> list[Mention]:
+    routes = _codes(ds, "ContrastBolusAdministrationRouteSequence")
+    for agent in ds.get("ContrastBolusAgentSequence") or []:
+        routes += _codes(agent, "ContrastBolusAdministrationRouteSequence")
+    route = _text(ds, "ContrastBolusRoute") or " ".join(r.meaning or r.value for r in routes)
+    volume = _text(ds, "ContrastBolusVolume") or _text(ds, "ContrastBolusTotalDose")
+    names = [c.meaning or c.value for c in _codes(ds, "ContrastBolusAgentSequence")]
+    names.append(_text(ds, "ContrastBolusAgent"))
+    names = [n for n in names if n]
+    if not names and (number(volume) or _text(ds, "ContrastBolusIngredient")):
+        names = [_text(ds, "ContrastBolusIngredient")]
+    return [Mention(n, route, volume, given=not _NOT_GIVEN.fullmatch(n)) for n in names]
+
+
+def _in_context(item: Dataset) -> list[Mention]:
+    """A content item of a protocol's context that names contrast, with what modifies it."""
+    name = " ".join(c.meaning for c in _codes(item, "ConceptNameCodeSequence"))
+    if not _CONTRAST.search(name) or _NOT_AGENT.search(name):
+        return []
+    modifiers = list(item.get("ContentItemModifierSequence") or [])
+    route = next((_said(m) for m in modifiers if "route" in _named(m)), "")
+    amount = next((_said(m) for m in modifiers if "volume" in _named(m)), "")
+    said = _said(item)
+    if "route" in name.lower():
+        return [Mention("", said, amount)] if said else []
+    if _text(item, "NumericValue"):
+        volume = number(said)
+        return [Mention("", route, said, given=volume is not None)]
+    yes = said.lower() in ("yes", "y", "true", "given", "with", "with contrast")
+    if not said:
+        return []
+    return [Mention("" if yes else said, route, amount, given=not _NOT_GIVEN.fullmatch(said))]
+
+
+def _named(item: Dataset) -> str:
+    return " ".join(c.meaning for c in _codes(item, "ConceptNameCodeSequence")).lower()
+
+
+def _said(item: Dataset) -> str:
+    codes = _codes(item, "ConceptCodeSequence")
+    words = codes[0].meaning or codes[0].value if codes else ""
+    return _text(item, "TextValue") or words or _text(item, "NumericValue")
+
+
+def number(text: str) -> Decimal | None:
+    """A quantity above zero, or None."""
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() and 0 < found < 1_000_000 else None
+
+
+def _dose(ds: Dataset) -> Dose:
+    """The dose where modalities put it: the step, its exposures, its comments, the context."""
+    ctdi: list[Decimal] = []
+    lengths: list[Decimal] = []
+    totals: list[Decimal] = []
+    step_area = number(_text(ds, "ImageAndFluoroscopyAreaDoseProduct"))
+    areas: list[Decimal] = []
+    for part in _parts(ds):
+        ctdi += _positive(_text(part, "CTDIvol"))
+        if part is not ds:
+            areas += _positive(_text(part, "ImageAndFluoroscopyAreaDoseProduct"))
+        comment = _text(part, "CommentsOnRadiationDose")
+        ctdi += [v for m in _CTDI.finditer(comment) for v in _positive(m[1])]
+        for match in _DLP.finditer(comment):
+            (totals if "total" in match[0].lower() else lengths).extend(_positive(match[2]))
+        for item in part.get("ProtocolContextSequence") or []:
+            name, values = _named(item), _positive(_said(item))
+            if "ctdi" in name:
+                ctdi += values
+            elif "dlp" in name or "dose length" in name:
+                (totals if "total" in name else lengths).extend(values)
+            elif "area" in name and "dose" in name:
+                areas += [_in_dgycm2(v, item) for v in values]
+    return Dose(
+        ctdi_vol=max(ctdi, default=None),
+        dlp=max(totals) if totals else sum(lengths) or None,
+        area=step_area or sum(areas) or None,
+    )
+
+
+_DGYCM2 = {"gy.m2": Decimal(100_000), "gy.cm2": Decimal(10), "cgy.cm2": Decimal("0.1")} | {
+    "ugy.m2": Decimal("0.1"),
+    "mgy.cm2": Decimal("0.01"),
+}
+
+
+def _in_dgycm2(value: Decimal, item: Dataset) -> Decimal:
+    unit = next(iter(_codes(item, "MeasurementUnitsCodeSequence")), Code("")).value.lower()
+    return value * _DGYCM2.get(unit, Decimal(1))
+
+
+def _positive(text: str) -> list[Decimal]:
+    value = number(text)
+    return [] if value is None else [value]
 
 
 def _text(ds: Dataset, keyword: str) -> str:

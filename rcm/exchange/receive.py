@@ -524,22 +524,43 @@ def _store_mpps(
                 )
                 services.mark(row, status=InterchangeStatus.STORED, actor=actor, at=at)
                 wake_on_commit(organization_id, row.queue)
-            return INVALID_VALUE if row.status == InterchangeStatus.FAILED else SUCCESS
+            return _answered(row, readable=facts is not None)
         answer, status = SUCCESS, InterchangeStatus.STORED
         if facts is None:
             answer, status = INVALID_VALUE, InterchangeStatus.FAILED
         elif operation == "N-CREATE" and created is not None:
             answer, status = DUPLICATE_INSTANCE, InterchangeStatus.QUARANTINED
-            problem = "This step was begun before with other content."
+            problem = BEGUN_BEFORE
         elif operation == "N-SET" and created is None:
             answer, status = NO_SUCH_INSTANCE, InterchangeStatus.QUARANTINED
-            problem = "This step was never begun here. Replay it once its beginning has come."
+            problem = NEVER_BEGUN
         elif operation == "N-SET" and _ended(before.exclude(pk=row.pk)):
             answer, status = PROCESSING_FAILURE, InterchangeStatus.QUARANTINED
-            problem = "This step had ended before; what comes after is for a person to judge."
+            problem = ENDED_BEFORE
         if status != InterchangeStatus.STORED:
             services.mark(row, status=status, error=problem, actor=actor, at=at)
         return answer
+
+
+BEGUN_BEFORE = "This step was begun before with other content."
+NEVER_BEGUN = "This step was never begun here. Replay it once its beginning has come."
+ENDED_BEFORE = "This step had ended before; what comes after is for a person to judge."
+_ANSWERS = {
+    BEGUN_BEFORE: DUPLICATE_INSTANCE,
+    NEVER_BEGUN: NO_SUCH_INSTANCE,
+    ENDED_BEFORE: PROCESSING_FAILURE,
+}
+
+
+def _answered(row: Interchange, *, readable: bool) -> int:
+    """The status that the same message was answered with when it came first: what became of it
+    later is no news to its sender.
+    """
+    if not readable:
+        return INVALID_VALUE
+    if row.status == InterchangeStatus.QUARANTINED:
+        return _ANSWERS.get(row.error, SUCCESS)
+    return SUCCESS
 
 
 def _ended(messages: Iterable[Interchange]) -> bool:

@@ -143,10 +143,14 @@ def test_repeats_and_impossible_orders_are_answered_as_the_standard_says(modalit
         assert create(association, uid, begun()) == 0  # the same bytes again
         assert create(association, uid, begun(accession="ACC2")) == 0x0111
         assert (
+            create(association, uid, begun(accession="ACC2")) == 0x0111
+        )  # a repeat hears the same
+        assert (
             change(association, uid, ended()) == 0
         )  # what came too early comes again, and now it fits
         other = ended()
         other.CommentsOnThePerformedProcedureStep = "after the end"
+        assert change(association, uid, other) == 0x0110
         assert change(association, uid, other) == 0x0110
         association.release()
     assert sorted(r.status for r in rows()) == ["quarantined"] * 2 + ["stored"] * 2
