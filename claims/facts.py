@@ -22,6 +22,7 @@ from charges.models import ContrastStock, Exam, ExamStatus, Report, Scanner
 from claims.edits import seed
 from claims.edits.authorization import PASSING
 from claims.edits.csvload import side_of
+from claims.edits.enrollment import alias
 from claims.edits.facts import Address, ClaimFacts, LineFacts, OtherCoverage, PriorLine
 from claims.edits.reference import (
     AddOnRow,
@@ -699,7 +700,7 @@ def reference_for(
         drugs=drug_rows() or None,
         coverage=_coverage(codes, first, last) if "coverage" in loaded else None,
         payers=payers,
-        enrollments=_enrollments(npis),
+        enrollments=enrollments_of(npis),
         mammography_certificates=(
             {number: (Span(date.min),) for number in certificates} if certificates else None
         ),
@@ -850,14 +851,17 @@ def _coverage(codes: set[str], first: date, last: date) -> dict[str, tuple[Cover
     }
 
 
-def _enrollments(npis: set[str]) -> dict[tuple[str, str], tuple[Span, ...]] | None:
-    """Enrollment spans of these providers; None when no enrollment is kept at all."""
+def enrollments_of(npis: set[str]) -> dict[tuple[str, str], tuple[Span, ...]] | None:
+    """Enrollment spans of these providers by each name of the payer: its code, its electronic
+    number, its name. None when no enrollment is kept at all.
+    """
     rows = Enrollment.objects.filter(npi__in=npis).values_list(
-        "npi", "payer__code", "starts_on", "ends_on"
+        "npi", "starts_on", "ends_on", "payer__code", "payer__edi_id", "payer__name"
     )
     found: dict[tuple[str, str], list[Span]] = defaultdict(list)
-    for npi, payer, starts, ends in rows:
-        found[(npi, payer)].append(Span(starts, ends))
+    for npi, starts, ends, code, *others in rows:
+        for name in {code, *map(alias, (code, *others))} - {""}:
+            found[(npi, name)].append(Span(starts, ends))
     if not found and not Enrollment.objects.exists():
         return None
     return {key: tuple(spans) for key, spans in found.items()}

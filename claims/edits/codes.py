@@ -9,7 +9,7 @@ from datetime import date
 
 from claims.edits.examples import claim, line, medicare
 from claims.edits.reference import Demographics
-from claims.edits.registry import BLOCK, WARN, Hit, Owner, edit
+from claims.edits.registry import BLOCK, WARN, Hit, Owner, Severity, edit
 from claims.edits.subject import MEDICARE, MEDICARE_B, Subject, plain_icd
 
 NOT_PAYABLE = frozenset({"I", "N", "E", "B", "P"})
@@ -252,7 +252,7 @@ def medicare_pays_the_code(s: Subject) -> Iterator[Hit]:
 
 @edit(
     "COD-011",
-    WARN,
+    BLOCK,
     "The procedure does not fit the patient's sex or age.",
     field="lines.code",
     fix="Check patient, order and code.",
@@ -268,12 +268,16 @@ def procedure_fits_the_patient(s: Subject) -> Iterator[Hit]:
         if wanted is not None and (not wanted.products or s.product in wanted.products):
             misfit = _misfit(wanted, s.claim.patient_sex, s.age_on(item.day))
             if misfit:
-                yield Hit(f"{item.code} is {misfit}.", line=item.number)
+                yield Hit(
+                    f"{item.code} is {misfit}.",
+                    line=item.number,
+                    severity=_weight(wanted, s.claim.patient_sex, reviewed=item.has(("KX",))),
+                )
 
 
 @edit(
     "COD-012",
-    WARN,
+    BLOCK,
     "A diagnosis does not fit the patient's sex or age.",
     field="diagnoses",
     fix="Check patient and diagnosis.",
@@ -296,7 +300,12 @@ def diagnosis_fits_the_patient(s: Subject) -> Iterator[Hit]:
         )
         misfit = _misfit(wanted, s.claim.patient_sex, age) if wanted is not None else ""
         if misfit:
-            yield Hit(f"Diagnosis {code} is {misfit}.")
+            assert wanted is not None
+            reviewed = any(item.has(("KX",)) for item in s.lines)
+            yield Hit(
+                f"Diagnosis {code} is {misfit}.",
+                severity=_weight(wanted, s.claim.patient_sex, reviewed=reviewed),
+            )
 
 
 @edit(
@@ -345,8 +354,19 @@ def trials_are_complete(s: Subject) -> Iterator[Hit]:
             )
 
 
+def _other_sex(wanted: Demographics, sex: str) -> bool:
+    return bool(wanted.sex) and sex in ("F", "M") and sex != wanted.sex
+
+
+def _weight(wanted: Demographics, sex: str, *, reviewed: bool) -> Severity | None:
+    """A conflict of sex stops the claim: payers deny it outright. KX says that the provider knows
+    of it (Medicare Claims Processing Manual, chapter 32, section 240); age only warns.
+    """
+    return None if _other_sex(wanted, sex) and not reviewed else WARN
+
+
 def _misfit(wanted: Demographics, sex: str, age: int | None) -> str:
-    if wanted.sex and sex in ("F", "M") and sex != wanted.sex:
+    if _other_sex(wanted, sex):
         return f"for sex {wanted.sex}, the patient is {sex}"
     if age is not None and wanted.age_min is not None and age < wanted.age_min:
         return f"for age {wanted.age_min} and up, the patient is {age}"

@@ -52,11 +52,17 @@ def reader_is_enrolled(s: Subject) -> Iterator[Hit]:
             yield from _enrolled(s, "rendering", npi, item.number)
 
 
+def alias(payer: str) -> str:
+    """How a payer's name, code or number is compared: without case and spare spaces."""
+    return " ".join(payer.split()).casefold()
+
+
 def _enrolled(s: Subject, role: str, npi: str, number: int | None) -> Iterator[Hit]:
     assert s.ref.enrollments is not None
     if not npi or s.first_day is None:
         return
-    spans = s.ref.enrollments.get((npi, s.claim.payer_id))
+    payer = s.claim.payer_id
+    spans = s.ref.enrollments.get((npi, payer)) or s.ref.enrollments.get((npi, alias(payer)))
     if not spans:
         yield Hit(
             f"No enrollment of the {role} provider {npi} with payer {s.claim.payer_id} is known.",

@@ -235,6 +235,11 @@ def billing_zip_has_nine_digits(s: Subject) -> Iterator[Hit]:
     digits = s.claim.billing_address.zip.replace("-", "")
     if not (len(digits) == 9 and digits.isdigit()):
         yield Hit(f"The billing ZIP '{s.claim.billing_address.zip}' needs nine digits.")
+    elif digits.endswith("0000"):
+        yield Hit(
+            f"The billing ZIP '{s.claim.billing_address.zip}' ends in 0000, which is no ZIP+4 of the"
+            " postal service: use the four digits of the street address."
+        )
 
 
 @edit(

@@ -64,7 +64,7 @@ PLACES: dict[str, tuple[Place, ...]] = {
             "700 Capitol Ave",
             "Springfield",
             "IL",
-            "627010000",
+            "627011503",
             "America/Chicago",
             50,
             ALL,
@@ -77,7 +77,7 @@ PLACES: dict[str, tuple[Place, ...]] = {
             "4200 Elm St",
             "Dallas",
             "TX",
-            "752040000",
+            "752042118",
             "America/Chicago",
             30,
             ("MR", "CT", "US", "XR", "MG"),
@@ -90,7 +90,7 @@ PLACES: dict[str, tuple[Place, ...]] = {
             "1 Harbor Dr",
             "Tampa",
             "FL",
-            "336070000",
+            "336074652",
             "America/New_York",
             20,
             ("CT", "US", "XR"),
@@ -106,7 +106,7 @@ PLACES: dict[str, tuple[Place, ...]] = {
             "55 Mission St",
             "San Francisco",
             "CA",
-            "941030000",
+            "941033117",
             "America/Los_Angeles",
             58,
             ALL,
@@ -119,7 +119,7 @@ PLACES: dict[str, tuple[Place, ...]] = {
             "300 Court St",
             "Brooklyn",
             "NY",
-            "112010000",
+            "112012740",
             "America/New_York",
             42,
             ("MR", "CT", "US", "XR", "MG"),
@@ -136,7 +136,7 @@ NAMES = {
         "700 Capitol Ave",
         "Springfield",
         "IL",
-        "627010000",
+        "627011503",
         "2175550100",
     ),
     "BAYSIDE": (
@@ -146,7 +146,7 @@ NAMES = {
         "55 Mission St",
         "San Francisco",
         "CA",
-        "941030000",
+        "941033117",
         "4155550110",
     ),
 }
@@ -323,7 +323,7 @@ def _readers(code: str, n: int, organization: Organization, world: World) -> Non
     for g, (name, relation, members) in enumerate(READERS[code]):
         home = PLACES[code][min(g, len(PLACES[code]) - 1)]
         city, state, zip_code = (
-            ("Chicago", "IL", "606010000")
+            ("Chicago", "IL", "606015927")
             if relation == "purchased"
             else (home.city, home.state, home.zip)
         )
