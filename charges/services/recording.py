@@ -21,7 +21,7 @@ from charges.services.writing import update_rows
 from intake.models import AppointmentStatus, OrderedExam, OrderStatus, Patient
 from intake.services import appointment_complete
 from rcm.accounts.actor import Actor
-from rcm.accounts.clock import office_day
+from rcm.accounts.clock import day_as_written
 from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
@@ -302,7 +302,7 @@ def exams_record(
     if not records:
         return []
     for record in records:
-        lines_require(coded_lines(record), office_day(record.performed_at or at))
+        lines_require(coded_lines(record), day_as_written(record.performed_at or at))
     finder = Finder(records)
     heard: list[Heard] = []
     asked: list[OfExam] = []

@@ -91,6 +91,15 @@ class SiteClock:
         return sum(map(self.is_business_day, days))
 
 
+def day_as_written(moment: datetime) -> date:
+    """The day of a partner's moment before its site is known: without a zone the day as it stands,
+    else the day at the office.
+    """
+    if moment.tzinfo is None:
+        return date(moment.year, moment.month, moment.day)
+    return office_day(moment)
+
+
 def office_clock() -> SiteClock:
     """The clock of the billing office: the zone the product is installed with."""
     return SiteClock(settings.TIME_ZONE)
