@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from rcm.accounts.clock import office_day
 from tests.e2e.conftest import People
 from tests.e2e.house import Product
 from tests.e2e.messages import Sender, Story
@@ -342,8 +343,8 @@ def test_a_pended_authorization_is_decided_by_phone(running, people, wire):
     desk.get_by_role("button", name="Save").click()
     expect(desk.locator(".summary")).to_be_visible()  # an approval has a number and days
     desk.fill("[name=number]", "PR26PHONE1")
-    desk.fill("[name=effective_from]", f"{now():%m/%d/%Y}")
-    desk.fill("[name=effective_to]", f"{now() + timedelta(days=60):%m/%d/%Y}")
+    desk.fill("[name=effective_from]", f"{office_day():%m/%d/%Y}")
+    desk.fill("[name=effective_to]", f"{office_day() + timedelta(days=60):%m/%d/%Y}")
     desk.fill("[name=reference]", "CALL-4711")
     desk.fill("[name=contact]", "Reviewer Ames")
     desk.get_by_role("button", name="Save").click()
