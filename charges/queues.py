@@ -7,16 +7,17 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from charges import present
 from charges.assembly import CONFLICT, LATE, MACHINES, MISMATCH, REVIEW, UNSIGNED
 from charges.models import Exam, ExamStatus, MachineQuestion, Unsolicited
+from charges.services.clocks import WAITING
 from charges.services.recording import UNSOLICITED
 from intake.models import OrderedExam
 from rcm.accounts.actor import Actor
 from rcm.web import format as fmt
-from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.registry import Fix, Panel, Queue, register
 
 
@@ -304,9 +305,16 @@ def unsigned_count(actor: Actor) -> int:
     )
 
 
+TO_CODE = Q(holds__contains=[{"queue": REVIEW}])
+AT_READER = Q(holds__contains=[{"queue": CONFLICT}])
+
+
+def for_review(actor: Actor) -> QuerySet[Exam]:
+    """Exams that stopped at a coder or a reader: the rows of the page and what the rail counts."""
+    rows = Exam.objects.visible_to(actor).filter(TO_CODE | AT_READER)
+    return rows.exclude(status__in=[*WAITING, ExamStatus.NO_BILL])
+
+
 def review_count(actor: Actor) -> int:
-    """Exams a coder must look at, for the rail."""
-    rows = WorkItem.objects.visible_to(actor).filter(
-        queue__in=[REVIEW, CONFLICT, LATE], status=ItemStatus.OPEN
-    )
-    return rows.count()
+    """Exams to code, for the rail: the first tab of the page."""
+    return for_review(actor).filter(TO_CODE).count()

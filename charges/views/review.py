@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from django.db.models import Q
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_GET
 
 from charges import present
-from charges.assembly import CONFLICT, REVIEW
 from charges.filters import ExamFilter
-from charges.models import (
-    ExamStatus,
-)
-from charges.services.clocks import WAITING
+from charges.queues import AT_READER, TO_CODE, for_review
 from charges.views.common import (
     EXAM,
     EXPECTED,
@@ -21,6 +16,7 @@ from charges.views.common import (
     ORDERS,
     PATIENT,
     PAYER,
+    THREAD,
     actor_of,
     exams_of,
     first_hold,
@@ -50,8 +46,8 @@ REVIEWS = ListPage(
     ),
     orders=ORDERS,
     tabs=(
-        Tab("coder", "To code", Q(holds__contains=[{"queue": REVIEW}])),
-        Tab("reader", "At the reader", Q(holds__contains=[{"queue": CONFLICT}])),
+        Tab("coder", "To code", TO_CODE),
+        Tab("reader", "At the reader", AT_READER),
         Tab("all", "Both"),
     ),
     filterset=ExamFilter,
@@ -66,10 +62,7 @@ REVIEWS = ListPage(
 @may("charge.view")
 def review(request: HttpRequest) -> HttpResponseBase:
     """Exams a coder must look at: suggestion, evidence, accept or change in one key."""
-    wanted = Q(holds__contains=[{"queue": REVIEW}]) | Q(holds__contains=[{"queue": CONFLICT}])
-    return REVIEWS.respond(
-        request, exams_of(request).filter(wanted).exclude(status__in=[*WAITING, ExamStatus.NO_BILL])
-    )
+    return REVIEWS.respond(request, for_review(actor_of(request)).select_related(*THREAD))
 
 
 def review_panel(request: HttpRequest, pk: str) -> str | None:

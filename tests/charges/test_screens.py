@@ -11,8 +11,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from charges.assembly import CONFLICT, MISMATCH, REVIEW
 from charges.models import BillingArrangement, Exam, Scanner, Unsolicited
+from charges.queues import review_count
 from charges.services import exam_record, exams_evaluate, exams_record, report_receive
+from rcm.accounts.scope import scope
 from rcm.audit.models import Access
 from tests.charges.house import BRAIN, DONE, GADOBUTROL, PLAIN_BRAIN, READ, fresh
 
@@ -239,3 +242,25 @@ def test_a_list_costs_the_same_for_many_rows(client, house, name):
     few = cost()
     fill(12, 100)
     assert cost() == few
+
+
+@pytest.mark.parametrize(
+    ("queue", "status", "counted"),
+    [
+        (REVIEW, "held", 1),
+        (CONFLICT, "held", 0),
+        (MISMATCH, "held", 0),
+        (REVIEW, "no_bill", 0),
+        (REVIEW, "preliminary", 0),
+    ],
+)
+def test_the_rail_counts_what_the_first_tab_of_charge_review_shows(
+    client, house, held, queue, status, counted
+):
+    holds = [{**hold, "queue": queue} for hold in held.holds]
+    Exam.objects.filter(pk=held.pk).update(holds=holds, status=status)
+    with scope(house.cast.actor("cody")):
+        assert review_count(house.cast.actor("cody")) == counted
+    client.force_login(house.cast.user("cody"))
+    page = client.get(reverse("charges:review")).content.decode()
+    assert (held.accession in page) == bool(counted)
