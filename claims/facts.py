@@ -341,6 +341,8 @@ class _World:
         sibling_has_it = any(x.code == exam.code for x in siblings if x.charge.exam_id == exam.pk)
         drug = line.extra.get("ndc", {})
         notice = self.notices.get(exam.ordered_exam_id or 0)
+        # the match is with the first payer; it says nothing of a later one
+        matched = main and claim.rank == 1
         return LineFacts(
             code=line.code,
             charge=line.amount,
@@ -392,11 +394,13 @@ class _World:
             expected_allowed=line.expected,
             auth_requirement=(
                 ("unknown" if not code else "not_required" if code == NOT_REQUIRED else "required")
-                if main
+                if matched
                 else ""
             ),
-            auth_verdict=code if main else "",
-            auth_sentence="" if code in PASSING else str(exam.match.get("sentence", "")),
+            auth_verdict=code if matched else "",
+            auth_sentence=""
+            if not matched or code in PASSING
+            else str(exam.match.get("sentence", "")),
             abn=notice.state if notice is not None else "",
             denial_expected=_expected_denial(notice) if main else "",
             billed_elsewhere=self.elsewhere.get(line.pk, ()),

@@ -262,6 +262,7 @@ def other_payer(facts: ClaimFacts, coverage: Coverage, told: Mapping[str, Any]) 
         adjustments=adjustments(told.get("adjustments", ())),
         paid=Decimal(str(told["paid"])),
         payer_control=str(told.get("payer_control_number", "")),
+        authorization=str(told.get("authorization", "")),
     )
 
 

@@ -32,6 +32,12 @@ from claims.services.building import (
     line_control,
     lines_of,
 )
+from claims.services.coordinating import (
+    decided_lines,
+    next_expected,
+    own_authorizations,
+    paid_in_all,
+)
 from claims.services.offclaim import (
     DEAD,
     charges_off_claim,
@@ -841,42 +847,39 @@ def claim_secondary(
     )
     if next_one is None:
         return None
-    lines = list(first.lines.select_related("charge").order_by("number"))
+    lines = list(first.lines.select_related("charge__exam").order_by("number"))
     numbers = {line.pk: line.number for line in lines}
-    told = {
-        "coverage_id": first.coverage_id,
-        "payer": first.payer.code,
-        "paid_on": decision.paid_on.isoformat(),
-        "paid": str(decision.paid),
-        "payer_control_number": decision.payer_control_number or first.payer_control_number,
-        "adjustments": [[g, r, str(a)] for g, r, a in decision.adjustments],
-        "lines": {
-            str(numbers[x.line_id]): {
-                "paid": str(x.paid),
-                "code": x.code,
-                "modifiers": list(x.modifiers),
-                "units": str(x.units),
-                "adjustments": [[g, r, str(a)] for g, r, a in x.adjustments],
-            }
-            for x in decision.lines
-            if x.line_id in numbers
-        },
-    }
-    earlier = [t for t in first.extra.get("cob", ()) if t["coverage_id"] != first.coverage_id]
     standing = (
         Claim.objects.filter(primary_claim=first, coverage=next_one)
         .exclude(status__in=DEAD)
         .order_by("-id")
         .first()
     )
+    before = _told_before(standing, first.coverage_id)
+    by_line = decided_lines(decision, numbers, before)
+    told = {
+        "coverage_id": first.coverage_id,
+        "payer": first.payer.code,
+        "paid_on": decision.paid_on.isoformat(),
+        "paid": str(paid_in_all(decision, by_line, before)),
+        "payer_control_number": decision.payer_control_number or first.payer_control_number,
+        "adjustments": [[g, r, str(a)] for g, r, a in decision.adjustments],
+        "authorization": first.authorization_number,
+        "lines": by_line,
+    }
+    expected = next_expected(first, lines, told, next_one)
+    authorized = own_authorizations(next_one, lines)
+    authorization = next(iter(authorized.values()), "")
+    earlier = [t for t in first.extra.get("cob", ()) if t["coverage_id"] != first.coverage_id]
     if standing is not None:
         if standing.status in EDITABLE:
             standing.extra = {**standing.extra, "cob": [*earlier, told]}
             standing.filing_deadline = filing_limit(
                 next_one.payer, day, rank=2, primary_on=decision.paid_on
             )
+            standing.expected = expected
             standing.version += 1
-            standing.save(update_fields=["extra", "filing_deadline", "version"])
+            standing.save(update_fields=["extra", "expected", "filing_deadline", "version"])
             if scrub:
                 claims_scrub(claim_ids=[standing.pk], actor=actor, at=at)
                 standing.refresh_from_db()
@@ -887,7 +890,8 @@ def claim_secondary(
         payer=next_one.payer,
         rank=next_one.rank,
         primary_claim=first,
-        expected=_next_expected(decision),
+        expected=expected,
+        authorization_number=authorization,
         extra={
             **{
                 k: v
@@ -907,7 +911,6 @@ def claim_secondary(
                 "service_date",
                 "diagnoses",
                 "total",
-                "authorization_number",
                 "referring_npi",
                 "ordering_npi",
                 "rendering_npi",
@@ -923,6 +926,7 @@ def claim_secondary(
                 claim=made,
                 control=line_control(made, line.number),
                 expected=None,
+                extra=_line_extra(line, authorized.get(line.number, ""), authorization),
                 **{
                     name: getattr(line, name)
                     for name in (
@@ -934,7 +938,6 @@ def claim_secondary(
                         "amount",
                         "pointers",
                         "service_date",
-                        "extra",
                     )
                 },
             )
@@ -962,7 +965,15 @@ def claim_secondary(
     return made
 
 
-def _next_expected(decision: PayerDecision) -> Decimal:
-    """What the next payer is asked for: what the earlier one left to the patient."""
-    every = [a for x in decision.lines for a in x.adjustments] + list(decision.adjustments)
-    return sum((amount for group, _, amount in every if group == "PR"), Decimal("0.00"))
+def _told_before(standing: Claim | None, coverage_id: int) -> Mapping[str, Any]:
+    """What an unsent claim already tells of this coverage's decision, by line."""
+    if standing is None:
+        return {}
+    told = [t for t in standing.extra.get("cob", ()) if t["coverage_id"] == coverage_id]
+    return told[0]["lines"] if told else {}
+
+
+def _line_extra(line: ClaimLine, number: str, of_claim: str) -> dict[str, Any]:
+    """What a line carries to the next payer: its own facts and only that payer's authorization."""
+    extra = {k: v for k, v in line.extra.items() if k != "authorization"}
+    return {**extra, "authorization": number} if number != of_claim else extra

@@ -25,6 +25,7 @@ from claims.services import (
     claims_submit,
     corrections_due,
 )
+from claims.services.coordinating import Earlier, lowest_of_three
 from intake.models import Coverage
 from rcm.accounts.problems import Conflict, Refused
 from rcm.exchange.models import Interchange
@@ -342,6 +343,90 @@ def test_the_second_payer_hears_what_the_first_decided_line_by_line(house):
         ("CO", "45", Decimal("600.00")),
         ("PR", "2", Decimal("50.00")),
     ]
+
+
+def test_a_group_stands_once_and_the_next_payer_sees_only_its_own_authorization(house):
+    claim = decided(house, Outcome.PAID)
+    secondary_of(house, claim)
+    line = claim.lines.get()
+    told = PayerDecision(
+        claim.pk,
+        LATER.date(),
+        Decimal("250.00"),
+        [
+            LineDecision(
+                line.pk,
+                Decimal("250.00"),
+                [
+                    ("CO", "45", Decimal("500.00")),
+                    ("PR", "2", Decimal("50.00")),
+                    ("CO", "253", Decimal("100.00")),
+                ],
+            )
+        ],
+    )
+    second = claim_secondary(decision=told, actor=house.actor, at=LATER)
+    assert second is not None
+    assert (claim.authorization_number, second.authorization_number) == ("AUTHM1", "")
+    assert second.status == "ready", blocks(second)
+    result = claims_submit(claim_ids=[second.pk], actor=house.actor, at=LATER)
+    assert result.claim_ids == [second.pk], result.held
+    submission = Submission.objects.order_by("-id").first()
+    data = bytes(Interchange.objects.get(pk=submission.interchange_id).content)
+    assert guide.check(data).valid
+    assert data.count(b"CAS*CO*45*500**253*100") == 1
+    assert data.count(b"CAS*CO*") == 1
+    (sent_claim,) = read_837(data)
+    assert sent_claim.authorization == ""
+    assert sent_claim.other_payers[0].authorization == "AUTHM1"
+
+
+def test_medicare_second_is_expected_to_pay_the_lowest_of_three(house):
+    claim = decided(house, Outcome.PAID)
+    Coverage.objects.create(
+        organization=house.cast.a,
+        patient=claim.patient,
+        payer=payer("MCR"),
+        member_id="1EG4TE5MK73",
+        rank=2,
+        status="active",
+        verified_at=NOW,
+    )
+    line = claim.lines.get()
+    paid = line.amount - Decimal("100.00")
+    told = PayerDecision(
+        claim.pk,
+        LATER.date(),
+        paid,
+        [
+            LineDecision(
+                line.pk,
+                paid,
+                [("CO", "45", Decimal("70.00")), ("PR", "2", Decimal("30.00"))],
+            )
+        ],
+    )
+    second = claim_secondary(decision=told, actor=house.actor, at=LATER)
+    assert second is not None
+    # accepted less paid, and the higher allowed less paid, are both 30.00
+    assert second.expected == Decimal("30.00")
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        # the provider must accept 100: 100 - 80
+        (("150", "80", "50", "40", "130", "104"), "20"),
+        # Medicare alone would pay 10
+        (("150", "80", "0", "70", "12.50", "10"), "10"),
+        # the higher allowed amount is Medicare's 90: 90 - 80
+        (("150", "80", "30", "5", "90", "72"), "10"),
+        # the earlier payer gave more than Medicare allows
+        (("150", "120", "30", "0", "90", "72"), "0"),
+    ],
+)
+def test_medicares_formula_takes_the_lowest_of_three(line, wanted):
+    assert lowest_of_three(Earlier(*(Decimal(x) for x in line))) == Decimal(wanted)
 
 
 def test_without_a_second_coverage_there_is_no_second_claim(house):

@@ -531,16 +531,17 @@ class _ClaimWriter:
 
 
 def write_adjustments(put: Callable[..., None], adjustments: tuple[Adjustment, ...]) -> None:
-    """CAS segments: a run of one group code shares a segment, up to six reasons each."""
-    i, n = 0, len(adjustments)
-    while i < n:
-        group = adjustments[i].group
-        parts: list[str] = []
-        while i < n and adjustments[i].group == group and len(parts) < 18:
-            item = adjustments[i]
-            parts += (item.reason, money_text(item.amount), money_text(item.quantity))
-            i += 1
-        put("CAS", group, *parts)
+    """CAS segments: one for each group code, in the order of first appearance, and another of the
+    same group only where it has more than six reasons.
+    """
+    groups: dict[str, list[str]] = {}
+    for item in adjustments:
+        groups.setdefault(item.group, []).extend(
+            (item.reason, money_text(item.amount), money_text(item.quantity))
+        )
+    for group, parts in groups.items():
+        for first in range(0, len(parts), 18):
+            put("CAS", group, *parts[first : first + 18])
 
 
 def _rank(order: tuple[str, ...], qualifier: str) -> int:
