@@ -56,7 +56,7 @@ from intake.models import (
     OrderedExam,
     OrderStatus,
 )
-from intake.services import exam_benefit, local_day, primary_coverages
+from intake.services import coverages_of_exams, exam_benefit, local_day, primary_coverages
 from rcm.accounts.models import Site
 from rcm.reference.clock import Clocks, day_at
 from rcm.reference.facts import current, procedure_versions, procedures
@@ -398,22 +398,27 @@ def match_exams(asks: Sequence[ExamAsk], *, at: datetime) -> dict[str, Matched]:
     """
     if not asks:
         return {}
-    coverages = primary_coverages({a.patient_id for a in asks if a.coverage is None})
+    open_asks = [a for a in asks if a.coverage is None]
+    chosen = coverages_of_exams([a.ordered for a in open_asks if a.ordered is not None])
+    primary = primary_coverages({a.patient_id for a in open_asks if a.ordered is None})
+    by_ask = {
+        a.key: a.coverage
+        or (chosen.get(a.ordered.pk) if a.ordered is not None else primary.get(a.patient_id))
+        for a in asks
+    }
+    known_coverages = [c for c in by_ask.values() if c is not None]
     known = catalog(max(a.day for a in asks))
     rules = requirement_rules(known)
     pairs = crosswalk()
     records = authorizations_of({a.patient_id for a in asks})
-    flags = eligibility_flags(
-        {c.pk for c in [*coverages.values(), *(a.coverage for a in asks if a.coverage)]}
-    )
+    flags = eligibility_flags({c.pk for c in known_coverages})
     heard = heard_of(records)
-    known_coverages = [*coverages.values(), *(a.coverage for a in asks if a.coverage)]
     windows = windows_of({c.payer_id for c in known_coverages}, on=max(a.day for a in asks))
     clocks = Clocks()
     taken: dict[LineKey, int] = {}
     found: dict[str, Matched] = {}
     for ask in asks:
-        coverage = ask.coverage or coverages.get(ask.patient_id)
+        coverage = by_ask[ask.key]
         clock = clocks.of(ask.site)
         as_of = clock.today(at)
         context = MatchContext(known, pairs, clock)

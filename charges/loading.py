@@ -30,7 +30,7 @@ from charges.models import (
     Scanner,
 )
 from intake.models import Benefit, Coverage, CoverageStatus, EligibilityCheck
-from intake.services import notice_states, sharing_of
+from intake.services import coverages_of_orders, notice_states, sharing_of
 from rcm.accounts.models import Site
 from rcm.pricing.db_tables import ContractBook, tables_for
 from rcm.pricing.facts import Benefits, Locality
@@ -273,10 +273,11 @@ class Facts:
         self._codes: dict[dt.date, Codes] = {}
         self._coverages: dict[int, list[Coverage]] = {}
         covers = Coverage.objects.filter(
-            patient_id__in={e.patient_id for e in exams}, active=True
+            patient_id__in={e.patient_id for e in exams}, active=True, rank__gte=1
         ).select_related("payer", "plan")
         for c in covers.order_by("rank", "id"):
             self._coverages.setdefault(c.patient_id, []).append(c)
+        self._chosen = self._chosen_by_order(exams)
         self.checks = self._checks()
         self._arrangements = list(
             BillingArrangement.objects.filter(organization_id__in=organizations).select_related(
@@ -295,8 +296,20 @@ class Facts:
             self._waived.setdefault(exam_id, set()).add((code, version))
         self._prices: dict[tuple[int, str, str], list[ListPrice]] = {}
 
+    @staticmethod
+    def _chosen_by_order(exams: Sequence[Exam]) -> dict[int, Coverage]:
+        """The policy chosen for the order of an exam, by exam id."""
+        orders = {e.pk: e.ordered_exam.order for e in exams if e.ordered_exam is not None}
+        found = coverages_of_orders(o for o in orders.values() if o.coverage_id)
+        return {
+            pk: found[o.pk]
+            for pk, o in orders.items()
+            if o.pk in found and found[o.pk].pk == o.coverage_id
+        }
+
     def _checks(self) -> dict[int, EligibilityCheck]:
-        found = eligibility_flags({c.pk for rows in self._coverages.values() for c in rows})
+        ranked = {c.pk for rows in self._coverages.values() for c in rows}
+        found = eligibility_flags(ranked | {c.pk for c in self._chosen.values()})
         benefits: dict[int, list[Benefit]] = {}
         for benefit in Benefit.objects.filter(check_row_id__in=[c.pk for c in found.values()]):
             benefits.setdefault(benefit.check_row_id, []).append(benefit)
@@ -310,7 +323,11 @@ class Facts:
         return self._codes[on]
 
     def coverage(self, exam: Exam) -> Coverage | None:
-        """The primary policy on the day of the exam: an active one before one the payer refused."""
+        """The policy chosen for the order; without a choice the primary on the day of the exam, an
+        active one before one the payer refused.
+        """
+        if exam.pk in self._chosen:
+            return self._chosen[exam.pk]
         day = exam.service_date
         fitting = [
             c
@@ -322,6 +339,8 @@ class Facts:
         return min(fitting, key=lambda c: (c.status in refused, c.rank), default=None)
 
     def secondary(self, coverage: Coverage, day: dt.date) -> bool:
+        if coverage.of_accident:
+            return False
         return any(c.rank > coverage.rank for c in self._coverages.get(coverage.patient_id, ()))
 
     def benefits(self, coverage: Coverage, modality: str) -> Benefits:

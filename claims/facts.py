@@ -40,7 +40,7 @@ from claims.marks import billed_elsewhere
 from claims.models import Claim, ClaimLine, ClaimStatus, Enrollment
 from intake.models import CheckStatus, Coverage, CoverageStatus, EligibilityCheck
 from intake.necessity import NoticeState
-from intake.services import notice_states
+from intake.services import accident_cause, notice_states
 from rcm.accounts.clock import office_day
 from rcm.accounts.models import Site
 from rcm.pricing.db_tables import reference_tables
@@ -175,7 +175,7 @@ class _World:
         }
         self.coverages: dict[int, list[Coverage]] = defaultdict(list)
         for coverage in (
-            Coverage.objects.filter(patient_id__in=patients, active=True)
+            Coverage.objects.filter(patient_id__in=patients, active=True, rank__gte=1)
             .select_related("payer", "plan")
             .order_by("rank")
         ):
@@ -213,7 +213,9 @@ class _World:
         others = [
             c
             for c in self.coverages[claim.patient_id]
-            if c.pk != claim.coverage_id and _in_force(c, claim.service_date)
+            if c.pk != claim.coverage_id
+            and not claim.coverage.of_accident
+            and _in_force(c, claim.service_date)
         ]
         return Sheet(
             claim,
@@ -307,9 +309,13 @@ class _World:
             mammography_certificate=(
                 site.mqsa if any(self._modality(x) == "MG" for x in lines) else ""
             ),
-            related_cause=str(extra.get("related_cause", "")),
-            accident_date=_day(extra.get("accident_date")),
-            accident_state=str(extra.get("accident_state", "")),
+            related_cause=str(
+                extra.get("related_cause")
+                or (accident_cause(payer) if coverage.accident_on else "")
+            ),
+            accident_date=_day(extra.get("accident_date")) or coverage.accident_on,
+            accident_state=str(extra.get("accident_state") or coverage.accident_state),
+            accident_claim_number=coverage.claim_number,
             attachment_control=str(extra.get("attachment_control", "")),
             note=claim.note,
             delay_reason=str(extra.get("delay_reason", "")),
@@ -453,7 +459,9 @@ class _World:
 
     def _others(self, claim: Claim) -> tuple[OtherCoverage, ...]:
         cob = {told["coverage_id"]: told for told in claim.extra.get("cob", ())}
-        found = []
+        found: list[OtherCoverage] = []
+        if claim.coverage.of_accident:
+            return ()
         for coverage in self.coverages[claim.patient_id]:
             if coverage.pk == claim.coverage_id or not _in_force(coverage, claim.service_date):
                 continue

@@ -144,6 +144,7 @@ def subscriber_party(facts: ClaimFacts, *, dependent: bool) -> Party:
         address=None if dependent else place_of(facts.subscriber_address),
         birth_date=None if dependent else facts.subscriber_dob,
         sex="" if dependent else facts.subscriber_sex,
+        refs=() if dependent else accident_refs(facts),
     )
 
 
@@ -156,7 +157,14 @@ def patient_party(facts: ClaimFacts) -> Party:
         address=place_of(facts.patient_address),
         birth_date=facts.patient_dob,
         sex=facts.patient_sex,
+        refs=accident_refs(facts),
     )
+
+
+def accident_refs(facts: ClaimFacts) -> tuple[Reference, ...]:
+    """REF*Y4, the payer's number of the accident: it stands with the person who was hurt."""
+    number = facts.accident_claim_number
+    return (Reference("Y4", number),) if number else ()
 
 
 def payer_party(payer: Payer) -> Party:

@@ -39,7 +39,7 @@ from rcm.accounts.rest import ByPublicId, MomentFilter, etag, require_match
 from rcm.audit.services import record_access
 from rcm.exchange.hl7 import is_npi
 from rcm.reference.facts import payer_book
-from rcm.reference.models import Provider
+from rcm.reference.models import Payer, Provider
 
 
 class ChartReads(ByPublicId):
@@ -88,6 +88,12 @@ class CoverageOut(serializers.ModelSerializer):
             "member_id",
             "group_number",
             "relationship",
+            "accident_on",
+            "accident_state",
+            "claim_number",
+            "adjuster_name",
+            "adjuster_phone",
+            "employer",
             "starts_on",
             "ends_on",
             "status",
@@ -222,6 +228,10 @@ class OrderOut(serializers.ModelSerializer):
     )
     site = serializers.CharField(source="site.code", read_only=True, default=None)
     exams = ExamOut(many=True, read_only=True)
+    coverage = CoverageOut(
+        read_only=True,
+        help_text="The policy chosen for this order; null: the patient's primary pays",
+    )
 
     class Meta:
         model = Order
@@ -240,6 +250,7 @@ class OrderOut(serializers.ModelSerializer):
             "diagnoses",
             "status",
             "source",
+            "coverage",
             "exams",
         ]
 
@@ -265,6 +276,25 @@ class ExamIn(serializers.Serializer):
     )
 
 
+class AccidentIn(serializers.Serializer):
+    """The policy that pays alone for an accident: workers' compensation or auto."""
+
+    payer = serializers.CharField(max_length=80, help_text="Our payer code, EDI id or name")
+    accident_on = serializers.DateField()
+    accident_state = serializers.RegexField("^[A-Z]{2}$", required=False)
+    claim_number = serializers.CharField(max_length=30, required=False, allow_blank=True)
+    member_id = serializers.RegexField("^[A-Za-z0-9 -]{2,30}$", required=False)
+    adjuster_name = serializers.CharField(max_length=60, required=False, allow_blank=True)
+    adjuster_phone = serializers.RegexField("^[0-9]{10}$", required=False)
+    employer = serializers.CharField(max_length=60, required=False, allow_blank=True)
+
+
+class CoverageChoiceIn(serializers.Serializer):
+    coverage = serializers.UUIDField(
+        allow_null=True, help_text="One of the patient's coverages; null: the primary"
+    )
+
+
 class OrderIn(serializers.Serializer):
     """An order with its patient, coverages and exams in one write. The same placer number again
     changes the order that stands.
@@ -273,6 +303,9 @@ class OrderIn(serializers.Serializer):
     placer_number = serializers.CharField(max_length=40)
     patient = PatientIn()
     coverages = CoverageIn(many=True, required=False)
+    accident = AccidentIn(
+        required=False, help_text="This order is for an accident, whose payer pays alone"
+    )
     exams = ExamIn(many=True, allow_empty=False)
     ordering_npi = serializers.CharField(max_length=10, required=False)
     ordering_last_name = serializers.CharField(max_length=60, required=False)
@@ -315,7 +348,9 @@ class OrderView(
     scopes: ClassVar[dict[str, str]] = {"GET": "orders:read", "POST": "orders:write"}
     serializer_class = OrderOut
     filterset_class = OrderFilter
-    queryset = Order.objects.select_related("patient", "ordering", "site").prefetch_related(
+    queryset = Order.objects.select_related(
+        "patient", "ordering", "site", "coverage__payer", "coverage__plan"
+    ).prefetch_related(
         Prefetch("exams", queryset=OrderedExam.objects.select_related("appointment").order_by("id"))
     )
 
@@ -340,15 +375,7 @@ class OrderView(
         organization_id = min(self.actor.organizations)
         patient = self._patient(organization_id, data["patient"])
         for given in data.get("coverages", ()):
-            payer = payer_book().find(
-                code=given["payer"], edi_id=given["payer"], name=given["payer"]
-            )
-            if payer is None:
-                raise Refused(
-                    "There is no payer of this code, EDI id or name.",
-                    code="payer_unknown",
-                    field="coverages.payer",
-                )
+            payer = self._payer(given["payer"], field="coverages.payer")
             values = {k: v for k, v in given.items() if k not in ("payer", "member_id", "rank")}
             services.coverage_add(
                 patient=patient,
@@ -357,6 +384,15 @@ class OrderView(
                 rank=given["rank"],
                 actor=self.actor,
                 **values,
+            )
+        accident = data.get("accident")
+        coverage = None
+        if accident:
+            coverage = services.accident_add(
+                patient=patient,
+                payer=self._payer(accident["payer"], field="accident.payer"),
+                actor=self.actor,
+                **{k: v for k, v in accident.items() if k != "payer"},
             )
         site = None
         if data.get("site"):
@@ -388,8 +424,38 @@ class OrderView(
             placer_number=data["placer_number"],
             source="api",
             site=site,
+            coverage=coverage,
             actor=self.actor,
         )
+
+    @staticmethod
+    def _payer(said: str, *, field: str) -> Payer:
+        payer = payer_book().find(code=said, edi_id=said, name=said)
+        if payer is None:
+            raise Refused(
+                "There is no payer of this code, EDI id or name.",
+                code="payer_unknown",
+                field=field,
+            )
+        return payer
+
+    @extend_schema(request=CoverageChoiceIn, responses={200: OrderOut})
+    @action(detail=True, methods=["post"])
+    def coverage(self, request: Request, public_id: str) -> Response:
+        """Say which of the patient's coverages pays for this order; null: the primary."""
+        row = self.get_object()
+        form = CoverageChoiceIn(data=request.data)
+        form.is_valid(raise_exception=True)
+        wanted = form.validated_data["coverage"]
+        chosen = None
+        if wanted is not None:
+            chosen = Coverage.objects.filter(patient_id=row.patient_id, public_id=wanted).first()
+            if chosen is None:
+                raise Refused(
+                    "The patient has no such coverage.", code="other_coverage", field="coverage"
+                )
+        services.coverage_choose(order=row, coverage=chosen, actor=self.actor)
+        return Response(self._shown(self.get_queryset().get(pk=row.pk)))
 
     def _patient(self, organization_id: int, values: dict[str, Any]) -> Patient:
         known = (

@@ -84,6 +84,7 @@ def on_order(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
         .values_list("id", flat=True)
         .distinct()
     )
+    estimates_refresh(list(ids), actor=actor, at=at)
     clearance_refresh(list(ids), actor=actor, at=at)
 
 

@@ -11,11 +11,13 @@ from zoneinfo import ZoneInfo
 from django import forms
 
 from intake.models import (
+    Coverage,
     NoticeKind,
     NoticeOption,
     Order,
     OrderedExam,
     OrderStatus,
+    Patient,
     Relationship,
     Sex,
 )
@@ -26,6 +28,7 @@ from rcm.reference.models import Payer, Plan
 from rcm.web import forms as house
 
 LINES = 3
+RANKS = {1: "Primary", 2: "Secondary", 3: "Tertiary"}
 SIDES = (("", "No side"), ("RT", "Right"), ("LT", "Left"), ("50", "Both"))
 
 
@@ -73,6 +76,17 @@ class CoverageForm(house.VersionedMixin, house.HouseForm):
     sections = (
         ("Card", ("payer", "plan", "member_id", "group_number", "rank", "starts_on", "ends_on")),
         (
+            "Accident",
+            (
+                "accident_on",
+                "accident_state",
+                "claim_number",
+                "adjuster_name",
+                "adjuster_phone",
+                "employer",
+            ),
+        ),
+        (
             "Subscriber",
             (
                 "relationship",
@@ -96,8 +110,31 @@ class CoverageForm(house.VersionedMixin, house.HouseForm):
     rank = forms.TypedChoiceField(
         label="Order of payment",
         coerce=int,
-        choices=((1, "Primary"), (2, "Secondary"), (3, "Tertiary")),
+        choices=(
+            (1, "Primary"),
+            (2, "Secondary"),
+            (3, "Tertiary"),
+            (0, "Alone, for orders of one accident"),
+        ),
     )
+    accident_on = house.DateField(
+        label="Day of the accident",
+        past=True,
+        required=False,
+        help_text="For workers' compensation and auto insurance that pay alone",
+    )
+    accident_state = forms.CharField(
+        label="State of the accident",
+        max_length=2,
+        required=False,
+        widget=forms.TextInput(attrs={"class": "w-10"}),
+    )
+    claim_number = forms.CharField(
+        label="Claim number of the accident", max_length=30, required=False
+    )
+    adjuster_name = forms.CharField(label="Adjuster", max_length=60, required=False)
+    adjuster_phone = house.PhoneField(label="Adjuster's phone", required=False)
+    employer = forms.CharField(label="Employer", max_length=60, required=False)
     starts_on = house.DateField(label="Starts", required=False)
     ends_on = house.DateField(label="Ends", required=False)
     relationship = forms.ChoiceField(
@@ -137,11 +174,15 @@ class CoverageForm(house.VersionedMixin, house.HouseForm):
         if (
             payer
             and payer.kind != "self_pay"
+            and data.get("rank") != 0
             and not data.get("member_id")
             and "member_id" not in self.errors
         ):
             self.add_error("member_id", "Enter the member ID")
         return data
+
+    def clean_accident_state(self) -> str:
+        return str(self.cleaned_data["accident_state"]).upper()
 
     def values(self) -> dict[str, Any]:
         return {k: v for k, v in self.cleaned_data.items() if k != "version"}
@@ -190,16 +231,30 @@ class OrderForm(house.HouseForm):
     site = forms.ModelChoiceField(
         label="Site", queryset=Site.objects.none(), required=False, empty_label="Not known yet"
     )
+    coverage = forms.ModelChoiceField(
+        label="Who pays for this order",
+        queryset=Coverage.objects.none(),
+        required=False,
+        empty_label="The patient's primary coverage",
+        help_text="Workers' compensation or auto for an accident: add its policy on the chart first",
+    )
 
     def __init__(
         self,
         *args: Any,
         actor: Actor,
         organization_id: int,
+        patient: Patient,
         order: Order | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["coverage"].queryset = (  # type: ignore[attr-defined]
+            Coverage.objects.filter(patient=patient, active=True)
+            .select_related("payer")
+            .order_by("rank", "id")
+        )
+        self.fields["coverage"].label_from_instance = coverage_words  # type: ignore[attr-defined]
         sites = Site.objects.filter(organization_id=organization_id)
         self.fields["site"].queryset = sites.filter(pk__in=actor.sites) if actor.sites else sites  # type: ignore[attr-defined]
         names = []
@@ -233,6 +288,7 @@ class OrderForm(house.HouseForm):
                     "indication",
                     "diagnoses",
                     "site",
+                    "coverage",
                 ),
             ),
         )
@@ -269,11 +325,20 @@ class OrderForm(house.HouseForm):
             "indication": order.indication,
             "diagnoses": " ".join(order.diagnoses),
             "site": order.site_id,
+            "coverage": order.coverage_id,
         }
         for n, exam in enumerate(live_exams(order), start=1):
             found[f"code{n}"], found[f"side{n}"] = exam.code, exam.laterality
             found[f"exam{n}"], found[f"open{n}"] = exam.pk, left_open(exam)
         return found
+
+
+def coverage_words(row: Coverage) -> str:
+    """A policy as one chooses it: the payer, and its rank or its accident."""
+    if row.accident_on and row.of_accident:
+        number = f", claim {row.claim_number}" if row.claim_number else ""
+        return f"{row.payer.name}, accident of {row.accident_on:%b %-d, %Y}{number}"
+    return f"{row.payer.name}, {RANKS.get(row.rank, '').lower()}"
 
 
 def live_exams(order: Order) -> list[OrderedExam]:

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from intake.models import (
     Appointment,
     AppointmentStatus,
+    Coverage,
     Order,
     OrderedExam,
     OrderStatus,
@@ -27,11 +28,14 @@ from intake.models import (
 )
 from intake.services import (
     ExamAsk,
+    accident_add,
+    accident_kind,
     appointment_book,
     appointment_cancel,
     appointment_move,
     appointment_no_show,
     coverage_add,
+    coverage_choose,
     order_cancel,
     order_change,
     order_place,
@@ -232,9 +236,12 @@ def _proper(text: str) -> str:
 
 
 def _coverages(reading: _Reading, patient: Patient) -> list[str]:
-    """The policies of IN1 segments; returns the codes of payers we do not know."""
+    """The ranked policies of IN1 segments; returns the codes of payers we do not know. The policy
+    of an accident is read by `_accident`.
+    """
     unknown = []
-    for number, group in enumerate(reading.message.groups("IN1")[:3], start=1):
+    groups = [g for g in reading.message.groups("IN1") if not _of_accident(reading, g[0])]
+    for number, group in enumerate(groups[:3], start=1):
         in1 = group[0]
         payer = _payer(in1)
         if payer is None:
@@ -270,6 +277,56 @@ def _coverages(reading: _Reading, patient: Patient) -> list[str]:
                 **given,
             )
     return unknown
+
+
+ACCIDENT_PLANS = {"WC", "AM", "AUTO", "MVA"}
+"""Plan types (IN1-15) of workers' compensation and auto insurance, as senders write them."""
+
+
+def _of_accident(reading: _Reading, in1: hl7.Segment) -> bool:
+    """Whether a policy pays for one accident: its payer's kind, and a plan type or an ACC segment
+    that says so.
+    """
+    payer = _payer(in1)
+    if payer is None or not accident_kind(payer):
+        return False
+    return in1.value(15).upper() in ACCIDENT_PLANS or reading.message.first("ACC") is not None
+
+
+def _accident(reading: _Reading, patient: Patient) -> Coverage | None:
+    """The policy of the accident that an order's message is about: IN1 with plan type WC or auto,
+    the accident in ACC, the adjuster in IN1-6 and IN1-7, the employer in IN1-11.
+    """
+    in1 = next((s for s in reading.message.all("IN1") if _of_accident(reading, s)), None)
+    payer = _payer(in1) if in1 else None
+    if in1 is None or payer is None:
+        return None
+    acc = reading.message.first("ACC")
+    happened = hl7.day(acc.value(1)[:8], field="ACC-1") if acc else None
+    if happened is None:
+        raise Refused(
+            f"The order is for {payer.name} and names no day of the accident (ACC-1).",
+            code="accident_day_missing",
+            field="ACC-1",
+            fix="Ask the sender for the ACC segment, or enter the order by hand.",
+        )
+    contact = hl7.name(in1, 6)
+    given = {
+        "accident_state": (acc.value(4) if acc else "")[:2].upper(),
+        "adjuster_name": _proper(" ".join(p for p in (contact.first, contact.last) if p))[:60],
+        "adjuster_phone": hl7.phone(in1, 7),
+        "employer": _proper(in1.value(11))[:60],
+    }
+    return accident_add(
+        patient=patient,
+        payer=payer,
+        accident_on=happened,
+        claim_number=in1.value(36)[:30],
+        member_id=in1.value(49)[:30],
+        actor=reading.actor,
+        at=reading.at,
+        **{k: v for k, v in given.items() if v},
+    )
 
 
 def _one_field_early(in1: hl7.Segment) -> int:
@@ -420,10 +477,11 @@ def orm(interchange: Interchange, *, actor: Actor, at: datetime) -> Mapping[str,
         unknown = _coverages(reading, patient)
         if unknown:
             raise_unknown(unknown)
+        accident = _accident(reading, patient)
         asked = _asked_orders(reading)
         summary["orders"] += len(asked)
         for order in asked:
-            _work_order(reading, patient, order, summary)
+            _work_order(reading, patient, order, accident, summary)
     return summary
 
 
@@ -466,11 +524,15 @@ def _exams_of(group: list[hl7.Segment]) -> list[list[hl7.Segment]]:
 
 
 def _work_order(
-    reading: _Reading, patient: Patient, asked: _AskedOrder, summary: dict[str, Any]
+    reading: _Reading,
+    patient: Patient,
+    asked: _AskedOrder,
+    accident: Coverage | None,
+    summary: dict[str, Any],
 ) -> None:
     if asked.control in ("NW", "XO", "RO"):
         before = _known_order(reading, asked.exams)
-        order = _place(reading, patient, asked, before)
+        order = _place(reading, patient, asked, before, accident)
         if before is not None:
             summary["changed"] += 1
         elif order is not None:
@@ -563,7 +625,11 @@ def _reason(group: list[hl7.Segment]) -> str:
 
 
 def _place(
-    reading: _Reading, patient: Patient, asked: _AskedOrder, known: Order | None
+    reading: _Reading,
+    patient: Patient,
+    asked: _AskedOrder,
+    known: Order | None,
+    accident: Coverage | None,
 ) -> Order | None:
     orc = asked.exams[0][0]
     under = Counter(id(group[0]) for group in asked.exams)
@@ -592,6 +658,8 @@ def _place(
     if known is not None:
         if known.status in (OrderStatus.CANCELLED, OrderStatus.COMPLETED):
             return None
+        if accident is not None:
+            coverage_choose(order=known, coverage=accident, actor=reading.actor, at=reading.at)
         return order_change(order=known, exams=asks, **common)
     return order_place(
         patient=patient,
@@ -599,6 +667,7 @@ def _place(
         ordered_at=ordered_at,
         placer_number=_placer(asked.exams[0]),
         source="hl7",
+        coverage=accident,
         **common,
     )
 

@@ -87,6 +87,9 @@ class Relationship(models.TextChoices):
 class Coverage(TenantModel):
     """A policy of a patient, ranked 1 (primary) to 3. Dates inclusive. Subscriber fields are the
     insured's when not the patient.
+
+    Rank 0 is the policy of one accident (workers' compensation or auto): it pays alone, and only
+    for the orders that choose it (rule `coverage-of-accident`).
     """
 
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="coverages")
@@ -110,6 +113,14 @@ class Coverage(TenantModel):
         max_length=10, choices=CoverageStatus.choices, default=CoverageStatus.UNVERIFIED
     )
     verified_at = models.DateTimeField(null=True, blank=True)
+    accident_on = models.DateField(null=True, blank=True)
+    accident_state = models.CharField(max_length=2, blank=True)
+    claim_number = models.CharField(
+        max_length=30, blank=True, help_text="The payer's number of the accident"
+    )
+    adjuster_name = models.CharField(max_length=60, blank=True)
+    adjuster_phone = models.CharField(max_length=10, blank=True)
+    employer = models.CharField(max_length=60, blank=True)
     active = models.BooleanField(
         default=True, help_text="Off when replaced; kept for coverage discovery"
     )
@@ -119,10 +130,19 @@ class Coverage(TenantModel):
         indexes = [models.Index(fields=["organization", "member_id"], name="coverage_member")]
         constraints = [
             models.UniqueConstraint(
-                fields=["patient", "rank"], condition=Q(active=True), name="one_coverage_per_rank"
+                fields=["patient", "rank"],
+                condition=Q(active=True, rank__gte=1),
+                name="one_coverage_per_rank",
             ),
-            models.CheckConstraint(condition=Q(rank__gte=1, rank__lte=3), name="rank_1_to_3"),
+            models.CheckConstraint(condition=Q(rank__gte=0, rank__lte=3), name="rank_0_to_3"),
+            models.CheckConstraint(
+                condition=Q(rank__gte=1) | Q(accident_on__isnull=False), name="accident_has_day"
+            ),
         ]
+
+    @property
+    def of_accident(self) -> bool:
+        return self.rank == 0
 
 
 class OrderStatus(models.TextChoices):
@@ -164,6 +184,14 @@ class Order(TenantModel):
     )
     status = models.CharField(max_length=10, choices=OrderStatus.choices, default=OrderStatus.OPEN)
     source = models.CharField(max_length=10, default="screen", help_text="hl7, api, screen")
+    coverage = models.ForeignKey(
+        Coverage,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="orders",
+        help_text="The policy chosen for this order; blank is the patient's primary",
+    )
 
     class Meta:
         constraints = [

@@ -20,7 +20,7 @@ from rcm.web import format as fmt
 from rcm.web import parts
 
 STATES = {"ready": parts.READY, "check": parts.CHECK, "stop": parts.STOP}
-RANKS = {1: "Primary", 2: "Secondary", 3: "Tertiary"}
+RANKS = {0: "For one accident", 1: "Primary", 2: "Secondary", 3: "Tertiary"}
 
 
 def banner(patient: Patient) -> parts.PatientBanner:

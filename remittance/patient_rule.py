@@ -69,6 +69,8 @@ class ChargeFacts:
     further: Further | None = None
     in_plan: bool = False
     no_notice: bool = False
+    injured_worker: bool = False
+    """The claim that stands is with workers' compensation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,12 @@ def never(facts: ChargeFacts) -> Verdict | None:
         return Verdict(
             "no_notice",
             "The claim says that no advance notice was signed (GZ): it is never the patient's bill.",
+            forever=True,
+        )
+    if facts.injured_worker:
+        return Verdict(
+            "workers_comp",
+            "Workers' compensation pays for this exam: the injured worker is not billed.",
             forever=True,
         )
     for denial in facts.denials:

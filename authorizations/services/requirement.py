@@ -34,8 +34,8 @@ from authorizations.settling import (
 from intake.models import Appointment, Coverage, Order, OrderedExam, OrderStatus
 from intake.services import (
     LIVE,
+    coverages_of_exams,
     local_day,
-    primary_coverages,
 )
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Site
@@ -102,8 +102,8 @@ def requirement_decide(
         )
         .order_by("id")
     )
-    cases = _cases(exams, at)
-    coverages = primary_coverages({e.patient_id for e in exams})
+    coverages = coverages_of_exams(exams)
+    cases = _cases(exams, coverages, at)
     _find_again(cases, coverages, actor=actor, at=at)
     asks = [
         ExamAsk(
@@ -112,7 +112,7 @@ def requirement_decide(
             e.patient_id,
             c.site,
             c.day,
-            coverages.get(e.patient_id),
+            coverages.get(e.pk),
             laterality=e.laterality,
         )
         for c in cases
@@ -122,7 +122,7 @@ def requirement_decide(
     existing = _records_of(exams)
     touched: list[Authorization] = []
     for case in cases:
-        coverage = coverages.get(case.exams[0].patient_id)
+        coverage = coverages.get(case.exams[0].pk)
         rows = {a.pk: a for e in case.exams for a in existing.get(e.pk, ())}
         if coverage is None:
             touched += rows.values()
@@ -138,14 +138,18 @@ def requirement_decide(
     return touched
 
 
-def _cases(exams: Sequence[OrderedExam], at: datetime) -> list[_Case]:
-    found: dict[tuple[str, int], _Case] = {}
+def _cases(
+    exams: Sequence[OrderedExam], coverages: Mapping[int, Coverage], at: datetime
+) -> list[_Case]:
+    """One case for each visit, or order not yet booked, and policy that pays."""
+    found: dict[tuple[str, int, int], _Case] = {}
     for e in exams:
         visit = e.appointment
         site = visit.site if visit else e.order.site
         if site is None or (visit is not None and visit.status not in LIVE):
             continue
-        key = ("visit", visit.pk) if visit else ("order", e.order_id)
+        payer = coverages[e.pk].pk if e.pk in coverages else 0
+        key = ("visit", visit.pk, payer) if visit else ("order", e.order_id, payer)
         day = local_day(visit.starts_at, site) if visit else local_day(at, site)
         found.setdefault(key, _Case([], site, day, visit, e.order)).exams.append(e)
     return list(found.values())
@@ -195,7 +199,7 @@ def _find_again(
         return
     day = max(c.day for c in cases)
     found = found_again(
-        [_wanted(e, coverages[e.patient_id]) for e in bare],
+        [_wanted(e, coverages[e.pk]) for e in bare if e.pk in coverages],
         [_free(line) for line in free.values()],
         known=catalog(day),
         pairs=crosswalk(),

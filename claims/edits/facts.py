@@ -189,6 +189,7 @@ class ClaimFacts:
     related_cause: str = ""  # AA | EM | OA
     accident_date: date | None = None
     accident_state: str = ""
+    accident_claim_number: str = ""  # the comp or auto payer's number of the accident
     attachment_control: str = ""
     attachment_required: bool = False
     note: str = ""

@@ -830,6 +830,8 @@ def claim_secondary(
     if not rows:
         raise Refused("This claim is not known.", code="not_found", status=404)
     first = rows[0]
+    if first.coverage.of_accident:
+        return None
     day = first.service_date
     next_one = (
         Coverage.objects.filter(

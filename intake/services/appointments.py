@@ -23,6 +23,7 @@ from intake.models import (
     OrderStatus,
     Patient,
 )
+from intake.services.chosen import require_one_payer
 from intake.services.gates import (
     GateAnswer,
     GateAsk,
@@ -81,6 +82,8 @@ def appointment_book(
             field="exams",
             code="not_open",
         )
+    if enforce:
+        require_one_payer(exams)
     day = local_day(starts_at, site)
     foreseen = preview(GateAsk(exams, patient, site, day), at=at) if enforce else {}
     foreseen.pop(GateName.MONEY, None)

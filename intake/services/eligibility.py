@@ -22,6 +22,7 @@ from intake.models import (
     EligibilityCheck,
     Patient,
 )
+from intake.services.chosen import coverages_of_visits
 from intake.services.gates import (
     ELIGIBILITY_QUEUE,
     LIVE,
@@ -180,11 +181,16 @@ def _write_270(
 
 
 def asks_for(appointments: Iterable[Appointment]) -> list[Ask]:
-    """The questions of appointments: every active policy of the patient on that day, each once."""
+    """The questions of appointments: every ranked policy of the patient on that day, each once; of
+    a visit for an accident only the accident's.
+    """
     rows = list(appointments)
+    accidents = {pk: c for pk, c in coverages_of_visits(rows).items() if c.of_accident}
     policies: dict[int, list[Coverage]] = {}
     for c in (
-        Coverage.objects.filter(patient_id__in={a.patient_id for a in rows}, active=True)
+        Coverage.objects.filter(
+            patient_id__in={a.patient_id for a in rows}, active=True, rank__gte=1
+        )
         .select_related("payer", "patient")
         .order_by("rank")
     ):
@@ -192,7 +198,8 @@ def asks_for(appointments: Iterable[Appointment]) -> list[Ask]:
     found: dict[tuple[int, date], Ask] = {}
     for a in rows:
         day = local_day(a.starts_at, a.site)
-        for c in policies.get(a.patient_id, ()):
+        own = [accidents[a.pk]] if a.pk in accidents else policies.get(a.patient_id, ())
+        for c in own:
             found.setdefault((c.pk, day), Ask(c, day, a.modality))
     return list(found.values())
 

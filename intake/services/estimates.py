@@ -21,16 +21,24 @@ from intake.models import (
     OrderedExam,
     OrderStatus,
 )
+from intake.services.chosen import coverage_for
 from intake.services.eligibility import sharing_of
 from intake.services.gates import clearance_refresh, local_day, network_of
-from intake.services.patients import primary_coverages
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
 from rcm.pricing.services import list_prices, quote
 from rcm.reference.clock import clock_of
+from rcm.reference.models import PayerKind
 
 ZERO = Decimal("0.00")
+NOTHING_FROM_THE_WORKER = CostSharing(
+    deductible_remaining=ZERO,
+    coinsurance=ZERO,
+    copay=ZERO,
+    out_of_pocket_remaining=ZERO,
+    notes=("Workers' compensation: the injured worker is not billed",),
+)
 
 
 @transaction.atomic
@@ -94,7 +102,7 @@ def _compute(
     if not exams:
         raise Refused("There is no exam to estimate.", field="exams", code="missing")
     day = local_day(appointment.starts_at, appointment.site)
-    coverage = primary_coverages([appointment.patient_id]).get(appointment.patient_id)
+    coverage = coverage_for(appointment)
     charges = list_prices(
         organization_id=appointment.organization_id, codes={e.code for e in exams}, on=day
     )
@@ -119,6 +127,8 @@ def _compute(
         if check
         else CostSharing()
     )
+    if coverage.payer.kind == PayerKind.WORKERS_COMP:
+        sharing = NOTHING_FROM_THE_WORKER
     return _insured(appointment, exams, prices, day, coverage, sharing, check, actor, at)
 
 

@@ -50,9 +50,9 @@ from intake.models import (
     Patient,
     VisitMoney,
 )
+from intake.services.chosen import coverage_of_booking, coverages_of_visits
 from intake.services.necessity import exam_doubts, signed_exams
 from intake.services.orders import orders_gaps, screening_only
-from intake.services.patients import primary_coverages
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import SiteClock, office_day
 from rcm.accounts.models import Site
@@ -178,7 +178,7 @@ def network_of(pairs: Sequence[tuple[int, int, date]]) -> dict[tuple[int, int], 
 def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, ClearanceFacts]:
     """Everything clearance asks, for many appointments in about ten queries."""
     ids = [a.pk for a in appointments]
-    coverages = primary_coverages({a.patient_id for a in appointments})
+    coverages = coverages_of_visits(appointments)
     checks = latest_checks([c.pk for c in coverages.values()])
     orders_by: dict[int, set[int]] = {}
     for order_id, appointment_id in (
@@ -208,9 +208,9 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
         )
     standing = standing_overrides(ids)
     pairs = [
-        (a.site_id, coverages[a.patient_id].payer_id, local_day(a.starts_at, a.site))
+        (a.site_id, coverages[a.pk].payer_id, local_day(a.starts_at, a.site))
         for a in appointments
-        if a.patient_id in coverages
+        if a.pk in coverages
     ]
     network = network_of(pairs)
     clocks = Clocks()
@@ -219,7 +219,7 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
     for a in appointments:
         clock = clocks.of(a.site)
         day, today = clock.day_of(a.starts_at), clock.today(at)
-        coverage = coverages.get(a.patient_id)
+        coverage = coverages.get(a.pk)
         payer = coverage.payer if coverage else None
         estimate = estimates.get(a.pk)
         booked = clock.day_of(a.created_at)
@@ -278,7 +278,7 @@ def _necessity(
     days = {
         a.pk: local_day(a.starts_at, a.site)
         for a in appointments
-        if a.patient_id in coverages and coverages[a.patient_id].payer.kind == "medicare"
+        if a.pk in coverages and coverages[a.pk].payer.kind == "medicare"
     }
     rows = (
         OrderedExam.objects.filter(appointment_id__in=days)
@@ -611,7 +611,7 @@ def preview(ask: GateAsk, *, at: datetime) -> dict[GateName, Gate]:
     already say.
     """
     today = local_day(at, ask.site)
-    coverage = primary_coverages([ask.patient.pk]).get(ask.patient.pk)
+    coverage = coverage_of_booking(ask.patient, ask.exams)
     check = latest_checks([coverage.pk]).get(coverage.pk) if coverage else None
     orders = list(
         Order.objects.filter(pk__in={e.order_id for e in ask.exams}).select_related("ordering")

@@ -22,8 +22,8 @@ from intake.completeness import (
     PayerRules,
     order_gaps,
 )
-from intake.models import Order, OrderedExam, OrderStatus, Patient
-from intake.services.patients import primary_coverages
+from intake.models import Coverage, Order, OrderedExam, OrderStatus, Patient
+from intake.services.chosen import coverage_choose, coverages_of_orders, require_choice
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization, Site
@@ -79,13 +79,15 @@ def order_place(
     site: Site | None = None,
     ordering_npi: str = "",
     ordering_name: str = "",
+    coverage: Coverage | None = None,
     at: datetime | None = None,
 ) -> Order:
     """Place an order. The same placer number again changes the order that stands, and nothing when
     nothing differs.
 
     What is missing opens one item for the order; "order.placed" wakes the authorization phase.
-    Without an `ordering` provider, `ordering_npi` and `ordering_name` keep what was written.
+    `coverage` is the policy chosen for this order; without one the patient's primary pays. Without
+    an `ordering` provider, `ordering_npi` and `ordering_name` keep what was written.
     """
     actor.require("order.edit", patient)
     at = at or timezone.now()
@@ -96,6 +98,8 @@ def order_place(
             organization_id=patient.organization_id, placer_number=placer_number
         ).first()
         if known is not None:
+            if coverage is not None:
+                coverage_choose(order=known, coverage=coverage, actor=actor, at=at)
             return order_change(
                 order=known,
                 exams=exams,
@@ -109,6 +113,8 @@ def order_place(
                 actor=actor,
                 at=at,
             )
+    if coverage is not None:
+        require_choice(patient.pk, coverage)
     order = Order.objects.create(
         organization_id=patient.organization_id,
         patient=patient,
@@ -120,6 +126,7 @@ def order_place(
         diagnoses=plain_codes(diagnoses),
         source=source,
         site=site,
+        coverage=coverage,
         ordering_npi="" if ordering else ordering_npi.strip()[:20],
         ordering_name="" if ordering else ordering_name.strip()[:110],
     )
@@ -454,8 +461,7 @@ def orders_gaps(orders: Sequence[Order], *, on: date) -> dict[int, list[Gap]]:
     known = procedures((e.code for rows in exams.values() for e in rows), on)
     billable = diagnosis_validity({code for o in orders for code in o.diagnoses}, on)
     payers = {
-        patient_id: coverage.payer
-        for patient_id, coverage in primary_coverages({o.patient_id for o in orders}).items()
+        order_id: coverage.payer for order_id, coverage in coverages_of_orders(orders).items()
     }
     own = _own_numbers({o.organization_id for o in orders if o.ordering})
     found = {}
@@ -470,7 +476,7 @@ def orders_gaps(orders: Sequence[Order], *, on: date) -> dict[int, list[Gap]]:
             npi_valid=is_npi(npi),
             exams=tuple(_exam_facts(e, known.get(e.code)) for e in exams[order.pk]),
             orderer=_orderer_facts(order, own=(order.organization_id, npi) in own),
-            payer=_payer_rules(payers.get(order.patient_id)),
+            payer=_payer_rules(payers.get(order.pk)),
         )
         found[order.pk] = order_gaps(facts)
     return found

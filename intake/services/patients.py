@@ -47,6 +47,14 @@ PATIENT_FIELDS = [
     "deceased_on",
     "statement_hold",
 ]
+ACCIDENT_FIELDS = [
+    "accident_on",
+    "accident_state",
+    "claim_number",
+    "adjuster_name",
+    "adjuster_phone",
+    "employer",
+]
 COVERAGE_FIELDS = [
     "payer",
     "plan",
@@ -60,6 +68,7 @@ COVERAGE_FIELDS = [
     "subscriber_sex",
     "starts_on",
     "ends_on",
+    *ACCIDENT_FIELDS,
 ]
 NEEDED = {
     "last_name": "Enter the last name.",
@@ -368,7 +377,11 @@ def patient_merge(
     }
     if len(locked) != 2 or any(p.merged_into_id for p in locked.values()):
         raise Conflict("One of these charts has been merged in the meantime.")
-    taken = set(Coverage.objects.filter(patient=keep, active=True).values_list("rank", flat=True))
+    taken = set(
+        Coverage.objects.filter(patient=keep, active=True, rank__gte=1).values_list(
+            "rank", flat=True
+        )
+    )
     Coverage.objects.filter(patient=gone, active=True, rank__in=taken).update(
         active=False, version=F("version") + 1
     )
@@ -549,6 +562,18 @@ def coverage_update(
     if "relationship" in changes:
         _subscriber({f: changes.get(f, getattr(coverage, f)) for f in COVERAGE_FIELDS})
     rank = changes.pop("rank", None)
+    if rank == 0:
+        raise Refused(
+            "A ranked coverage does not become an accident's: add the accident's as a new one.",
+            field="rank",
+            code="rank",
+        )
+    if coverage.of_accident and rank is not None:
+        raise Refused(
+            "The policy of an accident has no rank: choose it at the order.",
+            field="rank",
+            code="rank",
+        )
     if IDENTIFYING & set(changes) and changes.get("payer", coverage.payer).kind != "self_pay":
         changes["status"], changes["verified_at"] = CoverageStatus.UNVERIFIED, None
     expected = coverage.version if version is None else version
@@ -562,9 +587,9 @@ def coverage_update(
     if rank is not None:
         others = [
             c
-            for c in Coverage.objects.filter(patient_id=coverage.patient_id, active=True).order_by(
-                "rank"
-            )
+            for c in Coverage.objects.filter(
+                patient_id=coverage.patient_id, active=True, rank__gte=1
+            ).order_by("rank")
             if c.pk != coverage.pk
         ]
         others.insert(min(rank, len(others) + 1) - 1, coverage)
@@ -592,7 +617,9 @@ def coverages_rank(
             code="too_many",
         )
     own = list(
-        Coverage.objects.filter(patient=patient, active=True).select_for_update().order_by("rank")
+        Coverage.objects.filter(patient=patient, active=True, rank__gte=1)
+        .select_for_update()
+        .order_by("rank")
     )
     if {c.pk for c in own} != {c.pk for c in ordered}:
         raise Conflict("The patient's coverages have changed in the meantime.")
@@ -642,7 +669,9 @@ def coverage_end(
     )
     coverage.refresh_from_db()
     rest = list(
-        Coverage.objects.filter(patient_id=coverage.patient_id, active=True).order_by("rank")
+        Coverage.objects.filter(patient_id=coverage.patient_id, active=True, rank__gte=1).order_by(
+            "rank"
+        )
     )
     coverages_rank(patient=coverage.patient, ordered=rest, actor=actor, at=at)
     _changed(
@@ -659,7 +688,7 @@ def older_coverages(patient: Patient) -> list[Coverage]:
     `coverage-discovery`).
     """
     return list(
-        Coverage.objects.filter(patient=patient, active=False)
+        Coverage.objects.filter(patient=patient, active=False, rank__gte=1)
         .exclude(payer__kind="self_pay")
         .select_related("payer", "plan")
         .order_by(F("verified_at").desc(nulls_last=True), "-id")
@@ -669,7 +698,7 @@ def older_coverages(patient: Patient) -> list[Coverage]:
 def primary_coverages(patient_ids: Iterable[int]) -> dict[int, Coverage]:
     """The primary policy of each patient. One query."""
     rows = (
-        Coverage.objects.filter(patient_id__in=list(patient_ids), active=True)
+        Coverage.objects.filter(patient_id__in=list(patient_ids), active=True, rank__gte=1)
         .select_related("payer", "plan")
         .order_by("patient_id", "rank")
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
@@ -17,6 +19,7 @@ from intake.models import (
     Appointment,
     Coverage,
     EligibilityCheck,
+    Patient,
 )
 from intake.views.base import (
     actor_of,
@@ -30,6 +33,7 @@ from intake.views.base import (
     say,
     typed_again,
 )
+from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.web import format as fmt
@@ -53,6 +57,14 @@ def _ask(request: HttpRequest, coverage: Coverage) -> None:
     )
 
 
+def _add(row: Patient, values: dict[str, Any], actor: Actor) -> Coverage:
+    """A ranked policy, or that of one accident."""
+    if values["rank"]:
+        return services.coverage_add(patient=row, actor=actor, **values)
+    values = {k: v for k, v in values.items() if k != "rank"}
+    return services.accident_add(patient=row, actor=actor, **values)
+
+
 @require_http_methods(["GET", "POST"])
 @may("patient.edit")
 def coverage_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
@@ -64,7 +76,7 @@ def coverage_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     )
     if request.method == "POST" and form.is_valid():
         try:
-            coverage = services.coverage_add(patient=row, actor=actor_of(request), **form.values())
+            coverage = _add(row, form.values(), actor_of(request))
         except Refused as refusal:
             refuse_into(form, refusal)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -60,7 +61,9 @@ def _provider(form: OrderForm) -> Provider | None:
 def order_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = patient_of(request, public_id)
     actor = actor_of(request)
-    form = OrderForm(request.POST or None, actor=actor, organization_id=row.organization_id)
+    form = OrderForm(
+        request.POST or None, actor=actor, organization_id=row.organization_id, patient=row
+    )
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:
@@ -73,6 +76,7 @@ def order_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
                 indication=data["indication"],
                 diagnoses=form.codes(),
                 site=data["site"],
+                coverage=data["coverage"],
                 actor=actor,
             )
         except Refused as refusal:
@@ -104,6 +108,7 @@ def order(request: HttpRequest, public_id: str) -> HttpResponseBase:
         initial=OrderForm.initial_of(row),
         actor=actor,
         organization_id=row.organization_id,
+        patient=row.patient,
         order=row,
     )
     if request.method == "POST":
@@ -111,18 +116,20 @@ def order(request: HttpRequest, public_id: str) -> HttpResponseBase:
         if form.is_valid():
             data = form.cleaned_data
             try:
-                services.order_change(
-                    order=row,
-                    exams=form.asks(),
-                    ordering=_provider(form),
-                    ordering_name=data["ordering_name"],
-                    complete=True,
-                    signed=data["signed"],
-                    indication=data["indication"],
-                    diagnoses=form.codes(),
-                    site=data["site"],
-                    actor=actor,
-                )
+                with transaction.atomic():
+                    services.coverage_choose(order=row, coverage=data["coverage"], actor=actor)
+                    services.order_change(
+                        order=row,
+                        exams=form.asks(),
+                        ordering=_provider(form),
+                        ordering_name=data["ordering_name"],
+                        complete=True,
+                        signed=data["signed"],
+                        indication=data["indication"],
+                        diagnoses=form.codes(),
+                        site=data["site"],
+                        actor=actor,
+                    )
             except Refused as refusal:
                 refuse_into(form, refusal)
             else:

@@ -215,7 +215,7 @@ def appointment(request: HttpRequest, public_id: str) -> HttpResponseBase:
         }
         for name, part in zip(GateName, present.gate_parts(row), strict=True)
     ]
-    primary = services.primary_coverages([row.patient_id]).get(row.patient_id)
+    coverage = services.coverage_for(row)
     return render(
         request,
         "intake/appointment.html",
@@ -227,7 +227,7 @@ def appointment(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "exams": row.ordered_exams.select_related("order__ordering").order_by("id"),
             "estimate": estimate,
             "notices": row.notices.defer("document").order_by("id"),
-            "coverage": primary,
+            "coverage": coverage,
             "actions": _visit_actions(row, actor),
             "sections": sections.of("appointment", request, row),
             "events": present.patient_timeline(row.patient)[:25],

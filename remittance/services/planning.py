@@ -173,6 +173,8 @@ class Facts:
             "status",
             "filing_deadline",
             "frequency",
+            "coverage__rank",
+            "payer__kind",
         ):
             claims[claim["id"]] = claim
         self._open(charge for rows_ in lines.values() for _, charge, _, _ in rows_)
@@ -196,6 +198,12 @@ class Facts:
             answered.add(charge_id)
             if patient_rule.payer_forbids((*said, *whole), ()):
                 forbidden.add(charge_id)
+        forbidden |= {
+            charge_id
+            for claim_id, own_lines in lines.items()
+            if claims[claim_id]["payer__kind"] == PayerKind.WORKERS_COMP
+            for _, charge_id, _, _ in own_lines
+        }
         behind = _with_next_payer(claims.values())
         originals = self._originals([r for r in rows if r.status_code == REVERSAL])
         keys = {
@@ -415,8 +423,10 @@ def _but(fact: Payment, exception: str) -> Payment:
 
 
 def _with_next_payer(claims: Iterable[Mapping[str, Any]]) -> set[int]:
-    """Claims behind which a further coverage stood on the day of service."""
-    rows = list(claims)
+    """Claims behind which a further coverage stood on the day of service. The payer of an accident
+    pays alone.
+    """
+    rows = [c for c in claims if c["coverage__rank"]]
     behind: dict[int, list[tuple[int, date | None, date | None]]] = defaultdict(list)
     coverages = Coverage.objects.filter(
         patient_id__in={c["patient_id"] for c in rows}, active=True, rank__gte=2

@@ -75,6 +75,11 @@ def patient_facts(charge_ids: Iterable[int]) -> dict[int, rule.ChargeFacts]:
             further=further.get(pk),
             in_plan=pk in in_plan,
             no_notice=claims.without_notice(pk),
+            injured_worker=any(
+                row["claim__payer__kind"] == PayerKind.WORKERS_COMP
+                for row in (claims.standing(pk),)
+                if row is not None
+            ),
         )
         for pk in ids
     }
@@ -93,6 +98,8 @@ def _claims(ids: list[int]) -> _Claims:
         "charge_id",
         "claim_id",
         "claim__rank",
+        "claim__coverage__rank",
+        "claim__payer__kind",
         "claim__status",
         "claim__coverage_id",
         "claim__patient_id",
@@ -228,6 +235,8 @@ def _further(ids: list[int], claims: _Claims) -> dict[int, rule.Further]:
         coverages[coverage.patient_id].append(coverage)
     found: dict[int, rule.Further] = {}
     for pk, row in standing.items():
+        if not row["claim__coverage__rank"]:
+            continue
         day = row["claim__service_date"]
         for coverage in coverages[row["claim__patient_id"]]:
             if _in_force(coverage, day) and not _has_answered(coverage, pk, claims):
