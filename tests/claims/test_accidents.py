@@ -32,6 +32,7 @@ from tests.claims.house import MEMBER, NOW
 from tests.intake.house import insured, patient
 from tests.intake.test_api import ORDER, api, post  # noqa: F401
 from tests.intake.test_hl7 import DG1, IN1, OBR, ORC, PID, PV1, message, receive
+from tests.intake.test_screens import door  # noqa: F401
 
 INJURY = dt.date(2026, 9, 1)
 
@@ -62,7 +63,7 @@ def test_the_injury_at_work_goes_to_comp_alone_and_the_other_exam_to_health(hous
     policy = injury(who, house.actor)
     Coverage.objects.filter(pk=policy.pk).update(status="active", verified_at=DONE)
     (health,) = house.order(who, "70551")
-    (work,) = house.order(who, "71046", accession="AWORK")
+    (work,) = house.order(who, "71046", accession="AWORK", placer="PWORK")
     coverage_choose(order=work.order, coverage=policy, actor=house.actor)
     assert coverage_for(health).payer.code == "PHP"
     assert coverage_for(Order.objects.get(pk=work.order_id)) == policy
@@ -137,7 +138,7 @@ def test_what_an_accident_lacks_is_said(cast):
             )
 
 
-def test_the_screen_adds_the_accident_and_chooses_it(door, cast):
+def test_the_screen_adds_the_accident_and_chooses_it(door, cast):  # noqa: F811
     with scope(cast.system):
         who = insured(cast).patient
         payer = comp()
