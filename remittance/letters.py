@@ -24,10 +24,7 @@ ARGUMENTS: Mapping[str, str] = {
         "The signed report that documents the examination is enclosed. It identifies the patient,"
         " the technique, the findings and the reader."
     ),
-    "timely_filing": (
-        "The enclosed record shows when the claim was first sent and what was acknowledged. It was"
-        " received within the filing limit."
-    ),
+    "timely_filing": "{filing}",
     "bundling": (
         "The enclosed report documents that the examinations were distinct, so that payment of one"
         " does not include the other."
@@ -66,15 +63,34 @@ class LetterFacts:
     remarks: Sequence[str]
     category: str
     authorization: str = ""
+    accepted_on: date | None = None
+    filing_limit: date | None = None
     report: str = ""
     contact: str = ""
     enclosures: Sequence[str] = field(default_factory=tuple)
 
 
+def filing_words(f: LetterFacts) -> str:
+    """What the record proves about filing. Only an acceptance proves that a claim was received;
+    that it was in time is said only where both days are known.
+    """
+    if f.accepted_on is None:
+        return (
+            "The enclosed record shows when the claim was first sent. It holds no acceptance by"
+            " the payer."
+        )
+    accepted = f"The payer's acceptance of claim {f.claim_number} on {f.accepted_on:%B %-d, %Y}"
+    if f.filing_limit is None or f.accepted_on > f.filing_limit:
+        return f"{accepted} is enclosed, with the record of when it was first sent."
+    limit = f"{f.filing_limit:%B %-d, %Y}"
+    return f"{accepted} is enclosed. The last day to file was {limit}: it was received in time."
+
+
 def letter(f: LetterFacts) -> str:
     """The draft of an appeal letter."""
     argument = ARGUMENTS.get(f.category, ARGUMENTS[""]).format(
-        authorization=f.authorization or "No authorization number was returned for it."
+        authorization=f.authorization or "No authorization number was returned for it.",
+        filing=filing_words(f),
     )
     remarks = f" with remark {', '.join(f.remarks)}" if f.remarks else ""
     lines = [

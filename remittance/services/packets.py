@@ -12,6 +12,7 @@ from charges.models import Exam, Report
 from claims.models import Acknowledgement, SubmissionClaim
 from rcm.accounts.clock import office_clock, office_day
 from rcm.accounts.models import Organization
+from rcm.reference.clock import day_at
 from rcm.reference.facts import adjustment_reason, remarks
 from remittance import tables
 from remittance.letters import LetterFacts
@@ -109,6 +110,8 @@ def letter_facts(denial: Denial, *, level: int, at: datetime) -> LetterFacts:
         remarks=denial.remarks,
         category=denial.category,
         authorization=auth,
+        accepted_on=day_at(claim.site, claim.accepted_at) if claim.accepted_at else None,
+        filing_limit=claim.filing_deadline,
         report=(
             f"The report was signed on {report.signed_at:%m/%d/%Y} by {report.reader_name}."
             if report and report.signed_at
