@@ -364,7 +364,10 @@ def plan_payment(
     for line, cas, treatment in shares:
         reason = f"{cas.group}-{cas.reason}"
         if treatment is Treatment.NEVER_PATIENT or never or line.charge_id in payment.forbidden:
-            if not payment.next_payer:
+            if payment.next_payer:
+                # what the patient may not be asked for is still Medicaid's or the next payer's
+                plan.patient_later += cas.amount
+            else:
                 plan.contractual += _credit(plan, line, CONTRACTUAL, cas.amount, reason)
         elif final and not payment.next_payer and line.charge_id not in payment.shielded:
             plan.patient += _credit(plan, line, AR_PATIENT, cas.amount, reason)

@@ -1,5 +1,5 @@
 """Invariant 5 in the database: no whole test and no reading leaves before its exam's last report
-is final and signed (DOMAIN D5).
+is final and signed.
 """
 
 from __future__ import annotations

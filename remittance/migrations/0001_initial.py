@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
                 ('public_id', models.UUIDField(default=rcm.accounts.tenancy.uuid7, editable=False, unique=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('auto_post', models.BooleanField(help_text='A remittance without exceptions posts by itself')),
-                ('variance_dollars', models.DecimalField(decimal_places=2, help_text='A smaller difference is no variance (DOMAIN A8)', max_digits=8)),
+                ('variance_dollars', models.DecimalField(decimal_places=2, help_text='A smaller difference is no variance', max_digits=8)),
                 ('variance_percent', models.DecimalField(decimal_places=2, max_digits=5)),
                 ('review_days', models.IntegerField(help_text='A parked denial comes back after so many days')),
                 ('effective_from', models.DateField()),

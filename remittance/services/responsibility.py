@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -84,14 +85,16 @@ def responsibility_release(
                 continue
             never = nothing_collectable(p.fact)
             legs: list[Leg] = []
-            for charge_id, amount, reason in shares:
+            for share in shares:
+                amount, reason = share.amount, share.reason
                 common = {
-                    "charge_id": charge_id,
+                    "charge_id": share.charge_id,
                     "claim_id": p.fact.claim_id,
                     "patient_id": p.fact.patient_id,
                     "payer_id": p.fact.payer_id,
                 }
-                target = CONTRACTUAL if never or charge_id in p.fact.forbidden else AR_PATIENT
+                spared = never or share.never_patient or share.charge_id in p.fact.forbidden
+                target = CONTRACTUAL if spared else AR_PATIENT
                 legs += [
                     Leg(target, amount, remittance_id=remittance.pk, reason=reason, **common),
                     Leg(
@@ -139,8 +142,20 @@ def _settled(rows: Sequence[ClaimPayment]) -> set[int]:
     return {r.pk for r in rows} - waiting
 
 
-def _shares(p: Planned, facts: Facts, codes: Book) -> list[tuple[int, Decimal, str]]:
-    """Patient amounts of a payment by charge, no more than is open now."""
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """An amount that the payer left to the patient or to whoever pays next."""
+
+    charge_id: int
+    amount: Decimal
+    reason: str
+    never_patient: bool
+
+
+def _shares(p: Planned, facts: Facts, codes: Book) -> list[_Share]:
+    """What a payment leaves by charge, no more than is open now. A shielded charge waits unless
+    another payer comes next.
+    """
     from remittance.plan import Treatment, treat, whole_lines
 
     current = dict(
@@ -148,15 +163,18 @@ def _shares(p: Planned, facts: Facts, codes: Book) -> list[tuple[int, Decimal, s
             charge_id__in=[x.charge_id for x in p.fact.lines if x.charge_id]
         ).values_list("charge_id", "insurance")
     )
-    out: list[tuple[int, Decimal, str]] = []
+    out: list[_Share] = []
+    shielded = frozenset() if p.fact.next_payer else p.fact.shielded
     for line in whole_lines(p.fact):
-        if line.charge_id is None or line.charge_id in p.fact.shielded:
+        if line.charge_id is None or line.charge_id in shielded:
             continue
         for cas in line.adjustments:
-            if treat(cas, line, (*line.remarks, *p.fact.remarks), codes) is not Treatment.PATIENT:
+            treatment = treat(cas, line, (*line.remarks, *p.fact.remarks), codes)
+            if treatment not in (Treatment.PATIENT, Treatment.NEVER_PATIENT):
                 continue
             amount = min(cas.amount, current.get(line.charge_id, ZERO))
             if amount > 0:
                 current[line.charge_id] -= amount
-                out.append((line.charge_id, amount, f"{cas.group}-{cas.reason}"))
+                never = treatment is Treatment.NEVER_PATIENT
+                out.append(_Share(line.charge_id, amount, f"{cas.group}-{cas.reason}", never))
     return out

@@ -449,6 +449,29 @@ def test_after_the_primary_the_secondary_pays_its_part_and_the_rest_is_the_patie
     assert not Denial.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "left",
+    ["CAS*PR*2*40\nLQ*HE*N782", "CAS*OA*209*40", "CAS*PR*2*40\nLQ*HE*M27"],
+    ids=["coinsurance of a beneficiary", "209", "owes nothing"],
+)
+def test_medicaid_behind_medicare_is_billed_for_what_the_patient_may_not_be_asked(house, left):
+    """A beneficiary of both: the claim goes on, and nothing of it ever reaches the patient."""
+    claim = claim_of(house, "C1", [("70551", "500", "200")], payers=[payer("MCR"), payer("ESB")])
+    body = f"CLP*C1*1*500*157.68*0*MB*I*11*1\nSVC*HC:70551*500*157.68**1\nCAS*CO*45*299.10**253*3.22\n{left}"
+    receive(house, era(head("157.68") + body))
+    remittance_post(remittance=only(house), actor=house.actor("pia"), at=AT)
+    assert (insurance(claim), owed_by_patient(claim)) == (D("40.00"), D("0.00"))
+    drain_events(house)
+    second = Claim.objects.get(primary_claim=claim)
+    assert second.payer == payer("ESB")
+    line = second.lines.get()
+    answer = f"CLP*{second.number}*2*500*0*0*12*I2*11*1\nSVC*HC:70551*500*0**1\nCAS*OA*23*460\nCAS*CO*45*40\nREF*6R*{line.control}"
+    receive(house, era(head("0", trace="EFT2") + answer, control=102))
+    last = Remittance.objects.get(trace="EFT2")
+    remittance_post(remittance=last, actor=house.actor("pia"), at=AT)
+    assert (insurance(claim), owed_by_patient(claim)) == (D("0.00"), D("0.00"))
+
+
 def drain_events(house):
     """Hand this phase's waiting events to their handlers, inside the test's transaction."""
     from rcm.exchange.models import Outbox

@@ -202,7 +202,7 @@ class Migration(migrations.Migration):
                 ('code', models.CharField(max_length=2)),
                 ('name', models.CharField(max_length=80)),
                 ('kind', models.CharField(blank=True, max_length=20)),
-                ('rank', models.IntegerField(default=50, help_text='Order on the line: payment modifiers first (DOMAIN A6)')),
+                ('rank', models.IntegerField(default=50, help_text='Order on the line: payment modifiers first')),
                 ('effect', models.CharField(blank=True, max_length=120)),
                 ('load', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='reference.referenceload')),
             ],
