@@ -185,7 +185,7 @@ def _find_again(
     """Give exams that no record names the lines of records whose own order was cancelled: an order
     sent again does not ask the payer again.
     """
-    exams = [e for c in cases for e in c.exams if e.patient_id in coverages]
+    exams = [e for c in cases for e in c.exams if e.pk in coverages]
     named = set(
         AuthorizedService.objects.filter(
             ordered_exam_id__in=[e.pk for e in exams], authorization__status__in=LIVE_STATUS

@@ -277,7 +277,7 @@ def _numberless(record: Record) -> bool:
 
 
 def _day_of(moment: datetime, site: Site) -> date:
-    return moment.date() if moment.tzinfo is None else day_at(site, moment)
+    return day_as_written(moment) if moment.tzinfo is None else day_at(site, moment)
 
 
 def localize(moment: datetime | None, site: Site) -> datetime | None:

@@ -74,7 +74,8 @@ def reopenable(exam: Exam) -> Claim | None:
 
 @transaction.atomic
 def exam_reopened(*, exam: Exam, actor: Actor, at: datetime | None = None) -> Claim:
-    """Record that the payer took the late charges of an exam by reopening its claim: they stand on
+    """Record that the payer took the late charges of an exam by reopening its claim
+    (rule `late-charge`): they stand on
     that claim from now on. Needs `claim.edit`.
     """
     actor.require("claim.edit", exam)

@@ -25,6 +25,7 @@ from intake.services import (
 )
 from rcm.accounts.problems import Refused
 from rcm.accounts.scope import scope
+from rcm.reference.facts import forget
 from rcm.reference.models import Payer
 from remittance.services.planning import _with_next_payer
 from tests.charges.house import DONE, PLAIN_BRAIN, READ, fresh
@@ -38,10 +39,13 @@ INJURY = dt.date(2026, 9, 1)
 
 
 def comp(kind: str = "workers_comp") -> Payer:
-    return Payer.objects.get_or_create(
+    row, made = Payer.objects.get_or_create(
         code="WCX",
         defaults={"name": "State Comp Fund", "edi_id": "WCX01", "kind": kind, "claim_filing": "WC"},
-    )[0]
+    )
+    if made:
+        forget()  # the process keeps the payers of the suite's other tests
+    return row
 
 
 def injury(who, actor, **more) -> Coverage:

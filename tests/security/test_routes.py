@@ -336,7 +336,7 @@ def digest(both: Both) -> dict[str, tuple[Any, ...]]:
     with scope(organizations=[both.cast.a.pk, both.cast.b.pk]), connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace ="
-            " 'public'::regnamespace"
+            " 'public'::regnamespace AND has_table_privilege(current_user, oid, 'SELECT')"
         )
         out = {}
         for (table,) in cursor.fetchall():
