@@ -410,8 +410,8 @@ def grouped(given: Remittance) -> Remittance:
         replace(
             claim,
             adjustments=by_group(claim.adjustments),
-            lines=tuple(
-                replace(line, adjustments=by_group(line.adjustments)) for line in claim.lines
+            services=tuple(
+                replace(line, adjustments=by_group(line.adjustments)) for line in claim.services
             ),
         )
         for claim in given.claims
