@@ -477,7 +477,7 @@ def _todo_misfit(case: _Case) -> _Todo | None:
     return _Todo(UPDATE, "AUTH_MISFIT", sentence, fix, case.last, case.stop)
 
 
-TODO: Mapping[str, Callable[[_Case], _Todo | None]] = {
+WORK_BY_STATUS: Mapping[str, Callable[[_Case], _Todo | None]] = {
     AuthStatus.DRAFT: _todo_draft,
     AuthStatus.REQUESTED: _todo_waiting,
     AuthStatus.PENDED: _todo_waiting,
@@ -490,7 +490,7 @@ def _item(case: _Case, dollars: Decimal) -> ItemSpec | None:
     row, visit = case.row, case.row.appointment
     if visit is not None and visit.status not in LIVE:
         return None
-    todo = TODO.get(row.status, _todo_misfit)(case)
+    todo = WORK_BY_STATUS.get(row.status, _todo_misfit)(case)
     if todo is None:
         return None
     return ItemSpec(
