@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run: .venv/runtime.stamp  ## start everything; the first time builds a demo
 	@exec $(LAUNCH) run
 
-test: .venv/dev.stamp  ## the whole suite; ARGS="tests/ledger -x" for a part
+test: .venv/dev.stamp  ## the whole suite; ARGS="tests/ar -x" for a part
 	@exec $(LAUNCH) test -- $(ARGS)
 
 check: .venv/dev.stamp  ## lint, format, templates, styles, types, floors, dead code, migrations

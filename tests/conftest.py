@@ -70,7 +70,8 @@ def django_db_setup(
     with django_db_blocker.unblock():
         kept = django_db_keepdb and not django_db_createdb
         connection = connections["default"]
-        with databases.turn() as source:
+        template = databases.template_name()
+        with databases.turn(template) as source:
             if source and not kept:
                 connection.settings_dict["TEST"]["TEMPLATE"] = source
             config = setup_databases(
@@ -82,7 +83,7 @@ def django_db_setup(
                 call_command("load_starter", verbosity=0)
                 if not kept:
                     connection.close()
-                    databases.offer(connection.settings_dict["NAME"])
+                    databases.offer(connection.settings_dict["NAME"], template)
     request.config.stash_owner = owner
     yield
     with django_db_blocker.unblock():
@@ -95,10 +96,12 @@ def django_db_setup(
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Whoever started the runners takes the database away that theirs were copied from."""
-    runners = getattr(session.config.pluginmanager.getplugin("dsession"), "nodemanager", None)
-    if runners is not None:
-        databases.forget(runners.testrunuid)
+    """On a server that is not ours nothing is left behind; the embedded one keeps the database that
+    the next run copies.
+    """
+    runner = hasattr(session.config, "workerinput")
+    if os.environ.get("DATABASE_URL") and not runner:
+        databases.forget()
 
 
 HEAVY = ("tests/e2e/", "tests/faults/", "tests/security/test_routes", "tests/embedded/")

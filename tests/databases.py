@@ -1,11 +1,12 @@
-"""Databases of one run: migrated once and copied for every other runner; emptied row by row;
-dropped whoever still looks at them.
+"""Databases of the suite: migrated once for a schema and copied for every runner of every run;
+emptied row by row; dropped whoever still looks at them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import tempfile
 import warnings
@@ -19,8 +20,28 @@ from psycopg2 import sql
 from rcm import embedded
 
 ROOT = Path(__file__).resolve().parents[1]
-RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
-TEMPLATE = f"test_isocenter_of_{RUN[:12]}"
+TEMPLATES = "test_isocenter_of_"
+MAKES_THE_SCHEMA = (
+    "*/migrations/*.py",
+    "*/models.py",
+    "*/models/*.py",
+    "*/database.py",
+    "rcm/accounts/**/*.py",
+    "rcm/audit/**/*.py",
+    "rcm/pricing/**/*.py",
+    "rcm/reference/**/*",
+)
+
+
+def template_name() -> str:
+    """Named by the contents of all that makes the migrated database and its starter rows."""
+    digest = hashlib.sha256()
+    for pattern in (*MAKES_THE_SCHEMA, *(f"rcm/{each}" for each in MAKES_THE_SCHEMA[:4])):
+        for path in sorted(ROOT.glob(pattern)):
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    digest.update((ROOT / "requirements.lock").read_bytes())
+    return f"{TEMPLATES}{digest.hexdigest()[:16]}"
 
 
 def owner_url() -> str:
@@ -47,43 +68,45 @@ def connected(url: str) -> Iterator[psycopg2.extensions.cursor]:
 
 
 @contextlib.contextmanager
-def turn() -> Iterator[str | None]:
-    """What to copy a new database from: the migrated one with starter reference data that the first
-    runner of this run offered.
+def turn(name: str) -> Iterator[str | None]:
+    """What to copy a new database from: the migrated one with starter reference data that an
+    earlier runner offered under this name.
 
     None: there is none. The lock is held meanwhile, so that the second runner waits for the first
     one's instead of migrating too.
     """
-    if not RUN:
-        yield None
-        return
-    with open(Path(tempfile.gettempdir()) / f"{TEMPLATE}.lock", "w") as lock:
+    with open(Path(tempfile.gettempdir()) / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with connected(owner_url()) as cursor:
-            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE])
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
             found = cursor.fetchone()
-        yield TEMPLATE if found else None
+        yield name if found else None
 
 
-def offer(name: str) -> None:
-    """Keep a copy of this database, to which nobody may be connected, for the other runners of this
-    run.
+def offer(name: str, template: str) -> None:
+    """Keep a copy of this database, to which nobody may be connected, for the runners that come
+    after; the copies of other schemas go.
     """
-    if RUN:
-        with connected(owner_url()) as cursor:
-            cursor.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                    sql.Identifier(TEMPLATE), sql.Identifier(name)
-                )
-            )
-
-
-def forget(run: str) -> None:
-    """At the end of a run: its template goes."""
-    name = f"test_isocenter_of_{run[:12]}"
+    forget(but=template)
     with connected(owner_url()) as cursor:
-        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
-    (Path(tempfile.gettempdir()) / f"{name}.lock").unlink(missing_ok=True)
+        cursor.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(template), sql.Identifier(name)
+            )
+        )
+
+
+def forget(but: str = "") -> None:
+    """Drop the copies that are kept; one that is being copied just now stays."""
+    with connected(owner_url()) as cursor:
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND datname <> %s",
+            [TEMPLATES, but],
+        )
+        for (name,) in cursor.fetchall():
+            with contextlib.suppress(psycopg2.errors.ObjectInUse):
+                cursor.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+            (Path(tempfile.gettempdir()) / f"{name}.lock").unlink(missing_ok=True)
 
 
 def end_sessions(name: str) -> None:
