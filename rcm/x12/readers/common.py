@@ -4,9 +4,10 @@ one set.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from rcm.x12 import values
 from rcm.x12.document import MOST_NOTES, Document, Segment, Source, TransactionSet
@@ -105,9 +106,39 @@ class Notes:
         )
 
     def take(self) -> tuple[Finding, ...]:
+        if not self.items:
+            return ()
         taken = tuple(self.items)
         self.items.clear()
         return taken
+
+
+Loop = dict[str, "Callable[[Any, Segment], Any]"]
+
+
+class Loops:
+    """One engine for every set: a loop is a table from segment id to the method that takes it; a
+    method that begins or ends a loop changes `loop`, and what a method returns is a part that is
+    complete.
+    """
+
+    def __init__(self, current: TransactionSet, loop: Loop) -> None:
+        self.current = current
+        self.notes = Notes(current)
+        self.loop = loop
+
+    def read(self, segments: Iterable[Segment]) -> Iterator[Any]:
+        unknown = type(self).on_unknown
+        for segment in segments:
+            part = self.loop.get(segment[0], unknown)(self, segment)
+            if part is not None:
+                yield part
+
+    def on_quiet(self, segment: Segment) -> None:
+        """Known, and nothing that anybody asks for."""
+
+    def on_unknown(self, segment: Segment) -> Any:
+        self.notes.unknown(segment, "")
 
 
 class PartyBuilder:

@@ -8,8 +8,10 @@ Line: SVC02 − Σ CAS = SVC03. Claim: CLP03 − Σ CAS of claim and lines = CLP
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from itertools import chain
 
 from rcm.x12 import values
 from rcm.x12.document import Document, Segment, Source, TransactionSet
@@ -18,7 +20,6 @@ from rcm.x12.model import (
     Adjustment,
     ClaimPayment,
     Contact,
-    Finding,
     Money,
     Party,
     Procedure,
@@ -31,6 +32,8 @@ from rcm.x12.model import (
     ServicePayment,
 )
 from rcm.x12.readers.common import (
+    Loop,
+    Loops,
     Notes,
     PartyBuilder,
     at,
@@ -43,7 +46,10 @@ from rcm.x12.readers.common import (
 
 Part = RemittanceHeader | ClaimPayment | RemittanceTrailer
 
-_NOTHING: tuple[Finding, ...] = ()
+REVERSAL = "22"  # CLP02
+MOST_PROCEDURES = 20_000  # kept by their text, so that each is read once
+_BLANK_SVC = [""] * 8
+_BLANK_CLP = [""] * 13
 _KNOWN_BUT_UNUSED = frozenset(("LX", "TS2", "TS3", "RDM", "CUR", "N3", "N4", "N1", "PER", "SVD"))
 
 
@@ -86,7 +92,12 @@ def read_set(current: TransactionSet) -> Iterator[Part]:
     segments = iter(current)
     segment = reader.read(segments)
     yield reader.build()
-    yield from _read_body(current, segments, segment, reader)
+    body = _Body(current, readable=reader.readable)
+    if segment is not None:
+        yield from body.read(chain((segment,), segments))
+    if (last := body.close_claim(behind=0)) is not None:
+        yield last
+    yield _trailer(current, reader, body)
 
 
 class _Header:
@@ -187,105 +198,76 @@ class _Header:
         )
 
 
-class _Claim:
-    """A CLP loop while it is being read."""
-
-    __slots__ = (
-        "adjustments",
-        "amounts",
-        "clp",
-        "contacts",
-        "coverage_end",
-        "index",
-        "mia",
-        "moa",
-        "parties",
-        "position",
-        "quantities",
-        "received",
-        "refs",
-        "services",
-        "statement_from",
-        "statement_to",
-    )
-
-    def __init__(self, clp: Segment, index: int, position: int) -> None:
-        self.clp = clp
-        self.index = index
-        self.position = position
-        self.parties: dict[str, Party] = {}
-        self.statement_from: date | None = None
-        self.statement_to: date | None = None
-        self.received: date | None = None
-        self.coverage_end: date | None = None
-        self.adjustments: list[Adjustment] = []
-        self.moa: tuple[str, ...] = ()
-        self.mia: tuple[str, ...] = ()
-        self.refs: list[Reference] = []
-        self.contacts: list[Contact] = []
-        self.amounts: list[Money] = []
-        self.quantities: list[Quantity] = []
-        self.services: list[_Line] = []
-
-
+@dataclass(slots=True)
 class _Line:
     """An SVC loop while it is being read."""
 
-    __slots__ = (
-        "adjustments",
-        "amounts",
-        "control",
-        "end",
-        "position",
-        "quantities",
-        "refs",
-        "remarks",
-        "start",
-        "svc",
-    )
-
-    def __init__(self, svc: Segment, position: int) -> None:
-        self.svc = svc
-        self.position = position
-        self.start: date | None = None
-        self.end: date | None = None
-        self.control = ""
-        self.adjustments: list[Adjustment] = []
-        self.refs: list[Reference] = []
-        self.amounts: list[Money] = []
-        self.quantities: list[Quantity] = []
-        self.remarks: list[str] = []
+    svc: Segment
+    position: int
+    start: date | None = None
+    end: date | None = None
+    control: str = ""
+    adjustments: list[Adjustment] = field(default_factory=list)
+    refs: list[Reference] = field(default_factory=list)
+    amounts: list[Money] = field(default_factory=list)
+    quantities: list[Quantity] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
-class _Totals:
-    """Running sums of a set, and the building of finished claims."""
+@dataclass(slots=True)
+class _Claim:
+    """A CLP loop while it is being read."""
 
-    __slots__ = (
-        "adjustments",
-        "balanced_claims",
-        "balanced_lines",
-        "charge",
-        "component",
-        "n_claims",
-        "n_reversals",
-        "n_services",
-        "notes",
-        "paid",
-        "patient",
-        "procedures",
-        "readable",
-        "service_charge",
-        "service_paid",
-    )
+    clp: Segment
+    index: int
+    position: int
+    parties: dict[str, Party] = field(default_factory=dict)
+    days: dict[str, date | None] = field(default_factory=dict)
+    adjustments: list[Adjustment] = field(default_factory=list)
+    moa: tuple[str, ...] = ()
+    mia: tuple[str, ...] = ()
+    refs: list[Reference] = field(default_factory=list)
+    contacts: list[Contact] = field(default_factory=list)
+    amounts: list[Money] = field(default_factory=list)
+    quantities: list[Quantity] = field(default_factory=list)
+    lines: list[_Line] = field(default_factory=list)
 
-    def __init__(self, notes: Notes, component: str, readable: bool) -> None:
-        self.notes = notes
-        self.component = component
+    @property
+    def claim_id(self) -> str:
+        return at(self.clp, 1)
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What the claims of a set come to so far."""
+
+    claims: int = 0
+    services: int = 0
+    reversals: int = 0
+    charge: Decimal = ZERO
+    paid: Decimal = ZERO
+    patient: Decimal = ZERO
+    service_charge: Decimal = ZERO
+    service_paid: Decimal = ZERO
+    balanced_lines: bool = True
+    balanced_claims: bool = True
+
+
+class _Body(Loops):
+    """The claims and provider adjustments of a set: everything behind its header."""
+
+    def __init__(self, current: TransactionSet, *, readable: bool) -> None:
+        super().__init__(current, loop=_OUTSIDE)
+        self.component = current.delimiters.component
         self.readable = readable
+        self.sums = _Sums()
         self.procedures: dict[str, Procedure] = {}
-        self.n_claims = self.n_services = self.n_reversals = 0
-        self.charge = self.paid = self.patient = self.service_charge = self.service_paid = ZERO
-        self.balanced_lines = self.balanced_claims = True
+        self.open_claim: _Claim | None = None
+        self.claim: _Claim
+        self.line: _Line
+        self.provider_adjustments: list[ProviderAdjustment] = []
+
+    # -- what stands in segments -------------------------------------------------------------------
 
     def money(self, text: str, where: str) -> Decimal:
         value = values.money(text)
@@ -298,90 +280,258 @@ class _Totals:
         known = self.procedures.get(text)
         if known is None:
             known = procedure(text, self.component)
-            if len(self.procedures) < 20_000:
+            if len(self.procedures) < MOST_PROCEDURES:
                 self.procedures[text] = known
         return known
 
-    def line(self, draft: _Line, claim_id: str, number: int) -> ServicePayment:
-        svc = draft.svc
-        n = len(svc)
-        money = self.money
-        charge = money(svc[2], "SVC02") if n > 2 else ZERO
-        paid = money(svc[3], "SVC03") if n > 3 else ZERO
-        delta = charge - paid
-        for adjustment in draft.adjustments:
-            delta -= adjustment.amount
-        if delta:
-            self.balanced_lines = False
-            self.notes.add(
-                "line-unbalanced",
-                "error",
-                f"claim {claim_id} line {number}",
-                f"Charge {charge:.2f} less adjustments {charge - paid - delta:.2f} is not the"
-                f" {paid:.2f} paid: {delta:.2f} is unexplained.",
-                "Nothing of this remittance is posted until the payer corrects it or a person"
-                " decides.",
+    def adjustments(self, cas: Segment) -> Iterator[Adjustment]:
+        """Up to six of one group; they go by place, so that an empty quantity never shifts the next
+        reason.
+        """
+        n = len(cas)
+        for i in range(2, min(n, 20), 3):
+            reason = cas[i]
+            text = cas[i + 1] if n > i + 1 else ""
+            if reason or text:
+                quantity = self.notes.number(cas[i + 2], "CAS") if n > i + 2 else None
+                yield Adjustment(cas[1], reason, self.money(text, "CAS"), quantity)
+
+    def amount(self, amt: Segment) -> Money:
+        return Money(at(amt, 1), self.money(at(amt, 2), "AMT02"))
+
+    def quantity(self, qty: Segment) -> Quantity:
+        return Quantity(at(qty, 1), self.notes.number(at(qty, 2), "QTY02") or ZERO)
+
+    def stated_day(self, dtm: Segment) -> date | None:
+        return self.notes.day(dtm[2], "DTM") if len(dtm) > 2 else None
+
+    # -- a claim begins and ends -------------------------------------------------------------------
+
+    def on_claim(self, clp: Segment) -> ClaimPayment | None:
+        done = self.close_claim()
+        self.claim = self.open_claim = _Claim(clp, self.sums.claims, self.current.position)
+        self.loop = _CLAIM
+        return done
+
+    def on_group(self, lx: Segment) -> ClaimPayment | None:
+        return self.close_claim()
+
+    def on_provider_adjustment(self, plb: Segment) -> ClaimPayment | None:
+        """Up to six pairs of reason and amount."""
+        done = self.close_claim()
+        provider, fiscal = at(plb, 1), self.notes.day(at(plb, 2), "PLB02")
+        for i in range(3, min(len(plb), 15), 2):
+            text = at(plb, i + 1)
+            if not plb[i] and not text:
+                continue
+            reason, _, ref = plb[i].partition(self.component)
+            amount = self.money(text, "PLB")
+            self.provider_adjustments.append(
+                ProviderAdjustment(provider, fiscal, reason, ref, amount, self.current.position)
             )
-        self.service_charge += charge
-        self.service_paid += paid
-        return ServicePayment(
-            self.procedure(svc[1]) if n > 1 else self.procedure(""),
-            charge,
-            paid,
-            svc[4] if n > 4 else "",
-            self.notes.number(svc[5], "SVC05") if n > 5 else None,
-            self.procedure(svc[6]) if n > 6 and svc[6] else None,
-            self.notes.number(svc[7], "SVC07") if n > 7 else None,
-            draft.start,
-            draft.end,
-            tuple(draft.adjustments),
-            draft.control,
-            tuple(draft.refs),
-            tuple(draft.amounts),
-            tuple(draft.quantities),
-            tuple(draft.remarks),
-            delta,
-            draft.position,
+        return done
+
+    def close_claim(self, behind: int = 1) -> ClaimPayment | None:
+        """The claim that is being read, complete; it ended `behind` segments before this one."""
+        draft, self.open_claim = self.open_claim, None
+        self.loop = _OUTSIDE
+        return self.built_claim(draft, self.current.position - behind) if draft else None
+
+    # -- inside a claim ----------------------------------------------------------------------------
+
+    def on_claim_adjustments(self, cas: Segment) -> None:
+        self.claim.adjustments.extend(self.adjustments(cas))
+
+    def on_claim_day(self, dtm: Segment) -> None:
+        self.claim.days[at(dtm, 1)] = self.stated_day(dtm)
+
+    def on_claim_reference(self, ref: Segment) -> None:
+        self.claim.refs.append(reference(ref))
+
+    def on_claim_amount(self, amt: Segment) -> None:
+        self.claim.amounts.append(self.amount(amt))
+
+    def on_claim_quantity(self, qty: Segment) -> None:
+        self.claim.quantities.append(self.quantity(qty))
+
+    def on_line(self, svc: Segment) -> None:
+        self.line = _Line(svc, self.current.position)
+        self.claim.lines.append(self.line)
+        self.loop = _LINE
+
+    def on_party(self, nm1: Segment) -> None:
+        self.claim.parties.setdefault(at(nm1, 1), party(nm1))
+
+    def on_outpatient(self, moa: Segment) -> None:
+        self.claim.moa = tuple([code for code in moa[3:8] if code])
+
+    def on_inpatient(self, mia: Segment) -> None:
+        self.claim.mia = tuple([code for code in (at(mia, 5), *mia[20:24]) if code])
+
+    def on_contact(self, per: Segment) -> None:
+        self.claim.contacts.append(contact(per))
+
+    # -- inside a service line ---------------------------------------------------------------------
+
+    def on_line_adjustments(self, cas: Segment) -> None:
+        self.line.adjustments.extend(self.adjustments(cas))
+
+    def on_line_day(self, dtm: Segment) -> None:
+        when, qualifier = self.stated_day(dtm), at(dtm, 1)
+        if qualifier == "151":
+            self.line.end = when
+        elif qualifier in ("472", "150"):
+            self.line.start = when
+
+    def on_line_reference(self, ref: Segment) -> None:
+        if len(ref) > 2 and ref[1] == "6R" and not self.line.control:
+            self.line.control = ref[2]
+            return
+        self.line.refs.append(reference(ref))
+
+    def on_line_amount(self, amt: Segment) -> None:
+        self.line.amounts.append(self.amount(amt))
+
+    def on_line_quantity(self, qty: Segment) -> None:
+        self.line.quantities.append(self.quantity(qty))
+
+    def on_remark(self, lq: Segment) -> None:
+        if len(lq) > 2:
+            self.line.remarks.append(lq[2])
+
+    # -- out of place ------------------------------------------------------------------------------
+
+    def on_line_outside(self, svc: Segment) -> None:
+        self.readable = False
+        self.notes.add(
+            "line-without-claim", "error", "SVC", "A service line stands outside any claim."
         )
 
-    def claim(self, draft: _Claim, end_position: int) -> ClaimPayment:
-        clp = draft.clp
-        n = len(clp)
-        claim_id = clp[1] if n > 1 else ""
-        money = self.money
-        charge = money(clp[3], "CLP03") if n > 3 else ZERO
-        paid = money(clp[4], "CLP04") if n > 4 else ZERO
-        patient = money(clp[5], "CLP05") if n > 5 else ZERO
-        status = clp[2] if n > 2 else ""
-        services = tuple([self.line(line, claim_id, i) for i, line in enumerate(draft.services, 1)])
-        adjusted = patient_share = line_charge = ZERO
+    def on_adjustments_outside(self, cas: Segment) -> None:
+        self.notes.unknown(cas, "before any claim")
+
+    def on_remark_outside(self, lq: Segment) -> None:
+        self.notes.unknown(lq, "outside a service line")
+
+    def on_day_outside(self, dtm: Segment) -> None:
+        self.stated_day(dtm)
+
+    def on_unknown(self, segment: Segment) -> None:
+        claim = self.open_claim
+        self.notes.unknown(segment, f"claim {claim.claim_id}" if claim else "after the header")
+
+    # -- what has been read ------------------------------------------------------------------------
+
+    def built_line(self, draft: _Line, claim_id: str, number: int) -> ServicePayment:
+        svc = draft.svc + _BLANK_SVC[len(draft.svc) :]
+        charge, paid = self.money(svc[2], "SVC02"), self.money(svc[3], "SVC03")
+        adjusted = ZERO
         for adjustment in draft.adjustments:
             adjusted += adjustment.amount
-            if adjustment.group == "PR":
-                patient_share += adjustment.amount
-        for service in services:
-            line_charge += service.charge
-            for adjustment in service.adjustments:
+        delta = charge - adjusted - paid
+        if delta:
+            self.sums.balanced_lines = False
+            self.unbalanced("line", f"claim {claim_id} line {number}", charge, adjusted, paid)
+        self.sums.service_charge += charge
+        self.sums.service_paid += paid
+        return ServicePayment(
+            procedure=self.procedure(svc[1]),
+            charge=charge,
+            paid=paid,
+            revenue_code=svc[4],
+            units=self.notes.number(svc[5], "SVC05"),
+            original_procedure=self.procedure(svc[6]) if svc[6] else None,
+            original_units=self.notes.number(svc[7], "SVC07"),
+            service_date=draft.start,
+            service_end=draft.end,
+            adjustments=tuple(draft.adjustments),
+            line_control=draft.control,
+            refs=tuple(draft.refs),
+            amounts=tuple(draft.amounts),
+            quantities=tuple(draft.quantities),
+            remarks=tuple(draft.remarks),
+            delta=delta,
+            position=draft.position,
+        )
+
+    def built_claim(self, draft: _Claim, end_position: int) -> ClaimPayment:
+        clp = draft.clp + _BLANK_CLP[len(draft.clp) :]
+        claim_id, status = clp[1], clp[2]
+        charge, paid = self.money(clp[3], "CLP03"), self.money(clp[4], "CLP04")
+        patient = self.money(clp[5], "CLP05")
+        services = tuple(
+            [self.built_line(line, claim_id, i) for i, line in enumerate(draft.lines, 1)]
+        )
+        delta = self.balance(draft, services, charge, paid, patient)
+        self.count(services, status, charge, paid, patient)
+        parties, days = draft.parties.get, draft.days.get
+        return ClaimPayment(
+            claim_id=claim_id,
+            status=status,
+            charge=charge,
+            paid=paid,
+            patient_responsibility=patient,
+            filing_code=clp[6],
+            payer_control=clp[7],
+            pos=clp[8],
+            frequency=clp[9],
+            drg=clp[11],
+            drg_weight=self.notes.number(clp[12], "CLP12"),
+            patient=parties("QC"),
+            insured=parties("IL"),
+            corrected=parties("74"),
+            rendering=parties("82"),
+            crossover=parties("TT"),
+            priority_payer=parties("PR"),
+            other_insured=parties("GB"),
+            statement_from=days("232"),
+            statement_to=days("233"),
+            received=days("050"),
+            coverage_end=days("036"),
+            adjustments=tuple(draft.adjustments),
+            moa=draft.moa,
+            mia=draft.mia,
+            refs=tuple(draft.refs),
+            contacts=tuple(draft.contacts),
+            amounts=tuple(draft.amounts),
+            quantities=tuple(draft.quantities),
+            services=services,
+            delta=delta,
+            index=draft.index,
+            position=draft.position,
+            end_position=end_position,
+            findings=self.notes.take(),
+        )
+
+    def balance(
+        self,
+        draft: _Claim,
+        services: tuple[ServicePayment, ...],
+        charge: Decimal,
+        paid: Decimal,
+        patient: Decimal,
+    ) -> Decimal:
+        """What charge, adjustments and payment of a claim leave unexplained, said when it is not
+        zero.
+        """
+        adjusted = patient_share = line_charge = ZERO
+        for owner in (draft, *services):
+            for adjustment in owner.adjustments:
                 adjusted += adjustment.amount
                 if adjustment.group == "PR":
                     patient_share += adjustment.amount
+        for service in services:
+            line_charge += service.charge
+        where = f"claim {draft.claim_id}"
         delta = charge - adjusted - paid
         if delta:
-            self.balanced_claims = False
-            self.notes.add(
-                "claim-unbalanced",
-                "error",
-                f"claim {claim_id}",
-                f"Charge {charge:.2f} less adjustments {adjusted:.2f} is not the {paid:.2f} paid: "
-                f"{delta:.2f} is unexplained.",
-                "Nothing of this remittance is posted until the payer corrects it or a person"
-                " decides.",
-            )
+            self.sums.balanced_claims = False
+            self.unbalanced("claim", where, charge, adjusted, paid)
         if patient != patient_share:
             self.notes.add(
                 "patient-share",
-                "info" if status == "22" else "warning",
-                f"claim {claim_id}",
+                "info" if at(draft.clp, 2) == REVERSAL else "warning",
+                where,
                 f"Patient responsibility {patient:.2f} (CLP05) is not the sum {patient_share:.2f}"
                 " of PR adjustments.",
             )
@@ -389,207 +539,83 @@ class _Totals:
             self.notes.add(
                 "line-charges",
                 "warning",
-                f"claim {claim_id}",
+                where,
                 f"Line charges {line_charge:.2f} do not add up to the claim charge {charge:.2f}.",
             )
-        self.n_claims += 1
-        self.n_services += len(services)
-        if status == "22":
-            self.n_reversals += 1
-        self.charge += charge
-        self.paid += paid
-        self.patient += patient
-        parties = draft.parties.get
-        items = self.notes.items
-        return ClaimPayment(
-            claim_id,
-            status,
-            charge,
-            paid,
-            patient,
-            clp[6] if n > 6 else "",
-            clp[7] if n > 7 else "",
-            clp[8] if n > 8 else "",
-            clp[9] if n > 9 else "",
-            clp[11] if n > 11 else "",
-            self.notes.number(clp[12], "CLP12") if n > 12 else None,
-            parties("QC"),
-            parties("IL"),
-            parties("74"),
-            parties("82"),
-            parties("TT"),
-            parties("PR"),
-            parties("GB"),
-            draft.statement_from,
-            draft.statement_to,
-            draft.received,
-            draft.coverage_end,
-            tuple(draft.adjustments),
-            draft.moa,
-            draft.mia,
-            tuple(draft.refs),
-            tuple(draft.contacts),
-            tuple(draft.amounts),
-            tuple(draft.quantities),
-            services,
-            delta,
-            draft.index,
-            draft.position,
-            end_position,
-            self.notes.take() if items else _NOTHING,
+        return delta
+
+    def unbalanced(
+        self, what: str, where: str, charge: Decimal, adjusted: Decimal, paid: Decimal
+    ) -> None:
+        self.notes.add(
+            f"{what}-unbalanced",
+            "error",
+            where,
+            f"Charge {charge:.2f} less adjustments {adjusted:.2f} is not the {paid:.2f} paid:"
+            f" {charge - adjusted - paid:.2f} is unexplained.",
+            "Nothing of this remittance is posted until the payer corrects it or a person decides.",
         )
 
-
-def _read_body(
-    current: TransactionSet, segments: Iterator[Segment], first: Segment | None, header: _Header
-) -> Iterator[Part]:
-    notes = Notes(current)
-    totals = _Totals(notes, current.delimiters.component, header.readable)
-    money = totals.money
-    read_day = notes.day
-    claim: _Claim | None = None
-    line: _Line | None = None
-    provider_adjustments: list[ProviderAdjustment] = []
-    segment: Segment | None = first
-    while segment is not None:
-        tag = segment[0]
-        n = len(segment)
-        if tag == "CAS":
-            owner: _Line | _Claim | None = line or claim
-            if owner is None:
-                notes.unknown(segment, "before any claim")
-            elif n > 1:
-                group = segment[1]
-                adjustments = owner.adjustments
-                # Triplets go by place, so that an empty quantity never shifts the next reason.
-                for i in range(2, n if n < 20 else 20, 3):
-                    reason = segment[i]
-                    text = segment[i + 1] if n > i + 1 else ""
-                    if reason or text:
-                        adjustments.append(
-                            Adjustment(
-                                group,
-                                reason,
-                                money(text, "CAS"),
-                                notes.number(segment[i + 2], "CAS") if n > i + 2 else None,
-                            )
-                        )
-        elif tag == "DTM":
-            qualifier = segment[1] if n > 1 else ""
-            when = read_day(segment[2], "DTM") if n > 2 else None
-            if line is not None:
-                if qualifier == "472" or qualifier == "150":
-                    line.start = when
-                elif qualifier == "151":
-                    line.end = when
-            elif claim is not None:
-                if qualifier == "232":
-                    claim.statement_from = when
-                elif qualifier == "233":
-                    claim.statement_to = when
-                elif qualifier == "050":
-                    claim.received = when
-                elif qualifier == "036":
-                    claim.coverage_end = when
-        elif tag == "REF":
-            if line is not None:
-                if n > 2 and segment[1] == "6R" and not line.control:
-                    line.control = segment[2]
-                else:
-                    line.refs.append(reference(segment))
-            elif claim is not None:
-                claim.refs.append(reference(segment))
-        elif tag == "AMT":
-            owner = line or claim
-            if owner is not None:
-                owner.amounts.append(Money(at(segment, 1), money(at(segment, 2), "AMT02")))
-        elif tag == "SVC":
-            if claim is None:
-                totals.readable = False
-                notes.add(
-                    "line-without-claim", "error", "SVC", "A service line stands outside any claim."
-                )
-            else:
-                line = _Line(segment, current.position)
-                claim.services.append(line)
-        elif tag == "NM1":
-            if claim is not None:
-                claim.parties.setdefault(segment[1] if n > 1 else "", party(segment))
-        elif tag == "CLP":
-            if claim is not None:
-                yield totals.claim(claim, current.position - 1)
-            claim = _Claim(segment, totals.n_claims, current.position)
-            line = None
-        elif tag == "LQ":
-            if line is not None:
-                if n > 2:
-                    line.remarks.append(segment[2])
-            else:
-                notes.unknown(segment, "outside a service line")
-        elif tag == "MOA":
-            if claim is not None:
-                claim.moa = tuple([code for code in segment[3:8] if code])
-        elif tag == "MIA":
-            if claim is not None:
-                claim.mia = tuple([code for code in (at(segment, 5), *segment[20:24]) if code])
-        elif tag == "QTY":
-            owner = line or claim
-            if owner is not None:
-                owner.quantities.append(
-                    Quantity(at(segment, 1), notes.number(at(segment, 2), "QTY02") or ZERO)
-                )
-        elif tag == "PLB":
-            if claim is not None:
-                yield totals.claim(claim, current.position - 1)
-                claim = line = None
-            _provider_adjustments(segment, totals, current.position, provider_adjustments)
-        elif tag == "PER":
-            if claim is not None:
-                claim.contacts.append(contact(segment))
-        elif tag == "LX":
-            if claim is not None:
-                yield totals.claim(claim, current.position - 1)
-                claim = line = None
-        elif tag not in _KNOWN_BUT_UNUSED:
-            notes.unknown(
-                segment, f"claim {at(claim.clp, 1)}" if claim is not None else "after the header"
-            )
-        segment = next(segments, None)
-    if claim is not None:
-        yield totals.claim(claim, current.position)
-    yield _trailer(current, header, totals, provider_adjustments)
+    def count(
+        self,
+        services: tuple[ServicePayment, ...],
+        status: str,
+        charge: Decimal,
+        paid: Decimal,
+        patient: Decimal,
+    ) -> None:
+        sums = self.sums
+        sums.claims += 1
+        sums.services += len(services)
+        sums.reversals += status == REVERSAL
+        sums.charge += charge
+        sums.paid += paid
+        sums.patient += patient
 
 
-def _provider_adjustments(
-    segment: Segment, totals: _Totals, position: int, found: list[ProviderAdjustment]
-) -> None:
-    """Up to six pairs of reason and amount in one PLB."""
-    provider, fiscal = at(segment, 1), totals.notes.day(at(segment, 2), "PLB02")
-    for i in range(3, min(len(segment), 15), 2):
-        text = at(segment, i + 1)
-        if not segment[i] and not text:
-            continue
-        reason, _, ref = segment[i].partition(totals.component)
-        found.append(
-            ProviderAdjustment(provider, fiscal, reason, ref, totals.money(text, "PLB"), position)
-        )
+_OUTSIDE: Loop = {
+    "CLP": _Body.on_claim,
+    "LX": _Body.on_group,
+    "PLB": _Body.on_provider_adjustment,
+    "SVC": _Body.on_line_outside,
+    "CAS": _Body.on_adjustments_outside,
+    "LQ": _Body.on_remark_outside,
+    "DTM": _Body.on_day_outside,
+    **dict.fromkeys(("REF", "AMT", "NM1", "MOA", "MIA", "QTY", *_KNOWN_BUT_UNUSED), _Body.on_quiet),
+}
+_CLAIM: Loop = _OUTSIDE | {
+    "SVC": _Body.on_line,
+    "CAS": _Body.on_claim_adjustments,
+    "DTM": _Body.on_claim_day,
+    "REF": _Body.on_claim_reference,
+    "AMT": _Body.on_claim_amount,
+    "QTY": _Body.on_claim_quantity,
+    "NM1": _Body.on_party,
+    "MOA": _Body.on_outpatient,
+    "MIA": _Body.on_inpatient,
+    "PER": _Body.on_contact,
+}
+_LINE: Loop = _CLAIM | {
+    "CAS": _Body.on_line_adjustments,
+    "DTM": _Body.on_line_day,
+    "REF": _Body.on_line_reference,
+    "AMT": _Body.on_line_amount,
+    "QTY": _Body.on_line_quantity,
+    "LQ": _Body.on_remark,
+}
 
 
-def _trailer(
-    current: TransactionSet,
-    header: _Header,
-    totals: _Totals,
-    provider_adjustments: list[ProviderAdjustment],
-) -> RemittanceTrailer:
-    notes = totals.notes
+def _trailer(current: TransactionSet, header: _Header, body: _Body) -> RemittanceTrailer:
+    notes, sums = body.notes, body.sums
+    provider_adjustments = body.provider_adjustments
     withheld = sum((item.amount for item in provider_adjustments), ZERO)
-    delta = totals.paid - withheld - header.amount
+    delta = sums.paid - withheld - header.amount
     if delta:
         notes.add(
             "transaction-unbalanced",
             "error",
             f"ST {current.origin.st02}",
-            f"Claims pay {totals.paid:.2f}, provider adjustments take {withheld:.2f}, but the"
+            f"Claims pay {sums.paid:.2f}, provider adjustments take {withheld:.2f}, but the"
             f" payment is {header.amount:.2f}: {delta:.2f} is unexplained.",
             "Nothing of this remittance is posted until the payer corrects it or a person decides.",
         )
@@ -602,25 +628,25 @@ def _trailer(
             " missing.",
             "Ask the payer or clearinghouse for the whole file.",
         )
-    if not totals.n_claims and not provider_adjustments:
+    if not sums.claims and not provider_adjustments:
         notes.add(
             "no-claims", "warning", f"ST {current.origin.st02}", "The remittance holds no claim."
         )
     return RemittanceTrailer(
         provider_adjustments=tuple(provider_adjustments),
-        n_claims=totals.n_claims,
-        n_services=totals.n_services,
-        n_reversals=totals.n_reversals,
-        sum_charge=totals.charge,
-        sum_paid=totals.paid,
-        sum_patient=totals.patient,
-        sum_service_charge=totals.service_charge,
-        sum_service_paid=totals.service_paid,
+        n_claims=sums.claims,
+        n_services=sums.services,
+        n_reversals=sums.reversals,
+        sum_charge=sums.charge,
+        sum_paid=sums.paid,
+        sum_patient=sums.patient,
+        sum_service_charge=sums.service_charge,
+        sum_service_paid=sums.service_paid,
         sum_provider_adjustments=withheld,
         delta=delta,
-        balanced_lines=totals.balanced_lines,
-        balanced_claims=totals.balanced_claims,
+        balanced_lines=sums.balanced_lines,
+        balanced_claims=sums.balanced_claims,
         balanced_transaction=not delta,
-        readable=totals.readable and not current.cut_off,
+        readable=body.readable and not current.cut_off,
         findings=notes.take(),
     )
