@@ -128,7 +128,7 @@ class Loops:
         self.loop = loop
 
     def read(self, segments: Iterable[Segment]) -> Iterator[Any]:
-        unknown = type(self).on_unknown
+        unknown: Callable[[Any, Segment], Any] = type(self).on_unknown
         for segment in segments:
             part = self.loop.get(segment[0], unknown)(self, segment)
             if part is not None:

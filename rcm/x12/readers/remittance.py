@@ -515,11 +515,10 @@ class _Body(Loops):
         zero.
         """
         adjusted = patient_share = line_charge = ZERO
-        for owner in (draft, *services):
-            for adjustment in owner.adjustments:
-                adjusted += adjustment.amount
-                if adjustment.group == "PR":
-                    patient_share += adjustment.amount
+        for adjustment in chain(draft.adjustments, *[line.adjustments for line in services]):
+            adjusted += adjustment.amount
+            if adjustment.group == "PR":
+                patient_share += adjustment.amount
         for service in services:
             line_charge += service.charge
         where = f"claim {draft.claim_id}"
