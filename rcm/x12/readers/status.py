@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -21,7 +22,16 @@ from rcm.x12.model import (
     StatusInfo,
     StatusRequest,
 )
-from rcm.x12.readers.common import Notes, PartyBuilder, at, procedure, reference, sets_of
+from rcm.x12.readers.common import (
+    Loop,
+    Loops,
+    Notes,
+    PartyBuilder,
+    at,
+    procedure,
+    reference,
+    sets_of,
+)
 
 _LEVELS = {
     "20": "source",
@@ -31,7 +41,7 @@ _LEVELS = {
     "23": "claim",
     "PT": "claim",
 }
-_QUIET = frozenset(("BHT", "N3", "N4", "PER", "PWK", "TOO"))
+_QUIET = ("PWK", "TOO")
 
 
 def read_277(source: Source | Document) -> Iterator[ClaimStatus]:
@@ -79,235 +89,331 @@ def status_info(segment: Segment, notes: Notes, component: str) -> StatusInfo:
     )
 
 
+@dataclass(slots=True)
 class _Traced:
     """One TRN with what follows it."""
 
-    __slots__ = (
-        "amounts",
-        "dates",
-        "lines",
-        "position",
-        "quantities",
-        "refs",
-        "service",
-        "statuses",
-        "trn",
-    )
-
-    def __init__(self, trn: Segment, position: int) -> None:
-        self.trn = trn
-        self.position = position
-        self.statuses: list[StatusInfo] = []
-        self.refs: list[Reference] = []
-        self.dates: list[DatePeriod] = []
-        self.service: DatePeriod | None = None
-        self.amounts: list[Money] = []
-        self.quantities: list[Quantity] = []
-        self.lines: list[dict[str, Any]] = []
+    trn: Segment
+    position: int
+    statuses: list[StatusInfo] = field(default_factory=list)
+    refs: list[Reference] = field(default_factory=list)
+    dates: list[DatePeriod] = field(default_factory=list)
+    service: DatePeriod | None = None
+    amounts: list[Money] = field(default_factory=list)
+    quantities: list[Quantity] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
 
 
 def _line(found: dict[str, Any]) -> LineStatus:
     return LineStatus(statuses=tuple(found.pop("statuses")), **found)
 
 
-def read_277_set(current: TransactionSet) -> Iterator[ClaimStatus]:
-    """The traced items of one 277 or 277CA set."""
-    notes = Notes(current)
-    component = current.delimiters.component
-    names_claim = current.origin.kind == "277CA"
-    parties: dict[str, PartyBuilder | None] = {}
-    code = level = reference_number = ""
-    party: PartyBuilder | None = None
-    traced: _Traced | None = None
+_NUMBERS = {"1K": "payer_control", "BLT": "bill_type", "EJ": "claim_id"}
 
-    def finish() -> Iterator[ClaimStatus]:
-        nonlocal traced
-        if traced is None:
+
+class _Levels(Loops):
+    """The HL levels of a set with the party that each names; a higher one ends those below it."""
+
+    order = ("20", "21", "19", "22", "23")
+
+    def __init__(self, current: TransactionSet, *, loop: Loop) -> None:
+        super().__init__(current, loop=loop)
+        self.code = self.reference_number = ""
+        self.parties: dict[str, PartyBuilder] = {}
+        self.party: PartyBuilder | None = None
+
+    @property
+    def slot(self) -> str:
+        """The level that a party is kept under; a patient's own (PT) stands for the subscriber's."""
+        return "22" if self.code == "PT" else self.code
+
+    def open_level(self, hl: Segment) -> None:
+        self.code = at(hl, 3)
+        self.party = None
+        if self.slot in self.order:
+            for below in self.order[self.order.index(self.slot) :]:
+                self.parties.pop(below, None)
+
+    def on_beginning(self, bht: Segment) -> None:
+        self.reference_number = at(bht, 3)
+
+    def on_party_detail(self, segment: Segment) -> None:
+        if self.party is None or not self.party.take(segment):
+            self.on_unknown(segment)
+
+    def on_quiet_detail(self, segment: Segment) -> None:
+        if self.party is not None:
+            self.party.take(segment)
+
+    def named(self, code: str) -> Party | None:
+        builder = self.parties.get(code)
+        return builder.build() if builder is not None else None
+
+
+# --- 277 and 277CA --------------------------------------------------------------------------------
+
+
+class _Answers(_Levels):
+    """The traced items of a 277 or 277CA set."""
+
+    def __init__(self, current: TransactionSet) -> None:
+        super().__init__(current, loop=_ABOVE_TRACE)
+        self.component = current.delimiters.component
+        self.level = ""
+        self.open_trace: _Traced | None = None
+        self.traced: _Traced
+
+    # -- above a trace -----------------------------------------------------------------------------
+
+    def on_level(self, hl: Segment) -> ClaimStatus | None:
+        done = self.finish()
+        self.open_level(hl)
+        self.level = _LEVELS.get(self.code, "")
+        return done
+
+    def on_name(self, nm1: Segment) -> None:
+        self.party = PartyBuilder(nm1)
+        self.parties.setdefault(self.slot, self.party)
+
+    def on_trace(self, trn: Segment) -> ClaimStatus | None:
+        done = self.finish()
+        self.begin(trn)
+        return done
+
+    def on_status_without_trace(self, stc: Segment) -> None:
+        self.begin(["TRN"])
+        self.on_status(stc)
+
+    def on_unknown(self, segment: Segment) -> None:
+        self.notes.unknown(segment, self.level or "header")
+
+    # -- under a trace -----------------------------------------------------------------------------
+
+    def begin(self, trn: Segment) -> None:
+        self.traced = self.open_trace = _Traced(trn, self.current.position)
+        self.loop = _TRACE
+
+    def on_status(self, stc: Segment) -> None:
+        info = status_info(stc, self.notes, self.component)
+        lines = self.traced.lines
+        (lines[-1]["statuses"] if lines else self.traced.statuses).append(info)
+
+    def on_line(self, svc: Segment) -> None:
+        self.traced.lines.append(
+            {
+                "procedure": procedure(at(svc, 1), self.component),
+                "charge": self.notes.money(at(svc, 2), "SVC02"),
+                "paid": self.notes.optional_money(at(svc, 3), "SVC03"),
+                "units": self.notes.number(at(svc, 7) or at(svc, 5), "SVC07"),
+                "statuses": [],
+            }
+        )
+
+    def on_reference(self, ref: Segment) -> None:
+        if self.traced.lines and at(ref, 1) == "FJ":
+            self.traced.lines[-1]["line_control"] = at(ref, 2)
             return
-        what, traced = traced, None
+        self.traced.refs.append(reference(ref))
+
+    def on_day(self, dtp: Segment) -> None:
+        item = self.notes.period(dtp, "DTP")
+        traced = self.traced
+        if item.qualifier == "472" and traced.lines:
+            traced.lines[-1]["service_from"] = item.start
+            traced.lines[-1]["service_to"] = _different(item.start, item.end)
+        elif item.qualifier == "472" and traced.service is None:
+            traced.service = item
+        else:
+            traced.dates.append(item)
+
+    def on_amount(self, amt: Segment) -> None:
+        self.traced.amounts.append(Money(at(amt, 1), self.notes.money(at(amt, 2), "AMT02")))
+
+    def on_quantity(self, qty: Segment) -> None:
+        number = self.notes.number(at(qty, 2), "QTY02") or ZERO
+        self.traced.quantities.append(Quantity(at(qty, 1), number))
+
+    # -- what has been read ------------------------------------------------------------------------
+
+    def finish(self) -> ClaimStatus | None:
+        what, self.open_trace = self.open_trace, None
+        self.loop = _ABOVE_TRACE
+        if what is None:
+            return None
         trace = at(what.trn, 2)
-        refs: list[Reference] = []
-        own: dict[str, str] = {}
-        for ref in what.refs:
-            name = {"1K": "payer_control", "BLT": "bill_type", "EJ": "claim_id"}.get(ref.qualifier)
-            if name and name not in own:
-                own[name] = ref.value
-            else:
-                refs.append(ref)
-        if names_claim and level == "claim":
-            own.setdefault("claim_id", trace)
-        service = what.service
-        yield ClaimStatus(
-            level=level,
+        numbers, refs = _own_numbers(what.refs)
+        if self.current.origin.kind == "277CA" and self.level == "claim":
+            numbers.setdefault("claim_id", trace)
+        service = what.service or DatePeriod("")
+        return ClaimStatus(
+            level=self.level,
             trace=trace,
             trace_kind=at(what.trn, 1),
             statuses=tuple(what.statuses),
-            payer=_built(parties.get("20")),
-            receiver=_built(parties.get("21")),
-            provider=_built(parties.get("19")),
-            subscriber=_built(parties.get("22")),
-            dependent=_built(parties.get("23")),
+            payer=self.named("20"),
+            receiver=self.named("21"),
+            provider=self.named("19"),
+            subscriber=self.named("22"),
+            dependent=self.named("23"),
             refs=tuple(refs),
-            service_from=service.start if service else None,
-            service_to=service.end if service and service.end != service.start else None,
+            service_from=service.start,
+            service_to=_different(service.start, service.end),
             dates=tuple(what.dates),
             amounts=tuple(what.amounts),
             quantities=tuple(what.quantities),
             lines=tuple([_line(found) for found in what.lines]),
-            reference=reference_number,
-            origin=current.origin,
+            reference=self.reference_number,
+            origin=self.current.origin,
             position=what.position,
-            findings=notes.take(),
-            **own,
+            findings=self.notes.take(),
+            **numbers,
         )
 
-    order = ("20", "21", "19", "22", "23")
-    for segment in current:
-        tag = segment[0]
-        if tag == "HL":
-            yield from finish()
-            code = at(segment, 3)
-            level = _LEVELS.get(code, "")
-            slot = "22" if code == "PT" else code
-            if slot in order:
-                for below in order[order.index(slot) :]:
-                    parties[below] = None
-            party = None
-        elif tag == "NM1":
-            slot = "22" if code == "PT" else code
-            party = PartyBuilder(segment)
-            if parties.get(slot) is None:
-                parties[slot] = party
-        elif tag == "TRN":
-            yield from finish()
-            traced = _Traced(segment, current.position)
-        elif tag == "BHT":
-            reference_number = at(segment, 3)
-        elif traced is None:
-            if tag == "STC":
-                traced = _Traced(["TRN"], current.position)
-                traced.statuses.append(status_info(segment, notes, component))
-            elif (
-                not (party is not None and party.take(segment))
-                and tag not in _QUIET
-                and tag != "DMG"
-            ):
-                notes.unknown(segment, level or "header")
-        elif tag == "STC":
-            info = status_info(segment, notes, component)
-            if traced.lines:
-                traced.lines[-1]["statuses"].append(info)
-            else:
-                traced.statuses.append(info)
-        elif tag == "SVC":
-            traced.lines.append(
-                {
-                    "procedure": procedure(at(segment, 1), component),
-                    "charge": notes.money(at(segment, 2), "SVC02"),
-                    "paid": notes.optional_money(at(segment, 3), "SVC03"),
-                    "units": notes.number(at(segment, 7) or at(segment, 5), "SVC07"),
-                    "statuses": [],
-                }
-            )
-        elif tag == "REF":
-            if traced.lines and at(segment, 1) == "FJ":
-                traced.lines[-1]["line_control"] = at(segment, 2)
-            else:
-                traced.refs.append(reference(segment))
-        elif tag == "DTP":
-            item = notes.period(segment, "DTP")
-            if item.qualifier == "472" and traced.lines:
-                traced.lines[-1]["service_from"] = item.start
-                traced.lines[-1]["service_to"] = item.end if item.end != item.start else None
-            elif item.qualifier == "472" and traced.service is None:
-                traced.service = item
-            else:
-                traced.dates.append(item)
-        elif tag == "AMT":
-            traced.amounts.append(Money(at(segment, 1), notes.money(at(segment, 2), "AMT02")))
-        elif tag == "QTY":
-            traced.quantities.append(
-                Quantity(at(segment, 1), notes.number(at(segment, 2), "QTY02") or ZERO)
-            )
-        elif tag not in _QUIET and tag != "DMG":
-            notes.unknown(segment, level or "header")
-    yield from finish()
+
+_ABOVE_TRACE: Loop = {
+    "HL": _Answers.on_level,
+    "NM1": _Answers.on_name,
+    "TRN": _Answers.on_trace,
+    "BHT": _Answers.on_beginning,
+    "STC": _Answers.on_status_without_trace,
+    "REF": _Answers.on_party_detail,
+    "PRV": _Answers.on_party_detail,
+    **dict.fromkeys(("N3", "N4", "PER", "DMG"), _Answers.on_quiet_detail),
+    **dict.fromkeys(_QUIET, _Answers.on_quiet),
+}
+_TRACE: Loop = {
+    "HL": _Answers.on_level,
+    "NM1": _Answers.on_name,
+    "TRN": _Answers.on_trace,
+    "BHT": _Answers.on_beginning,
+    "STC": _Answers.on_status,
+    "SVC": _Answers.on_line,
+    "REF": _Answers.on_reference,
+    "DTP": _Answers.on_day,
+    "AMT": _Answers.on_amount,
+    "QTY": _Answers.on_quantity,
+    **dict.fromkeys(("N3", "N4", "PER", "DMG", *_QUIET), _Answers.on_quiet),
+}
 
 
-def _built(builder: PartyBuilder | None) -> Party | None:
-    return builder.build() if builder is not None else None
+def read_277_set(current: TransactionSet) -> Iterator[ClaimStatus]:
+    """The traced items of one 277 or 277CA set."""
+    reader = _Answers(current)
+    yield from reader.read(current)
+    if (last := reader.finish()) is not None:
+        yield last
+
+
+def _own_numbers(refs: list[Reference]) -> tuple[dict[str, str], list[Reference]]:
+    """The numbers that have a field of their own, the first of each, and the other references."""
+    numbers: dict[str, str] = {}
+    others: list[Reference] = []
+    for ref in refs:
+        name = _NUMBERS.get(ref.qualifier)
+        if name and name not in numbers:
+            numbers[name] = ref.value
+        else:
+            others.append(ref)
+    return numbers, others
+
+
+# --- 276 ------------------------------------------------------------------------------------------
+
+
+class _Inquiries(_Levels):
+    """The inquiries of a 276 set: one per TRN."""
+
+    def __init__(self, current: TransactionSet) -> None:
+        super().__init__(current, loop=_ABOVE_INQUIRY)
+        self.demographics: Segment | None = None
+        self.draft: dict[str, Any] = {}
+
+    def on_level(self, hl: Segment) -> StatusRequest | None:
+        done = self.finish()
+        self.open_level(hl)
+        self.demographics = None
+        return done
+
+    def on_name(self, nm1: Segment) -> None:
+        self.party = self.parties[self.code] = PartyBuilder(nm1)
+        if self.demographics is not None:
+            self.party.take(self.demographics)
+
+    def on_demographics(self, dmg: Segment) -> None:
+        """The date of birth stands before the name here."""
+        self.demographics = dmg
+        self.on_quiet_detail(dmg)
+
+    def on_trace(self, trn: Segment) -> StatusRequest | None:
+        done = self.finish()
+        self.draft = {"trace": at(trn, 2), "position": self.current.position}
+        self.loop = _INQUIRY
+        return done
+
+    def on_unknown(self, segment: Segment) -> None:
+        self.notes.unknown(segment, "claim" if self.draft else "header")
+
+    def on_reference(self, ref: Segment) -> None:
+        name = _NUMBERS.get(at(ref, 1))
+        if name:
+            self.draft[name] = at(ref, 2)
+
+    def on_amount(self, amt: Segment) -> None:
+        self.draft["charge"] = self.notes.optional_money(at(amt, 2), "AMT02")
+
+    def on_day(self, dtp: Segment) -> None:
+        start, end = values.period(at(dtp, 3))
+        if at(dtp, 1) in ("472", "232"):
+            self.draft |= {"service_from": start, "service_to": _different(start, end)}
+
+    def finish(self) -> StatusRequest | None:
+        found, self.draft = self.draft, {}
+        self.loop = _ABOVE_INQUIRY
+        if not found:
+            return None
+        return StatusRequest(
+            payer=self.named("20") or Party("PR"),
+            receiver=self.named("21") or Party("41"),
+            provider=self.named("19") or Party("1P"),
+            subscriber=self.named("22") or Party("IL"),
+            dependent=self.named("23"),
+            reference=self.reference_number,
+            origin=self.current.origin,
+            findings=self.notes.take(),
+            **found,
+        )
+
+
+_ABOVE_INQUIRY: Loop = {
+    "HL": _Inquiries.on_level,
+    "NM1": _Inquiries.on_name,
+    "DMG": _Inquiries.on_demographics,
+    "TRN": _Inquiries.on_trace,
+    "BHT": _Inquiries.on_beginning,
+    "REF": _Inquiries.on_party_detail,
+    "PRV": _Inquiries.on_party_detail,
+    **dict.fromkeys(("N3", "N4", "PER"), _Inquiries.on_quiet_detail),
+    **dict.fromkeys(_QUIET, _Inquiries.on_quiet),
+}
+_INQUIRY: Loop = {
+    "HL": _Inquiries.on_level,
+    "NM1": _Inquiries.on_name,
+    "DMG": _Inquiries.on_demographics,
+    "TRN": _Inquiries.on_trace,
+    "BHT": _Inquiries.on_beginning,
+    "REF": _Inquiries.on_reference,
+    "AMT": _Inquiries.on_amount,
+    "DTP": _Inquiries.on_day,
+    **dict.fromkeys(("SVC", "N3", "N4", "PER", *_QUIET), _Inquiries.on_quiet),
+}
 
 
 def read_276_set(current: TransactionSet) -> Iterator[StatusRequest]:
     """The inquiries of one 276 set: one per TRN."""
-    notes = Notes(current)
-    parties: dict[str, PartyBuilder | None] = {}
-    demographics: Segment | None = None
-    code = reference_number = ""
-    party: PartyBuilder | None = None
-    draft: dict[str, Any] | None = None
-
-    def finish() -> StatusRequest | None:
-        nonlocal draft
-        if draft is None:
-            return None
-        found, draft = draft, None
-        return StatusRequest(
-            payer=_built(parties.get("20")) or Party("PR"),
-            receiver=_built(parties.get("21")) or Party("41"),
-            provider=_built(parties.get("19")) or Party("1P"),
-            subscriber=_built(parties.get("22")) or Party("IL"),
-            dependent=_built(parties.get("23")),
-            reference=reference_number,
-            origin=current.origin,
-            findings=notes.take(),
-            **found,
-        )
-
-    order = ("20", "21", "19", "22", "23")
-    for segment in current:
-        tag = segment[0]
-        if tag == "HL":
-            if (done := finish()) is not None:
-                yield done
-            code = at(segment, 3)
-            if code in order:
-                for below in order[order.index(code) :]:
-                    parties[below] = None
-            party = demographics = None
-        elif tag == "NM1":
-            party = PartyBuilder(segment)
-            parties[code] = party
-            if demographics is not None:
-                party.take(demographics)
-        elif tag == "DMG":
-            # The date of birth stands before the name here.
-            demographics = segment
-            if party is not None:
-                party.take(segment)
-        elif tag == "TRN":
-            if (done := finish()) is not None:
-                yield done
-            draft = {"trace": at(segment, 2), "position": current.position}
-        elif tag == "BHT":
-            reference_number = at(segment, 3)
-        elif draft is None:
-            if not (party is not None and party.take(segment)) and tag not in _QUIET:
-                notes.unknown(segment, "header")
-        elif tag == "REF":
-            name = {"1K": "payer_control", "EJ": "claim_id", "BLT": "bill_type"}.get(at(segment, 1))
-            if name:
-                draft[name] = at(segment, 2)
-        elif tag == "AMT":
-            draft["charge"] = notes.optional_money(at(segment, 2), "AMT02")
-        elif tag == "DTP":
-            start, end = values.period(at(segment, 3))
-            if at(segment, 1) in ("472", "232"):
-                draft["service_from"], draft["service_to"] = start, _different(start, end)
-        elif tag not in _QUIET and tag not in ("SVC", "DMG"):
-            notes.unknown(segment, "claim")
-    if (done := finish()) is not None:
-        yield done
+    reader = _Inquiries(current)
+    yield from reader.read(current)
+    if (last := reader.finish()) is not None:
+        yield last
 
 
 def _different(start: date | None, end: date | None) -> date | None:
