@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from rcm.x12.document import Document, Segment, Source, TransactionSet
@@ -12,18 +13,24 @@ from rcm.x12.model import (
     EligibilityRequest,
     EligibilityResponse,
     Party,
-    Procedure,
     Reference,
     Rejection,
     Trace,
 )
-from rcm.x12.readers.common import Notes, PartyBuilder, at, procedure, reference, sets_of
+from rcm.x12.readers.common import (
+    Loop,
+    Loops,
+    PartyBuilder,
+    at,
+    procedure,
+    reference,
+    sets_of,
+)
 
 _LEVELS = {"20": "source", "21": "receiver", "22": "subscriber", "23": "dependent"}
-_ABOVE = ("source", "receiver", "subscriber")
-_QUIET = frozenset(
-    ("BHT", "III", "MPI", "HI", "LE", "NX1", "CRC", "PRV", "REF", "N3", "N4", "PER", "DMG")
-)
+_ORDER = tuple(_LEVELS.values())
+_DETAILS = ("REF", "N3", "N4", "PER", "DMG", "PRV")
+_UNUSED = ("III", "MPI", "HI", "LE", "NX1", "CRC")
 
 
 def read_270(source: Source | Document) -> Iterator[EligibilityRequest]:
@@ -42,60 +49,53 @@ def read_271(source: Source | Document) -> Iterator[EligibilityResponse]:
         yield from read_271_set(current)
 
 
-class _Hierarchy:
+class _Hierarchy(Loops):
     """Payer, provider, subscriber and dependent as the HL loops come by."""
 
-    __slots__ = (
-        "dependent",
-        "level",
-        "party",
-        "payer",
-        "provider",
-        "reference",
-        "relationship",
-        "subscriber",
-    )
-
-    def __init__(self) -> None:
-        self.level = ""
-        self.reference = ""
-        self.relationship = ""
-        self.payer: PartyBuilder | None = None
-        self.provider: PartyBuilder | None = None
-        self.subscriber: PartyBuilder | None = None
-        self.dependent: PartyBuilder | None = None
+    def __init__(self, current: TransactionSet, *, loop: Loop) -> None:
+        super().__init__(current, loop=loop)
+        self.component = current.delimiters.component
+        self.repetition = current.delimiters.repetition
+        self.level = self.reference = self.relationship = ""
+        self.parties: dict[str, PartyBuilder] = {}
         self.party: PartyBuilder | None = None
 
-    def open(self, segment: Segment) -> None:
-        self.level = _LEVELS.get(at(segment, 3), "")
+    def open_level(self, hl: Segment) -> None:
+        self.level = _LEVELS.get(at(hl, 3), "")
         self.party = None
-        if self.level == "source":
-            self.payer = self.provider = self.subscriber = self.dependent = None
-        elif self.level == "receiver":
-            self.provider = self.subscriber = self.dependent = None
-        elif self.level == "subscriber":
-            self.subscriber = self.dependent = None
-        elif self.level == "dependent":
-            self.dependent = None
         self.relationship = ""
+        for below in _from(self.level):
+            self.parties.pop(below, None)
 
-    def name(self, segment: Segment) -> None:
-        self.party = PartyBuilder(segment)
-        if self.level == "source":
-            self.payer = self.party
-        elif self.level == "receiver":
-            self.provider = self.party
-        elif self.level == "subscriber":
-            self.subscriber = self.party
-        elif self.level == "dependent":
-            self.dependent = self.party
+    def on_beginning(self, bht: Segment) -> None:
+        self.reference = at(bht, 3)
 
-    def take(self, segment: Segment, tag: str) -> bool:
-        if tag == "INS":
-            if self.level == "dependent":
-                self.relationship = at(segment, 2)
-            return True
-        return self.party is not None and self.party.take(segment)
+    def on_name(self, nm1: Segment) -> None:
+        self.party = self.parties[self.level] = PartyBuilder(nm1)
+
+    def on_insured(self, ins: Segment) -> None:
+        if self.level == "dependent":
+            self.relationship = at(ins, 2)
+
+    def on_detail(self, segment: Segment) -> None:
+        if self.party is not None:
+            self.party.take(segment)
+
+    def on_unknown(self, segment: Segment) -> None:
+        self.notes.unknown(segment, self.level or "header")
+
+    def named(self, level: str) -> Party | None:
+        return built(self.parties.get(level))
+
+    def repeated(self, text: str) -> list[str]:
+        """The parts of an element that repeats."""
+        parts = text.split(self.repetition) if self.repetition else [text]
+        return [part for part in parts if part]
+
+
+def _from(level: str) -> tuple[str, ...]:
+    """This level and those below it."""
+    return _ORDER[_ORDER.index(level) :] if level in _ORDER else ()
 
 
 def built(builder: PartyBuilder | None) -> Party | None:
@@ -113,142 +113,214 @@ def trace(segment: Segment) -> Trace:
 # --- 270 ------------------------------------------------------------------------------------------
 
 
+class _Inquiries(_Hierarchy):
+    """The inquiries of a 270 set: one per person with an EQ."""
+
+    def __init__(self, current: TransactionSet) -> None:
+        super().__init__(current, loop=_INQUIRY)
+        self.draft: dict[str, Any] = {}
+        self.types: list[str] | None = None  # None until an EQ asks
+
+    def on_level(self, hl: Segment) -> EligibilityRequest | None:
+        done = self.finish()
+        self.open_level(hl)
+        self.draft["position"] = self.current.position
+        return done
+
+    def on_trace(self, trn: Segment) -> None:
+        self.draft.setdefault("trace", at(trn, 2))
+        self.draft.setdefault("trace_origin", at(trn, 3))
+
+    def on_question(self, eq: Segment) -> None:
+        self.types = [*(self.types or ()), *self.repeated(at(eq, 1))]
+        if at(eq, 2):
+            self.draft.setdefault("procedure", procedure(at(eq, 2), self.component))
+
+    def on_day(self, dtp: Segment) -> None:
+        item = self.notes.period(dtp, "DTP")
+        self.draft.setdefault("date_from", item.start)
+        self.draft.setdefault("date_to", item.end if item.end != item.start else None)
+
+    def finish(self) -> EligibilityRequest | None:
+        (draft, types), self.draft, self.types = (self.draft, self.types), {}, None
+        if types is None:
+            return None
+        return EligibilityRequest(
+            payer=self.named("source") or Party("PR"),
+            provider=self.named("receiver") or Party("1P"),
+            subscriber=self.named("subscriber") or Party("IL"),
+            dependent=self.named("dependent"),
+            relationship=self.relationship,
+            service_types=tuple(types),
+            reference=self.reference,
+            origin=self.current.origin,
+            findings=self.notes.take(),
+            **({"trace": ""} | draft),
+        )
+
+
+_INQUIRY: Loop = {
+    "HL": _Inquiries.on_level,
+    "BHT": _Inquiries.on_beginning,
+    "NM1": _Inquiries.on_name,
+    "INS": _Inquiries.on_insured,
+    "TRN": _Inquiries.on_trace,
+    "EQ": _Inquiries.on_question,
+    "DTP": _Inquiries.on_day,
+    **dict.fromkeys(_DETAILS, _Inquiries.on_detail),
+    **dict.fromkeys(_UNUSED, _Inquiries.on_quiet),
+}
+
+
 def read_270_set(current: TransactionSet) -> Iterator[EligibilityRequest]:
     """The inquiries of one 270 set: one per person with an EQ."""
-    notes = Notes(current)
-    at_hand = _Hierarchy()
-    component, again = current.delimiters.component, current.delimiters.repetition
-    draft: dict[str, Any] = {}
-
-    def finish() -> EligibilityRequest | None:
-        if not draft.get("asked"):
-            draft.clear()
-            return None
-        request = EligibilityRequest(
-            payer=built(at_hand.payer) or Party("PR"),
-            provider=built(at_hand.provider) or Party("1P"),
-            subscriber=built(at_hand.subscriber) or Party("IL"),
-            trace=draft.get("trace", ""),
-            trace_origin=draft.get("trace_origin", ""),
-            dependent=built(at_hand.dependent),
-            relationship=at_hand.relationship,
-            service_types=tuple(draft.get("types", ())),
-            procedure=draft.get("procedure"),
-            date_from=draft.get("from"),
-            date_to=draft.get("to"),
-            reference=at_hand.reference,
-            origin=current.origin,
-            position=draft.get("position", 0),
-            findings=notes.take(),
-        )
-        draft.clear()
-        return request
-
-    for segment in current:
-        tag = segment[0]
-        if tag == "HL":
-            if (done := finish()) is not None:
-                yield done
-            at_hand.open(segment)
-            draft["position"] = current.position
-        elif tag == "BHT":
-            at_hand.reference = at(segment, 3)
-        elif tag == "NM1":
-            at_hand.name(segment)
-        elif tag == "TRN":
-            draft.setdefault("trace", at(segment, 2))
-            draft.setdefault("trace_origin", at(segment, 3))
-        elif tag == "EQ":
-            draft["asked"] = True
-            text = at(segment, 1)
-            types = draft.setdefault("types", [])
-            types.extend(code for code in (text.split(again) if again else [text]) if code)
-            if at(segment, 2) and "procedure" not in draft:
-                draft["procedure"] = procedure(at(segment, 2), component)
-        elif tag == "DTP":
-            item = notes.period(segment, "DTP")
-            draft.setdefault("from", item.start)
-            draft.setdefault("to", item.end if item.end != item.start else None)
-        elif not at_hand.take(segment, tag) and tag not in _QUIET:
-            notes.unknown(segment, at_hand.level or "header")
-    if (done := finish()) is not None:
-        yield done
+    reader = _Inquiries(current)
+    yield from reader.read(current)
+    if (last := reader.finish()) is not None:
+        yield last
 
 
 # --- 271 ------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
 class _Answer:
     """One person's part of a 271 while it is being read."""
 
-    __slots__ = ("benefits", "dates", "position", "rejections", "traces")
-
-    def __init__(self, position: int) -> None:
-        self.position = position
-        self.traces: list[Trace] = []
-        self.dates: list[DatePeriod] = []
-        self.rejections: list[Rejection] = []
-        self.benefits: list[Benefit] = []
+    position: int
+    traces: list[Trace] = field(default_factory=list)
+    dates: list[DatePeriod] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    benefits: list[Benefit] = field(default_factory=list)
 
 
+@dataclass(slots=True)
 class _Eb:
     """One EB loop while it is being read."""
 
-    __slots__ = (
-        "dates",
-        "delivery",
-        "messages",
-        "parties",
-        "party",
-        "position",
-        "refs",
-        "rejections",
-        "segment",
-    )
+    segment: Segment
+    position: int
+    delivery: list[tuple[str, ...]] = field(default_factory=list)
+    dates: list[DatePeriod] = field(default_factory=list)
+    refs: list[Reference] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    parties: list[PartyBuilder] = field(default_factory=list)
+    party: PartyBuilder | None = None
 
-    def __init__(self, segment: Segment, position: int) -> None:
-        self.segment = segment
-        self.position = position
-        self.delivery: list[tuple[str, ...]] = []
-        self.dates: list[DatePeriod] = []
-        self.refs: list[Reference] = []
-        self.messages: list[str] = []
-        self.rejections: list[Rejection] = []
-        self.parties: list[PartyBuilder] = []
-        self.party: PartyBuilder | None = None
 
-    def take(self, segment: Segment, tag: str, notes: Notes, position: int) -> bool:
-        """True when ``segment`` belongs to the benefit."""
-        if tag == "MSG":
-            self.messages.append(at(segment, 1))
-        elif tag == "HSD":
-            self.delivery.append(tuple(segment[1:]))
-        elif tag == "DTP":
-            self.dates.append(notes.period(segment, "DTP"))
-        elif tag == "AAA":
-            self.rejections.append(rejection(segment, "benefit", position))
-        elif tag in ("LS", "LE"):
-            self.party = None
-        elif tag == "NM1":
-            self.party = PartyBuilder(segment)
-            self.parties.append(self.party)
-        elif self.party is not None and self.party.take(segment):
-            pass
-        elif tag == "REF":
-            self.refs.append(reference(segment))
+class _Answers(_Hierarchy):
+    """The answers of a 271 set: one per person, or one that says why nobody was looked up."""
+
+    def __init__(self, current: TransactionSet) -> None:
+        super().__init__(current, loop=_LEVEL)
+        self.above: dict[str, list[Rejection]] = {}
+        self.answer: _Answer | None = None
+        self.open_benefit: _Eb | None = None
+        self.benefit: _Eb
+        self.any_answer = False
+
+    # -- a person begins and ends ------------------------------------------------------------------
+
+    def on_level(self, hl: Segment) -> EligibilityResponse | None:
+        self.close_benefit()
+        done = self.close_answer(opening=_LEVELS.get(at(hl, 3), ""))
+        self.open_level(hl)
+        for level in _from(self.level):
+            if self.level != "dependent":
+                self.above.pop(level, None)
+        if self.level in ("subscriber", "dependent"):
+            self.answer = _Answer(self.current.position)
+        return done
+
+    def close_answer(self, *, opening: str) -> EligibilityResponse | None:
+        """A subscriber whose dependent follows is only the way to the dependent, unless benefits
+        were given.
+        """
+        answer, self.answer = self.answer, None
+        if answer is None:
+            return None
+        on_the_way = opening == "dependent" and self.level == "subscriber"
+        if on_the_way and not answer.benefits:
+            self.above["subscriber"] = answer.rejections
+            return None
+        return self.built_answer(answer)
+
+    def finish(self) -> EligibilityResponse | None:
+        self.close_benefit()
+        if self.answer is None and self.any_answer:
+            return None
+        return self.built_answer(self.answer or _Answer(self.current.start))
+
+    # -- at a level --------------------------------------------------------------------------------
+
+    def on_rejection(self, aaa: Segment) -> None:
+        found = rejection(aaa, self.level, self.current.position)
+        if self.answer is not None:
+            self.answer.rejections.append(found)
+            return
+        self.above.setdefault(self.level, []).append(found)
+
+    def on_trace(self, trn: Segment) -> None:
+        if self.answer is not None:
+            self.answer.traces.append(trace(trn))
+
+    def on_day(self, dtp: Segment) -> None:
+        if self.answer is not None:
+            self.answer.dates.append(self.notes.period(dtp, "DTP"))
+
+    # -- under a benefit ---------------------------------------------------------------------------
+
+    def on_benefit(self, eb: Segment) -> None:
+        if self.answer is None:
+            self.on_unknown(eb)
+            return
+        self.close_benefit()
+        self.benefit = self.open_benefit = _Eb(eb, self.current.position)
+        self.loop = _BENEFIT
+
+    def close_benefit(self) -> None:
+        found, self.open_benefit = self.open_benefit, None
+        self.loop = _LEVEL
+        if found is not None and self.answer is not None:
+            self.answer.benefits.append(self.built_benefit(found))
+
+    def on_message(self, msg: Segment) -> None:
+        self.benefit.messages.append(at(msg, 1))
+
+    def on_delivery(self, hsd: Segment) -> None:
+        self.benefit.delivery.append(tuple(hsd[1:]))
+
+    def on_benefit_day(self, dtp: Segment) -> None:
+        self.benefit.dates.append(self.notes.period(dtp, "DTP"))
+
+    def on_benefit_rejection(self, aaa: Segment) -> None:
+        self.benefit.rejections.append(rejection(aaa, "benefit", self.current.position))
+
+    def on_bracket(self, segment: Segment) -> None:
+        """LS and LE stand around the parties of a benefit."""
+        self.benefit.party = None
+
+    def on_benefit_party(self, nm1: Segment) -> None:
+        self.benefit.party = PartyBuilder(nm1)
+        self.benefit.parties.append(self.benefit.party)
+
+    def on_benefit_detail(self, segment: Segment) -> None:
+        if self.benefit.party is not None:
+            self.benefit.party.take(segment)
+        elif segment[0] == "REF":
+            self.benefit.refs.append(reference(segment))
         else:
-            return False
-        return True
+            self.on_detail(segment)
 
-    def build(self, notes: Notes, component: str, again: str) -> Benefit:
-        eb = self.segment
-        types = at(eb, 3)
+    # -- what has been read ------------------------------------------------------------------------
+
+    def built_benefit(self, found: _Eb) -> Benefit:
+        eb, notes = found.segment, self.notes
         return Benefit(
             code=at(eb, 1),
             coverage_level=at(eb, 2),
-            service_types=tuple(
-                [code for code in (types.split(again) if again else [types]) if code]
-            ),
+            service_types=tuple(self.repeated(at(eb, 3))),
             insurance_type=at(eb, 4),
             plan=at(eb, 5),
             time_period=at(eb, 6),
@@ -258,104 +330,64 @@ class _Eb:
             quantity=notes.number(at(eb, 10), "EB10"),
             authorization=at(eb, 11),
             in_network=at(eb, 12),
-            procedure=benefit_procedure(at(eb, 13), component),
-            delivery=tuple(self.delivery),
-            dates=tuple(self.dates),
-            refs=tuple(self.refs),
-            messages=tuple(self.messages),
-            rejections=tuple(self.rejections),
-            parties=tuple([builder.build() for builder in self.parties]),
-            position=self.position,
+            procedure=procedure(at(eb, 13), self.component) if at(eb, 13) else None,
+            delivery=tuple(found.delivery),
+            dates=tuple(found.dates),
+            refs=tuple(found.refs),
+            messages=tuple(found.messages),
+            rejections=tuple(found.rejections),
+            parties=tuple([builder.build() for builder in found.parties]),
+            position=found.position,
+        )
+
+    def built_answer(self, what: _Answer) -> EligibilityResponse:
+        self.any_answer = True
+        levels = ("source", "receiver", "subscriber")[: 3 if self.level == "dependent" else 2]
+        above = [found for level in levels for found in self.above.get(level, ())]
+        return EligibilityResponse(
+            payer=self.named("source"),
+            provider=self.named("receiver"),
+            subscriber=self.named("subscriber"),
+            dependent=self.named("dependent"),
+            relationship=self.relationship,
+            traces=tuple(what.traces),
+            dates=tuple(what.dates),
+            benefits=tuple(what.benefits),
+            rejections=(*above, *what.rejections),
+            reference=self.reference,
+            origin=self.current.origin,
+            position=what.position,
+            findings=self.notes.take(),
         )
 
 
-def benefit_procedure(text: str, component: str) -> Procedure | None:
-    return procedure(text, component) if text else None
+_LEVEL: Loop = {
+    "HL": _Answers.on_level,
+    "BHT": _Answers.on_beginning,
+    "NM1": _Answers.on_name,
+    "INS": _Answers.on_insured,
+    "AAA": _Answers.on_rejection,
+    "TRN": _Answers.on_trace,
+    "DTP": _Answers.on_day,
+    "EB": _Answers.on_benefit,
+    **dict.fromkeys(_DETAILS, _Answers.on_detail),
+    **dict.fromkeys(_UNUSED, _Answers.on_quiet),
+}
+_BENEFIT: Loop = _LEVEL | {
+    "MSG": _Answers.on_message,
+    "HSD": _Answers.on_delivery,
+    "DTP": _Answers.on_benefit_day,
+    "AAA": _Answers.on_benefit_rejection,
+    "LS": _Answers.on_bracket,
+    "LE": _Answers.on_bracket,
+    "NM1": _Answers.on_benefit_party,
+    **dict.fromkeys(_DETAILS, _Answers.on_benefit_detail),
+}
 
 
 def read_271_set(current: TransactionSet) -> Iterator[EligibilityResponse]:
     """The answers of one 271 set."""
-    notes = Notes(current)
-    at_hand = _Hierarchy()
-    component, again = current.delimiters.component, current.delimiters.repetition
-    above: dict[str, list[Rejection]] = {"source": [], "receiver": [], "subscriber": []}
-    answer: _Answer | None = None
-    eb: _Eb | None = None
-    any_answer = False
-
-    def build(what: _Answer | None, own_level: str) -> EligibilityResponse:
-        rejections = [*above["source"], *above["receiver"]]
-        if own_level == "dependent":
-            rejections += above["subscriber"]
-        return EligibilityResponse(
-            payer=built(at_hand.payer),
-            provider=built(at_hand.provider),
-            subscriber=built(at_hand.subscriber),
-            dependent=built(at_hand.dependent),
-            relationship=at_hand.relationship,
-            traces=tuple(what.traces) if what else (),
-            dates=tuple(what.dates) if what else (),
-            benefits=tuple(what.benefits) if what else (),
-            rejections=(*rejections, *(what.rejections if what else ())),
-            reference=at_hand.reference,
-            origin=current.origin,
-            position=what.position if what else current.start,
-            findings=notes.take(),
-        )
-
-    for segment in current:
-        tag = segment[0]
-        if tag == "HL":
-            if eb is not None and answer is not None:
-                answer.benefits.append(eb.build(notes, component, again))
-            eb = None
-            opening = _LEVELS.get(at(segment, 3), "")
-            # A subscriber whose dependent follows is only the way to the dependent, unless benefits
-            # were given.
-            if answer is not None:
-                if opening == "dependent" and at_hand.level == "subscriber" and not answer.benefits:
-                    above["subscriber"] = answer.rejections
-                else:
-                    any_answer = True
-                    yield build(answer, at_hand.level)
-                answer = None
-            at_hand.open(segment)
-            if opening in _ABOVE:
-                for level in _ABOVE[_ABOVE.index(opening) :]:
-                    above[level] = []
-            if opening in ("subscriber", "dependent"):
-                answer = _Answer(current.position)
-        elif tag == "EB":
-            if answer is None:
-                notes.unknown(segment, at_hand.level or "header")
-                continue
-            if eb is not None:
-                answer.benefits.append(eb.build(notes, component, again))
-            eb = _Eb(segment, current.position)
-        elif eb is not None and eb.take(segment, tag, notes, current.position):
-            pass
-        elif tag == "BHT":
-            at_hand.reference = at(segment, 3)
-        elif tag == "NM1":
-            at_hand.name(segment)
-        elif tag == "AAA":
-            found = rejection(segment, at_hand.level, current.position)
-            if answer is not None:
-                answer.rejections.append(found)
-            else:
-                above.setdefault(at_hand.level, []).append(found)
-        elif tag == "TRN":
-            if answer is not None:
-                answer.traces.append(trace(segment))
-        elif tag == "DTP":
-            if answer is not None:
-                answer.dates.append(notes.period(segment, "DTP"))
-        elif not at_hand.take(segment, tag) and tag not in _QUIET:
-            notes.unknown(segment, at_hand.level or "header")
-    if eb is not None and answer is not None:
-        answer.benefits.append(eb.build(notes, component, again))
-    if answer is not None:
-        any_answer = True
-        yield build(answer, at_hand.level)
-    if not any_answer:
-        yield build(None, at_hand.level)
+    reader = _Answers(current)
+    yield from reader.read(current)
+    if (last := reader.finish()) is not None:
+        yield last
