@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -22,7 +23,16 @@ from rcm.x12.model import (
     Rejection,
     Trace,
 )
-from rcm.x12.readers.common import Notes, PartyBuilder, at, procedure, reference, sets_of
+from rcm.x12.readers.common import (
+    Loop,
+    Loops,
+    Notes,
+    PartyBuilder,
+    at,
+    procedure,
+    reference,
+    sets_of,
+)
 from rcm.x12.readers.eligibility import built, rejection, trace
 
 _LEVELS = {
@@ -34,25 +44,8 @@ _LEVELS = {
     "SS": "service",
 }
 _ORDER = ("source", "receiver", "subscriber", "dependent")
-_QUIET = frozenset(
-    (
-        "BHT",
-        "CL1",
-        "CRC",
-        "CR1",
-        "CR2",
-        "CR5",
-        "CR6",
-        "TOO",
-        "INS",
-        "N3",
-        "N4",
-        "PER",
-        "PRV",
-        "DMG",
-        "SV3",
-    )
-)
+_DETAILS = ("N3", "N4", "PER", "PRV", "DMG")
+_UNUSED = ("CL1", "CRC", "CR1", "CR2", "CR5", "CR6", "TOO", "SV3")
 
 
 def read_278(source: Source | Document) -> Iterator[AuthorizationRequest | AuthorizationResponse]:
@@ -78,78 +71,24 @@ def read_278_responses(source: Source | Document) -> Iterator[AuthorizationRespo
             yield item
 
 
-class _Loop:
+@dataclass(slots=True)
+class _Draft:
     """An event (EV) or service (SS) loop while it is being read."""
 
-    __slots__ = (
-        "attachments",
-        "dates",
-        "decision",
-        "diagnoses",
-        "messages",
-        "parties",
-        "party",
-        "position",
-        "quantities",
-        "refs",
-        "rejections",
-        "sv",
-        "traces",
-        "um",
-    )
-
-    def __init__(self, position: int) -> None:
-        self.position = position
-        self.traces: list[Trace] = []
-        self.um: Segment = []
-        self.decision: Decision | None = None
-        self.rejections: list[Rejection] = []
-        self.refs: list[Reference] = []
-        self.dates: list[DatePeriod] = []
-        self.diagnoses: list[Diagnosis] = []
-        self.quantities: list[tuple[str, ...]] = []
-        self.attachments: list[Attachment] = []
-        self.messages: list[str] = []
-        self.parties: list[PartyBuilder] = []
-        self.party: PartyBuilder | None = None
-        self.sv: Segment = []
-
-    def take(
-        self, segment: Segment, tag: str, notes: Notes, marks: Any, position: int, level: str
-    ) -> bool:
-        if tag == "TRN":
-            self.traces.append(trace(segment))
-        elif tag == "UM":
-            self.um = segment
-        elif tag == "HCR":
-            self.decision = decision(segment, marks)
-        elif tag == "AAA":
-            self.rejections.append(rejection(segment, level, position))
-        elif tag == "NM1":
-            self.party = PartyBuilder(segment)
-            self.parties.append(self.party)
-        elif self.party is not None and self.party.take(segment):
-            pass
-        elif tag == "REF":
-            self.refs.append(reference(segment))
-        elif tag == "DTP":
-            self.dates.append(notes.period(segment, "DTP"))
-        elif tag == "HI":
-            for text in segment[1:]:
-                parts = text.split(marks.component)
-                if len(parts) > 1 and parts[1]:
-                    self.diagnoses.append(Diagnosis(parts[1], parts[0]))
-        elif tag == "HSD":
-            self.quantities.append(tuple(segment[1:]))
-        elif tag == "PWK":
-            self.attachments.append(Attachment(at(segment, 1), at(segment, 2), at(segment, 6)))
-        elif tag == "MSG":
-            self.messages.append(at(segment, 1))
-        elif tag in ("SV1", "SV2"):
-            self.sv = segment
-        else:
-            return False
-        return True
+    position: int
+    traces: list[Trace] = field(default_factory=list)
+    um: Segment = field(default_factory=list)
+    decision: Decision | None = None
+    rejections: list[Rejection] = field(default_factory=list)
+    refs: list[Reference] = field(default_factory=list)
+    dates: list[DatePeriod] = field(default_factory=list)
+    diagnoses: list[Diagnosis] = field(default_factory=list)
+    quantities: list[tuple[str, ...]] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    parties: list[PartyBuilder] = field(default_factory=list)
+    party: PartyBuilder | None = None
+    sv: Segment = field(default_factory=list)
 
     def take_ref(self, qualifier: str) -> str:
         """Remove and return the first reference with ``qualifier``."""
@@ -184,124 +123,225 @@ def decision(segment: Segment, marks: Any) -> Decision:
     )
 
 
-def read_278_set(current: TransactionSet) -> Iterator[AuthorizationRequest | AuthorizationResponse]:
-    """The events of one 278 set."""
-    notes = Notes(current)
-    marks = current.delimiters
-    answers = current.origin.purpose == "11"
-    parties: dict[str, PartyBuilder | None] = {}
-    rejections: dict[str, list[Rejection]] = {}
-    traces: list[Trace] = []
-    relationship = reference_number = level = ""
-    party: PartyBuilder | None = None
-    event: _Loop | None = None
-    services: list[_Loop] = []
-    loop: _Loop | None = None
-    any_event = False
+class _Reader(Loops):
+    """The events of a 278 set: who asks whom about which patient, then event and services."""
 
-    def finish() -> AuthorizationRequest | AuthorizationResponse:
-        nonlocal event, services, loop
-        what, done = (
-            event or _Loop(current.start),
-            tuple([_service(s, notes, marks.component) for s in services]),
-        )
-        event, services, loop = None, [], None
+    def __init__(self, current: TransactionSet) -> None:
+        super().__init__(current, loop=_LEVEL)
+        self.marks = current.delimiters
+        self.answers = current.origin.purpose == "11"
+        self.level = self.reference_number = self.relationship = ""
+        self.parties: dict[str, PartyBuilder] = {}
+        self.rejections: dict[str, list[Rejection]] = {}
+        self.traces: list[Trace] = []
+        self.party: PartyBuilder | None = None
+        self.event: _Draft | None = None
+        self.services: list[_Draft] = []
+        self.draft: _Draft
+        self.any_event = False
+
+    # -- levels ------------------------------------------------------------------------------------
+
+    def on_level(self, hl: Segment) -> AuthorizationRequest | AuthorizationResponse | None:
+        self.level = _LEVELS.get(at(hl, 3), "")
+        self.party = None
+        if self.level == "service":
+            self.begin()
+            self.services.append(self.draft)
+            return None
+        done = self.finish() if self.event is not None or self.services else None
+        self.loop = _LEVEL
+        if self.level == "event":
+            self.begin()
+            self.event = self.draft
+        elif self.level in _ORDER:
+            for below in _ORDER[_ORDER.index(self.level) :]:
+                self.parties.pop(below, None)
+                self.rejections.pop(below, None)
+            self.relationship = ""
+            self.traces = []
+        return done
+
+    def begin(self) -> None:
+        self.draft = _Draft(self.current.position)
+        self.loop = _EVENT
+
+    def on_beginning(self, bht: Segment) -> None:
+        self.reference_number = at(bht, 3)
+
+    def on_name(self, nm1: Segment) -> None:
+        self.party = self.parties[self.level] = PartyBuilder(nm1)
+
+    def on_level_rejection(self, aaa: Segment) -> None:
+        found = rejection(aaa, self.level, self.current.position)
+        self.rejections.setdefault(self.level, []).append(found)
+
+    def on_level_trace(self, trn: Segment) -> None:
+        self.traces.append(trace(trn))
+
+    def on_insured(self, ins: Segment) -> None:
+        if self.level == "dependent":
+            self.relationship = at(ins, 2)
+
+    def on_reference_above(self, ref: Segment) -> None:
+        if self.party is None or not self.party.take(ref):
+            self.on_unknown(ref)
+
+    def on_detail(self, segment: Segment) -> None:
+        if self.party is not None:
+            self.party.take(segment)
+
+    def on_unknown(self, segment: Segment) -> None:
+        self.notes.unknown(segment, self.level or "header")
+
+    # -- event and service -------------------------------------------------------------------------
+
+    def on_trace(self, trn: Segment) -> None:
+        self.draft.traces.append(trace(trn))
+
+    def on_review(self, um: Segment) -> None:
+        self.draft.um = um
+
+    def on_decision(self, hcr: Segment) -> None:
+        self.draft.decision = decision(hcr, self.marks)
+
+    def on_rejection(self, aaa: Segment) -> None:
+        self.draft.rejections.append(rejection(aaa, self.level, self.current.position))
+
+    def on_provider(self, nm1: Segment) -> None:
+        self.draft.party = PartyBuilder(nm1)
+        self.draft.parties.append(self.draft.party)
+
+    def on_provider_detail(self, segment: Segment) -> None:
+        if self.draft.party is not None:
+            self.draft.party.take(segment)
+
+    def on_reference(self, ref: Segment) -> None:
+        if self.draft.party is not None and self.draft.party.take(ref):
+            return
+        self.draft.refs.append(reference(ref))
+
+    def on_day(self, dtp: Segment) -> None:
+        self.draft.dates.append(self.notes.period(dtp, "DTP"))
+
+    def on_diagnoses(self, hi: Segment) -> None:
+        for text in hi[1:]:
+            parts = text.split(self.marks.component)
+            if len(parts) > 1 and parts[1]:
+                self.draft.diagnoses.append(Diagnosis(parts[1], parts[0]))
+
+    def on_quantity(self, hsd: Segment) -> None:
+        self.draft.quantities.append(tuple(hsd[1:]))
+
+    def on_attachment(self, pwk: Segment) -> None:
+        self.draft.attachments.append(Attachment(at(pwk, 1), at(pwk, 2), at(pwk, 6)))
+
+    def on_message(self, msg: Segment) -> None:
+        self.draft.messages.append(at(msg, 1))
+
+    def on_service(self, sv: Segment) -> None:
+        self.draft.sv = sv
+
+    # -- what has been read ------------------------------------------------------------------------
+
+    def finish(self) -> AuthorizationRequest | AuthorizationResponse:
+        self.any_event = True
+        what = self.event or _Draft(self.current.start)
+        component = self.marks.component
+        services = tuple([_service(each, self.notes, component) for each in self.services])
+        self.event, self.services = None, []
         common: dict[str, Any] = {
-            "dependent": built(parties.get("dependent")),
+            "dependent": built(self.parties.get("dependent")),
             "previous_number": what.take_ref("BB"),
             "payer_control": what.take_ref("NT"),
-            **_um(what.um, marks.component),
-        }
-        start, end = what.take_period("AAH", "472") if answers else what.take_period("AAH")
-        rest: dict[str, Any] = {
-            "reference": reference_number,
-            "origin": current.origin,
+            "reference": self.reference_number,
+            "origin": self.current.origin,
             "position": what.position,
-            "findings": notes.take(),
-            "services": done,
+            "findings": self.notes.take(),
+            "services": services,
+            **_um(what.um, component),
         }
-        if answers:
-            issued, _ = what.take_period("102")
-            expires, _ = what.take_period("036")
-            common.pop("related_cause"), common.pop("release")
-            return AuthorizationResponse(
-                payer=built(parties.get("source")),
-                provider=built(parties.get("receiver")),
-                subscriber=built(parties.get("subscriber")),
-                trace=next((t.number for t in (*what.traces, *traces) if t.kind == "2"), ""),
-                traces=(*traces, *what.traces),
-                decision=what.decision,
-                valid_from=start,
-                valid_to=end,
-                issued=issued,
-                expires=expires,
-                rejections=tuple(
-                    [r for at_level in _ORDER for r in rejections.get(at_level, ())]
-                    + what.rejections
-                ),
-                **common,
-                **_lists(what),
-                **rest,
-            )
+        return self.response(what, common) if self.answers else self.request(what, common)
+
+    def response(self, what: _Draft, common: dict[str, Any]) -> AuthorizationResponse:
+        start, end = what.take_period("AAH", "472")
+        issued, _ = what.take_period("102")
+        expires, _ = what.take_period("036")
+        del common["related_cause"], common["release"]
+        above = [found for level in _ORDER for found in self.rejections.get(level, ())]
+        traces = (*what.traces, *self.traces)
+        return AuthorizationResponse(
+            payer=built(self.parties.get("source")),
+            provider=built(self.parties.get("receiver")),
+            subscriber=built(self.parties.get("subscriber")),
+            trace=next((t.number for t in traces if t.kind == "2"), ""),
+            traces=(*self.traces, *what.traces),
+            decision=what.decision,
+            valid_from=start,
+            valid_to=end,
+            issued=issued,
+            expires=expires,
+            rejections=(*above, *what.rejections),
+            **common,
+            **_lists(what),
+        )
+
+    def request(self, what: _Draft, common: dict[str, Any]) -> AuthorizationRequest:
+        start, end = what.take_period("AAH")
         admission, _ = what.take_period("435")
-        first = next(iter((*what.traces, *traces)), Trace(""))
+        first = next(iter((*what.traces, *self.traces)), Trace(""))
         return AuthorizationRequest(
-            payer=built(parties.get("source")) or Party("X3"),
-            provider=built(parties.get("receiver")) or Party("1P"),
-            subscriber=built(parties.get("subscriber")) or Party("IL"),
+            payer=built(self.parties.get("source")) or Party("X3"),
+            provider=built(self.parties.get("receiver")) or Party("1P"),
+            subscriber=built(self.parties.get("subscriber")) or Party("IL"),
             trace=first.number,
             trace_origin=first.origin,
-            relationship=relationship,
+            relationship=self.relationship,
             event_from=start,
             event_to=end,
             admission=admission,
             **common,
             **_lists(what),
-            **rest,
         )
 
-    for segment in current:
-        tag = segment[0]
-        if tag == "HL":
-            level = _LEVELS.get(at(segment, 3), "")
-            party = None
-            if level == "service":
-                loop = _Loop(current.position)
-                services.append(loop)
-                continue
-            if event is not None or services:
-                any_event = True
-                yield finish()
-            loop = None
-            if level == "event":
-                event = loop = _Loop(current.position)
-            elif level in _ORDER:
-                for below in _ORDER[_ORDER.index(level) :]:
-                    parties[below] = None
-                    rejections[below] = []
-                relationship = ""
-                traces = []
-        elif loop is not None:
-            if (
-                not loop.take(segment, tag, notes, marks, current.position, level)
-                and tag not in _QUIET
-            ):
-                notes.unknown(segment, level)
-        elif tag == "BHT":
-            reference_number = at(segment, 3)
-        elif tag == "NM1":
-            party = PartyBuilder(segment)
-            parties[level] = party
-        elif tag == "AAA":
-            rejections.setdefault(level, []).append(rejection(segment, level, current.position))
-        elif tag == "TRN":
-            traces.append(trace(segment))
-        elif tag == "INS" and level == "dependent":
-            relationship = at(segment, 2)
-        elif not (party is not None and party.take(segment)) and tag not in _QUIET:
-            notes.unknown(segment, level or "header")
-    if event is not None or services or not any_event:
-        yield finish()
+
+_LEVEL: Loop = {
+    "HL": _Reader.on_level,
+    "BHT": _Reader.on_beginning,
+    "NM1": _Reader.on_name,
+    "AAA": _Reader.on_level_rejection,
+    "TRN": _Reader.on_level_trace,
+    "INS": _Reader.on_insured,
+    "REF": _Reader.on_reference_above,
+    **dict.fromkeys(_DETAILS, _Reader.on_detail),
+    **dict.fromkeys(_UNUSED, _Reader.on_quiet),
+}
+_EVENT: Loop = {
+    "HL": _Reader.on_level,
+    "TRN": _Reader.on_trace,
+    "UM": _Reader.on_review,
+    "HCR": _Reader.on_decision,
+    "AAA": _Reader.on_rejection,
+    "NM1": _Reader.on_provider,
+    "REF": _Reader.on_reference,
+    "DTP": _Reader.on_day,
+    "HI": _Reader.on_diagnoses,
+    "HSD": _Reader.on_quantity,
+    "PWK": _Reader.on_attachment,
+    "MSG": _Reader.on_message,
+    "SV1": _Reader.on_service,
+    "SV2": _Reader.on_service,
+    **dict.fromkeys(_DETAILS, _Reader.on_provider_detail),
+    **dict.fromkeys(("BHT", "INS", *_UNUSED), _Reader.on_quiet),
+}
+
+
+def read_278_set(current: TransactionSet) -> Iterator[AuthorizationRequest | AuthorizationResponse]:
+    """The events of one 278 set."""
+    reader = _Reader(current)
+    yield from reader.read(current)
+    if reader.event is not None or reader.services or not reader.any_event:
+        yield reader.finish()
 
 
 def _um(um: Segment, component: str) -> dict[str, str]:
@@ -318,7 +358,7 @@ def _um(um: Segment, component: str) -> dict[str, str]:
     }
 
 
-def _lists(what: _Loop) -> dict[str, Any]:
+def _lists(what: _Draft) -> dict[str, Any]:
     return {
         "refs": tuple(what.refs),
         "dates": tuple(what.dates),
@@ -330,7 +370,7 @@ def _lists(what: _Loop) -> dict[str, Any]:
     }
 
 
-def _service(what: _Loop, notes: Notes, component: str) -> AuthorizationService:
+def _service(what: _Draft, notes: Notes, component: str) -> AuthorizationService:
     sv = what.sv
     institutional = bool(sv) and sv[0] == "SV2"
     shift = 1 if institutional else 0
