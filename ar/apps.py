@@ -41,6 +41,7 @@ class ArConfig(AppConfig):
                 jump="f",
                 order=40,
                 words="silent payers aging",
+                queue="followup",
             ),
             nav.Entry(
                 "Receivables",
@@ -50,6 +51,7 @@ class ArConfig(AppConfig):
                 count=queues.open_credits,
                 order=50,
                 words="refunds overpayment",
+                queue="credits",
             ),
             nav.Entry(
                 "Receivables",

@@ -58,6 +58,7 @@ class ClaimsConfig(AppConfig):
                 jump="s",
                 order=20,
                 words="blocked",
+                queue="scrub_edits",
             ),
             nav.Entry(
                 "Claims",
@@ -68,6 +69,7 @@ class ClaimsConfig(AppConfig):
                 jump="j",
                 order=30,
                 words="277CA 999",
+                queue="rejections",
             ),
             nav.Entry(
                 "Claims",
@@ -78,6 +80,7 @@ class ClaimsConfig(AppConfig):
                 jump="b",
                 order=40,
                 words="file 837 999 277CA control proof missing",
+                queue="missing_acks",
             ),
             nav.Entry(
                 "Claims",

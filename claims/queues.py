@@ -5,12 +5,14 @@ payers, filing limits.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.urls import reverse
 
 from charges import present
 from charges.models import Charge, Exam
 from claims.models import Acknowledgement, Claim, ClaimLine, ScrubFinding, Submission
+from claims.services.fixing import FIELDS
 from claims.services.rebilling import reopenable
 from claims.services.steps import (
     CORRECTIONS,
@@ -130,11 +132,11 @@ def rejection_panel(item: Any, actor: Actor) -> Panel:
         why=item.title,
         grid=[*grid, *claim_grid(claim)],
         fixes=[
+            _field_fix(item),
             Fix(
                 "Change the claim",
                 reverse("claims:edit", args=[claim.public_id]),
                 permission="claim.edit",
-                primary=True,
             ),
             Fix(
                 "Scrub again", reverse("claims:scrub", args=[claim.public_id]), "post", "claim.edit"
@@ -147,6 +149,24 @@ def rejection_panel(item: Any, actor: Actor) -> Panel:
         ],
         links=_links(claim),
         event_keys={"claim_id": claim.pk},
+    )
+
+
+def _field_fix(item: Any) -> Fix:
+    """The page with exactly the field at fault, for this claim and all that share the cause."""
+    asked = {
+        "cause": item.cause,
+        "reason": item.facts.get("reason") or "",
+        "field": item.facts.get("field") or "",
+        "payer": item.payer_id or "",
+    }
+    query = urlencode({name: value for name, value in asked.items() if value})
+    field = FIELDS.get(asked["field"])
+    return Fix(
+        f"Correct the {field.label.lower()}" if field else "Correct the record",
+        f"{reverse('claims:fix', args=[item.queue])}?{query}",
+        permission="claim.edit",
+        primary=True,
     )
 
 
@@ -287,6 +307,7 @@ register(
         facts=(*_CLAIM_FACTS, ("edit", "Edit"), ("role", "Owner")),
         panel=edits_panel,
         work_permission="claim.edit",
+        fix_together="claims:fix",
     ),
     Queue(
         code=REJECTIONS,
@@ -299,6 +320,7 @@ register(
         facts=(*_CLAIM_FACTS, ("by", "Said by"), ("field", "Field to fix")),
         panel=rejection_panel,
         work_permission="claim.edit",
+        fix_together="claims:fix",
     ),
     Queue(
         code=CORRECTIONS,

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from claims.views import catalogue, changes, claim, files, lists, rules, runs
+from claims.views import catalogue, changes, claim, files, fixing, lists, rules, runs
 
 app_name = "claims"
 urlpatterns = [
     path("claims/", lists.claims, name="claims"),
     path("claims/scrub/", lists.scrub_many, name="scrub_many"),
     path("claims/scrub-all/", runs.scrub_all, name="scrub_all"),
+    path("claims/fix/<slug:code>/", fixing.fix, name="fix"),
     path("claims/submit/", lists.submit_many, name="submit_many"),
     path("claims/submit-ready/", lists.submit_ready, name="submit_ready"),
     path("claims/scrub-runs/", runs.scrub_runs, name="scrub_runs"),

@@ -56,6 +56,7 @@ class RemittanceConfig(AppConfig):
                 count=queues.open_cash,
                 order=70,
                 words="unposted money",
+                queue="unapplied_cash",
             ),
             nav.Entry(
                 "Claims",
@@ -64,6 +65,7 @@ class RemittanceConfig(AppConfig):
                 "remittance.view",
                 order=80,
                 words="bank EFT reconciliation",
+                queue="bank",
             ),
             nav.Entry(
                 "Receivables",
@@ -74,6 +76,7 @@ class RemittanceConfig(AppConfig):
                 jump="d",
                 order=10,
                 words="CARC appeal",
+                queue="denials",
             ),
             nav.Entry(
                 "Receivables",
@@ -83,6 +86,7 @@ class RemittanceConfig(AppConfig):
                 count=queues.open_underpayments,
                 order=20,
                 words="variance contract",
+                queue="underpayments",
             ),
         )
         nav.register_palette(search.palette)

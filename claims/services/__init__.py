@@ -20,6 +20,7 @@ What comes back
 
 What changes
     claim_edit(claim, changes, reason, version, actor, at) -> Claim     only what has not been filed
+    field_fix(claims, field, values, reason, actor, at) -> Fixed        one field on all claims of a cause, the refused ones named
     claim_correct(claim, reason, changes=, unprocessable=False, actor, at) -> Correction     frequency 7, new claim, or reopening (rule `replacement-or-void`)
     claim_void(claim, reason, again=False, actor, at) -> Correction     frequency 8, or void before filing; its charges get an item or a new claim
     exam_bill_again(exam, actor, at) -> list[int]                       released charges that stand on no claim go on one
@@ -60,6 +61,7 @@ from claims.services.correcting import (
     corrections_due,
 )
 from claims.services.deciding import claims_adjudicated, claims_close
+from claims.services.fixing import Fixed, field_fix
 from claims.services.rebilling import exam_bill_again, exam_reopened, off_claim_refresh
 from claims.services.rules import RuleProblems, rule_backtest, rule_save, rule_switch
 from claims.services.scrubbing import (
@@ -82,6 +84,7 @@ from claims.services.submitting import (
 
 __all__ = [
     "ChargesChanged",
+    "Fixed",
     "Preview",
     "Proof",
     "RuleProblems",
@@ -102,6 +105,7 @@ __all__ = [
     "corrections_due",
     "exam_bill_again",
     "exam_reopened",
+    "field_fix",
     "filing_refresh",
     "finding_override",
     "finding_restore",

@@ -325,6 +325,7 @@ def _item(
         facts={
             "edit": first.edit_id,
             "reason": first.edit_id,
+            "field": first.field,
             "role": str(first.owner),
             "blocks": len(blocking),
             "warns": len(findings) - len(blocking),

@@ -28,6 +28,7 @@ from rcm.web import parts
 from rcm.web.access import may
 from rcm.web.keyset import Key
 from rcm.web.lists import BulkAction, Column, ListPage, Order, Tab
+from rcm.worklist import views as work
 
 MOST_AT_ONCE = 500
 """Claims that one press of a button submits while the person waits; more go as a batch."""
@@ -267,11 +268,11 @@ def _confirm(
 @may("claim.view")
 def edits_queue(request: HttpRequest) -> HttpResponseBase:
     """The queue of blocked claims, for the rail and its key."""
-    return redirect("worklist:queue", code=EDITS)
+    return work.queue(request, EDITS)
 
 
 @require_GET
 @may("claim.view")
 def rejections(request: HttpRequest) -> HttpResponseBase:
     """The queue of rejections, for the rail and its key."""
-    return redirect("worklist:queue", code=REJECTIONS)
+    return work.queue(request, REJECTIONS)

@@ -115,9 +115,9 @@ def _rail(request: HttpRequest) -> list[dict[str, Any]]:
     actor = getattr(request, "chosen_actor", None) or getattr(request, "actor", None)
     entries = nav.entries(actor)
     known = cache.get(counts_key(request)) or {}
-    here = max(
-        (e.url for e in entries if e.url and request.path.startswith(e.url)), key=len, default=None
-    )
+    here = max(entries, key=lambda e: e.covers(request.path), default=None)
+    if here is not None and not here.covers(request.path):
+        here = None
     groups: list[dict[str, Any]] = []
     for entry in entries:
         if not groups or groups[-1]["name"] != entry.group:
@@ -127,7 +127,7 @@ def _rail(request: HttpRequest) -> list[dict[str, Any]]:
                 "entry": entry,
                 "url": entry.url,
                 "count": known.get(entry.url_name),
-                "current": entry.url == here,
+                "current": entry is here,
             }
         )
     return groups

@@ -25,7 +25,7 @@ GROUPS = ("Front desk", "Charges", "Claims", "Receivables", "Manage", "System")
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the rail. `count(actor)` is the number still to do; `jump` the letter after
-    `g`.
+    `g`; `queue` the code of the work queue that it stands for.
     """
 
     group: str
@@ -36,6 +36,7 @@ class Entry:
     jump: str = ""
     order: int = 100
     words: str = ""
+    queue: str = ""
 
     @property
     def url(self) -> str | None:
@@ -43,6 +44,11 @@ class Entry:
             return reverse(self.url_name)
         except NoReverseMatch:
             return None
+
+    def covers(self, path: str) -> int:
+        """How many characters of a page's address belong to this line: the longest is current."""
+        own = (self.url, reverse("worklist:queue", args=[self.queue]) if self.queue else None)
+        return max((len(url) for url in own if url and path.startswith(url)), default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,9 @@ class ItemFilter(django_filters.FilterSet):
         label="Modality", choices=MODALITIES, empty_label="Any modality", method="by_modality"
     )
     owner = django_filters.CharFilter(label="Owner", method="by_owner")
+    cause = django_filters.CharFilter(label="Cause", widget=forms.HiddenInput)
+    reason = django_filters.CharFilter(label="Reason", method="by_fact", widget=forms.HiddenInput)
+    field = django_filters.CharFilter(label="Field", method="by_fact", widget=forms.HiddenInput)
 
     class Meta:
         model = WorkItem
@@ -188,6 +191,11 @@ class ItemFilter(django_filters.FilterSet):
     def by_ids(self, rows: QuerySet[WorkItem], name: str, value: Any) -> QuerySet[WorkItem]:
         ids = [v.pk for v in value]
         return rows.filter(**{f"{name}__in": ids}) if ids else rows
+
+    def by_fact(self, rows: QuerySet[WorkItem], name: str, value: str) -> QuerySet[WorkItem]:
+        if name == "reason":
+            return rows.filter(Q(facts__carc=value) | Q(facts__reason=value))
+        return rows.filter(**{f"facts__{name}": value})
 
     def by_modality(self, rows: QuerySet[WorkItem], name: str, value: str) -> QuerySet[WorkItem]:
         return rows.filter(facts__modality=value)

@@ -314,5 +314,8 @@ def page_of(queue: registry.Queue, request: HttpRequest) -> ListPage:
         next_url_name="worklist:next",
         next_permission=queue.work_permission,
         on_export=log_export,
-        actions=lambda _: [parts.Action(label, reverse(name)) for label, name in queue.pages],
+        actions=lambda _: [
+            parts.Action("By cause", reverse("worklist:causes", args=[queue.code]), key="c"),
+            *(parts.Action(label, reverse(name)) for label, name in queue.pages),
+        ],
     )

@@ -54,6 +54,7 @@ class Queue:
     by", "File by"). `facts`: keys of WorkItem.facts shown as columns, with their heads.
     `panel(item, actor)` builds the evidence panel. `views`: saved views that everyone has, name →
     query string. `pages`: further pages on the same subject, label → name of the URL.
+    `fix_together`: name of the URL where all items of one cause are put right at once.
     """
 
     code: str
@@ -69,6 +70,7 @@ class Queue:
     work_permission: str = "work.touch"
     payer_next_action_days: int = 5
     pages: tuple[tuple[str, str], ...] = ()
+    fix_together: str = ""
 
 
 _QUEUES: dict[str, Queue] = {}

@@ -14,5 +14,6 @@ urlpatterns = [
     path("work/items/<uuid:public_id>/", views.item, name="item"),
     path("work/items/<uuid:public_id>/<slug:verb>/", views.touch, name="touch"),
     path("work/<slug:code>/", views.queue, name="queue"),
+    path("work/<slug:code>/causes/", views.causes, name="causes"),
     path("work/<slug:code>/next/", views.next_item, name="next"),
 ]

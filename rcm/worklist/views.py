@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -25,9 +26,10 @@ from django.views.decorators.http import require_POST, require_safe
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_clock, office_day
 from rcm.accounts.problems import Conflict, Refused
-from rcm.web import nav
+from rcm.web import charts, nav, parts
 from rcm.web.access import found, may
 from rcm.worklist import forms, registry, services
+from rcm.worklist.causes import groups_of, trend_words
 from rcm.worklist.filters import due_q, opened_to
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.pages import items, page_of
@@ -175,6 +177,36 @@ def queue(request: HttpRequest, code: str) -> HttpResponseBase:
         queue=declared,
         may_work=actor.can_somewhere(declared.work_permission),
         now=timezone.now(),
+    )
+
+
+@require_safe
+@may("work.view")
+def causes(request: HttpRequest, code: str) -> HttpResponseBase:
+    """The open items of a queue by payer, cause and field: one fault worked once."""
+    declared = _queue(request, code)
+    actor = _actor(request)
+    groups = groups_of(actor, declared.code)
+    fix = declared.fix_together if actor.can_somewhere(declared.work_permission) else ""
+    return render(
+        request,
+        "worklist/causes.html",
+        {
+            "queue": declared,
+            "rows": [
+                {
+                    "group": group,
+                    "trend": charts.sparkline(group.trend, label=trend_words(group)),
+                    "fix_url": f"{reverse(fix, args=[declared.code])}?{group.query}" if fix else "",
+                }
+                for group in groups
+            ],
+            "items": sum(group.items for group in groups),
+            "dollars": sum((group.dollars for group in groups), start=Decimal(0)),
+            "crumbs": [
+                parts.Crumb(declared.label, reverse("worklist:queue", args=[declared.code]))
+            ],
+        },
     )
 
 

@@ -33,6 +33,7 @@ STILL = {
     "ar:threshold",
     "ar:wanted",
     "claims:edit",
+    "claims:fix",
     "claims:override",
     "claims:restore",
     "claims:rule_backtest",
