@@ -36,6 +36,7 @@ from charges.models import Charge
 from claims.models import Claim
 from intake.models import Patient
 from intake.present import local_moment
+from intake.services import chart_ids
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
@@ -789,7 +790,7 @@ def write_off_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     contacts = Interaction.objects.visible_to(actor).filter(
         claim_id=claim.pk
     ) | Interaction.objects.visible_to(actor).filter(
-        patient_id=claim.patient_id, claim_id__isnull=True
+        patient_id__in=chart_ids(claim.patient_id), claim_id__isnull=True
     )
     balances = {
         b.charge_id: b for b in Balance.objects.filter(charge_id__in=[c.pk for c in charges])

@@ -39,7 +39,7 @@ class AuthorizationsConfig(AppConfig):
             ("appointment.no_show", events.on_appointment_gone),
             ("coverage.changed", events.on_patient_facts),
             ("eligibility.answered", events.on_patient_facts),
-            ("patient.merged", events.on_merge),
+            ("patient.merged", events.on_patient_facts),
             ("interchange.failed", events.on_exchange_failure),
         ):
             subscribe(topic, handler, name=f"authorizations.{topic}", queue="realtime")

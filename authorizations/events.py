@@ -70,12 +70,6 @@ def on_patient_facts(events: Sequence[Event], *, actor: Actor, at: datetime) -> 
     )
 
 
-def on_merge(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    services.records_follow_merge(
-        pairs=[(e.payload["patient_id"], e.payload["gone_id"]) for e in events], actor=actor, at=at
-    )
-
-
 def on_exchange_failure(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     ids = [e.payload["interchange_id"] for e in events]
     failed = [*questions(ids, "278", "278"), *questions(ids, "PAS", "PAS")]

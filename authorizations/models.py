@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from rcm.accounts.charts import PatientKey
 from rcm.accounts.tenancy import QuietModel, TenantModel, uuid7
 
 
@@ -202,6 +203,8 @@ class Authorization(TenantModel):
 
     "Not required" is kept too, with its evidence (who, reference, rule).
     """
+
+    patient_keys = (PatientKey(derived="appointment__patient_id"),)
 
     site_path = "site_id"
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from django.db import models
 from django.db.models import Q
 
+from rcm.accounts.charts import PatientKey
 from rcm.accounts.tenancy import TenantModel
 
 
@@ -249,6 +250,8 @@ class Exam(TenantModel):
     said was done.
     """
 
+    patient_keys = (PatientKey(derived="ordered_exam__patient_id"),)
+
     site_path = "site_id"
 
     patient = models.ForeignKey("intake.Patient", on_delete=models.PROTECT, related_name="exams")
@@ -415,6 +418,8 @@ class Unsolicited(TenantModel):
     (rule `exam-match-order`).
     """
 
+    patient_keys = (PatientKey(),)
+
     interchange_id = models.BigIntegerField()
     position = models.SmallIntegerField(default=0, help_text="Which record of the message")
     kind = models.CharField(max_length=6, help_text="MPPS, ORU, DFT")
@@ -496,6 +501,8 @@ class Charge(TenantModel):
     """One billable line of an exam: code, component, modifiers, units, price and expected payment
     with its derivation.
     """
+
+    patient_keys = (PatientKey(derived="exam__patient_id", ledger="charge_id"),)
 
     exam = models.ForeignKey(Exam, on_delete=models.PROTECT, related_name="charges")
     patient = models.ForeignKey("intake.Patient", on_delete=models.PROTECT, related_name="charges")

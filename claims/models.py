@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from rcm.accounts.charts import PatientKey
 from rcm.accounts.tenancy import QuietModel, TenantModel, uuid7
 
 
@@ -46,6 +47,8 @@ class Claim(TenantModel):
     """One claim to one payer. `number` is CLM01. A correction is a new claim (frequency 7) that
     `replaces` the old one.
     """
+
+    patient_keys = (PatientKey(derived="lines__charge__patient_id"),)
 
     site_path = "site_id"
 

@@ -31,6 +31,7 @@ class IntakeConfig(AppConfig):
             ("coverage.changed", events.on_coverage),
             ("eligibility.answered", events.on_answer),
             ("patient.changed", events.on_patient),
+            ("patient.merged", events.on_merge),
             ("order.changed", events.on_order),
             ("order.cancelled", events.on_order),
             ("interchange.failed", events.on_exchange_failure),

@@ -12,6 +12,7 @@ from intake.services import (
     LIVE,
     appointments_verify,
     asks_failed,
+    charts_settle,
     clearance_refresh,
     estimates_refresh,
     upcoming,
@@ -74,6 +75,14 @@ def on_patient(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     clearance_refresh(
         upcoming([e.payload["patient_id"] for e in events], at=at), actor=actor, at=at
     )
+
+
+def on_merge(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
+    """Two charts became one: what was being written meanwhile comes along, and the visits of the
+    chart that stays are cleared again.
+    """
+    charts_settle(gone_ids=[e.payload["gone_id"] for e in events], actor=actor, at=at)
+    on_patient(events, actor=actor, at=at)
 
 
 def on_order(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:

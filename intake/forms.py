@@ -450,6 +450,10 @@ class MergeForm(house.HouseForm):
     reason = forms.CharField(label="Reason", max_length=200)
 
 
+class UnmergeForm(house.HouseForm):
+    reason = forms.CharField(label="Why these are two people", max_length=200)
+
+
 class DaysForm(house.HouseForm):
     days = forms.IntegerField(label="Days ahead", min_value=1, max_value=31, initial=3)
 

@@ -11,6 +11,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 
+from rcm.accounts.charts import Follow, PatientKey, SetAside
 from rcm.accounts.tenancy import TenantModel
 
 
@@ -21,6 +22,8 @@ class Sex(models.TextChoices):
 
 
 class Patient(TenantModel):
+    patient_keys = (PatientKey("merged_into_id"),)
+
     mrn = models.CharField(max_length=30)
     last_name = models.CharField(max_length=60)
     first_name = models.CharField(max_length=40)
@@ -70,6 +73,39 @@ class Patient(TenantModel):
         return f"{self.last_name}, {self.first_name}"
 
 
+class ChartMerge(TenantModel):
+    """Two charts of one person were made one: what was moved, so that it can be given back.
+
+    `moved`: table → ids of the rows that were given the chart that stays. `set_aside`: table → id →
+    what its columns held, where both charts had what there may be once. `subjects`: ids of work
+    items about the patient.
+    """
+
+    patient_keys = (
+        PatientKey("keep_id", Follow.STAYS),
+        PatientKey("gone_id", Follow.STAYS),
+    )
+
+    keep = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="+")
+    gone = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="merges")
+    reason = models.CharField(max_length=300)
+    merged_at = models.DateTimeField()
+    actor_name = models.CharField(max_length=120)
+    moved = models.JSONField(default=dict)
+    set_aside = models.JSONField(default=dict)
+    subjects = models.JSONField(default=list)
+    undone_at = models.DateTimeField(null=True)
+    undone_by = models.CharField(max_length=120, blank=True)
+    undone_reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["gone"], condition=Q(undone_at__isnull=True), name="one_merge_of_a_chart"
+            )
+        ]
+
+
 class CoverageStatus(models.TextChoices):
     UNVERIFIED = "unverified", "Not verified"
     ACTIVE = "active", "Active"
@@ -91,6 +127,12 @@ class Coverage(TenantModel):
     Rank 0 is the policy of one accident (workers' compensation or auto): it pays alone, and only
     for the orders that choose it (rule `coverage-of-accident`).
     """
+
+    patient_keys = (
+        PatientKey(
+            set_aside=SetAside(Q(active=True, rank__gte=1), change={"active": False}, per=("rank",))
+        ),
+    )
 
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="coverages")
     payer = models.ForeignKey("reference.Payer", on_delete=models.PROTECT, related_name="+")
@@ -157,6 +199,8 @@ class Order(TenantModel):
     `order-required`).
     """
 
+    patient_keys = (PatientKey(),)
+
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="orders")
     placer_number = models.CharField(max_length=40, blank=True)
     ordering = models.ForeignKey(
@@ -205,6 +249,8 @@ class Order(TenantModel):
 
 class OrderedExam(TenantModel):
     """One exam as ordered: the first cell of the evidence grid."""
+
+    patient_keys = (PatientKey(derived="order__patient_id"),)
 
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="exams")
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="ordered_exams")
@@ -269,6 +315,8 @@ APPOINTMENT_MOVES: dict[str, set[str]] = {
 
 
 class Appointment(TenantModel):
+    patient_keys = (PatientKey(),)
+
     site_path = "site_id"
 
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="appointments")
@@ -369,6 +417,8 @@ class CheckStatus(models.TextChoices):
 class EligibilityCheck(TenantModel):
     """One 270 and its 271. The raw texts are the two interchanges."""
 
+    patient_keys = (PatientKey(derived="coverage__patient_id"),)
+
     coverage = models.ForeignKey(Coverage, on_delete=models.PROTECT, related_name="checks")
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="checks")
     service_date = models.DateField()
@@ -443,6 +493,8 @@ class Benefit(TenantModel):
 
 class Estimate(TenantModel):
     """Patient estimate or good-faith estimate, itemised and kept as it was given."""
+
+    patient_keys = (PatientKey(derived="appointment__patient_id"),)
 
     appointment = models.ForeignKey(Appointment, on_delete=models.PROTECT, related_name="estimates")
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="estimates")

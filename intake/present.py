@@ -87,7 +87,7 @@ def chart_read(request: HttpRequest, patients: Iterable[Patient], purpose: str) 
 
 
 def patient_timeline(patient: Patient) -> list[parts.Event]:
-    return timeline(patient.organization_id, patient_id__in=chart_ids(patient))
+    return timeline(patient.organization_id, patient_id__in=chart_ids(patient.pk))
 
 
 def gate_parts(appointment: Appointment) -> list[parts.Gate]:

@@ -16,6 +16,7 @@ urlpatterns = [
     path("patients/<uuid:public_id>/", patients.patient, name="patient"),
     path("patients/<uuid:public_id>/edit/", patients.patient_edit, name="patient_edit"),
     path("patients/<uuid:public_id>/merge/", patients.patient_merge, name="patient_merge"),
+    path("merges/<uuid:public_id>/undo/", patients.patient_unmerge, name="patient_unmerge"),
     path("patients/<uuid:public_id>/coverages/new/", coverages.coverage_new, name="coverage_new"),
     path(
         "patients/<uuid:public_id>/coverages/discover/",

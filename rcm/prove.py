@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.charts import Follow, patient_keys
 from rcm.accounts.models import Organization
 from rcm.accounts.scope import scope
 
@@ -53,6 +54,23 @@ WIRE = r"""WITH files AS (
   wire AS (
     SELECT id, position, e, max(CASE WHEN e[1] = 'ST' THEN position END)
            OVER (PARTITION BY id ORDER BY position) AS st FROM pieces)"""
+
+# a row of any table that belongs to a patient, and money on account that no charge carries
+HANGING = " UNION ALL ".join(
+    (
+        *(
+            f"SELECT t.id, '{model._meta.db_table} names a merged chart'"  # noqa: S608
+            f" FROM {model._meta.db_table} t JOIN intake_patient p ON p.id = t.{key.column}"
+            " WHERE p.merged_into_id IS NOT NULL"
+            for model, key in patient_keys(Follow.MOVES)
+        ),
+        "SELECT p.id, 'holds ' || sum(e.amount) || ' on ' || e.account"
+        " FROM ledger_ledgerentry e JOIN intake_patient p ON p.id = e.patient_id"
+        " WHERE p.merged_into_id IS NOT NULL AND e.charge_id IS NULL AND e.account IN"
+        " ('unapplied', 'refund_payable', 'ar_patient', 'ar_insurance')"
+        " GROUP BY p.id, e.account HAVING sum(e.amount) <> 0",
+    )
+)
 
 CHECKS: tuple[Check, ...] = (
     Check(
@@ -463,6 +481,12 @@ CHECKS: tuple[Check, ...] = (
         """SELECT id, status FROM remittance_denial
             WHERE status IN ('overturned', 'partial', 'upheld', 'written_off')
               AND resolved_on IS NULL""",
+    ),
+    Check(
+        "19",
+        "Nothing is left on a chart that was merged into another: no row, no money on account",
+        "SELECT count(*) FROM intake_patient WHERE merged_into_id IS NOT NULL",
+        HANGING,
     ),
     Check(
         "18",

@@ -5,11 +5,14 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+from rcm.accounts.charts import PatientKey, SetAside
 from rcm.accounts.tenancy import TenantModel
 
 
 class Statement(TenantModel):
     """One patient statement as sent: lines, balance, PDF."""
+
+    patient_keys = (PatientKey(),)
 
     patient = models.ForeignKey(
         "intake.Patient", on_delete=models.PROTECT, related_name="statements"
@@ -31,6 +34,8 @@ class PatientPayment(TenantModel):
     """Money from a patient, at the desk or by mail: receipt number, method; its effect is the
     ledger transaction.
     """
+
+    patient_keys = (PatientKey(),)
 
     patient = models.ForeignKey("intake.Patient", on_delete=models.PROTECT, related_name="payments")
     receipt = models.CharField(max_length=20)
@@ -97,6 +102,10 @@ class PaymentPlan(TenantModel):
     """An agreement to pay in instalments: while it is kept no statement and no collection goes out
     (rule `statement-cadence`).
     """
+
+    patient_keys = (
+        PatientKey(set_aside=SetAside(Q(status="active"), change={"status": PlanStatus.CANCELLED})),
+    )
 
     patient = models.ForeignKey("intake.Patient", on_delete=models.PROTECT, related_name="plans")
     total = models.DecimalField(max_digits=12, decimal_places=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+from rcm.accounts.charts import PatientKey
 from rcm.accounts.tenancy import TenantModel
 
 
@@ -89,6 +90,8 @@ class Refund(TenantModel):
     """A credit balance to give back: to whom, why, and the 60-day clock of Medicare and Medicaid
     (rule `overpayment-60-days`).
     """
+
+    patient_keys = (PatientKey(derived="charge__patient_id"),)
 
     patient = models.ForeignKey("intake.Patient", on_delete=models.PROTECT, related_name="refunds")
     charge = models.ForeignKey("charges.Charge", on_delete=models.PROTECT, related_name="refunds")

@@ -32,6 +32,7 @@ from charges.models import Charge
 from charges.services import money_follows
 from intake.models import Patient
 from rcm.accounts.actor import Actor
+from rcm.accounts.charts import register_subject
 from rcm.accounts.models import Membership
 from rcm.accounts.permissions import Role
 from rcm.ledger.models import Account, LedgerEntry
@@ -40,6 +41,7 @@ from rcm.worklist.services import ItemSpec, close_items, open_items
 
 QUEUE, SUBJECT = "followup", "claim"
 PATIENT_QUEUE, PATIENT_SUBJECT = "patient_balance", "patient_account"
+register_subject(PATIENT_SUBJECT)
 
 # claims with open insurance dollars that nobody else has: no other item, no running appeal, no
 # newer claim, and past the payer's time

@@ -7,6 +7,7 @@ from datetime import date
 from ar.services.guards import latest_claim
 from charges.models import Charge
 from intake.models import CheckStatus, EligibilityCheck
+from intake.services import chart_ids
 from rcm.accounts.clock import office_day
 from rcm.audit.models import Event
 from rcm.worklist.models import Interaction
@@ -40,11 +41,12 @@ def coverage_proofs(charge: Charge, since: date) -> Proofs:
     ]
     own = [row for row in checks if claim is not None and row.coverage_id == claim.coverage_id]
     found = [row for row in checks if row not in own and row.status == CheckStatus.ACTIVE]
+    charts = chart_ids(charge.patient_id)
     events = Event.objects.filter(
-        organization_id=charge.organization_id, patient_id=charge.patient_id, verb=SEARCHED
+        organization_id=charge.organization_id, patient_id__in=charts, verb=SEARCHED
     ).order_by("-at")
     contacts = Interaction.objects.filter(
-        organization_id=charge.organization_id, patient_id=charge.patient_id
+        organization_id=charge.organization_id, patient_id__in=charts
     ).order_by("-at")
     if claim is not None:
         contacts = contacts.filter(claim_id__isnull=True) | contacts.filter(claim_id=claim.pk)

@@ -34,6 +34,7 @@ from charges.models import Charge
 from claims import services as claims
 from claims.models import Claim, ClaimLine, ClaimStatus
 from claims.records import Adjudicated, Outcome
+from intake.services import chart_ids
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Organization
 from rcm.accounts.problems import Conflict, Refused
@@ -103,7 +104,7 @@ def _documented(
         since = max((d.denied_on for d in given_up), default=None)
         what = "the denial"
     else:
-        rows = rows.filter(patient_id=asked.charge.patient_id).filter(
+        rows = rows.filter(patient_id__in=chart_ids(asked.charge.patient_id)).filter(
             Q(claim_id__isnull=True)
             | Q(claim_id__in=ClaimLine.objects.filter(charge=asked.charge).values("claim_id"))
         )

@@ -37,7 +37,6 @@ from authorizations.services.requirement import (
 from authorizations.services.units import Use, authorization_unuse, authorization_use
 from authorizations.services.upkeep import (
     expiry_guard,
-    records_follow_merge,
     reminders,
     update_needed,
 )
@@ -61,7 +60,6 @@ __all__ = [
     "gate_of",
     "gate_preview",
     "peer_to_peer",
-    "records_follow_merge",
     "reminders",
     "requests_failed",
     "requirement_decide",

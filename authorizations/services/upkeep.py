@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -150,12 +150,3 @@ def reminders(*, actor: Actor, at: datetime | None = None, days: int = 14) -> in
     for start in range(0, len(ids), 500):
         authorizations_review(authorization_ids=ids[start : start + 500], actor=actor, at=at)
     return len(ids)
-
-
-@transaction.atomic
-def records_follow_merge(*, pairs: Sequence[tuple[int, int]], actor: Actor, at: datetime) -> None:
-    """Two charts became one: the records of the chart that went belong to the one that stays.
-    `pairs` are (stays, went).
-    """
-    for stays, went in pairs:
-        Authorization.objects.filter(patient_id=went).update(patient_id=stays)

@@ -62,6 +62,7 @@ from intake.services.gates import (
     standing_overrides,
     upcoming,
 )
+from intake.services.merging import charts_settle, patient_merge, patient_unmerge
 from intake.services.necessity import exam_doubts, signed_exams
 from intake.services.notices import notice_make, notice_sign, notice_states
 from intake.services.orders import (
@@ -85,7 +86,6 @@ from intake.services.patients import (
     older_coverages,
     patient_create,
     patient_duplicates,
-    patient_merge,
     patient_update,
     patients_find,
     primary_coverages,
@@ -125,6 +125,7 @@ __all__ = [
     "asks_failed",
     "asks_for",
     "chart_ids",
+    "charts_settle",
     "clearance_refresh",
     "connection_for",
     "coverage_add",
@@ -170,6 +171,7 @@ __all__ = [
     "patient_create",
     "patient_duplicates",
     "patient_merge",
+    "patient_unmerge",
     "patient_update",
     "patients_find",
     "payment_gone",

@@ -13,12 +13,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
 from intake.models import (
-    Appointment,
     Coverage,
     CoverageStatus,
-    Estimate,
-    Order,
-    OrderedExam,
     Patient,
     Relationship,
 )
@@ -357,72 +353,14 @@ def _patient_save(
     return patient
 
 
-@transaction.atomic
-def patient_merge(
-    *, keep: Patient, gone: Patient, reason: str, actor: Actor, at: datetime | None = None
-) -> Patient:
-    """Make two charts of one person one: `gone` leads to `keep`; both histories stay and are read
-    together (`chart_ids`).
-
-    Orders, appointments, coverages and estimates move; later phases hear "patient.merged".
+def chart_ids(patient_id: int) -> list[int]:
+    """The chart and every chart merged into it: what is written once and never moved (events,
+    contacts) is read for all of them.
     """
-    actor.require("patient.merge", [keep, gone])
-    if keep.pk == gone.pk or keep.organization_id != gone.organization_id:
-        raise Refused("Choose two charts of the same organization.", code="same_chart")
-    locked = {
-        p.pk: p
-        for p in (
-            Patient.objects.filter(pk__in=[keep.pk, gone.pk]).order_by("pk").select_for_update()
-        )
-    }
-    if len(locked) != 2 or any(p.merged_into_id for p in locked.values()):
-        raise Conflict("One of these charts has been merged in the meantime.")
-    taken = set(
-        Coverage.objects.filter(patient=keep, active=True, rank__gte=1).values_list(
-            "rank", flat=True
-        )
-    )
-    Coverage.objects.filter(patient=gone, active=True, rank__in=taken).update(
-        active=False, version=F("version") + 1
-    )
-    for model in (Coverage, Order, OrderedExam, Appointment, Estimate):
-        model.objects.filter(patient=gone).update(patient=keep)
-    Patient.objects.filter(merged_into=gone).update(merged_into=keep)
-    Patient.objects.filter(pk=gone.pk).update(merged_into=keep, version=F("version") + 1)
-    record_steps(
-        [
-            Step(
-                keep.organization_id,
-                "patient.merged",
-                f"Chart {gone.mrn} was merged into this one",
-                {"patient_id": keep.pk},
-                reason=reason,
-            ),
-            Step(
-                keep.organization_id,
-                "patient.merged",
-                f"Merged into chart {keep.mrn}",
-                {"patient_id": gone.pk},
-                reason=reason,
-            ),
-        ],
-        actor=actor,
-        at=at,
-    )
-    publish(
-        "patient.merged",
-        organization_id=keep.organization_id,
-        payload={"patient_id": keep.pk, "gone_id": gone.pk},
-        due_at=at,
-    )
-    keep.refresh_from_db()
-    gone.refresh_from_db()
-    return keep
-
-
-def chart_ids(patient: Patient) -> list[int]:
-    """The chart and every chart merged into it: whose events its timeline shows."""
-    return [patient.pk, *Patient.objects.filter(merged_into=patient).values_list("id", flat=True)]
+    return [
+        patient_id,
+        *Patient.objects.filter(merged_into=patient_id).values_list("id", flat=True),
+    ]
 
 
 # --- coverages ------------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from intake import present, sections, services
 from intake.forms import (
     MergeForm,
     PatientForm,
+    UnmergeForm,
 )
 from intake.models import (
     Appointment,
+    ChartMerge,
     Coverage,
     Order,
     Patient,
@@ -33,7 +35,7 @@ from intake.views.base import (
 )
 from rcm.accounts.problems import Conflict, Refused
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import found, may
 from rcm.web.forms import read_date
 
 
@@ -199,6 +201,10 @@ def patient(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "sections": sections.of("patient", request, row),
             "events": present.patient_timeline(row),
             "crumbs": [parts.Crumb("Patients", reverse("intake:patients"))],
+            "merges": ChartMerge.objects.filter(gone__merged_into=row, undone_at__isnull=True)
+            .select_related("gone")
+            .order_by("-merged_at", "-id"),
+            "may_merge": actor.can("patient.merge", row),
             "may_edit": actor.can("patient.edit", row),
             "may_run": actor.can("eligibility.run", row),
         },
@@ -270,6 +276,40 @@ def patient_merge(request: HttpRequest, public_id: str) -> HttpResponseBase:
         back=back,
         verb="Merge",
         text=(
-            "Orders, visits and coverages move here; the other chart stays readable and leads here."
+            "Everything of the other chart moves here, its claims and its money too, and its number"
+            " leads here. The merge can be undone on this page."
+        ),
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@may("patient.merge")
+def patient_unmerge(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """Undo one merge: the two charts were two people."""
+    rows = ChartMerge.objects.visible_to(actor_of(request)).filter(undone_at__isnull=True)
+    merge = found(rows.select_related("gone__merged_into"), public_id=public_id)
+    holder = merge.gone.merged_into or merge.keep
+    back = reverse("intake:patient", args=[holder.public_id])
+    present.chart_read(request, [holder, merge.gone], "undo a merge")
+    form = UnmergeForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            gone = services.patient_unmerge(
+                merge=merge, reason=form.cleaned_data["reason"], actor=actor_of(request)
+            )
+        except Refused as refusal:
+            refuse_into(form, refusal)
+        else:
+            messages.success(request, f"Chart {gone.mrn} is a chart of its own again.")
+            return redirect("intake:patient", gone.public_id)
+    return form_page(
+        request,
+        form,
+        title=f"Undo the merge of chart {merge.gone.mrn}",
+        back=back,
+        verb="Undo the merge",
+        text=(
+            "What the merge moved goes back, its claims and its money too. What was entered on this"
+            " chart since stays here."
         ),
     )

@@ -10,6 +10,7 @@ import uuid6
 from django.db import models
 
 from rcm.accounts.actor import Actor
+from rcm.accounts.charts import PatientKey
 
 
 def uuid7() -> Any:
@@ -54,11 +55,13 @@ class TenantModel(QuietModel):
 
     `site_path`: lookup to the site id where the row belongs to one. `append_only`: the database
     refuses UPDATE and DELETE. `audited`: changes are kept by trigger with actor and request.
+    `patient_keys`: the columns that name a patient, and what a merge of charts does with them.
     """
 
     site_path: ClassVar[str | None] = None
     append_only: ClassVar[bool] = False
     audited: ClassVar[bool] = True
+    patient_keys: ClassVar[tuple[PatientKey, ...]] = ()
 
     id = models.BigAutoField(primary_key=True)
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)

@@ -11,6 +11,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
+from rcm.accounts.charts import Follow, PatientKey
 from rcm.accounts.tenancy import QuietModel, TenantModel
 
 
@@ -45,6 +46,8 @@ class Change(QuietModel):
 class Access(TenantModel):
     """One read of a patient's chart by a person or partner."""
 
+    patient_keys = (PatientKey(follow=Follow.STAYS),)
+
     append_only = True
     audited = False
 
@@ -72,6 +75,8 @@ class Event(TenantModel):
     Keys are plain numbers because this room knows no phase. `at` is business time (the demo replays
     a calendar).
     """
+
+    patient_keys = (PatientKey(follow=Follow.STAYS),)
 
     append_only = True
     audited = False

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from rcm.accounts.charts import Follow, PatientKey
 from rcm.accounts.tenancy import QuietModel, TenantModel
 
 
@@ -71,6 +72,8 @@ class LedgerEntry(TenantModel):
     """One leg. Keys name what the money belongs to; any may be empty (a PLB belongs to no
     claim).
     """
+
+    patient_keys = (PatientKey(follow=Follow.ENTRIES),)
 
     append_only = True
     public_id = None  # type: ignore[assignment]

@@ -15,6 +15,7 @@ from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Cast, Coalesce
 
+from rcm.accounts.charts import Follow, PatientKey
 from rcm.accounts.tenancy import TenantModel
 
 
@@ -40,6 +41,8 @@ class WorkItem(TenantModel):
     of the finding. `dollars` is the amount at risk; `score` orders the queue after deadline (rule
     `work-priority`), its parts in `facts["score"]`.
     """
+
+    patient_keys = (PatientKey(),)
 
     site_path = "site_id"
 
@@ -142,6 +145,8 @@ class Interaction(TenantModel):
     """One contact with a payer, practice or patient (rule `owner-of-balance`): who, channel,
     reference, promise, outcome.
     """
+
+    patient_keys = (PatientKey(follow=Follow.STAYS),)
 
     append_only = True
 

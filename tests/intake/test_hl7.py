@@ -193,7 +193,9 @@ def test_a_merge_keeps_both_histories_under_the_chart_that_stays(cast_committed)
         assert gone.merged_into == keep
         assert Order.objects.get().patient == keep
         assert (
-            Event.objects.filter(patient_id__in=chart_ids(keep), verb="patient.registered").count()
+            Event.objects.filter(
+                patient_id__in=chart_ids(keep.pk), verb="patient.registered"
+            ).count()
             == 2
         )
     receive(

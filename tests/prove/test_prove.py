@@ -119,6 +119,7 @@ PLANTS: dict[str, str] = {
     ),
     "18": "UPDATE ar_report SET pdf = 'other'::bytea WHERE organization_id = {a}",
     "Q5": "UPDATE intake_visitmoney SET kind = 'paid' WHERE organization_id = {a}",
+    "19": "UPDATE intake_patient SET merged_into_id = id WHERE organization_id = {a}",
 }
 UNDO = (
     "ALTER TABLE ledger_ledgertransaction DROP CONSTRAINT IF EXISTS one_effect",

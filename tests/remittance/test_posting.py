@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from claims.models import ClaimStatus
+from intake.services import patient_merge
 from rcm.accounts.actor import PermissionRefused
 from rcm.accounts.problems import Refused
 from rcm.exchange.models import Outbox
@@ -41,6 +42,7 @@ from .house import (
     insurance,
     only,
     owed_by_patient,
+    patient_with,
     payer,
     receive,
 )
@@ -254,6 +256,19 @@ def test_the_patients_share_waits_while_another_line_of_the_claim_is_denied(hous
 
 def test_with_a_second_coverage_the_share_waits_for_it_and_a_secondary_claim_is_due(house):
     claim = claim_of(house, "C1", [("70551", "500", "200")], payers=[payer("MCR"), payer("ESB")])
+    receive(house, era(head("150") + CLEAN))
+    posted(house)
+    assert insurance(claim) == D("50.00")
+    assert owed_by_patient(claim) == 0
+    assert Outbox.objects.filter(topic="remittance.next_payer").count() == 1
+
+
+def test_after_a_merge_the_second_payer_of_the_person_is_billed_and_not_the_patient(house):
+    claim = claim_of(house, "C1", [("70551", "500", "200")], payers=[payer("MCR"), payer("ESB")])
+    keep = patient_with(house, payers=[])
+    patient_merge(keep=keep, gone=claim.patient, reason="Same person", actor=house.actor("mia"))
+    claim.refresh_from_db()
+    assert claim.patient == keep
     receive(house, era(head("150") + CLEAN))
     posted(house)
     assert insurance(claim) == D("50.00")

@@ -64,6 +64,7 @@ STILL = {
     "intake:patient_edit",
     "intake:patient_merge",
     "intake:patient_new",
+    "intake:patient_unmerge",
     "remittance:dated",
     "remittance:denial_park",
     "remittance:denial_reopen",

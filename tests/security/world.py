@@ -99,6 +99,7 @@ RULES: dict[str, dict[str, Any]] = {
     "intake.GateDecision": {"state": "stop"},
     "intake.GateOverrideEnd": {"why": "changed"},
     "intake.GateOverride": {"state": "stop", "gate": "authorization"},
+    "intake.ChartMerge": {"undone_at": None, "moved": {}, "set_aside": {}, "subjects": []},
     "intake.EligibilityCheck": {"status": "active", "seen_at": None},
     "intake.Benefit": {
         "kind": "copay",
