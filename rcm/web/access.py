@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from rcm.web import once
 
@@ -35,7 +37,7 @@ def may(permission: str = "", *, money: bool = False) -> Callable[[View], View]:
             if actor is None:
                 if request.headers.get("HX-Request"):
                     return HttpResponse(status=401)
-                return redirect_to_login(request.get_full_path())
+                return redirect_to_login(page_of(request))
             if permission:
                 if not actor.can_somewhere(permission):
                     raise PermissionDenied
@@ -50,6 +52,19 @@ def may(permission: str = "", *, money: bool = False) -> Callable[[View], View]:
         return guarded
 
     return decorate
+
+
+def page_of(request: HttpRequest) -> str:
+    """The page that a person stands on: for a form that was sent, the page that shows it, since the
+    address that takes the form may show nothing.
+    """
+    sent_from = request.META.get("HTTP_REFERER", "")
+    if request.method != "POST" or not url_has_allowed_host_and_scheme(
+        sent_from, allowed_hosts={request.get_host()}
+    ):
+        return request.get_full_path()
+    parts = urlsplit(sent_from)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def found(queryset: QuerySet[M], **lookup: Any) -> M:

@@ -416,6 +416,7 @@ class ListPage:
             html = self.panel(request, opened or first_opened)
             panel = self._gone() if html is None else mark_safe(html)  # noqa: S308 - rendered by a template
         actor = getattr(request, "actor", None)
+        chips = self._active(request, filters)
         amounts = (
             [fmt.as_decimal(value_of(r, self.amount)) for r in page.rows] if self.amount else []
         )
@@ -439,7 +440,8 @@ class ListPage:
             "summary": self.summary(request, found) if self.summary else "",
             "tabs": tabs,
             "filters": filters,
-            "active_filters": self._active(request, filters),
+            "active_filters": chips,
+            "narrowed": bool(chips or request.GET.get("q", "").strip()),
             "clear_url": edited(QueryDict(), view=request.GET.get("view")),
             "order": order,
             "order_links": self._order_links(request, order),

@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
 from django.core.cache import cache, caches
 from django.db import InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -23,7 +24,7 @@ from django.views.decorators.http import require_POST, require_safe
 from rcm.accounts.actor import PermissionRefused
 from rcm.accounts.problems import Conflict, Refused
 from rcm.web import nav, parts, rulebook, services
-from rcm.web.access import may
+from rcm.web.access import may, page_of
 from rcm.web.context import COUNTS_SECONDS, SCOPE_ORGANIZATION, SCOPE_SITE, counts_key
 from rcm.web.keyset import BadCursor
 
@@ -272,8 +273,12 @@ def refused(request: HttpRequest, error: Exception) -> HttpResponse | None:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """CSRF_FAILURE_VIEW: the page was open too long, or the form came from elsewhere."""
-    return error_page(request, 403)
+    """CSRF_FAILURE_VIEW: the page was open too long, or the form came from elsewhere. Who has been
+    signed out meanwhile signs in again and finds the page.
+    """
+    if request.user.is_authenticated or request.headers.get("HX-Request"):
+        return error_page(request, 403)
+    return redirect_to_login(page_of(request))
 
 
 @require_safe

@@ -7,3 +7,4 @@ import "./palette.js";
 import "./preferences.js";
 import "./rail.js";
 import "./forms.js";
+import "./drafts.js";

@@ -167,3 +167,20 @@ document.addEventListener("htmx:afterSettle", (event) => {
   if (event.detail.target?.id === "rows") sync();
 });
 sync();
+
+// Back from a row's page leads to the row: the list remembers which one was opened.
+const place = `row:${location.pathname}${location.search}`;
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("tr[data-row] a[href]");
+  if (link && !panel()) sessionStorage.setItem(place, link.closest("tr").querySelector(
+    "[data-row-link]")?.getAttribute("href") ?? "");
+});
+if (performance.getEntriesByType("navigation")[0]?.type === "back_forward") {
+  const href = sessionStorage.getItem(place);
+  const row = href && rows().find((each) => each.querySelector("[data-row-link]")?.getAttribute(
+    "href") === href);
+  if (row) {
+    row.classList.add("cursor");
+    row.querySelector("[data-row-link]").focus();
+  }
+}
