@@ -4,18 +4,20 @@ be forgotten.
 For each tenant table (a column `organization_id`, except the identity tables): forced row-level
 security bound to `isocenter.orgs`. For tables of append-only models: UPDATE and DELETE refused by
 trigger and not granted. For audited tables: each insert, update and delete kept in `audit_change`
-with actor and request. The application role owns nothing and bypasses nothing; it holds SELECT,
+with actor and request. For each reference between two tables of an organization: the key holds
+the organization too, so that another one's row is refused just as a missing one is. The application role owns nothing and bypasses nothing; it holds SELECT,
 INSERT, UPDATE, DELETE and no TRUNCATE.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps import AppConfig, apps
 from django.conf import settings
-from django.db import connections
+from django.db import connections, transaction
 
 IDENTITY_TABLES = {
     "accounts_organization",
@@ -137,6 +139,84 @@ def expected_triggers() -> set[tuple[str, str]]:
     return out
 
 
+# references by one column between two tables that both belong to an organization
+LOOSE = """
+SELECT k.conname, k.conrelid::regclass::text, a.attname, k.confrelid::regclass::text, f.attname,
+       k.condeferrable, k.condeferred
+  FROM pg_constraint k
+  JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+  JOIN pg_attribute f ON f.attrelid = k.confrelid AND f.attnum = k.confkey[1]
+  JOIN pg_attribute own ON own.attrelid = k.conrelid AND own.attname = 'organization_id'
+       AND own.attnotnull
+  JOIN pg_attribute its ON its.attrelid = k.confrelid AND its.attname = 'organization_id'
+       AND its.attnotnull
+ WHERE k.contype = 'f' AND cardinality(k.conkey) = 1 AND a.attname <> 'organization_id'
+   AND k.connamespace = 'public'::regnamespace
+ ORDER BY 4, 2, 3
+"""
+
+
+class Loose(NamedTuple):
+    """A reference that would take the row of another organization."""
+
+    name: str
+    table: str
+    column: str
+    target: str
+    key: str
+    deferrable: bool
+    deferred: bool
+
+
+def loose_references(cursor: Any) -> list[Loose]:
+    cursor.execute(LOOSE)
+    return [Loose(*row) for row in cursor.fetchall()]
+
+
+def _named(*parts: str, ending: str) -> str:
+    """A name of at most 63 characters that the same parts always give."""
+    plain = "_".join(parts)
+    digest = hashlib.sha256(plain.encode()).hexdigest()[:8]
+    return f"{plain[:40]}_{digest}_{ending}"
+
+
+def bind_all(cursor: Any) -> int:
+    """Replace each loose reference by one of (organization, key); returns how many. None is left
+    to do the second time. Raises IntegrityError when rows of two organizations refer to each other.
+    """
+    loose = loose_references(cursor)
+    if not loose:
+        return 0
+    cursor.execute("SELECT current_setting('isocenter.orgs', true)")
+    (before,) = cursor.fetchone()
+    # the rows are checked under row-level security: everybody's, or nothing would be looked at
+    cursor.execute(
+        "SELECT set_config('isocenter.orgs', coalesce(string_agg(id::text, ','), ''), false)"
+        " FROM accounts_organization"
+    )
+    for one in loose:
+        _bind(cursor, one)
+    cursor.execute("SELECT set_config('isocenter.orgs', %s, false)", [before or ""])
+    return len(loose)
+
+
+def _bind(cursor: Any, one: Loose) -> None:
+    unique = _named(one.target, one.key, ending="of_org")
+    cursor.execute("SELECT 1 FROM pg_constraint WHERE conname = %s", [unique])
+    if cursor.fetchone() is None:
+        cursor.execute(
+            f"ALTER TABLE {one.target} ADD CONSTRAINT {unique} UNIQUE (organization_id, {one.key})"
+        )
+    when = "DEFERRED" if one.deferred else "IMMEDIATE"
+    timing = f"DEFERRABLE INITIALLY {when}" if one.deferrable else "NOT DEFERRABLE"
+    cursor.execute(
+        f'ALTER TABLE {one.table} DROP CONSTRAINT "{one.name}",'
+        f" ADD CONSTRAINT {_named(one.table, one.column, ending='in_org')}"
+        f" FOREIGN KEY (organization_id, {one.column})"
+        f" REFERENCES {one.target} (organization_id, {one.key}) {timing}"
+    )
+
+
 def install(sender: AppConfig, using: str = "default", **_: Any) -> None:
     """post_migrate: put policies, triggers and grants on the tables of one app. Idempotent; runs as
     the owner.
@@ -181,3 +261,6 @@ def install(sender: AppConfig, using: str = "default", **_: Any) -> None:
                 table in tenants and getattr(model, "audited", True) and "audit_change" in existing
             ):
                 cursor.execute(AUDIT.format(table=table))
+    if sender.label == "accounts":  # all tables are made by now, those of the other apps too
+        with transaction.atomic(using=using), connection.cursor() as cursor:
+            bind_all(cursor)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import date
 
+import psycopg2
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.utils import timezone
 
-from intake.models import Patient
-from rcm.accounts.database import IDENTITY_TABLES, tenant_models
+from intake.models import Order, Patient
+from rcm.accounts.database import (
+    IDENTITY_TABLES,
+    bind_all,
+    loose_references,
+    tenant_models,
+)
 from rcm.accounts.scope import scope
+from tests import databases
+from tests.conftest import make_cast
 
 
 def patient(org, mrn: str) -> Patient:
@@ -22,6 +32,14 @@ def patient(org, mrn: str) -> Patient:
         sex="F",
         search=mrn,
     )
+
+
+@contextlib.contextmanager
+def owner_connected():
+    """A cursor of the tables' owner, one transaction a statement."""
+    name = connection.settings_dict["NAME"]
+    with databases.connected(databases.in_database(databases.owner_url(), name)) as cursor:
+        yield cursor
 
 
 def sql(text: str):
@@ -108,3 +126,92 @@ def test_each_change_is_kept_with_its_author(cast):
     assert rows[0][0] == "I"
     assert rows[1][:3] == ("U", "", "Springfield")
     assert rows[1][3].startswith("person:") and rows[1][4] == "r-1"
+
+
+# --- references between tables of organizations ---------------------------------------------------
+
+
+def test_every_reference_between_tables_of_an_organization_holds_the_organization(db):
+    with connection.cursor() as cursor:
+        assert loose_references(cursor) == []
+    bound = sql(
+        """SELECT k.conrelid::regclass::text, k.confrelid::regclass::text, k.condeferred,
+                  k.convalidated, array_agg(a.attname::text ORDER BY a.attname)
+             FROM pg_constraint k
+             JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY(k.conkey)
+            WHERE k.contype = 'f' AND cardinality(k.conkey) = 2
+            GROUP BY k.oid, k.conrelid, k.confrelid, k.condeferred, k.convalidated"""
+    )
+    assert all(deferred and valid for _, _, deferred, valid, _ in bound)
+    found = {
+        (table, target, column)
+        for table, target, _, _, columns in bound
+        for column in columns
+        if column != "organization_id"
+    }
+    tables = {m._meta.db_table for m in tenant_models()} | IDENTITY_TABLES - {
+        "accounts_organization"
+    }
+    wanted = {
+        (m._meta.db_table, f.related_model._meta.db_table, f.column)
+        for m in tenant_models()
+        for f in m._meta.local_fields
+        if f.is_relation and f.db_constraint and f.related_model._meta.db_table in tables
+    }
+    assert len(wanted) > 110
+    assert wanted <= found, sorted(wanted - found)
+
+
+def test_the_row_of_another_organization_is_refused_as_one_that_is_missing(cast):
+    with scope(cast.system):
+        theirs = patient(cast.a, "M1").pk
+    said = []
+    for key in (theirs, 999_999_999):
+        with (
+            scope(cast.system_b),
+            pytest.raises(IntegrityError) as refused,
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            Order.objects.create(
+                organization=cast.b, patient_id=key, ordered_at=timezone.now(), signed=True
+            )
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+    assert "patient_id" in said[0]
+
+
+def test_rows_that_stand_already_are_checked_for_every_organization(transactional_db):
+    cast = make_cast()
+    with scope(cast.system):
+        mine = patient(cast.a, "M1")
+    with scope(cast.system_b):
+        other = patient(cast.b, "M2")
+    with owner_connected() as raw:
+        raw.execute(
+            "SELECT conname FROM pg_constraint WHERE conrelid = 'intake_patient'::regclass"
+            " AND confrelid = 'intake_patient'::regclass"
+        )
+        ((bound,),) = raw.fetchall()
+        raw.execute(
+            f"ALTER TABLE intake_patient DROP CONSTRAINT {bound}, ADD CONSTRAINT loose"
+            " FOREIGN KEY (merged_into_id) REFERENCES intake_patient (id)"
+            " DEFERRABLE INITIALLY DEFERRED"
+        )
+        every = f"SELECT set_config('isocenter.orgs', '{cast.a.pk},{cast.b.pk}', false)"
+        raw.execute(every)
+        raw.execute(
+            "UPDATE intake_patient SET merged_into_id = %s WHERE id = %s", [other.pk, mine.pk]
+        )
+        raw.execute("SELECT set_config('isocenter.orgs', '', false)")
+        try:
+            with pytest.raises(psycopg2.IntegrityError):
+                bind_all(raw)
+        finally:
+            raw.execute(every)
+            raw.execute("UPDATE intake_patient SET merged_into_id = NULL")
+            raw.execute("SELECT set_config('isocenter.orgs', '', false)")
+            assert bind_all(raw) == 1
+        assert bind_all(raw) == 0
+        assert loose_references(raw) == []
