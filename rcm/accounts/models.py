@@ -6,10 +6,12 @@ them before a scope exists. Screens still list them only through the actor.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from rcm.accounts.actor import Actor, Grant, Place
@@ -52,6 +54,7 @@ class User(QuietModel, AbstractBaseUser, PermissionsMixin):
         max_length=8, default="regular", choices=[("regular", "Regular"), ("compact", "Compact")]
     )
 
+    lacks_factor = False
     objects = UserManager()
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["first_name", "last_name"]
@@ -76,10 +79,17 @@ class User(QuietModel, AbstractBaseUser, PermissionsMixin):
         return self.display_name
 
     def actor(self) -> Actor:
-        """The person as an actor: each membership with its own place. One query, or two where a
-        membership is limited to a site.
+        """The person as an actor: each membership with its own place. One query, and one more where
+        a membership is limited to a site or asks for a second factor.
+
+        A role for which its organization asks for a second factor gives no right until the person
+        has one (`lacks_factor` says so).
         """
-        rows = list(self.memberships.values_list("organization_id", "site_id", "role"))
+        rows = self._held(
+            self.memberships.values_list(
+                "organization_id", "site_id", "role", "organization__factor_roles"
+            )
+        )
         known: list[Place] = []
         if any(site for _, site, _ in rows):
             of = {o for o, _, _ in rows}
@@ -92,6 +102,23 @@ class User(QuietModel, AbstractBaseUser, PermissionsMixin):
             user_id=self.pk,
             known_sites=known,
         )
+
+    def _held(
+        self, rows: Iterable[tuple[int, int | None, str, list[str]]]
+    ) -> list[tuple[int, int | None, str]]:
+        """The memberships that give rights: those that ask for a second factor only with one."""
+        found = list(rows)
+        asks = any(role in asked for _, _, role, asked in found)
+        self.lacks_factor = asks and not self.has_factor()
+        return [
+            (organization, site, role)
+            for organization, site, role, asked in found
+            if not (self.lacks_factor and role in asked)
+        ]
+
+    def has_factor(self) -> bool:
+        """Whether a second factor or a passkey is set up; then every sign-in asks for it."""
+        return bool(self.authenticator_set.exclude(type="recovery_codes").exists())
 
 
 class Organization(QuietModel):
@@ -120,6 +147,12 @@ class Organization(QuietModel):
         decimal_places=2,
         default="100.00",
         help_text="Above it a second person approves",
+    )
+    factor_roles = ArrayField(
+        models.CharField(max_length=20),
+        default=list,
+        blank=True,
+        help_text="Roles that give rights only with a second factor",
     )
 
     class Meta:

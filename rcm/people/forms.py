@@ -57,6 +57,18 @@ class InviteForm(RoleForm):
     )
 
 
+class FactorForm(house.HouseForm):
+    """The roles of one organization that give rights only with a second factor."""
+
+    roles = forms.MultipleChoiceField(
+        label="Roles that need a second factor",
+        choices=ROLES,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Without one such a role gives no right; the person is led to set one up",
+    )
+
+
 class ScopesForm(house.HouseForm):
     scopes = forms.MultipleChoiceField(
         label="May",

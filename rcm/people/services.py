@@ -291,6 +291,33 @@ def role_take(*, membership: Membership, actor: Actor) -> None:
 # --- partner systems ------------------------------------------------------------------------------
 
 
+@transaction.atomic
+def factor_roles_set(
+    *, organization: Organization, roles: Iterable[str], actor: Actor
+) -> Organization:
+    """Say which roles of an organization give rights only with a second factor. Who has none
+    cannot ask it of a role of their own.
+    """
+    actor.require("users.manage", organization.pk, entire=True)
+    wanted = sorted({_role(role).value for role in roles})
+    own = Membership.objects.filter(user_id=actor.user_id, organization=organization)
+    person = User.objects.get(pk=actor.user_id)
+    if not person.has_factor() and own.filter(role__in=wanted).exists():
+        raise Refused(
+            "You have no second factor yourself and would shut yourself out.",
+            code="own_factor",
+            field="roles",
+            fix="Set one up under Sign-in and security first.",
+        )
+    if wanted == organization.factor_roles:
+        return organization
+    organization.factor_roles = wanted
+    organization.save(update_fields=["factor_roles"])
+    names = ", ".join(Role(role).label for role in wanted) or "nobody"
+    _tell([organization.pk], "factor.asked", f"A second factor is asked of: {names}", actor)
+    return organization
+
+
 def _scopes(scopes: Iterable[str]) -> list[str]:
     wanted = sorted(set(scopes))
     if not wanted or not set(wanted) <= set(dict(settings.OAUTH2_PROVIDER)["SCOPES"]):

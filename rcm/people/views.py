@@ -19,7 +19,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from rcm.accounts.actor import Actor
-from rcm.accounts.models import Invitation, InvitationStatus, Membership, Partner, User
+from rcm.accounts.models import (
+    Invitation,
+    InvitationStatus,
+    Membership,
+    Organization,
+    Partner,
+    User,
+)
 from rcm.accounts.permissions import Role
 from rcm.accounts.problems import Refused
 from rcm.people import forms, services
@@ -69,6 +76,7 @@ PEOPLE = ListPage(
     actions=lambda request: [
         parts.Action("Invite a user", reverse("people:invite"), primary=True, key="n"),
         parts.Action("Invitations", reverse("people:invited")),
+        parts.Action("Second factor", reverse("people:factors")),
     ],
     saved=False,
     empty="Nobody works here yet.",
@@ -79,6 +87,43 @@ PEOPLE = ListPage(
 @may("users.manage")
 def people(request: HttpRequest) -> HttpResponseBase:
     return PEOPLE.respond(request, services.people_of(_actor(request)))
+
+
+@require_safe
+@may("users.manage")
+def factors(request: HttpRequest) -> HttpResponseBase:
+    """Which roles need a second factor, by organization."""
+    own = Organization.objects.filter(pk__in=_actor(request).organizations)
+    if len(own) == 1:
+        return redirect("people:factor", public_id=own[0].public_id)
+    return render(request, "people/factors.html", {"organizations": own, "crumbs": USERS})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@may("users.manage")
+def factor(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """Ask for a second factor by role in one organization."""
+    own = Organization.objects.filter(pk__in=_actor(request).organizations)
+    row = found(own, public_id=public_id)
+    form = forms.FactorForm(request.POST or None, initial={"roles": row.factor_roles})
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.factor_roles_set(
+                organization=row, roles=form.cleaned_data["roles"], actor=_actor(request)
+            )
+        except Refused as refusal:
+            form.add_error("roles", f"{refusal} {refusal.fix}".strip())
+        else:
+            messages.success(request, "Saved. It holds from the next page that anybody opens.")
+            return redirect("people:people")
+    context = {
+        "title": f"Second factor in {row.name}",
+        "text": "A passkey or a code from an app counts. Recovery codes alone do not.",
+        "form": form,
+        "back_url": reverse("people:people"),
+        "crumbs": USERS,
+    }
+    return render(request, "components/form_page.html", context, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

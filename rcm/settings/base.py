@@ -220,6 +220,9 @@ MFA_FORMS = {
     "reauthenticate": "rcm.web.signin.CodeAgainForm",
     "activate_totp": "rcm.web.signin.ActivateForm",
 }
+# wrong passwords are counted by rcm.accounts.attempts; here only a flood from one address is stopped
+ACCOUNT_RATE_LIMITS = {"login": "600/m/ip", "login_failed": "600/m/ip"}
+MFA_PASSKEY_LOGIN_ENABLED = True
 ACCOUNT_ADAPTER = "rcm.accounts.adapter.ClosedAccountAdapter"
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_LOGOUT_ON_GET = False

@@ -65,6 +65,13 @@ def safe_next(request: HttpRequest, fallback: str = "/") -> str:
 def home(request: HttpRequest) -> HttpResponseBase:
     """The first page of a reader's own work: the top of their rail."""
     actor = request.actor  # type: ignore[attr-defined]
+    if getattr(request.user, "lacks_factor", False):
+        messages.warning(
+            request,
+            "Your organization asks for a second factor for your role. Set up a passkey or an app"
+            " here; your work opens right after.",
+        )
+        return redirect("mfa_index")
     if not actor.organizations:
         # who works nowhere: accounts are looked after, or invitations wait
         looks_after = getattr(request.user, "is_platform_administrator", False)
