@@ -112,14 +112,26 @@ def public_address(host: str, port: int) -> str:
     except OSError:
         raise httpcore.ConnectError("the name does not resolve") from None
     for text in found:
-        address = ipaddress.ip_address(text.split("%")[0])
-        inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-        for judged in filter(None, (address, inner)):
-            if not judged.is_global or judged.is_multicast:
-                raise Forbidden("The address of this connection leads into a private network.")
+        if not is_public(text):
+            raise Forbidden("The address of this connection leads into a private network.")
     if not found:
         raise httpcore.ConnectError("the name does not resolve")
     return found[0]
+
+
+# translators into IPv4 (RFC 6052, RFC 8215): where they lead is the network's business
+TRANSLATORS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+
+
+def is_public(text: str) -> bool:
+    """Whether an address, and each one that it carries inside, belongs to the open internet."""
+    address = ipaddress.ip_address(text.split("%")[0])
+    inner: list[Any] = []
+    if isinstance(address, ipaddress.IPv6Address):
+        if any(address in network for network in TRANSLATORS):
+            return False
+        inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    return all(each.is_global and not each.is_multicast for each in (address, *filter(None, inner)))
 
 
 class _Stream(httpcore.NetworkStream):

@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from rcm.audit.logs import allow_listed
+from rcm.settings import production
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 env = environ.Env()
@@ -50,18 +51,27 @@ SECRET_KEY = env.str("DJANGO_SECRET_KEY", default=DEMO_KEYS["DJANGO_SECRET_KEY"]
 FIELD_KEYS = env.list(
     "ISOCENTER_FIELD_KEYS", default=[DEMO_KEYS["ISOCENTER_FIELD_KEYS"]] if DEMO else []
 )
-if PRODUCTION and (not SECRET_KEY or len(SECRET_KEY) < 50 or not FIELD_KEYS or DEBUG):
-    raise ImproperlyConfigured(
-        "Production needs DJANGO_SECRET_KEY (50 characters or more), ISOCENTER_FIELD_KEYS and"
-        " DJANGO_DEBUG off. Set ISOCENTER_DEMO=yes only for a demonstration with invented patients."
-    )
-if PRODUCTION and {SECRET_KEY, *FIELD_KEYS} & set(DEMO_KEYS.values()):
-    raise ImproperlyConfigured(
-        "These keys are the demo's, which everybody knows. Make your own (docs/operations.md)."
-    )
 ALLOWED_HOSTS = env.list(
     "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"] if DEMO else []
 )
+if PRODUCTION:
+    _faults = list(
+        production.faults(
+            production.Chosen(
+                secret_key=SECRET_KEY,
+                field_keys=FIELD_KEYS,
+                demo_keys=DEMO_KEYS.values(),
+                debug=DEBUG,
+                allowed_hosts=ALLOWED_HOSTS,
+                redis_url=REDIS_URL,
+            )
+        )
+    )
+    if _faults:
+        raise ImproperlyConfigured(
+            "Production needs other settings (ISOCENTER_DEMO=yes is only for a demonstration with"
+            " invented patients):\n- " + "\n- ".join(_faults)
+        )
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # what signs the anchors of the audit log, and where they are kept: outside the database, best where
 # whoever rules the database cannot write (a mounted write-once bucket, another machine, a mailbox)

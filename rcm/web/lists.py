@@ -47,7 +47,9 @@ from rcm.web.templatetags.house import tag as tag_of
 PAGE_SIZE = 50
 COUNT_LIMIT = 10_000
 STATE = ("cursor", "open", "export")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# full-width forms too: spreadsheets of East Asian languages read them as the same signs
+UNSEEN = " \u3000\xa0\u200b\ufeff"
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 Getter = str | Callable[[Any], Any]
 
@@ -183,7 +185,8 @@ def inert(value: Any) -> str:
     if number is not None:
         return str(value)
     text = str(value)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    risky = text.startswith(FORMULA_STARTS) or text.lstrip(UNSEEN).startswith(FORMULA_STARTS)
+    return f"'{text}" if risky else text
 
 
 class _Echo:

@@ -286,7 +286,7 @@ STRONG = {
 def boots(**given: str) -> subprocess.CompletedProcess[str]:
     urls = {
         "DATABASE_URL": "postgres://app@127.0.0.1:1/x",
-        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "REDIS_URL": "redis://:broker-secret@127.0.0.1:1/0",
         "ISOCENTER_DEMO": "no",
     }
     kept = {
@@ -317,6 +317,12 @@ def test_production_starts_with_its_own_keys_and_passes_the_deployment_check() -
         {"DJANGO_SECRET_KEY": "short"},
         {"ISOCENTER_FIELD_KEYS": ""},
         {"DJANGO_DEBUG": "yes"},
+        {"DJANGO_SECRET_KEY": "a" * 64},
+        {"ISOCENTER_FIELD_KEYS": "c2hvcnQ="},
+        {"ALLOWED_HOSTS": "*"},
+        {"ALLOWED_HOSTS": "billing.example, *"},
+        {"ALLOWED_HOSTS": ""},
+        {"REDIS_URL": "redis://localhost:6379/0"},
     ],
     ids=str,
 )
@@ -324,6 +330,21 @@ def test_production_refuses_to_start_with_weak_settings(missing) -> None:
     done = boots(**(STRONG | missing))
     assert done.returncode != 0
     assert "Production needs" in done.stderr
+    assert next(iter(missing)) in done.stderr
+
+
+def test_the_deployment_check_names_accounts_of_the_demonstration(cast, settings) -> None:
+    from rcm.accounts.checks import no_demo_logins
+
+    settings.DEMO = False
+    assert no_demo_logins(databases=["default"]) == []
+    user = cast.user("ana")
+    user.email = "ana.frontdesk@demo.example"
+    user.save()
+    assert "ana.frontdesk@demo.example" in no_demo_logins(databases=["default"])[0].msg
+    user.is_active = False
+    user.save()
+    assert no_demo_logins(databases=["default"]) == []
 
 
 @pytest.mark.parametrize("demo", ["DJANGO_SECRET_KEY", "ISOCENTER_FIELD_KEYS"])

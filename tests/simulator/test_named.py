@@ -10,7 +10,7 @@ import pytest
 from rcm.accounts.scope import scope
 from rcm.exchange.mailbox import pick_up
 from rcm.exchange.models import Connection
-from rcm.exchange.transport import Forbidden, called, check_url
+from rcm.exchange.transport import Forbidden, called, check_url, is_public
 from rcm.simulator.connections import connections_named
 from rcm.simulator.server import serve
 
@@ -87,3 +87,27 @@ def test_an_older_demo_s_ports_become_the_name(cast, settings) -> None:
     assert old.url == "http://simulator/x12/batch"
     assert old.config == {"mailbox": "http://simulator/x12/mailbox/A", "sets": ["837P"]}
     assert own.url == "https://payer.example/x12/in"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "64:ff9b::a00:1",
+        "64:ff9b::808:808",
+        "64:ff9b:1::1",
+        "::ffff:10.0.0.1",
+        "2002:a00:1::",
+        "fe80::1%eth0",
+        "::1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+    ],
+)
+def test_an_address_that_leads_inside_is_not_public(address) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
+def test_an_address_of_the_open_internet_is_public(address) -> None:
+    assert is_public(address)

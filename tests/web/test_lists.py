@@ -185,6 +185,13 @@ def test_the_file_holds_all_rows_of_the_view_and_no_formula(show, cast) -> None:
     assert {row[3] for row in rows[1:]} == {"-12.40"}
 
 
+@pytest.mark.parametrize(
+    "text", ["＝1+1", "＋1", "－1", "＠SUM(1)", "\u3000=1+1", "\u200b=1", " =1"]
+)
+def test_wide_and_hidden_signs_are_escaped_too(text: str) -> None:
+    assert lists.inert(text) == f"'{text}"
+
+
 @given(st.text(max_size=30))
 def test_no_text_becomes_a_formula(text: str) -> None:
     assert not lists.inert(text).startswith(("=", "+", "-", "@", "\t", "\r"))
