@@ -37,6 +37,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import next_control_number
+from rcm.exchange.transitions import Machine, advance
 from rcm.ledger.models import Account, LedgerEntry, LedgerTransaction
 from rcm.ledger.services import Leg, Posting, post, reverse
 from remittance import services as remittance
@@ -722,34 +723,23 @@ def plan_cancel(
     require_mine(plan.organization_id, actor)
     if not reason.strip():
         raise Refused("Say why the plan ends.", code="missing", field="reason")
-    _plan_move(
-        plan, PlanStatus.CANCELLED, actor, at or timezone.now(), f"Payment plan ended: {reason}"
+    advance(
+        PLANS,
+        [plan],
+        PlanStatus.CANCELLED,
+        sentence=f"Payment plan ended: {reason}",
+        actor=actor,
+        at=at or timezone.now(),
     )
     return plan
 
 
-def _plan_move(plan: PaymentPlan, to: str, actor: Actor, at: datetime, sentence: str) -> None:
-    if to not in PLAN_MOVES[plan.status]:
-        raise Refused(
-            f"A plan that is {plan.get_status_display().lower()} cannot change so.",
-            code="not_allowed",
-        )
-    old, plan.status = plan.status, to
-    plan.save(update_fields=["status"])
-    record_steps(
-        [
-            Step(
-                plan.organization_id,
-                f"plan.{to}",
-                sentence[:300],
-                {"patient_id": plan.patient_id},
-                old=old,
-                new=to,
-            )
-        ],
-        actor=actor,
-        at=at,
-    )
+PLANS = Machine(
+    noun="a plan",
+    verb="plan",
+    moves=PLAN_MOVES,
+    keys=lambda plans: {p.pk: [{"patient_id": p.patient_id}] for p in plans},
+)
 
 
 def plan_paid(plans: Sequence[PaymentPlan]) -> dict[int, Decimal]:
@@ -792,16 +782,21 @@ def plans_review(*, organization_id: int, actor: Actor, at: datetime | None = No
         )
     )
     paid = plan_paid(plans)
-    moved = 0
+    missed: dict[int, int] = {}
+    ended: dict[str, list[PaymentPlan]] = {}
     for plan in plans:
         rows = plan_rows(plan, paid.get(plan.pk, ZERO), local_day(at))
+        missed[plan.pk] = sum(r.missed for r in rows)
         status = rules.plan_status(rows, plan.misses_allowed)
         if status != plan.status:
-            words = (
-                "Payment plan paid"
-                if status == PlanStatus.DONE
-                else f"Payment plan broken: {sum(r.missed for r in rows)} instalments missed"
-            )
-            _plan_move(plan, status, actor, at, words)
-            moved += 1
-    return moved
+            ended.setdefault(status, []).append(plan)
+
+    def words(plan: PaymentPlan) -> str:
+        if plan.status == PlanStatus.DONE:
+            return "Payment plan paid"
+        return f"Payment plan broken: {missed[plan.pk]} instalments missed"
+
+    return sum(
+        advance(PLANS, moved, status, sentence=words, actor=actor, at=at)
+        for status, moved in ended.items()
+    )

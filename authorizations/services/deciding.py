@@ -23,13 +23,14 @@ from authorizations.models import (
 from authorizations.replies import ACTIONS, Granted
 from authorizations.requirement import Requirement
 from authorizations.services.gates import PEER, authorizations_review
-from authorizations.services.records import keep_heard, locked, move
+from authorizations.services.records import AUTHORIZATIONS, keep_heard, locked
 from intake.services import (
     local_day,
 )
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
+from rcm.exchange.transitions import advance
 from rcm.reference.clock import clock_of
 from rcm.worklist.models import WorkItem
 from rcm.worklist.services import close_items, interaction_record
@@ -104,7 +105,16 @@ def authorization_decide(
     changes |= _common_changes(row, verdict)
     if denial_kind and verdict.status == AuthStatus.DENIED:
         changes["denial_kind"] = denial_kind
-    move(row, verdict.status, _said(verdict), actor=actor, at=at, reason=verdict.reason, **changes)
+    advance(
+        AUTHORIZATIONS,
+        [row],
+        verdict.status,
+        sentence=_said(verdict),
+        actor=actor,
+        at=at,
+        reason=verdict.reason,
+        changes=changes,
+    )
     if channel not in MACHINE:
         _answered(row, verdict)
     if channel in ("phone", "portal"):

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
-
-from django.db.models import F
 
 from authorizations.models import (
     AUTH_MOVES,
     GRANTED,
     Authorization,
+    AuthorizedService,
     AuthStatus,
 )
 from authorizations.requirement import Requirement
-from rcm.accounts.actor import Actor
-from rcm.accounts.problems import Conflict, Refused
-from rcm.audit.services import Step, record_steps
-from rcm.exchange.services import publish
+from rcm.accounts.problems import Conflict
+from rcm.exchange.transitions import Machine
 from rcm.reference.clock import day_at
 
 LIVE_STATUS = (
@@ -31,60 +28,31 @@ LIVE_STATUS = (
 )
 
 
-def move(
-    row: Authorization,
-    to: str,
-    sentence: str,
-    *,
-    actor: Actor,
-    at: datetime,
-    reason: str = "",
-    **changes: Any,
-) -> None:
-    """One status change by the table, under the version, kept with actor and reason on the timeline
-    of each exam.
-    """
-    if row.status != to and to not in AUTH_MOVES[row.status]:
-        raise Refused(
-            f"An authorization that is {row.get_status_display().lower()} cannot become"
-            f" {AuthStatus(to).label.lower()}.",
-            code="not_allowed",
-            status=409,
-        )
-    old = row.status
-    if not Authorization.objects.filter(pk=row.pk, status=old).update(
-        status=to, version=F("version") + 1, **changes
-    ):
-        raise Conflict(
-            "Somebody else has changed this authorization in the meantime. Here is the fresh one;"
-            " look, then try again."
-        )
-    row.refresh_from_db()
-    exams: list[int | None] = [
-        *row.services.filter(ordered_exam__isnull=False).values_list("ordered_exam_id", flat=True)
-    ] or [None]
-    record_steps(
-        [
-            Step(
-                row.organization_id,
-                f"authorization.{to}",
-                sentence,
-                {"patient_id": row.patient_id, "authorization_id": row.pk, "ordered_exam_id": e},
-                old=old,
-                new=to,
-                reason=reason,
-            )
-            for e in exams
-        ],
-        actor=actor,
-        at=at,
-    )
-    publish(
-        "authorization.changed",
-        organization_id=row.organization_id,
-        payload={"authorization_id": row.pk, "status": str(to)},
-        due_at=at,
-    )
+def _threads(rows: Sequence[Authorization]) -> dict[int, list[dict[str, int | None]]]:
+    """The timeline of each exam that a record is for; of the patient alone where it is for none."""
+    exams: dict[int, list[int | None]] = {}
+    for pk, exam in AuthorizedService.objects.filter(
+        authorization_id__in=[r.pk for r in rows], ordered_exam__isnull=False
+    ).values_list("authorization_id", "ordered_exam_id"):
+        exams.setdefault(pk, []).append(exam)
+    return {
+        r.pk: [
+            {"patient_id": r.patient_id, "authorization_id": r.pk, "ordered_exam_id": exam}
+            for exam in exams.get(r.pk, [None])
+        ]
+        for r in rows
+    }
+
+
+AUTHORIZATIONS = Machine(
+    noun="an authorization",
+    verb="authorization",
+    moves=AUTH_MOVES,
+    keys=_threads,
+    topic="authorization.changed",
+    payload=lambda row: {"authorization_id": row.pk, "status": str(row.status)},
+    stays=True,
+)
 
 
 def locked(

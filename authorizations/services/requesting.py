@@ -30,7 +30,7 @@ from authorizations.models import (
 from authorizations.replies import Reply
 from authorizations.services.deciding import authorization_decide
 from authorizations.services.gates import authorizations_review
-from authorizations.services.records import locked, move
+from authorizations.services.records import AUTHORIZATIONS, locked
 from authorizations.x12_278 import reply_of, request_of
 from intake.services import (
     connection_for,
@@ -44,6 +44,7 @@ from rcm.accounts.tenancy import uuid7
 from rcm.exchange.models import Interchange, WorkQueue
 from rcm.exchange.problems import ParseProblem
 from rcm.exchange.services import store_outbound
+from rcm.exchange.transitions import advance
 from rcm.reference.clock import clock_of
 from rcm.worklist.models import WorkItem
 from rcm.worklist.services import interaction_record
@@ -105,16 +106,15 @@ def authorization_request(
         asked_at=at,
     )
     words = CHANNEL_WORDS.get(channel, f"by {channel}, reference {reference}")
-    move(
-        row,
+    named = {"reference": reference[:60], "contact": contact[:60]} if reference else {}
+    advance(
+        AUTHORIZATIONS,
+        [row],
         AuthStatus.REQUESTED,
-        f"Requested {words}" + (f"; decision due {due:%b %-d}" if due else ""),
+        sentence=f"Requested {words}" + (f"; decision due {due:%b %-d}" if due else ""),
         actor=actor,
         at=at,
-        requested_at=at,
-        decision_due_at=due,
-        denial_reason="",
-        **({"reference": reference[:60], "contact": contact[:60]} if reference else {}),
+        changes={"requested_at": at, "decision_due_at": due, "denial_reason": "", **named},
     )
     if source and due and promised_at is None:
         row.evidence["clock"] = source
@@ -413,13 +413,14 @@ def _take_reply(
 
 def _not_taken(row: Authorization, reply: Reply, *, actor: Actor, at: datetime) -> None:
     if row.status == AuthStatus.REQUESTED:
-        move(
-            row,
+        advance(
+            AUTHORIZATIONS,
+            [row],
             AuthStatus.DRAFT,
-            f"The payer did not take the request: {reply.refusal or 'no reason given'}",
+            sentence=f"The payer did not take the request: {reply.refusal or 'no reason given'}",
             actor=actor,
             at=at,
-            decision_due_at=None,
+            changes={"decision_due_at": None},
         )
     authorizations_review(authorization_ids=[row.pk], actor=actor, at=at)
 
@@ -427,24 +428,20 @@ def _not_taken(row: Authorization, reply: Reply, *, actor: Actor, at: datetime) 
 @transaction.atomic
 def requests_failed(*, interchange_ids: Sequence[int], actor: Actor, at: datetime) -> int:
     """Requests that could not be delivered: their records are drafts again, and an item says so."""
-    asks = list(
-        AuthRequest.objects.filter(
-            request_id__in=interchange_ids, answered_at__isnull=True
-        ).select_related("authorization")
+    asks = AuthRequest.objects.filter(request_id__in=interchange_ids, answered_at__isnull=True)
+    found = dict(asks.select_for_update().values_list("pk", "authorization_id"))
+    AuthRequest.objects.filter(pk__in=found).update(
+        reason="it could not be delivered", answered_at=at
     )
-    for ask in asks:
-        AuthRequest.objects.filter(pk=ask.pk).update(
-            reason="it could not be delivered", answered_at=at
-        )
-        row = locked(ask.authorization)
-        if row.status == AuthStatus.REQUESTED:
-            move(
-                row,
-                AuthStatus.DRAFT,
-                "The request could not be delivered",
-                actor=actor,
-                at=at,
-                decision_due_at=None,
-            )
-        authorizations_review(authorization_ids=[row.pk], actor=actor, at=at)
-    return len(asks)
+    rows = Authorization.objects.select_for_update().filter(pk__in=found.values()).order_by("pk")
+    advance(
+        AUTHORIZATIONS,
+        [row for row in rows if row.status == AuthStatus.REQUESTED],
+        AuthStatus.DRAFT,
+        sentence="The request could not be delivered",
+        actor=actor,
+        at=at,
+        changes={"decision_due_at": None},
+    )
+    authorizations_review(authorization_ids=[row.pk for row in rows], actor=actor, at=at)
+    return len(found)

@@ -21,7 +21,7 @@ from authorizations.models import (
 from authorizations.requirement import Requirement, RequirementAnswer
 from authorizations.services.deciding import authorization_decide
 from authorizations.services.gates import authorizations_review
-from authorizations.services.records import LIVE_STATUS, keep_heard, locked, move
+from authorizations.services.records import AUTHORIZATIONS, LIVE_STATUS, keep_heard, locked
 from authorizations.settling import (
     FINDABLE,
     UNASKED,
@@ -42,6 +42,7 @@ from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
 from rcm.accounts.together import DECIDE, later
 from rcm.audit.services import Step, record_steps
+from rcm.exchange.transitions import advance
 from rcm.reference.models import PayerKind
 from rcm.worklist.services import close_items
 
@@ -333,9 +334,9 @@ def _settle(
         (todo.drop, "Another coverage is primary now"),
         (todo.carried, "Another authorization carries these exams"),
     ):
-        for pk in ids:
-            move(rows[pk], AuthStatus.CANCELLED, words, actor=actor, at=at)
-            touched.append(rows[pk])
+        dropped = [rows[pk] for pk in ids]
+        advance(AUTHORIZATIONS, dropped, AuthStatus.CANCELLED, sentence=words, actor=actor, at=at)
+        touched += dropped
     for pk in todo.join:
         _join(rows[pk], case)
         touched.append(rows[pk])
@@ -414,7 +415,7 @@ def _become(
         rules = (c["rule"] for c in evidence["codes"] if c["rule"])
         row.reference = next(rules, "")[:60]
         Authorization.objects.filter(pk=row.pk).update(reference=row.reference, decided_at=at)
-    move(row, status, evidence["sentence"], actor=actor, at=at)
+    advance(AUTHORIZATIONS, [row], status, sentence=evidence["sentence"], actor=actor, at=at)
 
 
 def _evidence(
@@ -574,14 +575,28 @@ def requirement_hear(
 @transaction.atomic
 def exams_cancelled(*, ordered_exam_ids: Sequence[int], actor: Actor, at: datetime) -> None:
     """Orders were cancelled: drafts go; a granted record stays, it may serve again."""
-    rows = list(
-        Authorization.objects.filter(
+    drafts = {
+        row.pk: row
+        for row in Authorization.objects.filter(
             services__ordered_exam_id__in=ordered_exam_ids, status=AuthStatus.DRAFT
         ).distinct()
+    }
+    services = AuthorizedService.objects.filter(authorization_id__in=drafts)
+    kept = set(
+        services.exclude(ordered_exam_id__in=ordered_exam_ids).values_list(
+            "authorization_id", flat=True
+        )
     )
-    for row in rows:
-        left = row.services.exclude(ordered_exam_id__in=ordered_exam_ids).exists()
-        row.services.filter(ordered_exam_id__in=ordered_exam_ids).delete()
-        if not left:
-            move(row, AuthStatus.CANCELLED, "The order was cancelled", actor=actor, at=at)
-            close_items("authorization", [row.pk], actor=actor, at=at, outcome="Order cancelled")
+    services.filter(ordered_exam_id__in=ordered_exam_ids).delete()
+    empty = [row for pk, row in drafts.items() if pk not in kept]
+    advance(
+        AUTHORIZATIONS,
+        empty,
+        AuthStatus.CANCELLED,
+        sentence="The order was cancelled",
+        actor=actor,
+        at=at,
+    )
+    close_items(
+        "authorization", [row.pk for row in empty], actor=actor, at=at, outcome="Order cancelled"
+    )

@@ -17,9 +17,10 @@ from authorizations.models import (
     AuthStatus,
 )
 from authorizations.services.gates import UPDATE, authorizations_review
-from authorizations.services.records import move
+from authorizations.services.records import AUTHORIZATIONS
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
+from rcm.exchange.transitions import advance
 from rcm.pricing.services import list_prices
 from rcm.reference.clock import Clocks, day_at
 from rcm.reference.models import Payer
@@ -123,8 +124,14 @@ def expiry_guard(*, actor: Actor, at: datetime | None = None) -> int:
         .order_by("id")[:2000]
     )
     gone = [r for r in ended if r.effective_to and r.effective_to < day_at(r.site, at)]
-    for row in gone:
-        move(row, AuthStatus.EXPIRED, f"Ended {row.effective_to:%b %-d}", actor=actor, at=at)
+    advance(
+        AUTHORIZATIONS,
+        gone,
+        AuthStatus.EXPIRED,
+        sentence=lambda row: f"Ended {row.effective_to:%b %-d}",
+        actor=actor,
+        at=at,
+    )
     authorizations_review(authorization_ids=[r.pk for r in gone], actor=actor, at=at)
     return len(gone)
 

@@ -4,7 +4,7 @@ order has come (rule `exam-match-order`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -15,8 +15,8 @@ from charges.services.messages import reread
 from intake.models import OrderedExam
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
-from rcm.audit.services import Step, record_steps
 from rcm.exchange.models import Interchange
+from rcm.exchange.transitions import Machine, advance
 from rcm.worklist.services import close_items
 
 
@@ -24,14 +24,24 @@ def _locked(row: Unsolicited) -> Unsolicited:
     return Unsolicited.objects.select_for_update().get(pk=row.pk)
 
 
-def _move(row: Unsolicited, to: str) -> None:
-    if to not in UNSOLICITED_MOVES[row.status]:
-        raise Refused(
-            f"This result is {row.get_status_display().lower()} already.",
-            code="not_allowed",
-            status=409,
-        )
-    row.status = to
+def _threads(rows: Sequence[Unsolicited]) -> dict[int, list[dict[str, int | None]]]:
+    """The message of each result, and the order that it was linked to."""
+    ordered = OrderedExam.objects.in_bulk([r.ordered_exam_id for r in rows if r.ordered_exam_id])
+    return {
+        row.pk: [
+            {
+                "interchange_id": row.interchange_id,
+                "ordered_exam_id": row.ordered_exam_id,
+                "patient_id": exam.patient_id
+                if (exam := ordered.get(row.ordered_exam_id or 0))
+                else None,
+            }
+        ]
+        for row in rows
+    }
+
+
+RESULTS = Machine(noun="a result", verb="result", moves=UNSOLICITED_MOVES, keys=_threads)
 
 
 @transaction.atomic
@@ -52,24 +62,14 @@ def unsolicited_link(
             code="other_patient",
             fix="Dismiss it, and tell the sender.",
         )
-    _move(row, UnsolicitedStatus.LINKED)
-    row.ordered_exam = ordered_exam
-    row.save(update_fields=["status", "ordered_exam"])
-    record_steps(
-        [
-            Step(
-                row.organization_id,
-                "result.linked",
-                f"{row.kind} linked to the order of {ordered_exam.code}",
-                {
-                    "patient_id": ordered_exam.patient_id,
-                    "ordered_exam_id": ordered_exam.pk,
-                    "interchange_id": row.interchange_id,
-                },
-            )
-        ],
+    advance(
+        RESULTS,
+        [row],
+        UnsolicitedStatus.LINKED,
+        sentence=f"{row.kind} linked to the order of {ordered_exam.code}",
         actor=actor,
         at=at,
+        changes={"ordered_exam_id": ordered_exam.pk},
     )
     reread(
         Interchange.objects.get(pk=row.interchange_id),
@@ -111,21 +111,16 @@ def unsolicited_dismiss(
     if len(reason.strip()) < 5:
         raise Refused("Say why it is not ours.", field="reason", code="missing")
     row = _locked(unsolicited)
-    _move(row, UnsolicitedStatus.DISMISSED)
-    row.reason = reason.strip()[:200]
-    row.save(update_fields=["status", "reason"])
-    record_steps(
-        [
-            Step(
-                row.organization_id,
-                "result.dismissed",
-                f"{row.kind} dismissed",
-                {"interchange_id": row.interchange_id},
-                reason=row.reason,
-            )
-        ],
+    why = reason.strip()[:200]
+    advance(
+        RESULTS,
+        [row],
+        UnsolicitedStatus.DISMISSED,
+        sentence=f"{row.kind} dismissed",
         actor=actor,
         at=at,
+        reason=why,
+        changes={"reason": why},
     )
     close_items("unsolicited", [row.pk], actor=actor, at=at, outcome="Dismissed")
     return row
