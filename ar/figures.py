@@ -37,7 +37,7 @@ from rcm.ledger.models import LedgerTransaction
 from rcm.reference.models import Payer
 from rcm.web import charts, parts
 from rcm.web import format as fmt
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 from rcm.web.forms import read_date
 from rcm.web.lists import csv_response
 from rcm.worklist.models import ItemStatus, WorkItem
@@ -87,15 +87,11 @@ def _ids(values: Iterable[str], allowed: Iterable[int]) -> list[int]:
     return [int(v) for v in values if v.isdecimal() and len(v) < 19 and int(v) in known]
 
 
-def _actor(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined, no-any-return]
-
-
 def frame(request: HttpRequest) -> Frame:
     """Read the URL: an unknown site or payer is left out, a day that is none or to come is
     today.
     """
-    actor: Actor = _actor(request)
+    actor: Actor = actor_of(request)
     today = office_day()
     text = request.GET.get("day", "")[:20]
     day = read_date(text) if text else today
@@ -234,7 +230,7 @@ def _changed(
 
 
 def _load(request: HttpRequest) -> list[dict[str, Any]]:
-    rows = WorkItem.objects.visible_to(_actor(request)).filter(
+    rows = WorkItem.objects.visible_to(actor_of(request)).filter(
         status=ItemStatus.OPEN, owner__isnull=False
     )
     late = Q(due_at__lt=timezone.now())
@@ -322,7 +318,7 @@ def kpi(request: HttpRequest, code: str) -> HttpResponseBase:
             "standing": engine.words(k, standing.value) if standing else "",
             "kept": standing is not None,
             "causes": since(f.organizations, f.day) if differs else [],
-            "may_target": _actor(request).can_somewhere("rules.edit"),
+            "may_target": actor_of(request).can_somewhere("rules.edit"),
             "rows": rows,
             "parts": [(p, words, f.url("kpi", code, part=p), p == part) for p, words in _parts(k)],
             "next_url": (
@@ -673,7 +669,7 @@ def log_rows(request: HttpRequest, rows: Sequence[Labelled], purpose: str) -> No
         record_access(
             organization_id=organization,
             patient_ids=patients,
-            actor=_actor(request),
+            actor=actor_of(request),
             purpose=purpose,
             request_id=str(getattr(request, "request_id", "")),
         )

@@ -46,7 +46,7 @@ from rcm.ledger.models import Account, Balance, LedgerEntry
 from rcm.ledger.services import balance_by_account
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
 from rcm.worklist import registry
 from rcm.worklist import views as work
@@ -71,15 +71,11 @@ TONES = {
 }
 
 
-def _actor(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined, no-any-return]
-
-
 def _read(request: HttpRequest, patient: Patient, purpose: str) -> None:
     record_access(
         organization_id=patient.organization_id,
         patient_ids=[patient.pk],
-        actor=_actor(request),
+        actor=actor_of(request),
         purpose=purpose,
         request_id=str(getattr(request, "request_id", "")),
     )
@@ -141,7 +137,7 @@ def approvals(request: HttpRequest) -> HttpResponseBase:
     """What waits for a second person; what the reader asked for is shown without the way to decide
     it.
     """
-    actor = _actor(request)
+    actor = actor_of(request)
     write_offs = (
         WriteOffRequest.objects.visible_to(actor)
         .filter(status=RequestStatus.REQUESTED)
@@ -239,13 +235,13 @@ def _as_reads(rows: QuerySet[Patient]) -> QuerySet[Any]:
 @may("account.view")
 def accounts(request: HttpRequest) -> HttpResponseBase:
     rows = _with_balance(
-        Patient.objects.visible_to(_actor(request)).filter(merged_into__isnull=True)
+        Patient.objects.visible_to(actor_of(request)).filter(merged_into__isnull=True)
     )
     return ACCOUNTS.respond(request, rows)
 
 
 def _patient(request: HttpRequest, public_id: Any) -> Patient:
-    return found(Patient.objects.visible_to(_actor(request)), public_id=public_id)
+    return found(Patient.objects.visible_to(actor_of(request)), public_id=public_id)
 
 
 @require_safe
@@ -254,7 +250,7 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """What one patient was charged, what insurance did, what was paid, what is owed, and what
     happens next.
     """
-    actor = _actor(request)
+    actor = actor_of(request)
     patient = _patient(request, public_id)
     _read(request, patient, "patient account")
     charges = list(
@@ -391,7 +387,7 @@ def payment_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
             data = form.cleaned_data
             key = key_of(request, patient, data["amount"], data["method"], visit=None)
             row = services.payment_take(
-                patient=patient, actor=_actor(request), **{**data, "key": key}
+                patient=patient, actor=actor_of(request), **{**data, "key": key}
             )
         except Refused as refusal:
             _refuse(form, refusal)
@@ -431,7 +427,7 @@ def _receipt_actions(row: PatientPayment, actor: Actor) -> list[parts.Action]:
 @may("account.view")
 def receipt(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = found(
-        PatientPayment.objects.visible_to(_actor(request)).select_related(
+        PatientPayment.objects.visible_to(actor_of(request)).select_related(
             "patient", "organization", "transaction", "appointment__site", "estimate"
         ),
         public_id=public_id,
@@ -451,7 +447,7 @@ def receipt(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "placed": [(charges.get(e.charge_id or 0), -e.amount) for e in placed],
             "taken_by": row.transaction.actor_name,
             "visit": local_moment(row.appointment) if row.appointment else "",
-            "actions": _receipt_actions(row, _actor(request)),
+            "actions": _receipt_actions(row, actor_of(request)),
         },
     )
 
@@ -460,7 +456,7 @@ def receipt(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @may("payment.collect", money=True)
 def payment_void(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = found(
-        PatientPayment.objects.visible_to(_actor(request)).select_related("patient"),
+        PatientPayment.objects.visible_to(actor_of(request)).select_related("patient"),
         public_id=public_id,
     )
     form = forms.VoidForm(request.POST or None)
@@ -468,7 +464,7 @@ def payment_void(request: HttpRequest, public_id: str) -> HttpResponseBase:
     if request.method == "POST" and form.is_valid():
         try:
             services.payment_void(
-                payment=row, reason=form.cleaned_data["reason"], actor=_actor(request)
+                payment=row, reason=form.cleaned_data["reason"], actor=actor_of(request)
             )
         except Refused as refusal:
             _refuse(form, refusal)
@@ -501,7 +497,7 @@ def hold(request: HttpRequest, public_id: str) -> HttpResponseBase:
     if request.method == "POST" and form.is_valid():
         try:
             services.statement_hold(
-                patient=patient, reason=form.cleaned_data["reason"], actor=_actor(request)
+                patient=patient, reason=form.cleaned_data["reason"], actor=actor_of(request)
             )
         except Refused as refusal:
             _refuse(form, refusal)
@@ -532,7 +528,7 @@ def plan_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     back = reverse("ar:account", args=[patient.public_id])
     if request.method == "POST" and form.is_valid():
         try:
-            services.plan_make(patient=patient, actor=_actor(request), **form.cleaned_data)
+            services.plan_make(patient=patient, actor=actor_of(request), **form.cleaned_data)
         except Refused as refusal:
             _refuse(form, refusal)
         else:
@@ -553,7 +549,7 @@ def plan_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @may("followup.work", money=True)
 def transfer(request: HttpRequest, public_id: str) -> HttpResponseBase:
     charge = found(
-        Charge.objects.visible_to(_actor(request)).select_related("patient", "exam"),
+        Charge.objects.visible_to(actor_of(request)).select_related("patient", "exam"),
         public_id=public_id,
     )
     form = forms.TransferForm(request.POST or None)
@@ -566,7 +562,7 @@ def transfer(request: HttpRequest, public_id: str) -> HttpResponseBase:
             else services.transfer_to_insurance
         )
         try:
-            move(charge=charge, actor=_actor(request), **values)
+            move(charge=charge, actor=actor_of(request), **values)
         except Refused as refusal:
             _refuse(form, refusal)
         else:
@@ -627,7 +623,7 @@ STATEMENTS = ListPage(
     empty="No statement was sent yet.",
     actions=lambda request: (
         [parts.Action("Today's run", reverse("ar:statements_run"), primary=True)]
-        if _actor(request).can_somewhere("statement.send")
+        if actor_of(request).can_somewhere("statement.send")
         else []
     ),
     on_export=lambda request, rows: log_export(request, rows),
@@ -639,7 +635,7 @@ STATEMENTS = ListPage(
 def statements(request: HttpRequest) -> HttpResponseBase:
     return STATEMENTS.respond(
         request,
-        Statement.objects.visible_to(_actor(request)).defer("pdf").select_related("patient"),
+        Statement.objects.visible_to(actor_of(request)).defer("pdf").select_related("patient"),
     )
 
 
@@ -647,7 +643,7 @@ def statements(request: HttpRequest) -> HttpResponseBase:
 @may("statement.send", money=True)
 def statements_run(request: HttpRequest) -> HttpResponseBase:
     """Who gets which notice today, who owes but gets none and why; then send."""
-    actor = _actor(request)
+    actor = actor_of(request)
     if request.method == "POST":
         made = sum(
             len(services.statements_send(organization_id=pk, actor=actor))
@@ -679,7 +675,7 @@ def statements_run(request: HttpRequest) -> HttpResponseBase:
 def statement_now(request: HttpRequest, public_id: str) -> HttpResponseBase:
     patient = _patient(request, public_id)
     made = services.statements_send(
-        organization_id=patient.organization_id, actor=_actor(request), patient_ids=[patient.pk]
+        organization_id=patient.organization_id, actor=actor_of(request), patient_ids=[patient.pk]
     )
     if made:
         messages.success(request, f"Statement {made[0].number} was sent.")
@@ -692,7 +688,8 @@ def statement_now(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @may("account.view")
 def statement_pdf(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = found(
-        Statement.objects.visible_to(_actor(request)).select_related("patient"), public_id=public_id
+        Statement.objects.visible_to(actor_of(request)).select_related("patient"),
+        public_id=public_id,
     )
     _read(request, row.patient, "statement")
     response = HttpResponse(bytes(row.pdf or b""), content_type="application/pdf")
@@ -772,7 +769,7 @@ WRITE_OFFS = ListPage(
 @may("account.view")
 def write_offs(request: HttpRequest) -> HttpResponseBase:
     """Every write-off with maker and checker: the monthly report is this list's export."""
-    rows = WriteOffRequest.objects.visible_to(_actor(request)).select_related(
+    rows = WriteOffRequest.objects.visible_to(actor_of(request)).select_related(
         "charge__patient", "claim", "requested_by", "decided_by"
     )
     return WRITE_OFFS.respond(request, rows)
@@ -781,7 +778,7 @@ def write_offs(request: HttpRequest) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("writeoff.request", money=True)
 def write_off_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    actor = _actor(request)
+    actor = actor_of(request)
     claim = found(
         Claim.objects.visible_to(actor).select_related("patient", "payer", "organization"),
         public_id=public_id,
@@ -850,7 +847,7 @@ def _counted(row: WriteOffRequest) -> str:
 @may("account.view", money=True)
 def write_off(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One write-off with everything the second person needs; the decision for who may take it."""
-    actor = _actor(request)
+    actor = actor_of(request)
     rows = WriteOffRequest.objects.visible_to(actor).select_related(
         "charge__patient",
         "charge__exam",
@@ -1007,7 +1004,7 @@ REFUNDS = ListPage(
 @may("account.view")
 def refunds(request: HttpRequest) -> HttpResponseBase:
     return REFUNDS.respond(
-        request, Refund.objects.visible_to(_actor(request)).select_related("patient", "payer")
+        request, Refund.objects.visible_to(actor_of(request)).select_related("patient", "payer")
     )
 
 
@@ -1015,7 +1012,7 @@ def refunds(request: HttpRequest) -> HttpResponseBase:
 @may("refund.request", money=True)
 def refund_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     charge = found(
-        Charge.objects.visible_to(_actor(request)).select_related("patient", "exam"),
+        Charge.objects.visible_to(actor_of(request)).select_related("patient", "exam"),
         public_id=public_id,
     )
     row = Balance.objects.filter(charge_id=charge.pk).first()
@@ -1034,7 +1031,7 @@ def refund_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     if request.method == "POST" and form.is_valid():
         try:
             made = services.refund_request(
-                charge=charge, actor=_actor(request), **form.cleaned_data
+                charge=charge, actor=actor_of(request), **form.cleaned_data
             )
         except Refused as refusal:
             _refuse(form, refusal)
@@ -1067,7 +1064,7 @@ def refund_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("account.view", money=True)
 def refund(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    actor = _actor(request)
+    actor = actor_of(request)
     row = found(
         Refund.objects.visible_to(actor).select_related(
             "patient", "payer", "charge", "requested_by", "decided_by"
@@ -1159,10 +1156,10 @@ def refund(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_POST
 @may("refund.request", money=True)
 def refund_issue(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    row = found(Refund.objects.visible_to(_actor(request)), public_id=public_id)
+    row = found(Refund.objects.visible_to(actor_of(request)), public_id=public_id)
     try:
         services.refund_issue(
-            refund=row, reference=request.POST.get("reference", ""), actor=_actor(request)
+            refund=row, reference=request.POST.get("reference", ""), actor=actor_of(request)
         )
     except Refused as refusal:
         messages.error(request, f"{refusal} {refusal.fix}".strip())
@@ -1187,7 +1184,7 @@ def open_balances(request: HttpRequest) -> HttpResponseBase:
     """Every open dollar by its place: a queue, or a reason to rest with its day. What is nowhere
     comes first, with its charges.
     """
-    actor = _actor(request)
+    actor = actor_of(request)
     rows = [row for pk in sorted(actor.organizations) for row in positions(pk)]
     lost = [row for row in rows if row.state == NOWHERE]
     charges = (

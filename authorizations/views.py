@@ -31,7 +31,7 @@ from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.keyset import Key
 from rcm.web.lists import Column, ListPage, Order, Tab
 
@@ -47,10 +47,6 @@ TONES = {
     AuthStatus.NOT_REQUIRED: "good",
     AuthStatus.CANCELLED: "",
 }
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined, no-any-return]
 
 
 def _codes(row: Authorization) -> str:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from ar.accuracy import interval, services
-from ar.manage.common import OrganizationForm, actor_of, form_page
+from ar.manage.common import OrganizationForm, form_page
 from ar.models import AuditCase, AuditSample
 from ar.queues import link
 from charges.models import Charge
@@ -25,7 +25,7 @@ from rcm.audit.services import record_access
 from rcm.reference.facts import procedures
 from rcm.web import forms as house
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import csv_response
 
 HUNDRED = Decimal(100)

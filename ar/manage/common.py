@@ -13,10 +13,6 @@ from rcm.accounts.models import Organization
 from rcm.web import forms as house
 
 
-def actor_of(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined, no-any-return]
-
-
 class OrganizationForm(house.HouseForm):
     """A form about one of the actor's organizations; with a single one it is not asked."""
 

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from ar import figures
 from ar.kpi import engine
 from ar.kpi.definitions import BY_CODE, KPIS, PERCENT
-from ar.manage.common import OrganizationForm, actor_of, form_page
+from ar.manage.common import OrganizationForm, form_page
 from ar.models import (
     Alert,
     Delivery,
@@ -34,7 +34,7 @@ from rcm.accounts.models import Organization
 from rcm.accounts.problems import Refused
 from rcm.web import forms as house
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 
 HUNDRED = Decimal(100)
 SHOWN = 60

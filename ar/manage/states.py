@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from ar.manage.common import OrganizationForm, actor_of, form_page
+from ar.manage.common import OrganizationForm, form_page
 from ar.models import StateTopic
 from ar.queues import link
 from ar.states import letters, services
@@ -29,7 +29,7 @@ from rcm.ledger.models import Account, LedgerEntry
 from rcm.reference.models import Payer
 from rcm.web import charts, parts
 from rcm.web import forms as house
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 from rcm.web.lists import csv_response
 
 ZERO = Decimal("0.00")

@@ -14,11 +14,11 @@ from django.views.decorators.http import require_http_methods
 
 from ar.kpi.definitions import BY_CODE, PERCENT, Kpi
 from ar.kpi.targets import target_set, targeted
-from ar.manage.common import OrganizationForm, actor_of, form_page
+from ar.manage.common import OrganizationForm, form_page
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.web import forms as house
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 
 HUNDRED = Decimal(100)
 

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from ar.kpi import engine
 from ar.kpi.work import IDLE, INCLUDED
-from ar.manage.common import OrganizationForm, actor_of, form_page
+from ar.manage.common import OrganizationForm, form_page
 from ar.models import RoleCost, StaffPlan, WorkBaseline
 from ar.services import work
 from rcm.accounts.actor import Actor
@@ -28,7 +28,7 @@ from rcm.accounts.permissions import Role
 from rcm.accounts.problems import Refused
 from rcm.web import forms as house
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 
 ROLES = [(r, label) for r, label in Role.choices if r != Role.PARTNER]
 WEEKS = 8

@@ -11,9 +11,8 @@ from charges.models import (
     Exam,
     ExamStatus,
 )
-from rcm.accounts.actor import Actor
 from rcm.web import format as fmt
-from rcm.web.access import found
+from rcm.web.access import actor_of, found
 from rcm.web.keyset import Key
 from rcm.web.lists import Column, Order
 
@@ -27,10 +26,6 @@ THREAD = (
     "reader__group",
     "ordered_exam__order__ordering",
 )
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined, no-any-return]
 
 
 def exams_of(request: HttpRequest) -> QuerySet[Exam]:

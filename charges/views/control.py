@@ -17,10 +17,10 @@ from charges.models import (
     ExamStatus,
 )
 from charges.services.clocks import UNEXPLAINED, explained
-from charges.views.common import actor_of, exams_of
+from charges.views.common import exams_of
 from rcm.accounts.clock import office_day
 from rcm.accounts.models import Site
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 
 CONTROL_DAYS = 14
 

@@ -17,12 +17,12 @@ from charges import forms, present, services
 from charges.models import (
     Exam,
 )
-from charges.views.common import actor_of, exam_of
+from charges.views.common import exam_of
 from charges.views.review import review_panel
 from intake import present as front
 from rcm.accounts.problems import Conflict, Refused
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 from rcm.web.views import safe_path
 
 

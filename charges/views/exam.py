@@ -14,12 +14,12 @@ from charges.models import (
     Exam,
     ExamStatus,
 )
-from charges.views.common import actor_of, exam_of
+from charges.views.common import exam_of
 from intake import present as front
 from rcm.accounts.actor import Actor
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 
 
 def _actions(exam: Exam, actor: Actor) -> list[parts.Action]:

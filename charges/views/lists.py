@@ -27,7 +27,6 @@ from charges.views.common import (
     PATIENT,
     PAYER,
     STATUS,
-    actor_of,
     exam_link,
     exams_of,
     first_hold,
@@ -35,7 +34,7 @@ from charges.views.common import (
 from rcm.accounts.clock import office_day
 from rcm.web import charts
 from rcm.web import format as fmt
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 from rcm.web.lists import Column, ListPage, Order, Tab
 
 EXAMS = ListPage(

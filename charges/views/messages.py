@@ -14,11 +14,10 @@ from django.views.decorators.http import require_http_methods
 
 from charges import forms
 from charges.services.messages import MessageLine, message_correct, message_lines
-from charges.views.common import actor_of
 from rcm.accounts.problems import Refused
 from rcm.exchange.models import Interchange
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 
 
 def _form(data: Any, lines: list[MessageLine]) -> forms.MessageForm:

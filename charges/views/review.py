@@ -17,12 +17,11 @@ from charges.views.common import (
     PATIENT,
     PAYER,
     THREAD,
-    actor_of,
     exams_of,
     first_hold,
 )
 from intake import present as front
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 from rcm.web.lists import Column, ListPage, Tab, panel_html
 
 REVIEWS = ListPage(

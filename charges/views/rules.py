@@ -21,12 +21,11 @@ from charges.models import (
     Scanner,
 )
 from charges.services.settings import Touched, arrangement_touches
-from charges.views.common import actor_of
 from intake import present as front
 from rcm.accounts.problems import Refused
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order
 
 

@@ -18,13 +18,12 @@ from charges.models import (
     Unsolicited,
     UnsolicitedStatus,
 )
-from charges.views.common import actor_of
 from intake import present as front
 from intake.models import OrderedExam
 from rcm.accounts.problems import Refused
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
 
 UNSOLICITED = ListPage(

@@ -11,10 +11,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from claims import present
-from claims.views.common import actor_of, claims_of
+from claims.views.common import claims_of
 from intake import present as front
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 
 
 @require_GET

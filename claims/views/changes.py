@@ -21,11 +21,11 @@ from claims.models import (
 from claims.records import Correction
 from claims.services.correcting import EDITABLE
 from claims.views.claim import ready_words
-from claims.views.common import actor_of, back_to, claim_of, reason_page, say
+from claims.views.common import back_to, claim_of, reason_page, say
 from intake import present as front
 from rcm.accounts.problems import Conflict, Refused
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 
 
 @require_http_methods(["GET", "POST"])

@@ -20,14 +20,14 @@ from claims.models import (
 from claims.services.correcting import EDITABLE
 from claims.services.scrubbing import may_override
 from claims.services.submitting import as_sent
-from claims.views.common import OPEN, actor_of, back_to, claim_of, claims_of, kind_words, say
+from claims.views.common import OPEN, back_to, claim_of, claims_of, kind_words, say
 from claims.views.lists import submitted
 from intake import present as front
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 
 
 def _actions(claim: Claim, actor: Actor, blocking: int) -> list[parts.Action]:

@@ -18,15 +18,10 @@ from claims.models import (
     ClaimStatus,
 )
 from intake import present as front
-from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Conflict, Refused
-from rcm.web.access import found
+from rcm.web.access import actor_of, found
 
 OPEN = (ClaimStatus.SUBMITTED, ClaimStatus.ACKNOWLEDGED, ClaimStatus.ACCEPTED)
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined, no-any-return]
 
 
 def claims_of(request: HttpRequest) -> QuerySet[Claim]:

@@ -20,13 +20,12 @@ from claims.models import (
     Submission,
     SubmissionClaim,
 )
-from claims.views.common import actor_of
 from intake import present as front
 from rcm.accounts.clock import office_day
 from rcm.exchange.models import Interchange
 from rcm.web import format as fmt
 from rcm.web import keyset, parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
 
 DAYS_BACK = timedelta(days=30)

@@ -21,12 +21,12 @@ from claims import services
 from claims.models import Claim
 from claims.services.fixing import FIELDS, Field
 from claims.services.steps import EDITS, REJECTIONS
-from claims.views.common import actor_of, claims_of
+from claims.views.common import claims_of
 from intake import present as front
 from rcm.accounts.actor import Actor
 from rcm.web import forms as house
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 from rcm.worklist import registry
 from rcm.worklist.causes import of_group
 from rcm.worklist.filters import opened_to

@@ -22,10 +22,10 @@ from claims.models import (
 )
 from claims.services.correcting import EDITABLE
 from claims.services.steps import EDITS, REJECTIONS
-from claims.views.common import OPEN, actor_of, claims_of, kind_words
+from claims.views.common import OPEN, claims_of, kind_words
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 from rcm.web.keyset import Key
 from rcm.web.lists import BulkAction, Column, ListPage, Order, Tab
 from rcm.worklist import views as work

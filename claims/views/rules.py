@@ -18,10 +18,10 @@ from claims.models import (
     PayerRule,
     ScrubFinding,
 )
-from claims.views.common import actor_of, say
+from claims.views.common import say
 from rcm.accounts.problems import Refused
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 
 
 @require_GET

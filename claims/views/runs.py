@@ -17,10 +17,9 @@ from claims.models import (
 )
 from claims.services.scrubbing import RUN_KIND
 from claims.tasks import scrub as scrub_task
-from claims.views.common import actor_of
 from rcm.jobs.models import JobRun, JobStatus
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 
 
 @require_POST

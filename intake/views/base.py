@@ -29,11 +29,7 @@ from rcm.accounts.clock import office_clock, office_day
 from rcm.accounts.problems import Refused
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import found
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined, no-any-return]
+from rcm.web.access import actor_of, found
 
 
 def refuse_into(form: Any, refusal: Refused) -> None:

@@ -28,11 +28,11 @@ from intake.models import (
     OrderStatus,
 )
 from intake.tasks import reverify
-from intake.views.base import actor_of, form_page, midnight
+from intake.views.base import form_page, midnight
 from rcm.jobs.models import JobRun, JobStatus
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Tab
 from rcm.web.lists import Order as ListOrder
 

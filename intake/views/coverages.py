@@ -22,7 +22,6 @@ from intake.models import (
     Patient,
 )
 from intake.views.base import (
-    actor_of,
     check_of,
     conflicts_of,
     coverage_of,
@@ -38,7 +37,7 @@ from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 
 
 def _ask(request: HttpRequest, coverage: Coverage) -> None:

@@ -15,10 +15,10 @@ from intake.models import (
     Order,
 )
 from intake.pdf import estimate_pdf
-from intake.views.base import actor_of, appointment_of, estimate_of
+from intake.views.base import appointment_of, estimate_of
 from rcm.accounts.problems import Refused
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 
 
 @require_POST

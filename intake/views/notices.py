@@ -15,11 +15,11 @@ from intake import present, services
 from intake.forms import NoticeForm, SignForm
 from intake.models import AdvanceNotice, OrderStatus
 from intake.notice_pdf import notice_pdf
-from intake.views.base import actor_of, appointment_of, form_page, refuse_into
+from intake.views.base import appointment_of, form_page, refuse_into
 from rcm.accounts.problems import Refused
 from rcm.pricing.services import list_prices
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 
 
 @require_http_methods(["GET", "POST"])

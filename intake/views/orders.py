@@ -17,14 +17,14 @@ from intake.forms import (
 from intake.models import (
     OrderStatus,
 )
-from intake.views.base import actor_of, form_page, order_of, patient_of, refuse_into, with_reason
+from intake.views.base import form_page, order_of, patient_of, refuse_into, with_reason
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.reference.facts import current, procedure_versions
 from rcm.reference.models import Provider
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 
 
 def _procedures() -> list[tuple[str, str]]:

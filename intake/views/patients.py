@@ -25,7 +25,6 @@ from intake.models import (
     Patient,
 )
 from intake.views.base import (
-    actor_of,
     conflicts_of,
     form_page,
     organization_of,
@@ -35,7 +34,7 @@ from intake.views.base import (
 )
 from rcm.accounts.problems import Conflict, Refused
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.forms import read_date
 
 

@@ -26,7 +26,6 @@ from intake.models import (
     OrderStatus,
 )
 from intake.views.base import (
-    actor_of,
     appointment_of,
     form_page,
     order_of,
@@ -43,7 +42,7 @@ from rcm.accounts.problems import Conflict, Refused
 from rcm.reference.clock import clock_of, day_at
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 
 
 @require_http_methods(["GET", "POST"])

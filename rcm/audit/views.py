@@ -15,23 +15,18 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from rcm.accounts.actor import Actor
 from rcm.audit.filters import ChangeFilter, ReadFilter, StepFilter, audited_tables, table_words
 from rcm.audit.models import Access, Change, Event
 from rcm.audit.services import record_access
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
 
 OPS = {"I": ("Created", "good"), "U": ("Changed", "info"), "D": ("Deleted", "bad")}
 # a file of the log is a disclosure of each chart in it; beyond this many rows the filters must be
 # narrowed
 LOGGED = 100_000
-
-
-def _actor(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined, no-any-return]
 
 
 def log_export(request: HttpRequest, rows: QuerySet[Any]) -> None:
@@ -49,7 +44,7 @@ def log_export(request: HttpRequest, rows: QuerySet[Any]) -> None:
         record_access(
             organization_id=organization,
             patient_ids=patients,
-            actor=_actor(request),
+            actor=actor_of(request),
             purpose=f"export {request.path.strip('/').replace('/', ' ')}",
             request_id=str(getattr(request, "request_id", "")),
         )
@@ -81,7 +76,7 @@ def log_change_export(request: HttpRequest, rows: QuerySet[Any]) -> None:
             record_access(
                 organization_id=organization,
                 patient_ids=patients,
-                actor=_actor(request),
+                actor=actor_of(request),
                 purpose="export audit changes",
             )
 
@@ -140,7 +135,7 @@ def reads(request: HttpRequest) -> HttpResponseBase:
     """The log of chart reads: the accounting of disclosures is this list for one patient, exported
     (rule `minimum-necessary`).
     """
-    return READS.respond(request, _named(Access.objects.visible_to(_actor(request))))
+    return READS.respond(request, _named(Access.objects.visible_to(actor_of(request))))
 
 
 def _fields(change: Change) -> str:
@@ -192,7 +187,7 @@ CHANGES = ListPage(
 @require_safe
 @may("audit.view")
 def changes(request: HttpRequest) -> HttpResponseBase:
-    rows = Change.objects.filter(organization_id__in=_actor(request).organizations)
+    rows = Change.objects.filter(organization_id__in=actor_of(request).organizations)
     return CHANGES.respond(request, rows)
 
 
@@ -225,7 +220,7 @@ def diff(change: Change) -> list[parts.Change]:
 @may("audit.view")
 def change(request: HttpRequest, pk: int) -> HttpResponseBase:
     """One change before and after, and the whole history of its row."""
-    mine = Change.objects.filter(organization_id__in=_actor(request).organizations)
+    mine = Change.objects.filter(organization_id__in=actor_of(request).organizations)
     row = found(mine, pk=pk)
     history = list(mine.filter(table_name=row.table_name, row_id=row.row_id).order_by("-pk")[:100])
     model = audited_tables().get(row.table_name)
@@ -242,7 +237,7 @@ def change(request: HttpRequest, pk: int) -> HttpResponseBase:
         record_access(
             organization_id=row.organization_id,
             patient_ids=[patient],
-            actor=_actor(request),
+            actor=actor_of(request),
             purpose="audit change",
         )
     return render(
@@ -313,4 +308,4 @@ STEPS = ListPage(
 @require_safe
 @may("audit.view")
 def steps(request: HttpRequest) -> HttpResponseBase:
-    return STEPS.respond(request, _named(Event.objects.visible_to(_actor(request))))
+    return STEPS.respond(request, _named(Event.objects.visible_to(actor_of(request))))

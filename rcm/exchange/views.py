@@ -29,7 +29,7 @@ from rcm.exchange.models import ALLOWED, Direction, Interchange, InterchangeStat
 from rcm.exchange.problems import ParseProblem
 from rcm.web import format as fmt
 from rcm.web import keyset, parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab, panel_html
 
 SHOWN_CHARACTERS = 200_000
@@ -42,10 +42,6 @@ TONES = {
     InterchangeStatus.STORED: "info",
     InterchangeStatus.SENDING: "info",
 }
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined,no-any-return]
 
 
 def status_tag(row: Interchange) -> tuple[str, str]:

@@ -17,14 +17,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from rcm.accounts.actor import Actor
 from rcm.accounts.models import Organization
 from rcm.accounts.problems import Refused
 from rcm.jobs import robots
 from rcm.jobs.models import RobotSwitch
 from rcm.web import forms as house
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import csv_response
 
 DAYS = (7, 30, 90)
@@ -54,10 +53,6 @@ class Section:
         return sum((r.minutes for r in self.rows), Decimal(0)) / 60
 
 
-def _actor(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined, no-any-return]
-
-
 def _days(text: str) -> int:
     return int(text) if text.isdecimal() and int(text[:4]) in DAYS else DAYS[1]
 
@@ -66,7 +61,7 @@ def _days(text: str) -> int:
 @may("automation.view")
 def ledger(request: HttpRequest) -> HttpResponseBase:
     """Every automatic step of each organization: on or off, touches saved, errors, last run."""
-    actor = _actor(request)
+    actor = actor_of(request)
     days = _days(request.GET.get("days", ""))
     rows = robots.ledger(actor.organizations, since=timezone.now() - timedelta(days=days))
     owners = Organization.objects.in_bulk(actor.organizations)
@@ -112,7 +107,7 @@ def ledger(request: HttpRequest) -> HttpResponseBase:
 @may("automation.switch")
 def switch(request: HttpRequest, public_id: str, robot: str) -> HttpResponseBase:
     """Switch one robot of one organization, with the reason."""
-    actor = _actor(request)
+    actor = actor_of(request)
     organization = found(
         Organization.objects.filter(pk__in=actor.organizations), public_id=public_id
     )

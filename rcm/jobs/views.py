@@ -13,14 +13,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.jobs import kinds, services
 from rcm.jobs.filters import RunFilter
 from rcm.jobs.models import JobRun, JobStatus
 from rcm.web import format as fmt
 from rcm.web import keyset, parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
 
 OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
@@ -31,10 +30,6 @@ TONES = {
     JobStatus.FAILED: "bad",
     JobStatus.CANCELLED: "warn",
 }
-
-
-def _actor(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined, no-any-return]
 
 
 def tag_of(run: JobRun) -> tuple[str, str]:
@@ -88,7 +83,7 @@ RUNS = ListPage(
         Tab("all", "All"),
         Tab("open", "Running", Q(status__in=OPEN)),
         Tab("errors", "With errors", Q(status=JobStatus.FAILED) | Q(failed__gt=0)),
-        Tab("mine", "Mine", lambda request: Q(user_id=_actor(request).user_id)),
+        Tab("mine", "Mine", lambda request: Q(user_id=actor_of(request).user_id)),
     ),
     filterset=RunFilter,
     detail=lambda r: reverse("jobs:run", args=[r.public_id]),
@@ -100,7 +95,7 @@ RUNS = ListPage(
 @require_safe
 @may("jobs.view")
 def runs(request: HttpRequest) -> HttpResponseBase:
-    return RUNS.respond(request, JobRun.objects.visible_to(_actor(request)))
+    return RUNS.respond(request, JobRun.objects.visible_to(actor_of(request)))
 
 
 def progress_of(run: JobRun) -> parts.Progress:
@@ -125,7 +120,7 @@ def progress_of(run: JobRun) -> parts.Progress:
 @may("jobs.view")
 def run(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One run: progress, result, errors with the sentence to act on."""
-    actor = _actor(request)
+    actor = actor_of(request)
     row = found(JobRun.objects.visible_to(actor).select_related("rerun_of"), public_id=public_id)
     try:
         errors = keyset.page(
@@ -189,7 +184,7 @@ def progress(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """The progress component alone; when the run has ended, the page is asked to draw itself
     anew.
     """
-    row = found(JobRun.objects.visible_to(_actor(request)), public_id=public_id)
+    row = found(JobRun.objects.visible_to(actor_of(request)), public_id=public_id)
     if not request.headers.get("HX-Request"):
         return redirect("jobs:run", public_id=row.public_id)
     response = render(request, "components/progress.html", {"job": progress_of(row)})
@@ -201,9 +196,9 @@ def progress(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_POST
 @may("jobs.run")
 def cancel(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    row = found(JobRun.objects.visible_to(_actor(request)), public_id=public_id)
+    row = found(JobRun.objects.visible_to(actor_of(request)), public_id=public_id)
     if row.status in OPEN:
-        services.run_cancel(row, actor=_actor(request))
+        services.run_cancel(row, actor=actor_of(request))
         messages.success(request, "Cancelled. What was done stays done.")
     else:
         messages.info(request, "It had ended already.")
@@ -213,9 +208,9 @@ def cancel(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_POST
 @may("jobs.run")
 def rerun(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    row = found(JobRun.objects.visible_to(_actor(request)), public_id=public_id)
+    row = found(JobRun.objects.visible_to(actor_of(request)), public_id=public_id)
     try:
-        fresh = kinds.run_again(row, actor=_actor(request))
+        fresh = kinds.run_again(row, actor=actor_of(request))
     except Refused as refusal:
         messages.error(request, str(refusal))
         return redirect("jobs:run", public_id=row.public_id)

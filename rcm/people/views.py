@@ -18,7 +18,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from rcm.accounts.actor import Actor
 from rcm.accounts.models import (
     Invitation,
     InvitationStatus,
@@ -31,15 +30,11 @@ from rcm.accounts.permissions import Role
 from rcm.accounts.problems import Refused
 from rcm.people import forms, services
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
 
 USERS = [parts.Crumb("Users", "/people/")]
 PARTNERS = [parts.Crumb("Partner systems", "/partners/")]
-
-
-def _actor(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined, no-any-return]
 
 
 def _roles(user: Any) -> str:
@@ -86,14 +81,14 @@ PEOPLE = ListPage(
 @require_safe
 @may("users.manage")
 def people(request: HttpRequest) -> HttpResponseBase:
-    return PEOPLE.respond(request, services.people_of(_actor(request)))
+    return PEOPLE.respond(request, services.people_of(actor_of(request)))
 
 
 @require_safe
 @may("users.manage")
 def factors(request: HttpRequest) -> HttpResponseBase:
     """Which roles need a second factor, by organization."""
-    own = Organization.objects.filter(pk__in=_actor(request).organizations)
+    own = Organization.objects.filter(pk__in=actor_of(request).organizations)
     if len(own) == 1:
         return redirect("people:factor", public_id=own[0].public_id)
     return render(request, "people/factors.html", {"organizations": own, "crumbs": USERS})
@@ -103,13 +98,13 @@ def factors(request: HttpRequest) -> HttpResponseBase:
 @may("users.manage")
 def factor(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Ask for a second factor by role in one organization."""
-    own = Organization.objects.filter(pk__in=_actor(request).organizations)
+    own = Organization.objects.filter(pk__in=actor_of(request).organizations)
     row = found(own, public_id=public_id)
     form = forms.FactorForm(request.POST or None, initial={"roles": row.factor_roles})
     if request.method == "POST" and form.is_valid():
         try:
             services.factor_roles_set(
-                organization=row, roles=form.cleaned_data["roles"], actor=_actor(request)
+                organization=row, roles=form.cleaned_data["roles"], actor=actor_of(request)
             )
         except Refused as refusal:
             form.add_error("roles", f"{refusal} {refusal.fix}".strip())
@@ -130,7 +125,7 @@ def factor(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @may("users.manage")
 def invite(request: HttpRequest) -> HttpResponseBase:
     """Offer somebody a role. The letter goes to their address; they accept it or do not."""
-    form = forms.InviteForm(request.POST or None, actor=_actor(request))
+    form = forms.InviteForm(request.POST or None, actor=actor_of(request))
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:
@@ -138,7 +133,7 @@ def invite(request: HttpRequest) -> HttpResponseBase:
                 email=data["email"],
                 first_name=data["first_name"],
                 last_name=data["last_name"],
-                actor=_actor(request),
+                actor=actor_of(request),
                 **form.given(),
             )
         except Refused as refusal:
@@ -206,17 +201,17 @@ def _state_of(row: Invitation) -> tuple[str, str]:
 @may("users.manage")
 def invited(request: HttpRequest) -> HttpResponseBase:
     """What the reader's organizations offered, and what became of it."""
-    return INVITED.respond(request, services.invitations_of(_actor(request)))
+    return INVITED.respond(request, services.invitations_of(actor_of(request)))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("users.manage")
 def invited_one(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One invitation; POST withdraws it."""
-    row = found(services.invitations_of(_actor(request)), public_id=public_id)
+    row = found(services.invitations_of(actor_of(request)), public_id=public_id)
     if request.method == "POST":
         try:
-            services.invitation_withdraw(invitation=row, actor=_actor(request))
+            services.invitation_withdraw(invitation=row, actor=actor_of(request))
         except Refused as refusal:
             messages.error(request, str(refusal))
         else:
@@ -235,14 +230,14 @@ def invited_one(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @may()
 def invitations(request: HttpRequest) -> HttpResponseBase:
     """What waits for the reader's own answer."""
-    rows = services.invitations_for(_actor(request).user_id or 0)
+    rows = services.invitations_for(actor_of(request).user_id or 0)
     return render(request, "people/invitations.html", {"invitations": rows})
 
 
 @require_POST
 @may()
 def invitation_answer(request: HttpRequest, public_id: str, answer: str) -> HttpResponseBase:
-    actor = _actor(request)
+    actor = actor_of(request)
     row = found(services.invitations_for(actor.user_id or 0), public_id=public_id)
     accept = answer == "accept"
     services.invitation_answer(invitation=row, accept=accept, actor=actor)
@@ -261,17 +256,17 @@ def _send_link(request: HttpRequest, user: User) -> None:
 @may("users.manage")
 def person(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One user: their roles in the reader's organizations. POST gives a role."""
-    user = found(services.people_of(_actor(request)), public_id=public_id)
-    form = forms.RoleForm(request.POST or None, actor=_actor(request))
+    user = found(services.people_of(actor_of(request)), public_id=public_id)
+    form = forms.RoleForm(request.POST or None, actor=actor_of(request))
     if request.method == "POST" and form.is_valid():
         try:
-            services.role_give(user=user, actor=_actor(request), **form.given())
+            services.role_give(user=user, actor=actor_of(request), **form.given())
         except Refused as refusal:
             form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
         else:
             messages.success(request, "The role is given. It holds from the next page they open.")
             return redirect("people:person", public_id=user.public_id)
-    oneself = user.pk == _actor(request).user_id
+    oneself = user.pk == actor_of(request).user_id
     context = {
         "person": user,
         "oneself": oneself,
@@ -291,14 +286,14 @@ def _actions(user: User) -> list[parts.Action]:
 @require_POST
 @may("users.manage")
 def role_take(request: HttpRequest, public_id: str, pk: int) -> HttpResponseBase:
-    user = found(services.people_of(_actor(request)), public_id=public_id)
+    user = found(services.people_of(actor_of(request)), public_id=public_id)
     rows = Membership.objects.filter(
-        user=user, organization_id__in=_actor(request).organizations
+        user=user, organization_id__in=actor_of(request).organizations
     ).select_related("user")
     membership = found(rows, pk=pk)
     last = rows.count() == 1
     try:
-        services.role_take(membership=membership, actor=_actor(request))
+        services.role_take(membership=membership, actor=actor_of(request))
     except Refused as refusal:
         messages.error(request, str(refusal))
         last = False
@@ -313,7 +308,7 @@ def role_take(request: HttpRequest, public_id: str, pk: int) -> HttpResponseBase
 @may("users.manage")
 def link(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """The letter that anybody may ask for at the sign-in page; it goes to the person alone."""
-    user = found(services.people_of(_actor(request)), public_id=public_id)
+    user = found(services.people_of(actor_of(request)), public_id=public_id)
     _send_link(request, user)
     messages.success(request, "The link is on its way.")
     return redirect("people:person", public_id=user.public_id)
@@ -372,14 +367,14 @@ CLIENTS = ListPage(
 @require_safe
 @may("users.manage")
 def partners(request: HttpRequest) -> HttpResponseBase:
-    return CLIENTS.respond(request, services.partners_of(_actor(request)))
+    return CLIENTS.respond(request, services.partners_of(actor_of(request)))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @may("users.manage")
 def partner_new(request: HttpRequest) -> HttpResponseBase:
     """Connect a system; its secret is shown once, on the answer to this form."""
-    form = forms.PartnerForm(request.POST or None, actor=_actor(request))
+    form = forms.PartnerForm(request.POST or None, actor=actor_of(request))
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:
@@ -387,7 +382,7 @@ def partner_new(request: HttpRequest) -> HttpResponseBase:
                 organization_id=data["organization"].pk,
                 name=data["name"],
                 scopes=data["scopes"],
-                actor=_actor(request),
+                actor=actor_of(request),
             )
         except Refused as refusal:
             form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
@@ -413,11 +408,11 @@ def _told_once(request: HttpRequest, row: Partner, secret: str) -> HttpResponseB
 @may("users.manage")
 def partner(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """One system: what it may; POST changes that."""
-    row = found(services.partners_of(_actor(request)), public_id=public_id)
+    row = found(services.partners_of(actor_of(request)), public_id=public_id)
     form = forms.ScopesForm(request.POST or None, initial={"scopes": row.scopes})
     if request.method == "POST" and form.is_valid():
         services.partner_change(
-            partner=row, scopes=form.cleaned_data["scopes"], actor=_actor(request)
+            partner=row, scopes=form.cleaned_data["scopes"], actor=actor_of(request)
         )
         messages.success(request, "Saved. It holds from the next call.")
         return redirect("people:partner", public_id=row.public_id)
@@ -442,8 +437,8 @@ def partner(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_POST
 @may("users.manage")
 def partner_switch(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    row = found(services.partners_of(_actor(request)), public_id=public_id)
-    services.partner_change(partner=row, active=not row.active, actor=_actor(request))
+    row = found(services.partners_of(actor_of(request)), public_id=public_id)
+    services.partner_change(partner=row, active=not row.active, actor=actor_of(request))
     messages.success(
         request, "Opened." if row.active else "Closed. Its tokens are worth nothing from now on."
     )
@@ -453,5 +448,5 @@ def partner_switch(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @require_POST
 @may("users.manage")
 def partner_secret(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    row = found(services.partners_of(_actor(request)), public_id=public_id)
-    return _told_once(request, row, services.partner_secret(partner=row, actor=_actor(request)))
+    row = found(services.partners_of(actor_of(request)), public_id=public_id)
+    return _told_once(request, row, services.partner_secret(partner=row, actor=actor_of(request)))

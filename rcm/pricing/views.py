@@ -13,7 +13,6 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.pricing import services
@@ -24,15 +23,8 @@ from rcm.pricing.web_forms import SCOPE_WORDS, ContractForm, PriceSheetForm, Quo
 from rcm.reference.facts import in_force, procedures
 from rcm.reference.staging import drop, stage, staged
 from rcm.web import keyset, parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
-
-
-def _actor(request: HttpRequest) -> Actor:
-    """Who asks; `may` has refused everyone without a sign-in."""
-    actor: Actor = request.actor  # type: ignore[attr-defined]
-    return actor
-
 
 STATUS_TAGS = {
     "priced": ("Priced", "good"),
@@ -50,7 +42,7 @@ def quote(request: HttpRequest) -> HttpResponse:
     """What a payer is expected to pay for a session, with every step. The question is the
     address.
     """
-    actor = _actor(request)
+    actor = actor_of(request)
     asked = "lines" in request.GET
     form = QuoteForm(request.GET if asked else None, actor=actor, initial={"date": office_day()})
     answer: dict[str, Any] | None = None
@@ -112,14 +104,14 @@ CONTRACTS = ListPage(
     empty="No contract is loaded. Payments other than Medicare's cannot be expected.",
     actions=lambda request: (
         [parts.Action("Add a contract", reverse("pricing:contract_new"), primary=True)]
-        if _actor(request).can_somewhere("rules.edit")
+        if actor_of(request).can_somewhere("rules.edit")
         else []
     ),
 )
 
 
 def _visible(request: HttpRequest) -> Any:
-    return Contract.objects.visible_to(_actor(request)).select_related(
+    return Contract.objects.visible_to(actor_of(request)).select_related(
         "organization", "payer", "plan", "site"
     )
 
@@ -148,7 +140,7 @@ def contract(request: HttpRequest, public_id: str) -> HttpResponse:
             "pays": row.method_words,
             "terms": _terms(row),
             "crumbs": [parts.Crumb("Contracts", reverse("pricing:contracts"))],
-            "may_edit": _actor(request).can("rules.edit", row),
+            "may_edit": actor_of(request).can("rules.edit", row),
         },
     )
 
@@ -174,7 +166,9 @@ def contract_new(request: HttpRequest) -> HttpResponse:
 
     payer = payer_book().find(code=request.GET.get("payer", ""))
     form = ContractForm(
-        request.POST or None, actor=_actor(request), initial={"payer": payer.pk if payer else None}
+        request.POST or None,
+        actor=actor_of(request),
+        initial={"payer": payer.pk if payer else None},
     )
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
@@ -189,7 +183,7 @@ def contract_new(request: HttpRequest) -> HttpResponse:
                 terms=form.terms(),
                 effective_from=values["effective_from"],
                 effective_to=values["effective_to"],
-                actor=_actor(request),
+                actor=actor_of(request),
             )
         except Refused as refusal:
             form.add_error(
@@ -216,7 +210,7 @@ def contract_new(request: HttpRequest) -> HttpResponse:
 def contract_edit(request: HttpRequest, public_id: str) -> HttpResponse:
     row = found(_visible(request), public_id=public_id)
     url = reverse("pricing:contract", args=[row.public_id])
-    form = ContractForm(request.POST or None, actor=_actor(request), contract=row)
+    form = ContractForm(request.POST or None, actor=actor_of(request), contract=row)
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
         try:
@@ -226,7 +220,7 @@ def contract_edit(request: HttpRequest, public_id: str) -> HttpResponse:
                 method=values["method"],
                 terms=form.terms(),
                 effective_to=values["effective_to"],
-                actor=_actor(request),
+                actor=actor_of(request),
             )
         except Refused as refusal:
             form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
@@ -252,7 +246,7 @@ def contract_edit(request: HttpRequest, public_id: str) -> HttpResponse:
 @may("rules.edit")
 def rates_import(request: HttpRequest, public_id: str) -> HttpResponse:
     """A sheet of rates: what it changes first, then the change."""
-    actor = _actor(request)
+    actor = actor_of(request)
     row = found(_visible(request), public_id=public_id)
     url = reverse("pricing:contract", args=[row.public_id])
 
@@ -291,7 +285,7 @@ def _sheet(
     """Upload, preview, apply: the same for rates and prices. The sheet waits in the shared cache
     for its second step.
     """
-    actor = _actor(request)
+    actor = actor_of(request)
     token = request.POST.get("token", "")
     try:
         if request.method == "POST" and token:
@@ -348,7 +342,7 @@ PRICES = ListPage(
     empty="No list price. A charge without a price is held.",
     actions=lambda request: (
         [parts.Action("Import a sheet", reverse("pricing:prices_import"), primary=True)]
-        if _actor(request).can_somewhere("rules.edit")
+        if actor_of(request).can_somewhere("rules.edit")
         else []
     ),
 )
@@ -358,13 +352,13 @@ PRICES = ListPage(
 @may("price.view")
 def prices(request: HttpRequest) -> HttpResponseBase:
     return PRICES.respond(
-        request, ListPrice.objects.visible_to(_actor(request)).select_related("organization")
+        request, ListPrice.objects.visible_to(actor_of(request)).select_related("organization")
     )
 
 
 @may("rules.edit")
 def prices_import(request: HttpRequest) -> HttpResponse:
-    actor = _actor(request)
+    actor = actor_of(request)
     form = PriceSheetForm(request.POST or None, request.FILES or None, actor=actor)
     if request.method == "POST" and not form.is_valid() and set(form.errors) - {"file"}:
         return render(request, "pricing/sheet.html", {**_price_page(), "form": form}, status=422)

@@ -12,7 +12,6 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.reference.facts import in_force
@@ -38,15 +37,8 @@ from rcm.reference.models import (
 from rcm.reference.services import EDITABLE, payer_update
 from rcm.reference.staging import drop, stage, staged
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
-
-
-def _actor(request: HttpRequest) -> Actor:
-    """Who asks; `may` has refused everyone without a sign-in."""
-    actor: Actor = request.actor  # type: ignore[attr-defined]
-    return actor
-
 
 UNKNOWN = "unknown"
 
@@ -116,7 +108,7 @@ def payers(request: HttpRequest) -> HttpResponseBase:
 @may("rules.view")
 def payer(request: HttpRequest, public_id: str) -> HttpResponse:
     row = found(Payer.objects.all(), public_id=public_id)
-    actor = _actor(request)
+    actor = actor_of(request)
     today = office_day()
     return render(
         request,
@@ -243,7 +235,9 @@ def payer_edit(request: HttpRequest, public_id: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             changed = payer_update(
-                payer=row, values={n: form.cleaned_data[n] for n in EDITABLE}, actor=_actor(request)
+                payer=row,
+                values={n: form.cleaned_data[n] for n in EDITABLE},
+                actor=actor_of(request),
             )
         except Refused as refusal:
             form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
@@ -580,7 +574,7 @@ LOADS = ListPage(
     empty="Nothing has been loaded. Every code is unknown and holds for review.",
     actions=lambda request: (
         [parts.Action("Load a file", reverse("reference:load_new"), primary=True)]
-        if _actor(request).can_somewhere("rules.edit")
+        if actor_of(request).can_somewhere("rules.edit")
         else []
     ),
 )
@@ -612,7 +606,7 @@ def load(request: HttpRequest, pk: int) -> HttpResponse:
 @may("rules.edit")
 def load_new(request: HttpRequest) -> HttpResponse:
     """Choose a file, see what it would change, then load it."""
-    actor = _actor(request)
+    actor = actor_of(request)
     form = LoadForm(
         request.POST or None, request.FILES or None, initial={"kind": request.GET.get("kind", "")}
     )
@@ -658,7 +652,7 @@ def load_new(request: HttpRequest) -> HttpResponse:
 def _load_staged(request: HttpRequest) -> HttpResponse:
     import datetime as dt
 
-    actor = _actor(request)
+    actor = actor_of(request)
     token = request.POST["token"]
     try:
         kind = kind_of(request.POST.get("kind", ""))
@@ -709,7 +703,7 @@ def kinds_page(request: HttpRequest) -> HttpResponse:
         for kind in kinds()
     ]
     crumbs = [parts.Crumb("Reference files", reverse("reference:loads"))]
-    may_edit = _actor(request).can("rules.edit")
+    may_edit = actor_of(request).can("rules.edit")
     return render(
         request, "reference/kinds.html", {"rows": rows, "crumbs": crumbs, "may_edit": may_edit}
     )

@@ -27,7 +27,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_clock, office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.web import charts, nav, parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.worklist import forms, registry, services
 from rcm.worklist.causes import groups_of, trend_words
 from rcm.worklist.filters import due_q, opened_to
@@ -41,10 +41,6 @@ BULK_LIMIT = 500
 UNTOUCHED_CHOICES = (3, 7, 14, 30)
 
 
-def _actor(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined, no-any-return]
-
-
 def _queue(request: HttpRequest, code: str) -> registry.Queue:
     """The declared queue, 404 when there is none, 403 without its permission. The page is limited
     to the places where the permission holds.
@@ -52,9 +48,9 @@ def _queue(request: HttpRequest, code: str) -> registry.Queue:
     declared = registry.get(code)
     if declared is None:
         raise Http404
-    if not _actor(request).can_somewhere(declared.permission):
+    if not actor_of(request).can_somewhere(declared.permission):
         raise PermissionDenied
-    request.actor = _actor(request).where(declared.permission)  # type: ignore[attr-defined]
+    request.actor = actor_of(request).where(declared.permission)  # type: ignore[attr-defined]
     return declared
 
 
@@ -72,7 +68,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
     """Every queue the reader may open: items, dollars, overdue, oldest; for managers, who carries
     what and what lies untouched.
     """
-    actor = _actor(request)
+    actor = actor_of(request)
     shown = [q for q in registry.all_queues() if actor.can_somewhere(q.permission)]
     days = (
         int(request.GET["days"])
@@ -169,7 +165,7 @@ def _load(live: QuerySet[WorkItem], now: Any) -> QuerySet[Any, Any]:
 @may("work.view")
 def queue(request: HttpRequest, code: str) -> HttpResponseBase:
     declared = _queue(request, code)
-    actor = _actor(request)
+    actor = actor_of(request)
     rows = items(actor, declared.code)
     return page_of(declared, request).respond(
         request,
@@ -185,7 +181,7 @@ def queue(request: HttpRequest, code: str) -> HttpResponseBase:
 def causes(request: HttpRequest, code: str) -> HttpResponseBase:
     """The open items of a queue by payer, cause and field: one fault worked once."""
     declared = _queue(request, code)
-    actor = _actor(request)
+    actor = actor_of(request)
     groups = groups_of(actor, declared.code)
     fix = declared.fix_together if actor.can_somewhere(declared.work_permission) else ""
     return render(
@@ -215,7 +211,7 @@ def causes(request: HttpRequest, code: str) -> HttpResponseBase:
 def next_item(request: HttpRequest, code: str) -> HttpResponseBase:
     """Lease the first free item of the queue and open it."""
     declared = _queue(request, code)
-    actor = _actor(request)
+    actor = actor_of(request)
     able = actor.where(declared.permission, declared.work_permission)
     if not able.organizations:
         raise PermissionDenied
@@ -244,10 +240,10 @@ def item(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 def _item(request: HttpRequest, public_id: str) -> WorkItem:
     row = found(
-        WorkItem.objects.visible_to(_actor(request)).select_related("owner", "site"),
+        WorkItem.objects.visible_to(actor_of(request)).select_related("owner", "site"),
         public_id=public_id,
     )
-    _must(_actor(request), _queue(request, row.queue).permission, row)
+    _must(actor_of(request), _queue(request, row.queue).permission, row)
     return row
 
 
@@ -294,7 +290,7 @@ def touch(request: HttpRequest, public_id: str, verb: str) -> HttpResponseBase:
     if verb not in SAID:
         raise Http404
     row = _item(request, public_id)
-    actor = _actor(request)
+    actor = actor_of(request)
     declared = registry.get(row.queue)
     _must(
         actor,
@@ -419,14 +415,14 @@ def undo(request: HttpRequest) -> HttpResponseBase:
     """Put back what was just done, while nobody else has touched it. The token is signed and lives
     for seconds.
     """
-    actor = _actor(request)
+    actor = actor_of(request)
     try:
         body = signing.loads(request.GET.get("token", ""), salt=UNDO_SALT, max_age=UNDO_SECONDS)
     except signing.BadSignature:
         return HttpResponse("Too late to undo.", status=409, content_type="text/plain")
     row = found(WorkItem.objects.visible_to(actor), pk=body["i"])
     declared = _queue(request, row.queue)
-    _must(_actor(request), declared.permission, row)
+    _must(actor_of(request), declared.permission, row)
     _must(actor, declared.work_permission, row)
     before = dict(body["b"])
     for name in ("pend_until", "next_action_on"):
@@ -443,7 +439,7 @@ def undo(request: HttpRequest) -> HttpResponseBase:
 
 def _picked(request: HttpRequest) -> tuple[list[WorkItem], dict[int, int]]:
     """The chosen items that the actor may see and work, and the version each was seen at."""
-    actor = _actor(request)
+    actor = actor_of(request)
     versions: dict[int, int] = {}
     for pick in request.POST.getlist("pick")[:BULK_LIMIT]:
         pk, _, version = pick.partition(":")
@@ -486,7 +482,7 @@ def _bulk(
     if "confirmed" in request.POST and form.is_valid():
         values = {k: v for k, v in form.cleaned_data.items() if k != "version"}
         result = services.bulk(
-            items=rows, versions=versions, act=partial(act, values), actor=_actor(request)
+            items=rows, versions=versions, act=partial(act, values), actor=actor_of(request)
         )
         missing = len(versions) - len(rows)
         if result.done:
@@ -516,7 +512,7 @@ def _bulk(
 @require_POST
 @may("work.touch")
 def bulk_act(request: HttpRequest) -> HttpResponseBase:
-    actor = _actor(request)
+    actor = actor_of(request)
     return _bulk(
         request,
         title="Set the next action",
@@ -532,7 +528,7 @@ def bulk_act(request: HttpRequest) -> HttpResponseBase:
 @require_POST
 @may("work.touch")
 def bulk_pend(request: HttpRequest) -> HttpResponseBase:
-    actor = _actor(request)
+    actor = actor_of(request)
     return _bulk(
         request,
         title="Let items wait",
@@ -547,7 +543,7 @@ def bulk_pend(request: HttpRequest) -> HttpResponseBase:
 @require_POST
 @may("work.assign")
 def bulk_assign(request: HttpRequest) -> HttpResponseBase:
-    actor = _actor(request)
+    actor = actor_of(request)
     return _bulk(
         request,
         title="Assign items",

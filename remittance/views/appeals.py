@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from intake import present as front
 from rcm.accounts.clock import office_day
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from remittance import forms, services
 from remittance.models import (
     Appeal,
@@ -19,7 +19,7 @@ from remittance.models import (
 )
 from remittance.services.denials import next_level
 from remittance.services.packets import packet_pdf
-from remittance.views.common import ZERO, actor_of
+from remittance.views.common import ZERO
 from remittance.views.denial import act, denial_of
 
 

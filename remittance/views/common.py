@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from django.http import HttpRequest
-
-from rcm.accounts.actor import Actor
-
 SHOWN = 200
 """Claims of one group drawn on the posting screen; the rest is reached by the filter of the
 list.
@@ -15,7 +11,3 @@ list.
 EXACT = 1000
 """Up to so many claims the posting screen computes the exact postings while it is drawn."""
 ZERO = Decimal("0.00")
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    return request.actor  # type: ignore[attr-defined, no-any-return]

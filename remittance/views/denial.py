@@ -17,14 +17,13 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from remittance import forms, present, services
 from remittance.models import (
     Denial,
     DenialStatus,
 )
 from remittance.services.denials import appeals_of, next_level
-from remittance.views.common import actor_of
 
 
 def denial_of(request: HttpRequest, public_id: str) -> Denial:

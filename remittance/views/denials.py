@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from rcm.accounts.clock import office_day
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 from rcm.web.keyset import Key
 from rcm.web.lists import BulkAction, Column, ListPage, Order, Tab
 from rcm.worklist import views as work
@@ -27,7 +27,7 @@ from remittance.models import (
     Denial,
     DenialStatus,
 )
-from remittance.views.common import ZERO, actor_of
+from remittance.views.common import ZERO
 
 OPEN = [DenialStatus.OPEN, DenialStatus.UPHELD]
 

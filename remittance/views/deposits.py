@@ -14,11 +14,10 @@ from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
 from remittance import forms, services
 from remittance.models import Deposit, Remittance
-from remittance.views.common import actor_of
 
 DEPOSITS = ListPage(
     name="deposits",

@@ -19,7 +19,7 @@ from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
 from remittance import forms, present, services
 from remittance.filters import CashFilter
@@ -30,7 +30,7 @@ from remittance.models import (
     UnappliedCash,
 )
 from remittance.services.members import CORRECTED, corrections
-from remittance.views.common import EXACT, ZERO, actor_of
+from remittance.views.common import EXACT, ZERO
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -20,7 +20,7 @@ from rcm.accounts.problems import Refused
 from rcm.jobs.models import JobStatus
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from remittance import forms, present, scans, services
 from remittance.models import (
     ClaimPayment,
@@ -34,7 +34,7 @@ from remittance.models import (
 )
 from remittance.records import CLEAN, DENIAL, EXCEPTION, Preview, PreviewClaim
 from remittance.services.planning import why_not
-from remittance.views.common import EXACT, SHOWN, ZERO, actor_of
+from remittance.views.common import EXACT, SHOWN, ZERO
 
 
 def _remittance(request: HttpRequest, public_id: str) -> Remittance:

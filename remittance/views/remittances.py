@@ -19,7 +19,7 @@ from rcm.accounts.scope import scope
 from rcm.exchange.models import InterchangeStatus
 from rcm.exchange.services import process
 from rcm.web import parts
-from rcm.web.access import may
+from rcm.web.access import actor_of, may
 from rcm.web.lists import Column, ListPage, Order, Tab
 from remittance import forms, present, services
 from remittance.filters import RemittanceFilter
@@ -28,7 +28,6 @@ from remittance.models import (
     RemittanceStatus,
 )
 from remittance.records import ScannedEob
-from remittance.views.common import actor_of
 
 REMITTANCES = ListPage(
     name="remittances",

@@ -15,7 +15,7 @@ from intake import present as front
 from rcm.accounts.problems import Refused
 from rcm.web import format as fmt
 from rcm.web import parts
-from rcm.web.access import found, may
+from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
 from remittance import forms, present, services
 from remittance.filters import VarianceFilter
@@ -24,7 +24,7 @@ from remittance.models import (
     VarianceStatus,
 )
 from remittance.variance import CAUSES
-from remittance.views.common import ZERO, actor_of
+from remittance.views.common import ZERO
 
 LIVE = [VarianceStatus.OPEN, VarianceStatus.DISPUTED]
 
