@@ -164,6 +164,7 @@ class AuthorizationView(
     scopes: ClassVar[dict[str, str]] = {"GET": "orders:read", "POST": "authorizations:write"}
     serializer_class = AuthorizationOut
     filterset_class = AuthorizationFilter
+    unconditional: ClassVar[frozenset[str]] = frozenset({"ask", "inquire"})
     queryset = Authorization.objects.select_related(
         "patient", "appointment", "payer", "site"
     ).prefetch_related("services__ordered_exam", "services__replaces")
@@ -254,6 +255,7 @@ class TurnaroundView(PartnerView, APIView):
     """
 
     scopes: ClassVar[dict[str, str]] = {"GET": "orders:read"}
+    known_parameters = ("days",)
 
     @extend_schema(
         parameters=[OpenApiParameter("days", int)],

@@ -296,11 +296,14 @@ class CoverageChoiceIn(serializers.Serializer):
 
 
 class OrderIn(serializers.Serializer):
-    """An order with its patient, coverages and exams in one write. The same placer number again
-    changes the order that stands.
+    """An order with its patient, coverages and exams in one write. The same placer number again is
+    the same order; one that says something else changes it only with `change`.
     """
 
     placer_number = serializers.CharField(max_length=40)
+    change = serializers.BooleanField(
+        default=False, help_text="Change the order that stands under this placer number"
+    )
     patient = PatientIn()
     coverages = CoverageIn(many=True, required=False)
     accident = AccidentIn(
@@ -425,6 +428,7 @@ class OrderView(
             source="api",
             site=site,
             coverage=coverage,
+            may_change=data["change"],
             actor=self.actor,
         )
 
@@ -608,6 +612,7 @@ class AppointmentView(
     scopes: ClassVar[dict[str, str]] = {"GET": "orders:read", "POST": "orders:write"}
     serializer_class = AppointmentOut
     filterset_class = AppointmentFilter
+    unconditional: ClassVar[frozenset[str]] = frozenset({"estimates"})
     queryset = Appointment.objects.select_related("patient", "site").prefetch_related(
         Prefetch(
             "ordered_exams",

@@ -198,11 +198,14 @@ class RemittanceFilter(filters.FilterSet):
 class RemittanceView(
     ByPublicId, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
 ):
-    """Remittances. POST takes an 835 file; `…/post` posts one that balances, once."""
+    """Remittances. POST takes an 835 file; `…/post` posts one that balances, once. Another date and
+    opening one again need `If-Match`.
+    """
 
     scopes: ClassVar[dict[str, str]] = {"GET": "remittances:read", "POST": "remittances:write"}
     serializer_class = RemittanceOut
     filterset_class = RemittanceFilter
+    unconditional: ClassVar[frozenset[str]] = frozenset({"post_now", "read_again"})
     queryset = Remittance.objects.select_related("payer")
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:

@@ -80,10 +80,12 @@ def order_place(
     ordering_npi: str = "",
     ordering_name: str = "",
     coverage: Coverage | None = None,
+    may_change: bool = True,
     at: datetime | None = None,
 ) -> Order:
     """Place an order. The same placer number again changes the order that stands, and nothing when
-    nothing differs.
+    nothing differs. Without `may_change` a difference is refused by its name; the number of another
+    patient's order is refused always.
 
     What is missing opens one item for the order; "order.placed" wakes the authorization phase.
     `coverage` is the policy chosen for this order; without one the patient's primary pays. Without
@@ -98,6 +100,7 @@ def order_place(
             organization_id=patient.organization_id, placer_number=placer_number
         ).first()
         if known is not None:
+            _same_patient(known, patient)
             if coverage is not None:
                 coverage_choose(order=known, coverage=coverage, actor=actor, at=at)
             return order_change(
@@ -110,6 +113,7 @@ def order_place(
                 site=site,
                 ordering_npi=ordering_npi,
                 ordering_name=ordering_name,
+                may_change=may_change,
                 actor=actor,
                 at=at,
             )
@@ -154,6 +158,17 @@ def order_place(
         due_at=at,
     )
     return order
+
+
+def _same_patient(known: Order, patient: Patient) -> None:
+    if known.patient_id != patient.pk:
+        raise Refused(
+            "This placer number stands on an order of another patient: nothing was changed.",
+            code="placer_of_another",
+            field="placer_number",
+            fix="Send the order with a number of its own, or the patient with the right MRN.",
+            status=409,
+        )
 
 
 def plain_codes(codes: Iterable[str]) -> list[str]:
@@ -204,6 +219,7 @@ def order_change(
     ordering_npi: str = "",
     ordering_name: str = "",
     complete: bool = False,
+    may_change: bool = True,
     at: datetime | None = None,
 ) -> Order:
     """Change what an order says (XO, or the office called back). What is not given stays; blanks
@@ -243,6 +259,14 @@ def order_change(
     if not changed and not touched:
         return order
     words = ", ".join([*changed, *touched])
+    if not may_change:
+        raise Refused(
+            f"An order with this placer number stands with other values: {words}.",
+            code="placer_repeated",
+            field="placer_number",
+            fix="Send it with change: true to change that order.",
+            status=409,
+        )
     ids = list(order.exams.values_list("id", flat=True))
     record_steps(
         [

@@ -7,12 +7,15 @@ allows. Revoking the row or the token takes effect on the next call.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
+from django.utils.http import parse_etags
 from oauth2_provider.contrib.rest_framework import OAuth2Authentication
 from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauth2_provider.scopes import BaseScopes
@@ -130,11 +133,13 @@ class PartnerView:
     """Mixin before APIView or a viewset: `self.actor`, the handler in one transaction inside the
     tenant scope, and safe POSTs.
 
-    `scopes` names the OAuth2 scope of each method. An answer of 400 or more rolls the work back;
+    `scopes` names the OAuth2 scope of each method, `known_parameters` what a query string may hold
+    beside filters and pages: anything else is refused, never passed over. An answer of 400 or more rolls the work back;
     the answer itself stays with the Idempotency-Key, when one was sent.
     """
 
     scopes: ClassVar[dict[str, str]] = {}
+    known_parameters: ClassVar[tuple[str, ...]] = ()
     _outer: ExitStack
     _work: str | None
     _held: idempotency.Held | None
@@ -150,6 +155,7 @@ class PartnerView:
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]
+        self._refuse_unknown(request)
         key = request.headers.get("Idempotency-Key", "")
         if request.method == "POST" and key:
             if len(key) > 255:
@@ -162,6 +168,56 @@ class PartnerView:
             scope(self.actor, request_id=request.headers.get("X-Request-ID", "")[:80])
         )
         self._work = transaction.savepoint()
+
+    def _refuse_unknown(self, request: Request) -> None:
+        """A filter that is not known is no filter: its rows would be taken for the ones wanted."""
+        if request.method not in ("GET", "HEAD"):
+            return
+        known = {*self.known_parameters, *self._list_parameters()}
+        unknown = sorted(set(request.query_params) - known)
+        if not unknown:
+            return
+        names = ", ".join(sorted(known)) or "none"
+        raise exceptions.ValidationError(
+            {
+                name[:40]: [f"There is no such parameter here. Known are: {names}."]
+                for name in unknown
+            }
+        )
+
+    def _list_parameters(self) -> Iterator[str]:
+        """Filters and page parameters, where rows are listed."""
+        if getattr(self, "action", "list") in ("retrieve", None):
+            return
+        filterset = getattr(self, "filterset_class", None)
+        if filterset is not None:
+            yield from filterset.base_filters
+        pages = getattr(self, "pagination_class", None)
+        for name in ("cursor_query_param", "page_size_query_param"):
+            parameter = getattr(pages, name, None)
+            if parameter:
+                yield parameter
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        """A partner that has read this very answer before hears that nothing changed (304)."""
+        done: Response = super().finalize_response(  # type: ignore[misc]
+            request, response, *args, **kwargs
+        )
+        if request.method not in ("GET", "HEAD") or done.status_code != HTTPStatus.OK:
+            return done
+        done.render()
+        digest = hashlib.sha256(done.content).hexdigest()[:24]
+        version = done.get("ETag", "").strip('"')
+        done["ETag"] = f'"{version}-{digest}"' if version else f'"{digest}"'
+        asked = parse_etags(request.headers.get("If-None-Match", ""))
+        if "*" not in asked and done["ETag"] not in {tag.removeprefix("W/") for tag in asked}:
+            return done
+        unchanged = Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": done["ETag"]})
+        return super().finalize_response(  # type: ignore[misc, no-any-return]
+            request, unchanged, *args, **kwargs
+        )
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, _Answered):

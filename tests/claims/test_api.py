@@ -63,19 +63,22 @@ def test_scrub_submit_correct_and_void_by_api(house_committed, api):
     assert post(api, f"claims/{claim.public_id}/scrub", **{"If-Match": '"99"'}).status_code == 412
     answer = post(api, f"claims/{claim.public_id}/scrub")
     assert answer.json()["status"] == "ready", answer.json()
-    assert len(post(api, f"claims/{claim.public_id}/submit").json()["files"]) == 1
+    read = {"If-Match": answer["ETag"]}
+    assert post(api, f"claims/{claim.public_id}/submit").status_code == 428
+    assert len(post(api, f"claims/{claim.public_id}/submit", **read).json()["files"]) == 1
     with scope(house.actor):
         inbound(house, "277CA", answer_277ca((claim.number, "A2:20:PR", "ICN1")), at=NOW)
-    made = post(
-        api,
-        f"claims/{claim.public_id}/correct",
-        {"reason": "authorization", "authorization_number": "AUTH9"},
-    ).json()
+    change = {"reason": "authorization", "authorization_number": "AUTH9"}
+    assert post(api, f"claims/{claim.public_id}/correct", change).status_code == 428
+    read = {"If-Match": api.get(f"/api/v1/claims/{claim.public_id}")["ETag"]}
+    made = post(api, f"claims/{claim.public_id}/correct", change, **read).json()
     assert made["route"] == "replacement"
     with scope(house.actor):
         new = Claim.objects.get(public_id=made["claim"])
         assert (new.frequency, new.authorization_number) == ("7", "AUTH9")
-    assert post(api, f"claims/{claim.public_id}/void", {}).status_code in (400, 422)
+    assert post(api, f"claims/{claim.public_id}/void", {"reason": "x"}).status_code == 428
+    read = {"If-Match": api.get(f"/api/v1/claims/{claim.public_id}")["ETag"]}
+    assert post(api, f"claims/{claim.public_id}/void", {}, **read).status_code in (400, 422)
 
 
 def test_scrub_of_a_payload_and_the_catalogue(api):
