@@ -51,6 +51,7 @@ FRAMEWORKS = (
     *("authenticate_header", "authenticate", "*Scheme", "encode_cursor", "decode_cursor"),
     # allauth and oauth toolkit call their adapters and validators
     *("*Adapter", "is_open_for_signup", "populate_*", "*Validator", "*Scopes"),
+    *("pre_authenticate", "authentication_failed", "_rollback_login_failed_rl_usage"),
     # listeners and loops of the standard library and of others' libraries
     *("do_GET", "do_POST", "log_message", "visit_*", "emit", "filter", "*Filter"),
     *("handle_*", "readinto", "connect_unix_socket", "_system_print"),

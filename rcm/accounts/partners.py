@@ -256,7 +256,7 @@ class PartnerView:
             raise _TakenOver
 
     def _say(self, response: Response) -> Response:
-        return self.finalize_response(self.request, response)  # type: ignore[attr-defined, no-any-return]
+        return self.finalize_response(self.request, response)  # type: ignore[attr-defined]
 
 
 class _TakenOver(Exception):

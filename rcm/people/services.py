@@ -300,8 +300,8 @@ def factor_roles_set(
     """
     actor.require("users.manage", organization.pk, entire=True)
     wanted = sorted({_role(role).value for role in roles})
-    own = Membership.objects.filter(user_id=actor.user_id, organization=organization)
-    person = User.objects.get(pk=actor.user_id)
+    person = User.objects.get(pk=actor.user_id or 0)
+    own = person.memberships.filter(organization=organization)
     if not person.has_factor() and own.filter(role__in=wanted).exists():
         raise Refused(
             "You have no second factor yourself and would shut yourself out.",

@@ -81,7 +81,7 @@ class CauseGroup:
         return f"{reverse('worklist:queue', args=[self.queue])}?view=all&{self.query}"
 
 
-def keyed(rows: QuerySet[WorkItem]) -> QuerySet[WorkItem]:
+def keyed(rows: QuerySet[WorkItem]) -> QuerySet[Any]:
     """Items with the parts of their group: `reason` and `field` as the queue's facts give them."""
     return rows.annotate(
         reason=Coalesce(
