@@ -1,4 +1,5 @@
-"""Run the benches one after the other: `make bench`, or `python -m bench NAME…` for some of them.
+"""Run the benches one after the other: `make bench`, or `python -m bench NAME… [OPTION…]` for some
+of them; options go to each that is named: `make bench ARGS="kill_posting --rounds 30"`.
 
 Each bench is a script of its own that prints figures and, beside them, the ratio to a floor or peer
 of the same run. Nothing here passes or fails.
@@ -17,7 +18,9 @@ NOT_ALONE = {"__main__", "__init__", "x12_files", "scratch", "x12_peers", "dead_
 LONG = {"fuzz_x12", "kill_posting", "api_fuzz", "demo", "money_model"}
 
 
-def main(wanted: list[str]) -> int:
+def main(arguments: list[str]) -> int:
+    cut = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    wanted, options = arguments[:cut], arguments[cut:]
     scripts = sorted(p for p in HERE.glob("*.py") if p.stem not in NOT_ALONE)
     names = {p.stem for p in scripts}
     unknown = [w for w in wanted if w not in names]
@@ -32,7 +35,8 @@ def main(wanted: list[str]) -> int:
             continue
         begun = time.monotonic()
         print(f"\n== {script.stem} ==", flush=True)
-        if subprocess.run([sys.executable, str(script)], cwd=HERE.parent, check=False).returncode:
+        command = [sys.executable, str(script), *options]
+        if subprocess.run(command, cwd=HERE.parent, check=False).returncode:
             failed.append(script.stem)
         print(f"-- {time.monotonic() - begun:.0f} s", flush=True)
     if failed:
