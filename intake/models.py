@@ -23,6 +23,7 @@ class Sex(models.TextChoices):
 
 class Patient(TenantModel):
     patient_keys = (PatientKey("merged_into_id"),)
+    shows_patient = "id"
 
     mrn = models.CharField(max_length=30)
     last_name = models.CharField(max_length=60)

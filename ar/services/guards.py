@@ -74,13 +74,14 @@ def corrections_pending(charge_ids: Iterable[int]) -> set[int]:
 
 
 def patient_share(charge_ids: Iterable[int]) -> dict[int, Decimal]:
-    """What payers have called the patient's own, by charge: PR adjustments less those of reversals.
-    One query.
+    """What payers have called the patient's own, by charge, in one query. An answer that was
+    reversed counts no more, so its reversal takes nothing off either.
     """
     rows = (
         Adjustment.objects.filter(
             group="PR", service__line__charge_id__in=list(charge_ids), payment__state="posted"
         )
+        .exclude(payment__status_code="22", payment__reverses__isnull=False)
         .values("service__line__charge_id")
         .annotate(total=Sum("amount"))
         .order_by()

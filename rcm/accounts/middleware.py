@@ -16,6 +16,7 @@ from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from rcm.accounts import reading
 from rcm.accounts.actor import Actor
 from rcm.accounts.scope import scope
 
@@ -92,13 +93,23 @@ class ScopeMiddleware:
     def _scoped(
         self, request: HttpRequest, actor: Actor, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponseBase:
-        with scope(
-            actor,
-            request_id=str(
-                getattr(request, "request_id", "") or request.headers.get("X-Request-ID", "")
-            ),
-        ):
+        request_id = str(
+            getattr(request, "request_id", "") or request.headers.get("X-Request-ID", "")
+        )
+        with scope(actor, request_id=request_id), reading.reading() as charts:
             response: HttpResponseBase = view(request, *args, **kwargs)
             if callable(getattr(response, "render", None)):
                 response = response.render()  # type: ignore[attr-defined]
+            if response.status_code in SHOWN:
+                reading.log_rest(charts, actor=actor, purpose=_page(request), request_id=request_id)
         return response
+
+
+# what answers with a page: a redirect shows nothing, and the step it took is an event
+SHOWN = {200, 409, 422}
+
+
+def _page(request: HttpRequest) -> str:
+    """The page in the log: the name of its address."""
+    match = request.resolver_match
+    return f"page {match.view_name}" if match else "page"

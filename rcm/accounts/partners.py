@@ -25,7 +25,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from rcm.accounts import idempotency
+from rcm.accounts import idempotency, reading
 from rcm.accounts.actor import Actor, Grant, Place
 from rcm.accounts.middleware import own_transactions
 from rcm.accounts.models import DEMO_CLIENT, Partner
@@ -141,6 +141,7 @@ class PartnerView:
     scopes: ClassVar[dict[str, str]] = {}
     known_parameters: ClassVar[tuple[str, ...]] = ()
     _outer: ExitStack
+    _charts: reading.Reading
     _work: str | None
     _held: idempotency.Held | None
 
@@ -167,6 +168,7 @@ class PartnerView:
         self._outer.enter_context(
             scope(self.actor, request_id=request.headers.get("X-Request-ID", "")[:80])
         )
+        self._charts = self._outer.enter_context(reading.reading())
         self._work = transaction.savepoint()
 
     def _refuse_unknown(self, request: Request) -> None:
@@ -246,7 +248,16 @@ class PartnerView:
         return response
 
     def _settle(self, response: Response) -> None:
-        """Keep or undo the work, and the answer with its key."""
+        """Keep or undo the work, and the answer with its key; log whose charts were shown."""
+        if response.status_code < HTTPStatus.BAD_REQUEST:
+            request: Request = self.request  # type: ignore[attr-defined]
+            page = request.resolver_match.view_name if request.resolver_match else ""
+            reading.log_rest(
+                self._charts,
+                actor=self.actor,
+                purpose=f"api {page}",
+                request_id=request.headers.get("X-Request-ID", "")[:80],
+            )
         if response.status_code >= HTTPStatus.BAD_REQUEST:
             transaction.savepoint_rollback(self._work or "")
             transaction.set_rollback(False)

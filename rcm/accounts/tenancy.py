@@ -4,11 +4,13 @@ site.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar, Self
 
 import uuid6
 from django.db import models
 
+from rcm.accounts import reading
 from rcm.accounts.actor import Actor
 from rcm.accounts.charts import PatientKey
 
@@ -56,12 +58,14 @@ class TenantModel(QuietModel):
     `site_path`: lookup to the site id where the row belongs to one. `append_only`: the database
     refuses UPDATE and DELETE. `audited`: changes are kept by trigger with actor and request.
     `patient_keys`: the columns that name a patient, and what a merge of charts does with them.
+    `shows_patient`: the column with the patient's key, where the row itself carries the name.
     """
 
     site_path: ClassVar[str | None] = None
     append_only: ClassVar[bool] = False
     audited: ClassVar[bool] = True
     patient_keys: ClassVar[tuple[PatientKey, ...]] = ()
+    shows_patient: ClassVar[str] = ""
 
     id = models.BigAutoField(primary_key=True)
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
@@ -74,3 +78,11 @@ class TenantModel(QuietModel):
 
     class Meta:
         abstract = True
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
+        row = super().from_db(db, field_names, values)
+        if cls.shows_patient:
+            known = row.__dict__
+            reading.loaded(known.get("organization_id"), known.get(cls.shows_patient))
+        return row

@@ -11,9 +11,12 @@ class AuditConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from rcm.accounts import reading
         from rcm.audit.database import install
+        from rcm.audit.services import log_charts
         from rcm.web import nav
 
+        reading.logged_by(log_charts)
         post_migrate.connect(install, dispatch_uid="isocenter.audit")
         nav.register(
             nav.Entry(

@@ -48,6 +48,7 @@ class Access(TenantModel):
 
     patient_keys = (PatientKey(follow=Follow.STAYS),)
 
+    shows_patient = "patient_id"
     append_only = True
     audited = False
 
@@ -78,6 +79,7 @@ class Event(TenantModel):
 
     patient_keys = (PatientKey(follow=Follow.STAYS),)
 
+    shows_patient = "patient_id"
     append_only = True
     audited = False
 

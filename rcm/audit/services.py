@@ -9,7 +9,9 @@ from typing import Any
 
 from django.utils import timezone
 
+from rcm.accounts import reading
 from rcm.accounts.actor import Actor
+from rcm.accounts.reading import Charts
 from rcm.accounts.together import WRITE, later
 from rcm.audit.models import Access, Event
 
@@ -85,6 +87,8 @@ def record_access(
     """
     if actor.kind == "system":
         return
+    patient_ids = set(patient_ids)
+    reading.logged(organization_id, patient_ids)
     Access.objects.bulk_create(
         [
             Access(
@@ -96,6 +100,18 @@ def record_access(
                 purpose=purpose[:60],
                 request_id=request_id[:80],
             )
-            for p in sorted(set(patient_ids))
+            for p in sorted(patient_ids)
         ]
     )
+
+
+def log_charts(charts: Charts, actor: Actor, purpose: str, request_id: str) -> None:
+    """The charts that a page has shown, in one statement an organization."""
+    for organization_id, patient_ids in charts.items():
+        record_access(
+            organization_id=organization_id,
+            patient_ids=patient_ids,
+            actor=actor,
+            purpose=purpose,
+            request_id=request_id,
+        )

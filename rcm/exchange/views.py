@@ -20,7 +20,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.audit.models import Event as AuditEvent
-from rcm.audit.services import Step, record_steps
+from rcm.audit.services import Step, record_access, record_steps
 from rcm.exchange import dicom, health, hl7, services
 from rcm.exchange.batch import BATCH
 from rcm.exchange.filters import InterchangeFilter
@@ -288,6 +288,17 @@ def content(request: HttpRequest, public_id: str) -> HttpResponseBase:
 
 
 def _seen(row: Interchange, actor: Actor, what: str) -> None:
+    """Keep who read the bytes: on their timeline, and with each patient whom they are about."""
+    inside = [row.pk, *row.parts.values_list("pk", flat=True)]
+    about = AuditEvent.objects.filter(
+        organization_id=row.organization_id, interchange_id__in=inside, patient_id__isnull=False
+    )
+    record_access(
+        organization_id=row.organization_id,
+        patient_ids=about.values_list("patient_id", flat=True).distinct(),
+        actor=actor,
+        purpose=f"raw {row.kind} {what.lower()}",
+    )
     record_steps(
         [
             Step(

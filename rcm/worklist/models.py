@@ -45,6 +45,7 @@ class WorkItem(TenantModel):
     patient_keys = (PatientKey(),)
 
     site_path = "site_id"
+    shows_patient = "patient_id"
 
     queue = models.CharField(max_length=40)
     subject_type = models.CharField(max_length=30)

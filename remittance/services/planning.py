@@ -192,9 +192,12 @@ class Facts:
                 shielded.add(charge_id)
         answered: set[int] = set()
         forbidden: set[int] = set()
-        for charge_id, said, whole in ServicePayment.objects.filter(
+        standing = ServicePayment.objects.filter(
             line__charge_id__in=charges, payment__state=PaymentState.POSTED
-        ).values_list("line__charge_id", "remarks", "payment__remarks"):
+        ).exclude(payment__status_code=REVERSAL)  # what was reversed answers nothing any more
+        for charge_id, said, whole in standing.values_list(
+            "line__charge_id", "remarks", "payment__remarks"
+        ):
             answered.add(charge_id)
             if patient_rule.payer_forbids((*said, *whole), ()):
                 forbidden.add(charge_id)

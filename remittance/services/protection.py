@@ -19,7 +19,7 @@ from rcm.reference.models import PayerKind
 from remittance import patient_rule as rule
 from remittance import tables
 from remittance.models import ClaimPayment, Denial, PaymentState, ServicePayment
-from remittance.plan import forwarded
+from remittance.plan import REVERSAL, forwarded
 
 # CLP02 of an answer as second or third payer
 AS_RANK = {"2": 2, "20": 2, "3": 3, "21": 3}
@@ -110,7 +110,9 @@ def _claims(ids: list[int]) -> _Claims:
         found.lines[row["charge_id"]].append(row)
         found.by_claim[row["claim_id"]].add(row["charge_id"])
     forbid = [code for code, said in tables.treatments().items() if said == "never_patient"]
-    payments = ClaimPayment.objects.filter(
+    # what was reversed is not POSTED, and its reversal answers nothing
+    standing = ClaimPayment.objects.exclude(status_code=REVERSAL)
+    payments = standing.filter(
         claim_id__in=list(found.by_claim), state=PaymentState.POSTED
     ).annotate(
         forbidding=ArrayAgg(
@@ -169,7 +171,8 @@ def _payers_words(
     remarks: dict[int, set[str]] = defaultdict(set)
     reasons: dict[int, set[str]] = defaultdict(set)
     forbid = [code for code, said in tables.treatments().items() if said == "never_patient"]
-    services = ServicePayment.objects.filter(
+    standing = ServicePayment.objects.exclude(payment__status_code=REVERSAL)
+    services = standing.filter(
         line__charge_id__in=ids, payment__state=PaymentState.POSTED
     ).annotate(
         forbidding=ArrayAgg(

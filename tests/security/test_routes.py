@@ -10,9 +10,11 @@ import pytest
 from django.db import connection, transaction
 from django.test import Client
 
+from intake.models import Patient
 from rcm.accounts.models import Invitation
 from rcm.accounts.permissions import PERMISSIONS
 from rcm.accounts.scope import scope
+from rcm.audit.models import Access
 from rcm.web import nav
 from rcm.web.models import SavedView
 from tests.security.conftest import Both, offer
@@ -284,7 +286,9 @@ def crawl(both) -> dict[str, Any]:
     """Every page read by those who see most: what changed in the tables, and the headers of each
     answer.
     """
-    before, headers = digest(both), []
+    before, headers, unlogged = digest(both), [], set()
+    with scope(organizations=[both.cast.a.pk]):
+        names = {p.pk: p.last_name for p in Patient.objects.all()}
     for who in ("adam", "mia", "cleo", "partner_full"):
         visit = visitor(both, who)
         for route in routes():
@@ -293,10 +297,30 @@ def crawl(both) -> dict[str, Any]:
                 answer = visit.client.get(
                     route.url(own_row(both, route, who), both.a), headers=visit.headers
                 )
-                answer.getvalue()
+                body = answer.getvalue().decode("utf-8", "replace")
                 headers.append((route, who, answer.headers))
+                shown = {pk for pk, name in names.items() if re.search(rf"{name}(?!\d)", body)}
+                if shown - logged_now(both):
+                    unlogged.add((route.name, who))
     after = digest(both)
-    return {"written": sorted(t for t in before if before[t] != after[t]), "headers": headers}
+    written = sorted(t for t in before if before[t] != after[t])
+    return {"written": written, "headers": headers, "unlogged": sorted(unlogged)}
+
+
+def logged_now(both: Both) -> set[int]:
+    """The patients of A in the log since this was asked last."""
+    with scope(organizations=[both.cast.a.pk]):
+        rows = Access.objects.filter(pk__gt=logged_now.last)
+        found = list(rows.values_list("pk", "patient_id"))
+    logged_now.last = max([logged_now.last, *(pk for pk, _ in found)])
+    return {patient for _, patient in found}
+
+
+logged_now.last = 0
+
+
+def test_every_door_that_shows_a_patient_is_in_the_log(crawl) -> None:
+    assert crawl["unlogged"] == []
 
 
 def test_reading_every_page_writes_nothing(crawl) -> None:
