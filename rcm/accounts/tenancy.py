@@ -80,8 +80,10 @@ class TenantModel(QuietModel):
         abstract = True
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
-        row = super().from_db(db, field_names, values)
+    def from_db(  # type: ignore[override]
+        cls, db: str | None, field_names: Collection[str], values: Collection[Any]
+    ) -> Self:
+        row: Self = super().from_db(db, field_names, values)
         if cls.shows_patient:
             known = row.__dict__
             reading.loaded(known.get("organization_id"), known.get(cls.shows_patient))

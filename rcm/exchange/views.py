@@ -292,10 +292,10 @@ def _seen(row: Interchange, actor: Actor, what: str) -> None:
     inside = [row.pk, *row.parts.values_list("pk", flat=True)]
     about = AuditEvent.objects.filter(
         organization_id=row.organization_id, interchange_id__in=inside, patient_id__isnull=False
-    )
+    ).distinct()
     record_access(
         organization_id=row.organization_id,
-        patient_ids=about.values_list("patient_id", flat=True).distinct(),
+        patient_ids=[patient for (patient,) in about.values_list("patient_id") if patient],
         actor=actor,
         purpose=f"raw {row.kind} {what.lower()}",
     )
