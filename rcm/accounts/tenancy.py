@@ -4,7 +4,6 @@ site.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, ClassVar, Self
 
 import uuid6
@@ -80,10 +79,9 @@ class TenantModel(QuietModel):
         abstract = True
 
     @classmethod
-    def from_db(  # type: ignore[override]
-        cls, db: str | None, field_names: Collection[str], values: Collection[Any]
-    ) -> Self:
-        row: Self = super().from_db(db, field_names, values)
+    def from_db(cls, *args: Any, **kwargs: Any) -> Self:
+        """A row as read from the database; one with a patient's name tells whose chart it is."""
+        row = super().from_db(*args, **kwargs)
         if cls.shows_patient:
             known = row.__dict__
             reading.loaded(known.get("organization_id"), known.get(cls.shows_patient))
