@@ -249,8 +249,9 @@ class PartnerView:
 
     def _settle(self, response: Response) -> None:
         """Keep or undo the work, and the answer with its key; log whose charts were shown."""
-        if response.status_code < HTTPStatus.BAD_REQUEST:
-            request: Request = self.request  # type: ignore[attr-defined]
+        request: Request = self.request  # type: ignore[attr-defined]
+        # what a partner wrote itself is an event; what it reads is a reading
+        if request.method in ("GET", "HEAD") and response.status_code < HTTPStatus.BAD_REQUEST:
             page = request.resolver_match.view_name if request.resolver_match else ""
             reading.log_rest(
                 self._charts,
