@@ -14,6 +14,7 @@ from claims import services as claims
 from claims.models import Claim, ClaimStatus
 from claims.records import LineDecision, PayerDecision
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_day
 from rcm.exchange.models import Interchange
 from rcm.exchange.services import Event
 from rcm.jobs import robots
@@ -66,7 +67,8 @@ def _post_ready(rows: QuerySet[Remittance], *, actor: Actor, at: datetime) -> No
                 at=at,
             )
             continue
-        if not policy(row.organization_id, row.paid_on).auto_post:
+        # a house that has switched it off means what is posted from now on, whenever it was paid
+        if not policy(row.organization_id, office_day(at)).auto_post:
             continue
         # perhaps the correction of another, or reversed before: a person says that it is right
         if row.resembles_id is not None or row.attempt > 1 or why_not(row):
