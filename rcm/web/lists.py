@@ -35,6 +35,8 @@ from django.utils.cache import patch_vary_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from rcm.accounts import reading
+from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_clock
 from rcm.accounts.scope import scope
 from rcm.web import format as fmt
@@ -545,7 +547,25 @@ class ListPage:
                 for row in ordered.iterator(chunk_size=2000):
                     yield list(line(row))
 
-        return csv_response(self.name, header, rows())
+        told = rows() if self.on_export else _logged(request, rows())
+        return csv_response(self.name, header, told)
+
+
+def _logged(request: HttpRequest, rows: Iterator[list[Any]]) -> Iterator[list[Any]]:
+    """The rows of a file; whose charts were in it is logged when it ends, or is broken off."""
+    actor: Actor | None = getattr(request, "actor", None)
+    with reading.reading() as charts:
+        try:
+            yield from rows
+        finally:
+            if actor is not None:
+                with scope(actor):
+                    reading.log_rest(
+                        charts,
+                        actor=actor,
+                        purpose=f"export {request.path.strip('/').replace('/', ' ')}",
+                        request_id=str(getattr(request, "request_id", "")),
+                    )
 
 
 def panel_html(request: HttpRequest, template: str, context: Mapping[str, Any]) -> str:

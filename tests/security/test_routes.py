@@ -299,12 +299,22 @@ def crawl(both) -> dict[str, Any]:
                 )
                 body = answer.getvalue().decode("utf-8", "replace")
                 headers.append((route, who, answer.headers))
-                shown = {pk for pk, name in names.items() if re.search(rf"{name}(?!\d)", body)}
-                if shown - logged_now(both):
+                if named_in(names, body) - logged_now(both):
                     unlogged.add((route.name, who))
+                if "export=csv" not in body:
+                    continue
+                url = route.url(own_row(both, route, who), both.a)
+                file = visit.client.get(url, {"export": "csv"}, headers=visit.headers)
+                if named_in(names, file.getvalue().decode()) - logged_now(both):
+                    unlogged.add((f"{route.name} export", who))
     after = digest(both)
     written = sorted(t for t in before if before[t] != after[t])
     return {"written": written, "headers": headers, "unlogged": sorted(unlogged)}
+
+
+def named_in(names: dict[int, str], body: str) -> set[int]:
+    """The patients whose names a page or a file shows."""
+    return {pk for pk, name in names.items() if re.search(rf"{name}(?!\d)", body)}
 
 
 def logged_now(both: Both) -> set[int]:
