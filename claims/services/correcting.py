@@ -91,11 +91,12 @@ def claim_edit(
     changes: Changes,
     reason: str,
     version: int | None = None,
+    judge: bool = True,
     actor: Actor,
     at: datetime | None = None,
 ) -> Claim:
     """Change a claim that has not been filed, then judge it again. Raises Conflict when somebody
-    changed it first.
+    changed it first. Without `judge` the caller judges all that it changed at once.
     """
     actor.require("claim.correct" if claim.replaces_id else "claim.edit", claim)
     at = at or timezone.now()
@@ -124,8 +125,9 @@ def claim_edit(
         actor=actor,
         at=at,
     )
-    claims_scrub(claim_ids=[row.pk], actor=actor, at=at)
-    row.refresh_from_db()
+    if judge:
+        claims_scrub(claim_ids=[row.pk], actor=actor, at=at)
+        row.refresh_from_db()
     return row
 
 

@@ -102,6 +102,7 @@ class Fixed:
     refused: tuple[tuple[str, str], ...]
 
 
+@transaction.atomic
 def field_fix(
     *,
     claims: Sequence[Claim],
@@ -111,11 +112,11 @@ def field_fix(
     actor: Actor,
     at: datetime | None = None,
 ) -> Fixed:
-    """Write each claim's new value and judge it again. `values` maps a claim's key to the value; a
-    claim without one stays. One that is refused changes nothing of the others.
+    """Write each claim's new value, then judge all that changed at once. `values` maps a claim's
+    key to the value; a claim without one stays. One that is refused changes nothing of the others.
     """
     at = at or timezone.now()
-    done: list[str] = []
+    done: list[Claim] = []
     refused: list[tuple[str, str]] = []
     for claim in claims:
         value = values.get(claim.pk)
@@ -123,20 +124,21 @@ def field_fix(
             continue
         try:
             with transaction.atomic():
-                _fix_one(claim, field, value, reason=reason, actor=actor, at=at)
+                _write(claim, field, value, reason=reason, actor=actor, at=at)
         except Refused as refusal:
             refused.append((claim.number, f"{refusal} {refusal.fix}".strip()))
             continue
-        done.append(claim.number)
-    return Fixed(tuple(done), tuple(refused))
+        done.append(claim)
+    claims_scrub(claim_ids=[claim.pk for claim in done], actor=actor, at=at)
+    return Fixed(tuple(claim.number for claim in done), tuple(refused))
 
 
-def _fix_one(
+def _write(
     claim: Claim, field: Field, value: str, *, reason: str, actor: Actor, at: datetime
 ) -> None:
     if field.change is not None:
-        claim_edit(claim=claim, changes=field.change(value), reason=reason, actor=actor, at=at)
+        changes = field.change(value)
+        claim_edit(claim=claim, changes=changes, reason=reason, judge=False, actor=actor, at=at)
         return
-    coverage = Coverage.objects.get(pk=claim.coverage_id)
+    coverage = Coverage.objects.get(pk=claim.coverage_id)  # another claim may have changed it
     coverage_update(coverage=coverage, member_id=value, actor=actor, at=at)
-    claims_scrub(claim_ids=[claim.pk], actor=actor, at=at)
