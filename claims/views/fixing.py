@@ -57,6 +57,20 @@ class FixForm(house.HouseForm):
                 initial=field.read(claim),
                 widget=forms.TextInput(attrs={"class": "code"}),
             )
+            self.fields[_seen(claim)] = forms.CharField(
+                required=False, initial=field.read(claim), widget=forms.HiddenInput
+            )
+
+    def clean(self) -> dict[str, Any]:
+        """A value that somebody else has changed since the page was opened is not changed back."""
+        data: dict[str, Any] = super().clean() or {}
+        for claim in self.claims:
+            now = self.field.read(claim)
+            if _seen(claim) in self.data and data.get(_seen(claim), "") != now:
+                self.add_error(
+                    _name(claim), f"Somebody else has made it “{now or 'nothing'}”. Look again."
+                )
+        return data
 
     def values(self) -> dict[int, str]:
         """The new value of each claim that changes."""
@@ -74,6 +88,11 @@ def _name(claim: Claim) -> str:
     return f"claim_{claim.pk}"
 
 
+def _seen(claim: Claim) -> str:
+    """The hidden field with the value that stood there when the page was opened."""
+    return f"seen_{claim.pk}"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A claim of the group as the page shows it."""
@@ -81,6 +100,7 @@ class Row:
     claim: Claim
     now: str
     input: Any = None
+    seen: Any = None
     after: str | None = None
 
 
@@ -111,7 +131,10 @@ def fix(request: HttpRequest, code: str) -> HttpResponseBase:
         return _elsewhere(request, claims, actor, context)
     form = FixForm(request.POST or None, claims=claims, field=field)
     if not form.is_valid():
-        rows = [Row(claim, field.read(claim), form[_name(claim)]) for claim in claims]
+        rows = [
+            Row(claim, field.read(claim), form[_name(claim)], form[_seen(claim)])
+            for claim in claims
+        ]
         status = 422 if form.is_bound else 200
         return render(
             request, "claims/fix.html", context | {"form": form, "rows": rows}, status=status
@@ -119,12 +142,15 @@ def fix(request: HttpRequest, code: str) -> HttpResponseBase:
     values = form.values()
     if not values:
         form.add_error("same", "Nothing would change: type the right value.")
-        rows = [Row(claim, field.read(claim), form[_name(claim)]) for claim in claims]
+        rows = [
+            Row(claim, field.read(claim), form[_name(claim)], form[_seen(claim)])
+            for claim in claims
+        ]
         return render(
             request, "claims/fix.html", context | {"form": form, "rows": rows}, status=422
         )
     if "confirmed" not in request.POST:
-        rows = [Row(c, field.read(c), None, values[c.pk]) for c in claims if c.pk in values]
+        rows = [Row(c, field.read(c), after=values[c.pk]) for c in claims if c.pk in values]
         kept = [(name, request.POST[name]) for name in form.fields if name in request.POST]
         return render(request, "claims/fix_preview.html", context | {"rows": rows, "kept": kept})
     fixed = services.field_fix(

@@ -137,6 +137,23 @@ def test_what_is_typed_for_one_claim_counts_before_the_same_for_all(three):
     assert numbers == {claims[0].pk: "ABC111111111", claims[1].pk: RIGHT}
 
 
+def test_what_a_colleague_changed_meanwhile_is_not_changed_back(three):
+    house, claims = three
+    client = as_(house, "ben")
+    url = group_url(house, "member_id")
+    typed = {f"claim_{c.pk}": BAD for c in claims[:2]} | {f"seen_{c.pk}": BAD for c in claims[:2]}
+    typed |= {f"claim_{claims[0].pk}": RIGHT, "same": "", "reason": "From the card"}
+    assert client.post(url, typed).status_code == 200
+    with scope(house.actor):
+        Coverage.objects.filter(pk=claims[1].coverage_id).update(member_id="ABC222222222")
+    late = client.post(url, typed | {"confirmed": "1"})
+    assert late.status_code == 422
+    assert "Somebody else has made it “ABC222222222”" in late.content.decode()
+    with scope(house.actor):
+        assert Coverage.objects.get(pk=claims[1].coverage_id).member_id == "ABC222222222"
+        assert Coverage.objects.get(pk=claims[0].coverage_id).member_id == BAD
+
+
 def test_nothing_typed_is_said_and_nothing_changes(three):
     house, claims = three
     url = group_url(house, "member_id")
