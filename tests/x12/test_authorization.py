@@ -157,3 +157,16 @@ def test_a_member_not_found_leaves_no_decision() -> None:
         reference="R1",
     )
     assert tell(refused) == refused
+
+
+def test_two_patients_of_one_set_keep_their_own_names() -> None:
+    """Each event is complete before the next patient's level begins."""
+    other = replace(JANE, name="SECOND", id="ZZ000000001")
+    one = write_278_request(ENVELOPE, [REQUEST]).data.decode()
+    two = write_278_request(ENVELOPE, [replace(REQUEST, subscriber=other)]).data.decode()
+    head, _, rest = one.partition("~SE*")
+    levels = two[two.index("~HL*3*") : two.index("~SE*")]
+    both = (head + levels + "~SE*" + rest).encode()
+    found = list(read_278_requests(both))
+    assert [r.subscriber.id for r in found] == [JANE.id, "ZZ000000001"]
+    assert [r.payer for r in found] == [PAYER, PAYER]

@@ -24,8 +24,8 @@ from rcm.x12.model import (
     Trace,
 )
 from rcm.x12.readers.common import (
+    Levels,
     Loop,
-    Loops,
     Notes,
     PartyBuilder,
     at,
@@ -33,7 +33,7 @@ from rcm.x12.readers.common import (
     reference,
     sets_of,
 )
-from rcm.x12.readers.eligibility import built, rejection, trace
+from rcm.x12.readers.eligibility import rejection, trace
 
 _LEVELS = {
     "20": "source",
@@ -123,18 +123,18 @@ def decision(segment: Segment, marks: Any) -> Decision:
     )
 
 
-class _Reader(Loops):
+class _Reader(Levels):
     """The events of a 278 set: who asks whom about which patient, then event and services."""
+
+    order = _ORDER
+    levels = _LEVELS
 
     def __init__(self, current: TransactionSet) -> None:
         super().__init__(current, loop=_LEVEL)
         self.marks = current.delimiters
         self.answers = current.origin.purpose == "11"
-        self.level = self.reference_number = self.relationship = ""
-        self.parties: dict[str, PartyBuilder] = {}
         self.rejections: dict[str, list[Rejection]] = {}
         self.traces: list[Trace] = []
-        self.party: PartyBuilder | None = None
         self.event: _Draft | None = None
         self.services: list[_Draft] = []
         self.draft: _Draft
@@ -143,20 +143,20 @@ class _Reader(Loops):
     # -- levels ------------------------------------------------------------------------------------
 
     def on_level(self, hl: Segment) -> AuthorizationRequest | AuthorizationResponse | None:
-        self.level = _LEVELS.get(at(hl, 3), "")
-        self.party = None
-        if self.level == "service":
+        if _LEVELS.get(at(hl, 3)) == "service":
+            self.open_level(hl)
             self.begin()
             self.services.append(self.draft)
             return None
+        # the event is complete before its people make room for the next ones
         done = self.finish() if self.event is not None or self.services else None
+        self.open_level(hl)
         self.loop = _LEVEL
         if self.level == "event":
             self.begin()
             self.event = self.draft
         elif self.level in _ORDER:
-            for below in _ORDER[_ORDER.index(self.level) :]:
-                self.parties.pop(below, None)
+            for below in self.from_here():
                 self.rejections.pop(below, None)
             self.relationship = ""
             self.traces = []
@@ -166,33 +166,12 @@ class _Reader(Loops):
         self.draft = _Draft(self.current.position)
         self.loop = _EVENT
 
-    def on_beginning(self, bht: Segment) -> None:
-        self.reference_number = at(bht, 3)
-
-    def on_name(self, nm1: Segment) -> None:
-        self.party = self.parties[self.level] = PartyBuilder(nm1)
-
     def on_level_rejection(self, aaa: Segment) -> None:
         found = rejection(aaa, self.level, self.current.position)
         self.rejections.setdefault(self.level, []).append(found)
 
     def on_level_trace(self, trn: Segment) -> None:
         self.traces.append(trace(trn))
-
-    def on_insured(self, ins: Segment) -> None:
-        if self.level == "dependent":
-            self.relationship = at(ins, 2)
-
-    def on_reference_above(self, ref: Segment) -> None:
-        if self.party is None or not self.party.take(ref):
-            self.on_unknown(ref)
-
-    def on_detail(self, segment: Segment) -> None:
-        if self.party is not None:
-            self.party.take(segment)
-
-    def on_unknown(self, segment: Segment) -> None:
-        self.notes.unknown(segment, self.level or "header")
 
     # -- event and service -------------------------------------------------------------------------
 
@@ -251,10 +230,10 @@ class _Reader(Loops):
         services = tuple([_service(each, self.notes, component) for each in self.services])
         self.event, self.services = None, []
         common: dict[str, Any] = {
-            "dependent": built(self.parties.get("dependent")),
+            "dependent": self.named("dependent"),
             "previous_number": what.take_ref("BB"),
             "payer_control": what.take_ref("NT"),
-            "reference": self.reference_number,
+            "reference": self.reference,
             "origin": self.current.origin,
             "position": what.position,
             "findings": self.notes.take(),
@@ -271,9 +250,9 @@ class _Reader(Loops):
         above = [found for level in _ORDER for found in self.rejections.get(level, ())]
         traces = (*what.traces, *self.traces)
         return AuthorizationResponse(
-            payer=built(self.parties.get("source")),
-            provider=built(self.parties.get("receiver")),
-            subscriber=built(self.parties.get("subscriber")),
+            payer=self.named("source"),
+            provider=self.named("receiver"),
+            subscriber=self.named("subscriber"),
             trace=next((t.number for t in traces if t.kind == "2"), ""),
             traces=(*self.traces, *what.traces),
             decision=what.decision,
@@ -291,9 +270,9 @@ class _Reader(Loops):
         admission, _ = what.take_period("435")
         first = next(iter((*what.traces, *self.traces)), Trace(""))
         return AuthorizationRequest(
-            payer=built(self.parties.get("source")) or Party("X3"),
-            provider=built(self.parties.get("receiver")) or Party("1P"),
-            subscriber=built(self.parties.get("subscriber")) or Party("IL"),
+            payer=self.named("source") or Party("X3"),
+            provider=self.named("receiver") or Party("1P"),
+            subscriber=self.named("subscriber") or Party("IL"),
             trace=first.number,
             trace_origin=first.origin,
             relationship=self.relationship,
@@ -312,7 +291,7 @@ _LEVEL: Loop = {
     "AAA": _Reader.on_level_rejection,
     "TRN": _Reader.on_level_trace,
     "INS": _Reader.on_insured,
-    "REF": _Reader.on_reference_above,
+    "REF": _Reader.on_party_reference,
     **dict.fromkeys(_DETAILS, _Reader.on_detail),
     **dict.fromkeys(_UNUSED, _Reader.on_quiet),
 }

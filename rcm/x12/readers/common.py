@@ -4,10 +4,10 @@ one set.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from rcm.x12 import values
 from rcm.x12.document import MOST_NOTES, Document, Segment, Source, TransactionSet
@@ -283,3 +283,55 @@ def procedure(text: str, component: str) -> Procedure:
         parts[0],
         parts[6] if n > 6 else "",
     )
+
+
+class Levels(Loops):
+    """The HL levels of a set with the party that each names; a new one ends those below it.
+
+    `order`: the levels from the top down. `levels`: which of them an HL03 opens.
+    """
+
+    order: ClassVar[tuple[str, ...]] = ()
+    levels: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, current: TransactionSet, *, loop: Loop) -> None:
+        super().__init__(current, loop=loop)
+        self.level = self.reference = self.relationship = ""
+        self.parties: dict[str, PartyBuilder] = {}
+        self.party: PartyBuilder | None = None
+
+    def open_level(self, hl: Segment) -> None:
+        self.level = self.levels.get(at(hl, 3), "")
+        self.party = None
+        for below in self.from_here():
+            self.parties.pop(below, None)
+
+    def from_here(self) -> tuple[str, ...]:
+        """This level and those below it."""
+        return self.order[self.order.index(self.level) :] if self.level in self.order else ()
+
+    def on_beginning(self, bht: Segment) -> None:
+        self.reference = at(bht, 3)
+
+    def on_name(self, nm1: Segment) -> None:
+        self.party = self.parties[self.level] = PartyBuilder(nm1)
+
+    def on_insured(self, ins: Segment) -> None:
+        if self.level == "dependent":
+            self.relationship = at(ins, 2)
+
+    def on_detail(self, segment: Segment) -> None:
+        """What describes the party named last."""
+        if self.party is not None:
+            self.party.take(segment)
+
+    def on_party_reference(self, ref: Segment) -> None:
+        if self.party is None or not self.party.take(ref):
+            self.on_unknown(ref)
+
+    def on_unknown(self, segment: Segment) -> None:
+        self.notes.unknown(segment, self.level or "header")
+
+    def named(self, level: str) -> Party | None:
+        builder = self.parties.get(level)
+        return builder.build() if builder is not None else None

@@ -18,8 +18,8 @@ from rcm.x12.model import (
     Trace,
 )
 from rcm.x12.readers.common import (
+    Levels,
     Loop,
-    Loops,
     PartyBuilder,
     at,
     procedure,
@@ -49,57 +49,25 @@ def read_271(source: Source | Document) -> Iterator[EligibilityResponse]:
         yield from read_271_set(current)
 
 
-class _Hierarchy(Loops):
+class _People(Levels):
     """Payer, provider, subscriber and dependent as the HL loops come by."""
+
+    order = _ORDER
+    levels = _LEVELS
 
     def __init__(self, current: TransactionSet, *, loop: Loop) -> None:
         super().__init__(current, loop=loop)
         self.component = current.delimiters.component
         self.repetition = current.delimiters.repetition
-        self.level = self.reference = self.relationship = ""
-        self.parties: dict[str, PartyBuilder] = {}
-        self.party: PartyBuilder | None = None
 
     def open_level(self, hl: Segment) -> None:
-        self.level = _LEVELS.get(at(hl, 3), "")
-        self.party = None
+        super().open_level(hl)
         self.relationship = ""
-        for below in _from(self.level):
-            self.parties.pop(below, None)
-
-    def on_beginning(self, bht: Segment) -> None:
-        self.reference = at(bht, 3)
-
-    def on_name(self, nm1: Segment) -> None:
-        self.party = self.parties[self.level] = PartyBuilder(nm1)
-
-    def on_insured(self, ins: Segment) -> None:
-        if self.level == "dependent":
-            self.relationship = at(ins, 2)
-
-    def on_detail(self, segment: Segment) -> None:
-        if self.party is not None:
-            self.party.take(segment)
-
-    def on_unknown(self, segment: Segment) -> None:
-        self.notes.unknown(segment, self.level or "header")
-
-    def named(self, level: str) -> Party | None:
-        return built(self.parties.get(level))
 
     def repeated(self, text: str) -> list[str]:
         """The parts of an element that repeats."""
         parts = text.split(self.repetition) if self.repetition else [text]
         return [part for part in parts if part]
-
-
-def _from(level: str) -> tuple[str, ...]:
-    """This level and those below it."""
-    return _ORDER[_ORDER.index(level) :] if level in _ORDER else ()
-
-
-def built(builder: PartyBuilder | None) -> Party | None:
-    return builder.build() if builder is not None else None
 
 
 def rejection(segment: Segment, level: str, position: int) -> Rejection:
@@ -113,7 +81,7 @@ def trace(segment: Segment) -> Trace:
 # --- 270 ------------------------------------------------------------------------------------------
 
 
-class _Inquiries(_Hierarchy):
+class _Inquiries(_People):
     """The inquiries of a 270 set: one per person with an EQ."""
 
     def __init__(self, current: TransactionSet) -> None:
@@ -209,7 +177,7 @@ class _Eb:
     party: PartyBuilder | None = None
 
 
-class _Answers(_Hierarchy):
+class _Answers(_People):
     """The answers of a 271 set: one per person, or one that says why nobody was looked up."""
 
     def __init__(self, current: TransactionSet) -> None:
@@ -226,7 +194,7 @@ class _Answers(_Hierarchy):
         self.close_benefit()
         done = self.close_answer(opening=_LEVELS.get(at(hl, 3), ""))
         self.open_level(hl)
-        for level in _from(self.level):
+        for level in self.from_here():
             if self.level != "dependent":
                 self.above.pop(level, None)
         if self.level in ("subscriber", "dependent"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 
 from rcm.x12 import values
 from rcm.x12.document import Document, Segment, Source, TransactionSet
@@ -23,8 +23,8 @@ from rcm.x12.model import (
     StatusRequest,
 )
 from rcm.x12.readers.common import (
+    Levels,
     Loop,
-    Loops,
     Notes,
     PartyBuilder,
     at,
@@ -111,43 +111,11 @@ def _line(found: dict[str, Any]) -> LineStatus:
 _NUMBERS = {"1K": "payer_control", "BLT": "bill_type", "EJ": "claim_id"}
 
 
-class _Levels(Loops):
-    """The HL levels of a set with the party that each names; a higher one ends those below it."""
+class _Levels(Levels):
+    """The levels by their codes; a patient's own (PT) stands for the subscriber's."""
 
     order = ("20", "21", "19", "22", "23")
-
-    def __init__(self, current: TransactionSet, *, loop: Loop) -> None:
-        super().__init__(current, loop=loop)
-        self.code = self.reference_number = ""
-        self.parties: dict[str, PartyBuilder] = {}
-        self.party: PartyBuilder | None = None
-
-    @property
-    def slot(self) -> str:
-        """The level that a party is kept under; a patient's own (PT) stands for the subscriber's."""
-        return "22" if self.code == "PT" else self.code
-
-    def open_level(self, hl: Segment) -> None:
-        self.code = at(hl, 3)
-        self.party = None
-        if self.slot in self.order:
-            for below in self.order[self.order.index(self.slot) :]:
-                self.parties.pop(below, None)
-
-    def on_beginning(self, bht: Segment) -> None:
-        self.reference_number = at(bht, 3)
-
-    def on_party_detail(self, segment: Segment) -> None:
-        if self.party is None or not self.party.take(segment):
-            self.on_unknown(segment)
-
-    def on_quiet_detail(self, segment: Segment) -> None:
-        if self.party is not None:
-            self.party.take(segment)
-
-    def named(self, code: str) -> Party | None:
-        builder = self.parties.get(code)
-        return builder.build() if builder is not None else None
+    levels: ClassVar[Mapping[str, str]] = {code: code for code in order} | {"PT": "22"}
 
 
 # --- 277 and 277CA --------------------------------------------------------------------------------
@@ -159,7 +127,7 @@ class _Answers(_Levels):
     def __init__(self, current: TransactionSet) -> None:
         super().__init__(current, loop=_ABOVE_TRACE)
         self.component = current.delimiters.component
-        self.level = ""
+        self.place = ""  # how far down an item stands: the word of its level
         self.open_trace: _Traced | None = None
         self.traced: _Traced
 
@@ -168,12 +136,12 @@ class _Answers(_Levels):
     def on_level(self, hl: Segment) -> ClaimStatus | None:
         done = self.finish()
         self.open_level(hl)
-        self.level = _LEVELS.get(self.code, "")
+        self.place = _LEVELS.get(at(hl, 3), "")
         return done
 
     def on_name(self, nm1: Segment) -> None:
         self.party = PartyBuilder(nm1)
-        self.parties.setdefault(self.slot, self.party)
+        self.parties.setdefault(self.level, self.party)
 
     def on_trace(self, trn: Segment) -> ClaimStatus | None:
         done = self.finish()
@@ -185,7 +153,7 @@ class _Answers(_Levels):
         self.on_status(stc)
 
     def on_unknown(self, segment: Segment) -> None:
-        self.notes.unknown(segment, self.level or "header")
+        self.notes.unknown(segment, self.place or "header")
 
     # -- under a trace -----------------------------------------------------------------------------
 
@@ -242,11 +210,11 @@ class _Answers(_Levels):
             return None
         trace = at(what.trn, 2)
         numbers, refs = _own_numbers(what.refs)
-        if self.current.origin.kind == "277CA" and self.level == "claim":
+        if self.current.origin.kind == "277CA" and self.place == "claim":
             numbers.setdefault("claim_id", trace)
         service = what.service or DatePeriod("")
         return ClaimStatus(
-            level=self.level,
+            level=self.place,
             trace=trace,
             trace_kind=at(what.trn, 1),
             statuses=tuple(what.statuses),
@@ -262,7 +230,7 @@ class _Answers(_Levels):
             amounts=tuple(what.amounts),
             quantities=tuple(what.quantities),
             lines=tuple([_line(found) for found in what.lines]),
-            reference=self.reference_number,
+            reference=self.reference,
             origin=self.current.origin,
             position=what.position,
             findings=self.notes.take(),
@@ -276,9 +244,9 @@ _ABOVE_TRACE: Loop = {
     "TRN": _Answers.on_trace,
     "BHT": _Answers.on_beginning,
     "STC": _Answers.on_status_without_trace,
-    "REF": _Answers.on_party_detail,
-    "PRV": _Answers.on_party_detail,
-    **dict.fromkeys(("N3", "N4", "PER", "DMG"), _Answers.on_quiet_detail),
+    "REF": _Answers.on_party_reference,
+    "PRV": _Answers.on_party_reference,
+    **dict.fromkeys(("N3", "N4", "PER", "DMG"), _Answers.on_detail),
     **dict.fromkeys(_QUIET, _Answers.on_quiet),
 }
 _TRACE: Loop = {
@@ -335,14 +303,14 @@ class _Inquiries(_Levels):
         return done
 
     def on_name(self, nm1: Segment) -> None:
-        self.party = self.parties[self.code] = PartyBuilder(nm1)
+        super().on_name(nm1)
         if self.demographics is not None:
-            self.party.take(self.demographics)
+            self.on_detail(self.demographics)
 
     def on_demographics(self, dmg: Segment) -> None:
         """The date of birth stands before the name here."""
         self.demographics = dmg
-        self.on_quiet_detail(dmg)
+        self.on_detail(dmg)
 
     def on_trace(self, trn: Segment) -> StatusRequest | None:
         done = self.finish()
@@ -377,7 +345,7 @@ class _Inquiries(_Levels):
             provider=self.named("19") or Party("1P"),
             subscriber=self.named("22") or Party("IL"),
             dependent=self.named("23"),
-            reference=self.reference_number,
+            reference=self.reference,
             origin=self.current.origin,
             findings=self.notes.take(),
             **found,
@@ -390,9 +358,9 @@ _ABOVE_INQUIRY: Loop = {
     "DMG": _Inquiries.on_demographics,
     "TRN": _Inquiries.on_trace,
     "BHT": _Inquiries.on_beginning,
-    "REF": _Inquiries.on_party_detail,
-    "PRV": _Inquiries.on_party_detail,
-    **dict.fromkeys(("N3", "N4", "PER"), _Inquiries.on_quiet_detail),
+    "REF": _Inquiries.on_party_reference,
+    "PRV": _Inquiries.on_party_reference,
+    **dict.fromkeys(("N3", "N4", "PER"), _Inquiries.on_detail),
     **dict.fromkeys(_QUIET, _Inquiries.on_quiet),
 }
 _INQUIRY: Loop = {
