@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
+from django.test import Client
+
 from charges.models import Charge, Exam, Report
 from charges.services import exam_record, exams_evaluate, report_receive
 from claims.models import Claim
@@ -41,6 +43,13 @@ READER = "1245319599"
 
 NOW = dt.datetime(2026, 9, 9, 15, 0, tzinfo=dt.UTC)
 MEMBER = {"PHP": "ABC123456789", "LBI": "XYZ123456789", "MCR": "1EG4TE5MK73"}
+
+
+def as_(house: House, name: str) -> Client:
+    """A browser in which this person is signed in."""
+    client = Client()
+    client.force_login(house.cast.user(name))
+    return client
 
 
 def connect(cast, **config) -> Connection:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import time_machine
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -14,7 +13,7 @@ from intake.models import Coverage
 from rcm.accounts.scope import scope
 from rcm.worklist.causes import groups_of
 from rcm.worklist.models import WorkItem
-from tests.claims.house import NOW, answer_277ca, inbound, ready, sent
+from tests.claims.house import NOW, answer_277ca, as_, inbound, ready, sent
 
 BAD, RIGHT = "ABC123456789", "ABC987654321"
 MEMBER_REJECTED, AUTH_REJECTED = "A7:164", "A7:84"
@@ -24,12 +23,6 @@ MEMBER_REJECTED, AUTH_REJECTED = "A7:164", "A7:84"
 def _today():
     with time_machine.travel(NOW, tick=True):
         yield
-
-
-def as_(house, name: str) -> Client:
-    client = Client()
-    client.force_login(house.cast.user(name))
-    return client
 
 
 @pytest.fixture

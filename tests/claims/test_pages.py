@@ -7,7 +7,6 @@ from __future__ import annotations
 import pytest
 import time_machine
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -20,6 +19,7 @@ from rcm.worklist.registry import all_queues
 from tests.claims.house import (
     NOW,
     answer_277ca,
+    as_,
     blocks,
     built,
     inbound,
@@ -35,12 +35,6 @@ def _today():
     """The screens ask the clock: it is the day after the exam."""
     with time_machine.travel(NOW, tick=True):
         yield
-
-
-def as_(house, name: str) -> Client:
-    client = Client()
-    client.force_login(house.cast.user(name))
-    return client
 
 
 @pytest.fixture
