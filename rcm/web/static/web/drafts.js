@@ -5,7 +5,9 @@ const PREFIX = "draft:";
 const LIVES = 8 * 3600 * 1000;
 
 const storedKeys = () => Object.keys(sessionStorage).filter((key) => key.startsWith(PREFIX));
-const keyOf = (form) => `${PREFIX}${reader}:${new URL(form.action, location.href).pathname}`;
+// by attribute: a form with a field called "action" has that field in its place
+const keyOf = (form) =>
+  `${PREFIX}${reader}:${new URL(form.getAttribute("action") || "", location.href).pathname}`;
 const read = (key) => JSON.parse(sessionStorage.getItem(key) ?? "null");
 const write = (key, draft) => sessionStorage.setItem(key, JSON.stringify(draft));
 const kept = (form) => reader && form.matches("main form[method=post]") && !form.dataset.sent;
