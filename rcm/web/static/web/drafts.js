@@ -112,7 +112,7 @@ document.addEventListener("submit", (event) => {
 });
 document.addEventListener("htmx:afterRequest", (event) => {
   const form = event.detail.elt;
-  if (form.matches?.("form") && event.detail.successful) sessionStorage.removeItem(keyOf(form));
+  if (form.matches?.("form[hx-post]") && event.detail.successful) sessionStorage.removeItem(keyOf(form));
 });
 document.addEventListener("htmx:afterSettle", (event) => restore(event.detail.target ?? document));
 settle();
