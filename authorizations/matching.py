@@ -673,8 +673,6 @@ class _Judge:
             if best is None or score > best[0]:
                 best = (score, service, related, failures)
         if best is None:
-            if waived:
-                return None, None, []
             gap = self._deviation(
                 "authorization-family",
                 "AUTH_CPT_MISMATCH",

@@ -176,7 +176,8 @@ def database(name: str, redis_url: str) -> Iterator[dict[str, str]]:
     }
     drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
     try:
-        with databases.turn() as source:
+        template = databases.template_name()
+        with databases.turn(template) as source:
             with databases.connected(owner) as cursor:
                 cursor.execute(drop)
                 copied = (
@@ -191,7 +192,7 @@ def database(name: str, redis_url: str) -> Iterator[dict[str, str]]:
                     base_environment(**addresses),
                 )
                 run([sys.executable, "manage.py", "load_starter"], base_environment(**addresses))
-                databases.offer(name)
+                databases.offer(name, template)
         yield addresses
     finally:
         with databases.connected(owner) as cursor:

@@ -156,3 +156,16 @@ def test_no_payload_breaks_the_adapter(payload):
     answer = match(payload, context=CONTEXT, today=date(2026, 9, 20))
     assert ("errors" in answer) != ("verdict" in answer)
     json.dumps(answer)
+
+
+def test_not_required_without_a_procedure_proves_nothing_about_an_exam():
+    said = replace(approval(services=()), status=AuthStatus.NOT_REQUIRED, reference="CALL 1")
+    found = match_exam(
+        exam(said, performed("70553", date(2026, 9, 1))), CONTEXT, as_of=date(2026, 9, 20)
+    )
+    assert not found.passes
+    assert "AUTH_CPT_MISMATCH" in {d.code for d in found.deviations}
+    named = replace(said, services=(AuthorizedService(code="70553", units=1),))
+    assert match_exam(
+        exam(named, performed("70553", date(2026, 9, 1))), CONTEXT, as_of=date(2026, 9, 20)
+    ).passes
