@@ -59,6 +59,7 @@ function sync() {
 }
 
 function press(key) {
+  clearTimeout(loading); // a row that would load now would lie over what the key does
   const wanted = `[data-key="${CSS.escape(key)}"]`;
   const found = [current(), panel(), document.getElementById("main")].map((place) => place
     ?.querySelector(wanted)).find(Boolean);
@@ -87,6 +88,7 @@ const keys = {
     }
   },
   Enter: (event) => {
+    clearTimeout(loading);
     if (!event.target.closest("a, button, summary, input, [role=option]")) current()
       ?.querySelector("[data-row-link]")?.click();
   },
