@@ -121,7 +121,7 @@ def fix(request: HttpRequest, code: str) -> HttpResponseBase:
     context = {
         "queue": queue,
         "field": field,
-        "title": _title(request, claims, field),
+        "title": _title(claims, field, request.GET.get("field", "")),
         "crumbs": [
             parts.Crumb(queue.label, reverse("worklist:queue", args=[code])),
             parts.Crumb("By cause", reverse("worklist:causes", args=[code])),
@@ -176,9 +176,10 @@ def _claims(request: HttpRequest, actor: Actor, code: str) -> list[Claim]:
     return list(claims_of(request).filter(pk__in=list(ids)).order_by("number"))
 
 
-def _title(request: HttpRequest, claims: Sequence[Claim], field: Field | None) -> str:
-    what = field.label if field else "One cause"
-    return f"{what} of {len(claims)} claims" if len(claims) != 1 else f"{what} of one claim"
+def _title(claims: Sequence[Claim], field: Field | None, name: str) -> str:
+    many = "one claim" if len(claims) == 1 else f"{len(claims)} claims"
+    what = field.label if field else name.replace("_", " ").capitalize() or "The cause"
+    return f"{what} of {many}"
 
 
 def _elsewhere(

@@ -54,6 +54,7 @@ class CauseGroup:
     payer_id: int | None
     payer_name: str
     title: str
+    reason_words: str
     fix: str
     items: int
     dollars: Decimal
@@ -63,7 +64,7 @@ class CauseGroup:
 
     @property
     def words(self) -> str:
-        return self.title or (self.reason or self.cause).replace("_", " ").capitalize()
+        return self.title or named(self.reason or self.cause, self.reason_words)
 
     @property
     def query(self) -> str:
@@ -79,6 +80,12 @@ class CauseGroup:
     @property
     def url(self) -> str:
         return f"{reverse('worklist:queue', args=[self.queue])}?view=all&{self.query}"
+
+
+def named(code: str, words: str) -> str:
+    """A reason in words: a payer's code stays as it is written, a name of ours is spelt out."""
+    shown = code if any(c.isdigit() or c.isupper() for c in code) else code.replace("_", " ")
+    return f"{shown}: {words}" if words else shown[:1].upper() + shown[1:]
 
 
 def keyed(rows: QuerySet[WorkItem]) -> QuerySet[Any]:
@@ -119,6 +126,7 @@ def groups_of(actor: Actor, queue: str) -> list[CauseGroup]:
             sentence=Min("title"),
             sentences=Count("title", distinct=True),
             what_to_do=Min("fix"),
+            said=Min(KT("facts__words")),
         )
         .order_by("-total", "-items", "cause")[:MOST_GROUPS]
     )
@@ -136,6 +144,7 @@ def _group(queue: str, row: Mapping[str, Any], trends: Mapping[Key, tuple[int, .
         payer_id=row["payer_id"],
         payer_name=row["payer_words"],
         title=row["sentence"] if row["sentences"] == 1 else "",
+        reason_words=row["said"] or "",
         fix=row["what_to_do"],
         items=row["items"],
         dollars=row["total"],

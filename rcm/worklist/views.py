@@ -197,6 +197,7 @@ def causes(request: HttpRequest, code: str) -> HttpResponseBase:
                 }
                 for group in groups
             ],
+            "any_field": any(group.field for group in groups),
             "items": sum(group.items for group in groups),
             "dollars": sum((group.dollars for group in groups), start=Decimal(0)),
             "crumbs": [

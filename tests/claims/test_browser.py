@@ -12,6 +12,7 @@ from django.urls import reverse
 from claims.models import Claim, PayerRule, Submission
 from claims.services import claims_scrub, rule_backtest, rule_save
 from rcm.accounts.scope import scope
+from rcm.worklist.causes import groups_of
 from tests.browser import CHROMIUM, violations_in_both_themes
 from tests.claims.house import NOW, answer_277ca, answer_999, built, inbound, ready, released, sent
 from tests.claims.test_rules import NO_BRAIN
@@ -57,6 +58,16 @@ def shot(page, name: str) -> None:
         page.screenshot(path=f"{folder}/claims-{name}.png", full_page=True)
 
 
+def fixes(house) -> dict[str, str]:
+    """The page of each group of rejections and edits where all of it is put right."""
+    with scope(house.actor):
+        groups = [g for q in ("rejections", "scrub_edits") for g in groups_of(house.actor, q)]
+    return {
+        f"fix-{n}": f"{reverse('claims:fix', args=[g.queue])}?{g.query}"
+        for n, g in enumerate(groups)
+    }
+
+
 def test_every_page_of_claims_is_accessible(enter, house_committed, live_server):
     made = furnished(house_committed)
 
@@ -82,6 +93,9 @@ def test_every_page_of_claims_is_accessible(enter, house_committed, live_server)
         "runs": reverse("claims:scrub_runs"),
         "scrub-queue": reverse("worklist:queue", args=["scrub_edits"]),
         "rejections": reverse("worklist:queue", args=["rejections"]),
+        "causes": reverse("worklist:causes", args=["rejections"]),
+        "edit-causes": reverse("worklist:causes", args=["scrub_edits"]),
+        **fixes(house_committed),
     }
     page = enter(reverse("claims:claims"), who="mia", width=1560)
     for name, path in pages.items():

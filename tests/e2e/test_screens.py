@@ -37,6 +37,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "ben": (
         "/claims/?view=all >",
         "/work/rejections/?view=all >",
+        "/work/rejections/causes/",
         "/batches/?view=all >",
         "/claims/scrub-runs/",
         "/edits/ >",
@@ -54,6 +55,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "ari": (
         "/denials/all/?view=all >",
         "/work/denials/?view=all >",
+        "/work/denials/causes/",
         "/denials/groups/",
         "/underpayments/?view=all >",
         "/follow-up/",
