@@ -24,6 +24,7 @@ from claims.services.steps import EDITS, REJECTIONS
 from claims.views.common import claims_of
 from intake import present as front
 from rcm.accounts.actor import Actor
+from rcm.web import format as fmt
 from rcm.web import forms as house
 from rcm.web import parts
 from rcm.web.access import actor_of, may
@@ -43,6 +44,7 @@ class FixForm(house.HouseForm):
     reason = forms.CharField(
         label="Why",
         max_length=200,
+        error_messages={"required": "Say why it is changed"},
         widget=forms.TextInput(attrs={"placeholder": "Seen on the card"}),
     )
 
@@ -161,7 +163,9 @@ def fix(request: HttpRequest, code: str) -> HttpResponseBase:
         actor=actor,
     )
     if fixed.done:
-        messages.success(request, f"Changed and judged again: {len(fixed.done)} claims.")
+        messages.success(
+            request, f"Changed and judged again: {fmt.plural(len(fixed.done), 'claim')}."
+        )
     for number, sentence in fixed.refused:
         messages.error(request, f"Claim {number}: {sentence}")
     return redirect("worklist:causes", code=code)
@@ -190,7 +194,7 @@ def _elsewhere(
         if not all(actor.can("claim.edit", claim) for claim in claims):
             raise PermissionDenied
         services.claims_scrub(claim_ids=[claim.pk for claim in claims], actor=actor)
-        messages.success(request, f"Judged again: {len(claims)} claims.")
+        messages.success(request, f"Judged again: {fmt.plural(len(claims), 'claim')}.")
         return redirect("worklist:causes", code=context["queue"].code)
     name = request.GET.get("field", "")
     rows = [(claim, _record(name, claim)) for claim in claims]

@@ -187,7 +187,7 @@ def test_a_fault_in_a_record_names_the_record_and_judges_all_again(house_committ
     url = group_url(house, "patient")
     page = client.get(url).content.decode()
     assert record in page
-    assert "Judged again: 1 claims." in client.post(url, follow=True).content.decode()
+    assert "Judged again: 1 claim." in client.post(url, follow=True).content.decode()
 
 
 def test_a_scrub_edit_carries_the_field_that_is_wrong(house):
