@@ -59,6 +59,9 @@ class PaymentIn(serializers.Serializer):
     method = serializers.ChoiceField(choices=METHODS)
     received_on = serializers.DateField(required=False)
     note = serializers.CharField(max_length=120, required=False, allow_blank=True)
+    for_plan = serializers.BooleanField(
+        required=False, help_text="Fills the next instalments of the patient's payment plan"
+    )
     key = serializers.CharField(
         max_length=60,
         required=False,
@@ -105,6 +108,7 @@ class PaymentView(
             method=data["method"],
             received_on=data.get("received_on"),
             appointment=visit,
+            for_plan=data.get("for_plan", False),
             note=data.get("note", ""),
             key=f"api:{key}" if key else "",
             actor=self.actor,

@@ -23,8 +23,14 @@ class PaymentForm(house.HouseForm):
     amount = house.MoneyField(label="Amount")
     method = forms.ChoiceField(label="Paid by", choices=METHODS)
     received_on = house.DateField(label="Received on", past=True)
+    for_plan = forms.BooleanField(label="For the payment plan", required=False)
     note = forms.CharField(label="Note", max_length=120, required=False)
     key = forms.CharField(max_length=60, required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, plan: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not plan:
+            del self.fields["for_plan"]
 
 
 class VoidForm(house.HouseForm):

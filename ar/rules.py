@@ -111,6 +111,13 @@ def schedule(
     return rows
 
 
+def next_instalment(starts_on: date, today: date) -> date:
+    """The first due day of a plan that is not before today."""
+    months = max(0, (today.year - starts_on.year) * 12 + today.month - starts_on.month)
+    days = [month_later(starts_on, months + n) for n in (0, 1)]
+    return next(day for day in days if day >= today)
+
+
 def plan_status(rows: Sequence[Instalment], misses_allowed: int) -> str:
     """active, done, or default once as many instalments are missed as the plan forbids (rule
     `payment-plan`).

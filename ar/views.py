@@ -377,9 +377,18 @@ def payment_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     owed = sum(
         (c.balance for c in services.open_patient_charges([patient.pk]).get(patient.pk, [])), ZERO
     )
+    plan = PaymentPlan.objects.filter(patient=patient, status=PlanStatus.ACTIVE).first()
+    rows = plan_rows(plan, plan_paid([plan]).get(plan.pk, ZERO), office_day()) if plan else []
+    due = next((r for r in rows if r.paid < r.amount), None)
     form = forms.PaymentForm(
         request.POST or None,
-        initial={"amount": owed or None, "received_on": office_day(), "key": new_key()},
+        initial={
+            "amount": (due.amount - due.paid if due else owed) or None,
+            "received_on": office_day(),
+            "for_plan": due is not None,
+            "key": new_key(),
+        },
+        plan=plan is not None,
     )
     back = reverse("ar:account", args=[patient.public_id])
     if request.method == "POST" and form.is_valid():
@@ -397,6 +406,12 @@ def payment_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
     text = (
         f"{patient.name} owes {fmt.money(owed)}. Money goes onto the oldest exams first; what is"
         " over stays on account."
+        + (
+            f" The plan's instalment of {fmt.short_day(due.due_on)} is"
+            f" {fmt.money(due.amount - due.paid)}."
+            if due
+            else ""
+        )
     )
     return _form_page(
         request,
@@ -532,7 +547,9 @@ def plan_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
         except Refused as refusal:
             _refuse(form, refusal)
         else:
-            messages.success(request, "The plan stands. Statements pause while it is kept.")
+            messages.success(
+                request, "The plan stands. What it covers gets no statement while it is kept."
+            )
             return redirect(back)
     return _form_page(
         request,

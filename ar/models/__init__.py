@@ -5,7 +5,14 @@ KPI.
 from __future__ import annotations
 
 from ar.models.accuracy import AuditCase, AuditReading, AuditSample
-from ar.models.patients import PLAN_MOVES, PatientPayment, PaymentPlan, PlanStatus, Statement
+from ar.models.patients import (
+    PLAN_MOVES,
+    PatientPayment,
+    PaymentPlan,
+    PlanExam,
+    PlanStatus,
+    Statement,
+)
 from ar.models.policy import ReceivablePolicy
 from ar.models.reports import (
     Alert,
@@ -36,6 +43,7 @@ __all__ = [
     "MonthClose",
     "PatientPayment",
     "PaymentPlan",
+    "PlanExam",
     "PlanStatus",
     "ReceivablePolicy",
     "Refund",

@@ -62,6 +62,13 @@ class PatientPayment(TenantModel):
         help_text="Of the form or call: the same one again is no new money",
     )
     refunded = models.DecimalField(max_digits=12, decimal_places=2, default=0)
+    plan = models.ForeignKey(
+        "ar.PaymentPlan",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="payments",
+        help_text="The payment plan whose instalments it fills; no other payment does",
+    )
     note = models.CharField(max_length=120, blank=True)
     voided_at = models.DateTimeField(null=True)
     void_reason = models.CharField(max_length=120, blank=True)
@@ -127,3 +134,15 @@ class PaymentPlan(TenantModel):
                 condition=Q(instalment__gt=0, total__gte=F("instalment")), name="plan_amounts"
             ),
         ]
+
+
+class PlanExam(TenantModel):
+    """An exam whose charges a payment plan covers, corrected ones too. Other exams of the patient
+    go their own way: they get statements, and money for them fills no instalment.
+    """
+
+    plan = models.ForeignKey(PaymentPlan, on_delete=models.CASCADE, related_name="exams")
+    exam = models.ForeignKey("charges.Exam", on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["plan", "exam"], name="one_exam_of_a_plan")]

@@ -15,7 +15,7 @@ from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from ar import rules
-from ar.models import PLAN_MOVES, PatientPayment, PaymentPlan, PlanStatus
+from ar.models import PLAN_MOVES, PatientPayment, PaymentPlan, PlanExam, PlanStatus
 from ar.services.guards import (
     WON,
     ZERO,
@@ -59,10 +59,11 @@ class OpenCharge:
     code: str
     balance: Decimal
     insurance: Decimal
+    exam_id: int = 0
 
 
 OPEN_SQL = """
-SELECT c.id, c.patient_id, c.service_date, c.code, b.patient, b.insurance
+SELECT c.id, c.patient_id, c.service_date, c.code, b.patient, b.insurance, c.exam_id
   FROM ledger_balance b JOIN charges_charge c ON c.id = b.charge_id
  WHERE c.patient_id = ANY(%s) AND b.patient > 0 ORDER BY c.patient_id, c.service_date, c.id
 """
@@ -138,6 +139,7 @@ def payment_take(
     received_on: date | None = None,
     charge_ids: Sequence[int] | None = None,
     appointment: Appointment | None = None,
+    for_plan: bool = False,
     key: str = "",
     note: str = "",
     at: datetime | None = None,
@@ -146,7 +148,9 @@ def payment_take(
     account. Gives the receipt.
 
     For an `appointment` it is kept for that visit, against its estimate, and settles what the visit
-    expects. The same `key` again is the same payment: one receipt, however often a form is sent.
+    expects. `for_plan` fills the next instalments of the patient's active plan and pays what the
+    plan covers; no other payment fills one. The same `key` again is the same payment: one receipt,
+    however often a form is sent.
     """
     actor.require("payment.collect", appointment or patient)
     require_mine(patient.organization_id, actor)
@@ -169,7 +173,11 @@ def payment_take(
     if known is not None:
         return known
     charges = open_patient_charges([patient.pk]).get(patient.pk, [])
-    if charge_ids is not None or appointment is not None:
+    plan = _plan_to_fill(patient, amount) if for_plan and appointment is None else None
+    if plan is not None:
+        covered = set(plan.exams.values_list("exam_id", flat=True))
+        charges = [c for c in charges if c.exam_id in covered]
+    elif charge_ids is not None or appointment is not None:
         charges = [c for c in charges if c.charge_id in set(charge_ids or ())]
     placed, rest = _spread(amount, charges)
     receipt = f"R{next_control_number(patient.organization_id, 'receipt'):07d}"
@@ -211,6 +219,7 @@ def payment_take(
         estimate_id=visits_due([appointment.pk])[appointment.pk].estimate_id
         if appointment
         else None,
+        plan=plan,
         key=key[:80],
         transaction=written,
     )
@@ -222,6 +231,7 @@ def payment_take(
                 patient.organization_id,
                 "patient.paid",
                 f"Patient paid ${amount:,.2f}, receipt {receipt}"
+                + (" for the payment plan" if plan else "")
                 + (f", ${rest:,.2f} kept on account" if rest else ""),
                 {"patient_id": patient.pk},
             )
@@ -230,6 +240,27 @@ def payment_take(
         at=at,
     )
     return row
+
+
+def _plan_to_fill(patient: Patient, amount: Decimal) -> PaymentPlan:
+    """The patient's active plan, if it has room for the amount."""
+    plan = PaymentPlan.objects.filter(patient=patient, status=PlanStatus.ACTIVE).first()
+    if plan is None:
+        raise Refused(
+            "There is no active payment plan.",
+            code="no_plan",
+            field="for_plan",
+            fix="Take it as an ordinary payment.",
+        )
+    left = plan.total - plan_paid([plan]).get(plan.pk, ZERO)
+    if amount > left:
+        raise Refused(
+            f"The plan has ${left:,.2f} left to pay.",
+            code="beyond_plan",
+            field="amount",
+            fix="Take that for the plan, and the rest as an ordinary payment.",
+        )
+    return plan
 
 
 def _same_payment(patient: Patient, key: str, amount: Decimal) -> PatientPayment | None:
@@ -669,11 +700,14 @@ def plan_make(
     actor: Actor,
     at: datetime | None = None,
 ) -> PaymentPlan:
-    """Agree on instalments for what the patient owes. One active plan at a time."""
+    """Agree on instalments for what the patient owes, the oldest exams first. One active plan at a
+    time.
+    """
     actor.require("statement.send", patient)
     require_mine(patient.organization_id, actor)
     at = at or timezone.now()
-    owed = sum((c.balance for c in open_patient_charges([patient.pk]).get(patient.pk, [])), ZERO)
+    charges = open_patient_charges([patient.pk]).get(patient.pk, [])
+    owed = sum((c.balance for c in charges), ZERO)
     if total <= ZERO or total > owed:
         raise Refused(
             f"The patient owes ${owed:,.2f}; a plan is for at most that.",
@@ -700,6 +734,11 @@ def plan_make(
             )
     except IntegrityError as error:
         raise Conflict("This patient has an active plan already.", code="one_plan") from error
+    placed, _ = _spread(total, charges)
+    PlanExam.objects.bulk_create(
+        PlanExam(organization_id=row.organization_id, plan=row, exam_id=exam)
+        for exam in sorted({c.exam_id for c, _ in placed})
+    )
     record_steps(
         [
             Step(
@@ -743,20 +782,22 @@ PLANS = Machine(
 
 
 def plan_paid(plans: Sequence[PaymentPlan]) -> dict[int, Decimal]:
-    """What came in from each plan's patient since it was made. One query."""
+    """What was paid for each plan and not given back. One query."""
     if not plans:
         return {}
-    rows = PatientPayment.objects.filter(
-        patient__plans__in=[p.pk for p in plans],
-        voided_at__isnull=True,
-        received_on__gte=F("patient__plans__created_at__date"),
+    rows = PatientPayment.objects.filter(plan__in=[p.pk for p in plans], voided_at__isnull=True)
+    return dict(rows.values_list("plan").annotate(t=Sum(F("amount") - F("refunded"))).order_by())
+
+
+def exams_in_plans(patient_ids: Iterable[int], today: date) -> dict[int, date]:
+    """Exams that a kept plan covers, with the day of its next instalment. One query."""
+    rows = PlanExam.objects.filter(
+        plan__patient_id__in=list(patient_ids), plan__status=PlanStatus.ACTIVE
     )
-    return dict(
-        rows.filter(patient__plans__in=[p.pk for p in plans])
-        .values_list("patient__plans")
-        .annotate(t=Sum("amount"))
-        .order_by()
-    )
+    return {
+        exam: rules.next_instalment(starts_on, today)
+        for exam, starts_on in rows.values_list("exam_id", "plan__starts_on")
+    }
 
 
 def plan_rows(plan: PaymentPlan, paid: Decimal, today: date) -> list[rules.Instalment]:

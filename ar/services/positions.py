@@ -7,7 +7,7 @@ The insurance side of a charge and the patient's side are two balances. Each has
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -16,9 +16,9 @@ from django.db import connection
 from django.utils import timezone
 
 from ar import rules
-from ar.models import PaymentPlan, PlanStatus
 from ar.services.guards import held_harmless, local_day
 from ar.services.notices import notices_of
+from ar.services.patients import exams_in_plans
 from ar.tables import Policy, policy
 
 ZERO = Decimal("0.00")
@@ -80,7 +80,7 @@ SELECT o.charge_id, o.dollars, o.service_date, o.patient_id, w.queue, w.due_on, 
 """
 
 PATIENT_SQL = """
-SELECT b.charge_id, b.patient, b.insurance, c.patient_id, c.service_date, p.statement_hold,
+SELECT b.charge_id, b.patient, b.insurance, c.patient_id, c.exam_id, c.service_date, p.statement_hold,
        p.deceased_on IS NOT NULL, p.merged_into_id IS NOT NULL,
        (SELECT min(w.queue) FROM worklist_workitem w
          WHERE w.organization_id = %(org)s AND w.status IN ('open', 'pended')
@@ -183,15 +183,15 @@ def patient_positions(organization_id: int, at: datetime, *, items: bool = True)
         rows = cursor.fetchall()
     ids = [row[0] for row in rows]
     notices, harmless = notices_of(ids), held_harmless(ids)
-    plans = _plans({row[3] for row in rows}, today)
+    plans = exams_in_plans({row[3] for row in rows}, today)
     found: list[Position] = []
-    for charge, dollars, insurance, patient, day, hold, dead, merged, queue, broken in rows:
+    for charge, dollars, insurance, patient, exam, day, hold, dead, merged, queue, broken in rows:
         why = _kept_from_statements(hold, dead=dead, merged=merged)
         said = harmless.get(charge)
         if queue and items:
             place = Place("queue")
-        elif patient in plans:
-            place = Place("plan", plans[patient])
+        elif exam in plans:
+            place = Place("plan", plans[exam])
         elif why:
             place = Place(NOWHERE, None, why)
         elif insurance > ZERO and (said is None or not said.forever):
@@ -252,17 +252,6 @@ def _between(
 
 
 OVERDUE = "Its statement was due and was not sent."
-
-
-def _plans(patient_ids: Iterable[int], today: date) -> dict[int, date]:
-    """Patients who keep a plan, with the day of the next instalment."""
-    rows = PaymentPlan.objects.filter(patient_id__in=list(patient_ids), status=PlanStatus.ACTIVE)
-    found: dict[int, date] = {}
-    for row in rows:
-        months = max(0, (today.year - row.starts_on.year) * 12 + today.month - row.starts_on.month)
-        days = [rules.month_later(row.starts_on, months + n) for n in (0, 1)]
-        found[row.patient_id] = next(day for day in days if day >= today)
-    return found
 
 
 @dataclass(frozen=True, slots=True)

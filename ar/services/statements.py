@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -15,11 +15,16 @@ from django.utils import timezone
 
 from ar import rules
 from ar.automation import STATEMENTS
-from ar.models import PaymentPlan, PlanStatus, Statement
+from ar.models import Statement
 from ar.pdf import StatementPage, statement_pdf
 from ar.services.guards import ZERO, held_harmless, local_day, require_mine
 from ar.services.notices import notices_of
-from ar.services.patients import OpenCharge, open_patient_charges, unapplied_balances
+from ar.services.patients import (
+    OpenCharge,
+    exams_in_plans,
+    open_patient_charges,
+    unapplied_balances,
+)
 from ar.tables import Policy, policy
 from charges.models import Charge
 from intake.models import Patient
@@ -89,19 +94,15 @@ def statements_preview(
     charges = open_patient_charges(owing)
     every = [c.charge_id for cs in charges.values() for c in cs]
     harmless, notices = held_harmless(every), notices_of(every)
-    planned = set(
-        PaymentPlan.objects.filter(patient_id__in=owing, status=PlanStatus.ACTIVE).values_list(
-            "patient_id", flat=True
-        )
-    )
+    planned = exams_in_plans(owing, today)
     due: list[Due] = []
     none: list[tuple[Patient, str]] = []
     for patient in patients:
-        why = _kept_back(patient, planned)
+        why = _kept_back(patient)
         if why:
             none.append((patient, why))
             continue
-        on, off = _split(charges.get(patient.pk, []), harmless)
+        on, off = _split(charges.get(patient.pk, []), harmless, planned)
         if not on:
             none.append((patient, off[0][1] if off else "Nothing to bill yet."))
             continue
@@ -118,24 +119,24 @@ def statements_preview(
     return due, none
 
 
-def _kept_back(patient: Patient, planned: set[int]) -> str:
+def _kept_back(patient: Patient) -> str:
     if patient.statement_hold:
         return f"On hold: {patient.statement_hold}."
     if patient.deceased_on is not None:
         return "The patient has died: the estate is handled by a person."
-    if patient.merged_into_id is not None:
-        return "The chart was merged into another."
-    return "A payment plan is being kept." if patient.pk in planned else ""
+    return "The chart was merged into another." if patient.merged_into_id is not None else ""
 
 
 def _split(
-    charges: list[OpenCharge], harmless: dict[int, Verdict]
+    charges: list[OpenCharge], harmless: dict[int, Verdict], planned: Container[int]
 ) -> tuple[list[OpenCharge], list[tuple[OpenCharge, str]]]:
     on: list[OpenCharge] = []
     off: list[tuple[OpenCharge, str]] = []
     for c in charges:
         if c.charge_id in harmless:
             off.append((c, harmless[c.charge_id].sentence))
+        elif c.exam_id in planned:
+            off.append((c, "A payment plan is being kept."))
         elif c.insurance != ZERO:
             off.append((c, "Insurance has not finished with it."))
         else:

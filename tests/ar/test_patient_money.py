@@ -17,6 +17,7 @@ from pypdf import PdfReader
 
 from ar import rules, services
 from ar.models import Refund, Statement
+from ar.services.patients import plan_paid
 from intake.models import Patient
 from rcm.accounts.actor import PermissionRefused
 from rcm.accounts.problems import Conflict, Refused
@@ -293,11 +294,70 @@ def test_a_plan_is_kept_broken_after_two_misses_or_done(cast) -> None:
             starts_on=timezone.localdate(),
             actor=cast.system,
         )
-    pay(cast, b.patient, "60")
+    pay(cast, b.patient, "60", for_plan=True)
     with scope(cast.system):
         assert services.plans_review(organization_id=cast.a.pk, actor=cast.system) == 1
         other.refresh_from_db()
         assert other.status == "done"
+
+
+def planned(cast, b, total, instalment):
+    with scope(cast.system):
+        return services.plan_make(
+            patient=b.patient,
+            total=D(total),
+            instalment=D(instalment),
+            starts_on=timezone.localdate(),
+            actor=cast.system,
+        )
+
+
+def paid_of(cast, plan) -> D:
+    with scope(cast.system):
+        return plan_paid([plan]).get(plan.pk, D(0))
+
+
+def test_only_plan_payments_fill_instalments_and_they_pay_what_the_plan_covers(cast) -> None:
+    old = bill(cast, paid=80, contractual=160, copay=60, days_ago=60)
+    new = bill(cast, paid=60, contractual=210, copay=30, days_ago=5, patient=old.patient)
+    plan = planned(cast, old, "60", "20")
+    pay(cast, old.patient, "10", charge_ids=[new.charge.pk])
+    assert paid_of(cast, plan) == 0
+    row = pay(cast, old.patient, "20", for_plan=True)
+    assert (paid_of(cast, plan), balance(cast, old)[1], balance(cast, new)[1]) == (20, 40, 20)
+    with scope(cast.actor("ana")):
+        services.payment_void(payment=row, reason="Card declined", actor=cast.actor("ana"))
+    assert paid_of(cast, plan) == 0
+    with pytest.raises(Refused, match=r"\$60.00 left"):
+        pay(cast, old.patient, "60.01", for_plan=True)
+    pay(cast, old.patient, "60", for_plan=True)
+    with scope(cast.system):
+        services.plans_review(organization_id=cast.a.pk, actor=cast.system)
+    with pytest.raises(Refused, match="no active payment plan"):
+        pay(cast, old.patient, "1", for_plan=True)
+
+
+def test_an_exam_outside_the_plan_gets_its_statement(cast) -> None:
+    old = bill(cast, paid=80, contractual=160, copay=60, days_ago=60)
+    new = bill(cast, paid=60, contractual=210, copay=30, days_ago=40, patient=old.patient)
+    planned(cast, old, "60", "20")
+    (notice,) = send(cast)
+    assert notice.balance == D("30.00")
+    assert new.charge.code in str(notice.lines)
+
+
+def test_the_account_offers_the_next_instalment(cast, enter) -> None:
+    b = bill(cast, paid=80, contractual=160, copay=60)
+    plan = planned(cast, b, "60", "20")
+    ana = enter(cast, "ana")
+    url = reverse("ar:payment_new", args=[b.patient.public_id])
+    page = ana.get(url)
+    assert page.context["form"]["amount"].value() == D("20.00")
+    form = {"amount": "20.00", "method": "card", "received_on": timezone.localdate().isoformat()}
+    ana.post(url, form | {"key": "k1"})
+    assert paid_of(cast, plan) == 0
+    ana.post(url, form | {"key": "k2", "for_plan": "on"})
+    assert paid_of(cast, plan) == D("20.00")
 
 
 def test_the_31st_becomes_the_last_day_of_a_short_month() -> None:
