@@ -23,7 +23,7 @@ INSERT INTO worklist_workitem (public_id, created_at, queue, subject_type, subje
   payer_name, dollars, due_at, deadline_on, score, lease_token, next_action, touches, opened_at, outcome, version, facts, organization_id)
 SELECT gen_random_uuid(), now(), 'bench', 'bench', n, CASE n % 3 WHEN 0 THEN 'silent' WHEN 1 THEN 'auth' ELSE 'timely' END, '{{}}', 'Silent for ' || n % 200 || ' days',
   'Ask', 'open', {site}, 'Sample, Patient ' || n, 1 + n % 8, 'Payer ' || n % 8, (n::bigint * 7919 % 200000) / 100.0, now() + (n % 400 - 200) * interval '1 day',
-  CASE WHEN n % 20 = 0 THEN NULL ELSE current_date + (n::bigint * 31 % 365)::int END, 0, 0, '', 0, now() - (n % 90) * interval '1 day', '', 0,
+  CASE WHEN n % 20 = 0 THEN NULL ELSE current_date + (n::bigint * 31 % 365)::int END, (n::bigint * 7919 % 200000) / 250.0, 0, '', 0, now() - (n % 90) * interval '1 day', '', 0,
   jsonb_build_object('claim', 'C' || n, 'mrn', 'M' || n, 'exam', '74178', 'modality', CASE n % 2 WHEN 0 THEN 'CT' ELSE 'MR' END), {organization}
   FROM generate_series({first}, {last}) n
 """

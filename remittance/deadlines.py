@@ -55,6 +55,47 @@ def correct_due(
     return decided_on + timedelta(days=clock.corrected_days)
 
 
+SEED_WEIGHT = 30
+"""Outcomes that a seeded chance counts for: so many own ones weigh as much as it does."""
+SPREAD = Decimal("1.645")
+"""Standard deviations to each side that hold nine of ten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Chance that a denial is overturned, with what it stands on: `won` of `n` own outcomes, mixed
+    with the seed, and the range that holds it nine times of ten.
+    """
+
+    odds: Decimal
+    low: Decimal
+    high: Decimal
+    won: int
+    n: int
+
+    @property
+    def words(self) -> str:
+        own = f"{self.won:,} of {self.n:,} of our own won" if self.n else "no own outcome yet"
+        return f"{own}; between {self.low:.0%} and {self.high:.0%}"
+
+
+def chance(seed: Decimal, won: int = 0, n: int = 0) -> Chance:
+    """The seed and the own outcomes by their weight (rule `work-priority`): a beta distribution
+    that began as the seed. None of 34 won still leaves a chance above zero.
+    """
+    weight = Decimal(SEED_WEIGHT + n)
+    mean = (seed * SEED_WEIGHT + won) / weight
+    spread = SPREAD * (mean * (1 - mean) / (weight + 1)).sqrt()
+    cent = Decimal("0.01")
+    return Chance(
+        mean.quantize(cent),
+        max(Decimal(0), mean - spread).quantize(cent),
+        min(Decimal(1), mean + spread).quantize(cent),
+        won,
+        n,
+    )
+
+
 def score(
     expected: Decimal, odds: Decimal, effort: Decimal, days_left: int | None
 ) -> tuple[Decimal, dict[str, str]]:

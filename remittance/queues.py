@@ -179,6 +179,13 @@ def denial_panel(item: Any, actor: Actor) -> Panel:
     why = f"{present.reason_words(denial.reason)}." + (
         f" {denial.root_cause}." if denial.root_cause and denial.upstream_event_id else ""
     )
+    parts = item.facts.get("score") or {}
+    if parts:
+        why += (
+            f" Worth {fmt.money(item.score)}: {fmt.money(parts.get('expected'))} expected ×"
+            f" {parts.get('odds')} odds ({item.facts.get('odds_from', '')}) ×"
+            f" {parts.get('urgency')} urgency ÷ {parts.get('effort')} effort."
+        )
     return Panel(
         why=why,
         grid=present.denial_grid(denial, present.exam_of(denial)),

@@ -38,8 +38,8 @@ class WorkItem(TenantModel):
     """One thing that stopped at a gate: why, whose, by when, for how many dollars.
 
     `subject_type` + `subject_id` name the row it is about (e.g. "denial", 42). `cause` is the code
-    of the finding. `dollars` is the amount at risk; `score` orders the queue after deadline (rule
-    `work-priority`), its parts in `facts["score"]`.
+    of the finding. `dollars` is the amount at risk; `score` orders what is not near its
+    deadline (rule `work-priority`), its parts in `facts["score"]`.
     """
 
     patient_keys = (PatientKey(),)
@@ -101,6 +101,11 @@ class WorkItem(TenantModel):
         output_field=models.BigIntegerField(),
         db_persist=True,
     )
+    sort_score = models.GeneratedField(
+        expression=Cast(F("score") * Value(-100), models.BigIntegerField()),
+        output_field=models.BigIntegerField(),
+        db_persist=True,
+    )
 
     class Meta:
         constraints = [
@@ -114,6 +119,11 @@ class WorkItem(TenantModel):
             models.Index(
                 fields=["queue", "sort_day", "sort_cents", "id"],
                 name="item_order",
+                condition=Q(status="open"),
+            ),
+            models.Index(
+                fields=["queue", "sort_score", "sort_day", "sort_cents", "id"],
+                name="item_worth",
                 condition=Q(status="open"),
             ),
             models.Index(

@@ -31,7 +31,7 @@ ORDERS = (
     Order("deadline", "deadline, then dollars", ("sort_day", "sort_cents", "pk")),
     Order("dollars", "dollars", ("sort_cents", "pk")),
     Order("due", "when it is due", ("due_at", "pk")),
-    Order("score", "expected return", ("-score", "pk")),
+    Order("score", "expected return", ("sort_score", "sort_day", "sort_cents", "pk")),
 )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -343,6 +343,11 @@ def item_release(
     )
 
 
+NEAR = timedelta(days=5)
+NEXT_ORDERS = (
+    ("AND sort_day <= %(near)s", "sort_day, sort_cents, id"),
+    ("", "sort_score, sort_day, sort_cents, id"),
+)
 NEXT_SQL = """
 UPDATE worklist_workitem SET owner_id = %(user)s, lease_until = %(until)s, lease_token = lease_token + 1, version = version + 1,
        from_pool = (owner_id IS NULL OR from_pool)
@@ -352,8 +357,8 @@ UPDATE worklist_workitem SET owner_id = %(user)s, lease_until = %(until)s, lease
       AND (lease_until IS NULL OR lease_until < %(now)s)
       AND (owner_id IS NULL OR owner_id = %(user)s OR (from_pool AND lease_until < %(now)s))
       AND (next_action_on IS NULL OR next_action_on <= %(today)s)
-      {sites}
-    ORDER BY sort_day, sort_cents, id
+      {sites} {near}
+    ORDER BY {order}
     LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id
 """
@@ -361,26 +366,30 @@ RETURNING id
 
 @transaction.atomic
 def work_next(*, queue: str, actor: Actor, at: datetime | None = None) -> WorkItem | None:
-    """Lease the first free item of a queue to the actor: by deadline, then dollars. None when every
-    item is worked.
+    """Lease the first free item of a queue to the actor: what ends within days by deadline and
+    dollars, then what is worth most, then deadline and dollars (rule `work-priority`). None when
+    every item is worked. Two queries at most before the item is read.
     """
     at = at or timezone.now()
+    today = office_day(at)
     sites = "AND (site_id IS NULL OR site_id = ANY(%(sites)s))" if actor.sites else ""
+    wanted = {
+        "user": actor.user_id,
+        "until": at + settings.LEASE,
+        "now": at,
+        "today": today,
+        "near": today + NEAR,
+        "orgs": sorted(actor.organizations),
+        "queue": queue,
+        "sites": sorted(actor.sites),
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            NEXT_SQL.format(sites=sites),
-            {
-                "user": actor.user_id,
-                "until": at + settings.LEASE,
-                "now": at,
-                "today": office_day(at),
-                "orgs": sorted(actor.organizations),
-                "queue": queue,
-                "sites": sorted(actor.sites),
-            },
-        )
-        row = cursor.fetchone()
-    return WorkItem.objects.get(pk=row[0]) if row else None
+        for near, order in NEXT_ORDERS:
+            cursor.execute(NEXT_SQL.format(sites=sites, near=near, order=order), wanted)
+            row = cursor.fetchone()
+            if row is not None:
+                return WorkItem.objects.get(pk=row[0])
+    return None
 
 
 def require_lease(item: WorkItem, *, token: int, actor: Actor, at: datetime | None = None) -> None:

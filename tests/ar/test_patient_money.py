@@ -352,7 +352,7 @@ def test_the_account_offers_the_next_instalment(cast, enter) -> None:
     ana = enter(cast, "ana")
     url = reverse("ar:payment_new", args=[b.patient.public_id])
     page = ana.get(url)
-    assert page.context["form"]["amount"].value() == D("20.00")
+    assert D(page.context["form"]["amount"].value()) == D("20.00")
     form = {"amount": "20.00", "method": "card", "received_on": timezone.localdate().isoformat()}
     ana.post(url, form | {"key": "k1"})
     assert paid_of(cast, plan) == 0

@@ -15,7 +15,7 @@ from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import drain
 from rcm.worklist.models import WorkItem
-from remittance.deadlines import PayerClock, appeal_due, correct_due, score
+from remittance.deadlines import PayerClock, appeal_due, chance, correct_due, score
 from remittance.models import Denial, DenialStatus, Remittance, Variance
 from remittance.plan import Cas
 from remittance.services import (
@@ -32,7 +32,7 @@ from remittance.services import (
     variance_dispute,
     variance_recovered,
 )
-from remittance.services.consequences.denials import own_odds
+from remittance.services.consequences.denials import own_outcomes
 from remittance.variance import judge
 
 from .house import (
@@ -658,7 +658,23 @@ def test_a_difference_counts_above_five_dollars_and_above_two_percent():
     assert _judged("300", "0", "0.00") == (D("-300.00"), "not_paid")
 
 
-def test_after_thirty_outcomes_the_centers_own_overturn_rate_replaces_the_seed(house):
+@pytest.mark.parametrize(
+    ("won", "n", "expected"),
+    [
+        (0, 0, "0.35"),  # the seed alone
+        (0, 34, "0.16"),  # never zero
+        (12, 30, "0.38"),  # as many as the seed weighs: the middle of 0.35 and 0.40
+        (1200, 3000, "0.40"),  # the own rate
+        (5, 5, "0.44"),
+    ],
+)
+def test_own_outcomes_are_mixed_with_the_seed_by_weight(won, n, expected):
+    found = chance(D("0.35"), won, n)
+    assert found.odds == D(expected)
+    assert 0 < found.low < found.odds < found.high < 1
+
+
+def test_won_and_decided_are_counted_by_category(house):
     claim, row = denied(house)
     Denial.objects.bulk_create(
         [
@@ -677,7 +693,7 @@ def test_after_thirty_outcomes_the_centers_own_overturn_rate_replaces_the_seed(h
             for n in range(30)
         ]
     )
-    assert own_odds(house.a.pk) == {"prior_auth": D("0.40")}
+    assert own_outcomes(house.a.pk) == {"prior_auth": (12, 30)}
 
 
 def test_drain_is_the_same_as_workers(cast_committed):

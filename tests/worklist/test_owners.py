@@ -67,3 +67,21 @@ def test_who_leaves_an_organization_owns_nothing_there(cast) -> None:
         services.item_assign(item=item, to=cast.user("ari"), actor=cast.actor("mia"))
     cast.user("ari").memberships.filter(organization=cast.a).delete()
     assert fresh(cast, item).owner_id is None
+
+
+def test_work_next_takes_what_ends_soon_then_what_is_worth_most(cast) -> None:
+    """A small item that ends in a year does not stand before a large one that ends a day later."""
+    today = timezone.localdate()
+    small, large, soon, sure = make_items(cast, 4)
+    rows = {
+        small: dict(dollars=90, score=45, deadline_on=today + timedelta(days=200)),
+        large: dict(dollars=900, score=300, deadline_on=today + timedelta(days=201)),
+        soon: dict(dollars=10, score=2, deadline_on=today + timedelta(days=5)),
+        sure: dict(dollars=500, score=400, deadline_on=None),
+    }
+    with scope(cast.system):
+        for item, values in rows.items():
+            WorkItem.objects.filter(pk=item.pk).update(**values)
+    with scope(cast.actor("ari")):
+        taken = [services.work_next(queue="test_denials", actor=cast.actor("ari")) for _ in rows]
+    assert [t and t.pk for t in taken] == [soon.pk, sure.pk, large.pk, small.pk]

@@ -35,8 +35,6 @@ from remittance.services.planning import Planned
 ZERO = Decimal("0.00")
 ENOUGH = Decimal("0.98")
 UNPROCESSABLE = "MA130"
-OWN_HISTORY = 30
-"""Outcomes after which a center's own overturn rate replaces the seed (rule `work-priority`)."""
 
 
 def denials_open(
@@ -243,10 +241,8 @@ def _traces(
     return out
 
 
-def own_odds(organization_id: int) -> dict[str, Decimal]:
-    """The organization's own overturn rate by category where it has enough outcomes (rule
-    `work-priority`). One query.
-    """
+def own_outcomes(organization_id: int) -> dict[str, tuple[int, int]]:
+    """Denials that the organization has won and had decided, by category. One query."""
     won = (DenialStatus.OVERTURNED, DenialStatus.PARTIAL)
     rows = (
         Denial.objects.filter(
@@ -257,11 +253,7 @@ def own_odds(organization_id: int) -> dict[str, Decimal]:
         .annotate(all=Count("id"), won=Count("id", filter=Q(status__in=won)))
         .order_by()
     )
-    return {
-        r["category"]: (Decimal(r["won"]) / r["all"]).quantize(ENOUGH)
-        for r in rows
-        if r["all"] >= OWN_HISTORY
-    }
+    return {r["category"]: (r["won"], r["all"]) for r in rows}
 
 
 def items_of(denials: Sequence[Denial], *, actor: Actor, at: datetime) -> int:
@@ -271,7 +263,7 @@ def items_of(denials: Sequence[Denial], *, actor: Actor, at: datetime) -> int:
     if not denials:
         return 0
     today = office_day(at)
-    odds = own_odds(denials[0].organization_id)
+    outcomes = own_outcomes(denials[0].organization_id)
     reasons = adjustment_reasons()
     exams = {
         pk: (exam, modality)
@@ -282,12 +274,12 @@ def items_of(denials: Sequence[Denial], *, actor: Actor, at: datetime) -> int:
     specs = []
     for d in denials:
         seed = tables.odds(d.category)
-        chance = odds.get(d.category, seed.odds)
+        chance = deadlines.chance(seed.odds, *outcomes.get(d.category, (0, 0)))
         limits = [x for x in (d.appeal_by, d.correct_by) if x is not None and x >= today]
         nearest = min(limits) if limits else d.appeal_by or d.correct_by
         risk = d.expected if d.expected is not None else d.amount
         total, parts = deadlines.score(
-            risk, chance, seed.effort, (nearest - today).days if nearest else None
+            risk, chance.odds, seed.effort, (nearest - today).days if nearest else None
         )
         reason = reasons.get(d.reason)
         words = reason.words if reason else "Reason code not loaded"
@@ -337,7 +329,7 @@ def items_of(denials: Sequence[Denial], *, actor: Actor, at: datetime) -> int:
                     "appeal_by": d.appeal_by.isoformat() if d.appeal_by else "",
                     "correct_by": d.correct_by.isoformat() if d.correct_by else "",
                     "score": parts,
-                    "odds_from": "own outcomes" if d.category in odds else "seed",
+                    "odds_from": chance.words,
                 },
             )
         )
