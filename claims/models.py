@@ -200,6 +200,17 @@ class PayerRule(TenantModel):
     effective_to = models.DateField(null=True)
     backtest = models.JSONField(default=dict)
     author = models.CharField(max_length=120)
+    author_user = models.ForeignKey(
+        "accounts.User",
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        help_text="Another person switches it on",
+    )
+    learned = models.JSONField(
+        default=dict, help_text="Of a rule proposed from denials: payer, reason, what they share"
+    )
+    switched_on = models.DateTimeField(null=True, help_text="When this version was switched on")
 
     class Meta:
         constraints = [

@@ -10,12 +10,15 @@ class RemittanceConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from claims import outcomes
         from rcm.exchange.services import register_processor, subscribe
         from rcm.web import nav
         from remittance import automation, events, queues, search
+        from remittance.services.consequences.denials import denied_amounts
         from remittance.services.receiving import receive_835
 
         automation.register()
+        outcomes.register(denied_amounts)
 
         register_processor("835", receive_835, queue="posting")
         subscribe("remittance.ready", events.on_ready, name="remittance.post", queue="posting")

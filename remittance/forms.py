@@ -142,6 +142,16 @@ class ApplyForm(house.HouseForm):
         }
 
 
+class GroupForm(house.HouseForm):
+    """Which group of denials is meant: those of one payer with one reason."""
+
+    organization = forms.IntegerField(widget=forms.HiddenInput)
+    payer = forms.IntegerField(widget=forms.HiddenInput)
+    group = forms.CharField(max_length=2, widget=forms.HiddenInput)
+    reason = forms.CharField(max_length=5, widget=forms.HiddenInput)
+    category = forms.CharField(max_length=30, required=False, widget=forms.HiddenInput)
+
+
 class ParkForm(house.HouseForm):
     reason = forms.CharField(
         label="Why it cannot be worked now",

@@ -769,6 +769,21 @@ class PastClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """One claim that the rule fires on: its number, what that would have been (caught, false hold,
+    not judged, open), its charge and what its lines were expected to pay.
+    """
+
+    claim: str
+    verdict: str
+    charge: Decimal
+    expected: Decimal
+
+
+MOST_VERDICTS = 200
+
+
+@dataclass(frozen=True, slots=True)
 class BackTest:
     """What a rule would have done. A false hold is a stopped claim that was paid; a caught denial
     is a stopped one that was denied.
@@ -785,6 +800,7 @@ class BackTest:
     missed_denials: int
     unjudged: int
     examples: tuple[str, ...]
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def precision(self) -> Decimal | None:
@@ -810,6 +826,7 @@ def back_test(
     claims = stopped = warned = caught = false = missed = unjudged = 0
     dollars = dollars_caught = dollars_false = Decimal(0)
     examples: list[str] = []
+    verdicts: list[Verdict] = []
     for item in past:
         claims += 1
         findings = run_rules(prepared, Subject(item.claim, tables, as_of))
@@ -818,10 +835,12 @@ def back_test(
         if not findings:
             missed += item.outcome == "denied"
             continue
-        if any("could not judge" in finding.sentence for finding in findings):
-            unjudged += 1
+        blind = any("could not judge" in finding.sentence for finding in findings)
+        unjudged += blind
         if len(examples) < 20:
             examples.append(item.claim.claim_id)
+        if len(verdicts) < MOST_VERDICTS:
+            verdicts.append(_verdict(item, blind=blind, holds=holds))
         if holds:
             stopped += 1
             dollars += item.claim.total
@@ -843,4 +862,15 @@ def back_test(
         missed,
         unjudged,
         tuple(examples),
+        tuple(verdicts),
+    )
+
+
+def _verdict(item: PastClaim, *, blind: bool, holds: bool) -> Verdict:
+    words = {"denied": "caught", "paid": "false hold" if holds else "warned, paid"}
+    return Verdict(
+        item.claim.claim_id,
+        "not judged" if blind else words.get(item.outcome, "open"),
+        item.claim.total,
+        sum((line.expected_allowed or Decimal(0) for line in item.claim.lines), Decimal(0)),
     )

@@ -34,7 +34,8 @@ What changes
 
 Rules by users
     rule_save(organization_id, definition, name, payer, actor, number=None, at) -> PayerRule   a new version, switched off
-    rule_backtest(rule, actor, at) -> dict · rule_switch(rule, on, actor, at)
+    rule_propose(organization_id, payer, lines, cause, words, fix, actor, at) -> PayerRule     from denied lines
+    rule_backtest(rule, actor, at) -> dict · rule_switch(rule, on, actor, at) · rules_worth(rules, at)
 
 Records are in `claims.records`. Domain events published (ids only): "claims.rejected"
 {"claim_ids"}, "claims.accepted" {"claim_ids"}.
@@ -63,7 +64,14 @@ from claims.services.correcting import (
 from claims.services.deciding import claims_adjudicated, claims_close
 from claims.services.fixing import Fixed, field_fix
 from claims.services.rebilling import exam_bill_again, exam_reopened, off_claim_refresh
-from claims.services.rules import RuleProblems, rule_backtest, rule_save, rule_switch
+from claims.services.rules import (
+    RuleProblems,
+    rule_backtest,
+    rule_propose,
+    rule_save,
+    rule_switch,
+    rules_worth,
+)
 from claims.services.scrubbing import (
     claims_scrub,
     finding_override,
@@ -112,8 +120,10 @@ __all__ = [
     "off_claim_refresh",
     "proofs",
     "rule_backtest",
+    "rule_propose",
     "rule_save",
     "rule_switch",
+    "rules_worth",
     "scrub_run",
     "scrub_start",
     "silent_refresh",

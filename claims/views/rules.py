@@ -16,7 +16,6 @@ from claims import forms, services
 from claims.models import (
     Claim,
     PayerRule,
-    ScrubFinding,
 )
 from claims.views.common import say
 from rcm.accounts.problems import Refused
@@ -39,11 +38,14 @@ def rules(request: HttpRequest) -> HttpResponseBase:
         newest.setdefault((row.organization_id, row.number), row)
         if row.active:
             on[(row.organization_id, row.number)] = row
+    worth = services.rules_worth([on.get(key) or row for key, row in newest.items()])
     return render(
         request,
         "claims/rules.html",
         {
-            "rules": [(row, on.get(key)) for key, row in newest.items()],
+            "rules": [
+                (row, on.get(key), worth[(on.get(key) or row).pk]) for key, row in newest.items()
+            ],
             "may_edit": actor_of(request).can_somewhere("rules.edit"),
         },
     )
@@ -148,16 +150,13 @@ def rule(request: HttpRequest, public_id: str) -> HttpResponseBase:
         .filter(organization=row.organization, number=row.number)
         .order_by("-rule_version")
     )
-    hits = (
-        ScrubFinding.objects.visible_to(actor)
-        .filter(organization=row.organization, edit=f"USR-{row.number}")
-        .values("claim_id")
-        .distinct()
-        .count()
-    )
-    examples = Claim.objects.visible_to(actor).filter(
-        organization=row.organization, number__in=row.backtest.get("examples", [])
-    )
+    verdicts = row.backtest.get("verdicts", [])[:100]
+    seen = {
+        c.number: c
+        for c in Claim.objects.visible_to(actor).filter(
+            organization=row.organization, number__in=[v[0] for v in verdicts]
+        )
+    }
     actions = []
     if actor.can("rules.edit", row):
         actions.append(
@@ -179,6 +178,8 @@ def rule(request: HttpRequest, public_id: str) -> HttpResponseBase:
             )
         else:
             why = "" if row.backtest else "Test it on past claims first."
+            if row.author_user_id == actor.user_id and row.author_user_id is not None:
+                why = why or "You wrote it: another person reads it and switches it on."
             actions.append(
                 parts.Action(
                     "Switch on",
@@ -199,9 +200,17 @@ def rule(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "rule": row,
             "words": list(_rule_words(row.definition.get("when", {}))),
             "test": row.backtest,
-            "examples": list(examples[:20]) if actor.can("claim.view", row) else [],
+            "verdicts": (
+                [(seen[number], *rest) for number, *rest in verdicts if number in seen]
+                if actor.can("claim.view", row)
+                else []
+            ),
             "others": others,
-            "hits": hits,
+            "worth": services.rules_worth([row])[row.pk],
+            "learned": [
+                (" ".join(w for _, w in _rule_words(node)), denied, paid)
+                for node, denied, paid in row.learned.get("conditions", [])
+            ],
             "actions": actions,
             "crumbs": [parts.Crumb("Payer rules", reverse("claims:rules"))],
         },

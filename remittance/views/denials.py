@@ -8,13 +8,16 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import Count, Min, Q, QuerySet, Sum
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
+from claims.services import rule_propose
 from rcm.accounts.clock import office_day
+from rcm.accounts.problems import Refused
+from rcm.reference.facts import adjustment_reasons
 from rcm.web import format as fmt
 from rcm.web import parts
 from rcm.web.access import actor_of, may
@@ -180,7 +183,14 @@ def denial_groups(request: HttpRequest) -> HttpResponseBase:
     rows = (
         Denial.objects.visible_to(actor_of(request))
         .filter(status__in=OPEN)
-        .values("payer_id", "payer__name", "group", "reason", "category")
+        .values(
+            "organization_id",
+            "payer_id",
+            "payer__name",
+            "group",
+            "reason",
+            "category",
+        )
         .annotate(
             n=Count("pk"),
             billed=Sum("amount"),
@@ -205,9 +215,56 @@ def denial_groups(request: HttpRequest) -> HttpResponseBase:
         "groups": groups,
         "total": sum((Decimal(str(g["billed"])) for g in groups), ZERO),
         "count": sum(int(str(g["n"])) for g in groups),
+        "may_propose": actor_of(request).can_somewhere("rules.edit"),
         "crumbs": [parts.Crumb("Denials", reverse("remittance:denials"))],
     }
     return render(request, "remittance/groups.html", context)
+
+
+@require_http_methods(["POST"])
+@may("rules.edit")
+def denial_group_rule(request: HttpRequest) -> HttpResponseBase:
+    """Propose a claim edit from a group of denials: condition, message and back-test; another
+    person switches it on.
+    """
+    actor = actor_of(request)
+    asked = forms.GroupForm(request.POST)
+    if not asked.is_valid():
+        raise Http404
+    told = asked.cleaned_data
+    denials = Denial.objects.visible_to(actor).filter(
+        organization_id=told["organization"],
+        payer_id=told["payer"],
+        group=told["group"],
+        reason=told["reason"],
+        category=told["category"],
+        status__in=OPEN,
+        line_id__isnull=False,
+    )
+    lines = dict(denials.values_list("line_id", "claim_id"))
+    first = denials.select_related("payer").first()
+    if first is None:
+        raise Http404
+    reason = adjustment_reasons().get(first.reason)
+    try:
+        rule = rule_propose(
+            organization_id=first.organization_id,
+            payer=first.payer,
+            lines=lines,
+            cause=f"{first.group}-{first.reason}",
+            words=present.reason_words(first.reason).lower(),
+            fix=reason.first_action if reason else "",
+            actor=actor,
+        )
+    except Refused as refusal:
+        messages.error(request, f"{refusal} {refusal.fix}".strip())
+        return redirect("remittance:denial_groups")
+    messages.success(
+        request,
+        f"Rule {rule.number} is proposed from {len(lines):,} denials and tested on past claims."
+        " Another person switches it on.",
+    )
+    return redirect("claims:rule", public_id=rule.public_id)
 
 
 @require_http_methods(["POST"])

@@ -5,6 +5,7 @@ catalogue.
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -18,12 +19,14 @@ from claims.services import (
     claims_adjudicated,
     claims_scrub,
     rule_backtest,
+    rule_propose,
     rule_save,
     rule_switch,
+    rules_worth,
 )
 from rcm.accounts.actor import PermissionRefused
 from rcm.accounts.problems import Refused
-from tests.claims.house import NOW, blocks, ready, sent
+from tests.claims.house import NOW, blocks, built, ready, released, sent
 
 NO_BRAIN = {
     "when": {"any_line": {"all": [{"field": "line.code", "op": "eq", "value": "70551"}]}},
@@ -52,9 +55,9 @@ def test_a_rule_is_tested_then_switched_on_and_holds(house):
     row = rule(house)
     assert not row.active
     with pytest.raises(Refused, match="Test the rule"):
-        rule_switch(rule=row, on=True, actor=house.cast.actor("mia"), at=NOW)
+        rule_switch(rule=row, on=True, actor=house.cast.actor("adam"), at=NOW)
     rule_backtest(rule=row, actor=house.cast.actor("mia"), at=NOW)
-    rule_switch(rule=row, on=True, actor=house.cast.actor("mia"), at=NOW)
+    rule_switch(rule=row, on=True, actor=house.cast.actor("adam"), at=NOW)
     claims_scrub(claim_ids=[claim.pk], actor=house.actor, at=NOW)
     claim.refresh_from_db()
     assert blocks(claim) == [f"USR-{row.number}"]
@@ -92,7 +95,7 @@ def test_a_version_is_never_edited_and_one_is_on(house):
     assert (first.number, first.rule_version, second.rule_version) == (second.number, 1, 2)
     for row in (first, second):
         rule_backtest(rule=row, actor=house.cast.actor("mia"), at=NOW)
-        rule_switch(rule=row, on=True, actor=house.cast.actor("mia"), at=NOW)
+        rule_switch(rule=row, on=True, actor=house.cast.actor("adam"), at=NOW)
     assert list(PayerRule.objects.filter(active=True).values_list("rule_version", flat=True)) == [2]
 
 
@@ -179,3 +182,68 @@ def test_the_command_judges_a_claim_and_a_file(house, tmp_path, capsys):
         call_command("scrub", str(path), "--json")
     assert "FMT-001" in capsys.readouterr().out
     assert Claim.objects.count() == 1
+
+
+def group(house) -> tuple[list[Claim], list[Claim]]:
+    """Two denied brain studies and two paid chest films of one payer."""
+    bad = [sent(house, mrn=f"D{n}") for n in range(2)]
+    good = [sent(house, code="71046", mrn=f"P{n}", auth=False) for n in range(2)]
+    told = [(bad, Outcome.DENIED), (good, Outcome.PAID)]
+    claims_adjudicated(
+        items=[Adjudicated(c.pk, outcome, NOW.date()) for rows, outcome in told for c in rows],
+        actor=house.actor,
+        at=NOW,
+    )
+    return bad, good
+
+
+def proposed(house, claims: list[Claim]) -> PayerRule:
+    return rule_propose(
+        organization_id=house.cast.a.pk,
+        payer=claims[0].payer,
+        lines={line.pk: c.pk for c in claims for line in c.lines.all()},
+        cause="CO-50",
+        words="not medically necessary",
+        fix="Attach the policy's indication.",
+        actor=house.cast.actor("mia"),
+        at=NOW,
+    )
+
+
+def test_a_group_of_denials_becomes_a_proposed_rule_that_spares_the_paid(house):
+    bad, good = group(house)
+    row = proposed(house, bad)
+    assert not row.active
+    assert (row.learned["denied"], row.learned["paid"]) == (2, 0)
+    assert (row.backtest["caught_denials"], row.backtest["false_holds"]) == (2, 0)
+    assert {(v[0], v[1]) for v in row.backtest["verdicts"]} == {(c.number, "caught") for c in bad}
+    assert not {c.number for c in good} & set(row.backtest["examples"])
+    assert "CO-50" in row.sentence
+    assert row.fix == "Attach the policy's indication."
+    assert proposed(house, bad).pk == row.pk
+
+
+def test_another_person_switches_a_rule_on_and_its_hits_are_counted(house):
+    bad, _ = group(house)
+    row = proposed(house, bad)
+    with pytest.raises(Refused, match="Somebody else"):
+        rule_switch(rule=row, on=True, actor=house.cast.actor("mia"), at=NOW)
+    rule_switch(rule=row, on=True, actor=house.cast.actor("adam"), at=NOW)
+    claim = built(house, released(house, mrn="H1"))
+    claims_scrub(claim_ids=[claim.pk], actor=house.actor, at=NOW)
+    assert blocks(claim) == [f"USR-{row.number}"]
+    row.refresh_from_db()
+    worth = rules_worth([row], at=NOW)[row.pk]
+    assert (worth.hits, worth.corrected, worth.retire) == (1, 0, "")
+    claim.findings.update(cleared_at=NOW)
+    worth = rules_worth([row], at=NOW)[row.pk]
+    expected = claim.lines.get().expected or 0
+    assert (worth.hits, worth.corrected, worth.prevented) == (1, 1, expected)
+    later = NOW + timedelta(days=91)
+    assert "nothing for 90 days" in rules_worth([row], at=later)[row.pk].retire
+
+
+def test_denials_that_share_nothing_make_no_rule(house):
+    bad, good = group(house)
+    with pytest.raises(Refused, match="share nothing"):
+        proposed(house, [bad[0], good[0]])

@@ -9,12 +9,14 @@ from django.urls import reverse
 from django.utils import timezone
 from pypdf import PdfReader
 
+from claims.models import ClaimStatus, PayerRule
 from rcm.accounts.scope import scope
 from rcm.audit.models import Access
 from remittance.models import ClaimPayment, Denial, Remittance, Variance
 from remittance.services import remittance_post
 
 from .house import AT, SCAN, claim_of, era, head, insurance, payer, receive
+from .test_denials import denied
 from .test_posting import CLEAN
 
 DENIED = """
@@ -372,3 +374,32 @@ def test_an_uploaded_835_carries_its_key_and_is_taken_once(client, cast_committe
     assert "with other values" in client.get(other.url).content.decode()
     with scope(cast.system):
         assert Remittance.objects.count() == 1
+
+
+def test_a_group_of_denials_is_proposed_as_an_edit_in_one_act(cast, at_desk):
+    with scope(cast.system):
+        for n in range(3):
+            denied(cast, f"D{n}", reason="50", trace=f"E{n}", control=201 + n)
+        claim_of(cast, "G1", [("71046", "90", "40")], status=ClaimStatus.PAID)
+        row = Denial.objects.first()
+    mia = at_desk("mia")
+    page = mia.get(reverse("remittance:denial_groups")).content.decode()
+    assert "Propose a claim edit" in page
+    asked = {
+        "organization": cast.a.pk,
+        "payer": row.payer_id,
+        "group": "CO",
+        "reason": "50",
+        "category": row.category,
+    }
+    answer = mia.post(reverse("remittance:denial_group_rule"), asked, follow=True)
+    page = answer.content.decode()
+    assert "Learned from denials" in page
+    assert "3 of" in page
+    assert "You wrote it" in page
+    with scope(cast.system):
+        (rule,) = PayerRule.objects.all()
+    assert (rule.learned["denied"], rule.learned["paid"]) == (3, 0)
+    assert (
+        mia.post(reverse("remittance:denial_group_rule"), asked | {"payer": 0}).status_code == 404
+    )

@@ -66,6 +66,7 @@ STILL = {
     "intake:patient_new",
     "intake:patient_unmerge",
     "remittance:dated",
+    "remittance:denial_group_rule",
     "remittance:denial_park",
     "remittance:denial_reopen",
     "remittance:denials_park",
