@@ -40,6 +40,7 @@ from rcm.accounts.models import Organization, Site, User
 from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.scope import scope
 from rcm.audit.services import Step, record_steps
+from rcm.exchange import hold
 from rcm.reference.models import Payer
 from rcm.web import format as fmt
 from remittance.models import Remittance
@@ -288,6 +289,8 @@ def deliver(
     """
     at = at or timezone.now()
     sent = 0
+    if hold.held() is not None:
+        return 0
     for user in users:
         with scope(actor):
             row = _claim(organization_id, key, user, subject, at)

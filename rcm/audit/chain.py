@@ -113,17 +113,24 @@ def seal() -> int:
         return int(cursor.fetchone()[0])
 
 
+HEADS = """
+SELECT DISTINCT ON (o.code) o.code, s.number, encode(s.digest, 'hex') FROM audit_seal s
+  JOIN accounts_organization o ON o.id = s.organization_id ORDER BY o.code, s.number DESC
+"""
+
+
 def heads() -> list[Anchor]:
     """The last link of each chain, signed now."""
-    key, now = signing_key(), timezone.now().isoformat()
     with scope(everywhere()), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT ON (o.code) o.code, s.number, encode(s.digest, 'hex') FROM audit_seal"
-            " s JOIN accounts_organization o ON o.id = s.organization_id"
-            " ORDER BY o.code, s.number DESC"
-        )
+        cursor.execute(HEADS)
         rows = cursor.fetchall()
-    plain = [Anchor(code, number, digest, now) for code, number, digest in rows]
+    return signed(rows, timezone.now())
+
+
+def signed(rows: Iterable[tuple[str, int, str]], at: datetime) -> list[Anchor]:
+    """Signed anchors of (organization, number of its last link, its digest)."""
+    key, moment = signing_key(), at.isoformat()
+    plain = [Anchor(code, number, digest, moment) for code, number, digest in rows]
     return [
         replace(a, signature=base64.urlsafe_b64encode(key.sign(a.message())).decode())
         for a in plain

@@ -13,6 +13,7 @@ import httpx
 
 from rcm.accounts.actor import Actor
 from rcm.accounts.scope import scope
+from rcm.exchange import hold
 from rcm.exchange.detect import detect
 from rcm.exchange.models import Connection
 from rcm.exchange.services import store_inbound
@@ -28,7 +29,7 @@ def pick_up(
     transaction.
     """
     address = called(connection.config.get("mailbox", ""))
-    if not address:
+    if not address or hold.held() is not None:
         return []
     check_url(address)
     stored: list[int] = []

@@ -267,3 +267,19 @@ class IdempotencyKey(TenantModel):
         constraints = [
             models.UniqueConstraint(fields=["organization", "client", "key"], name="one_key")
         ]
+
+
+class Hold(models.Model):
+    """Everything that leaves waits while a row without `released_at` stands; a restore puts it.
+
+    Of the whole product, so without an organization.
+    """
+
+    at = models.DateTimeField()
+    reason = models.CharField(max_length=200)
+    released_at = models.DateTimeField(null=True)
+    released_by = models.CharField(max_length=120, blank=True)
+    release_reason = models.CharField(max_length=200, blank=True)
+
+    def __str__(self) -> str:
+        return self.reason

@@ -37,7 +37,7 @@ from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.scope import scope
 from rcm.accounts.together import Noted, together
 from rcm.audit.services import Step, record_steps
-from rcm.exchange import batch, contents, outbox, transport
+from rcm.exchange import batch, contents, hold, outbox, transport
 from rcm.exchange.detect import HL7_KINDS, X12_INBOUND, detect
 from rcm.exchange.models import (
     ALLOWED,
@@ -825,6 +825,7 @@ def send(
     when there was none.
 
     The status "sending" is committed before the first byte leaves, so call outside a transaction.
+    While a hold stands (`rcm.exchange.hold`) nothing leaves and the row waits on.
     When the outcome stays unknown the row remains "sending" and is repeated with the same control
     number and Idempotency-Key, by which the receiver knows it. The answer is an
     inbound interchange (`answer_to` this one) that its own processor reads; `process([answer.pk])`
@@ -841,6 +842,8 @@ def send(
         )
         if row.status == InterchangeStatus.SENT:
             return row.answers.order_by("id").first()
+        if hold.held() is not None:
+            return None
         if row.direction != Direction.OUT or row.status not in (
             InterchangeStatus.STORED,
             InterchangeStatus.SENDING,
@@ -954,7 +957,7 @@ def _work(
             came = rows.filter(direction=Direction.IN, status=InterchangeStatus.STORED)
             places = list(came.values_list("ordering_key", "id")[:1000])
         done += _process_places(organization_id, places, at=at, until=until)
-    if (queue, "out") in waiting:
+    if (queue, "out") in waiting and hold.held() is None:
         with scope(actor):
             to_send = rows.filter(
                 direction=Direction.OUT,

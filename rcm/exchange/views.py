@@ -21,7 +21,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.audit.models import Event as AuditEvent
 from rcm.audit.services import Step, record_access, record_steps
-from rcm.exchange import dicom, health, hl7, services
+from rcm.exchange import dicom, health, hl7, hold, services
 from rcm.exchange.batch import BATCH
 from rcm.exchange.filters import InterchangeFilter
 from rcm.exchange.forms import UploadForm
@@ -402,6 +402,7 @@ def backlog(request: HttpRequest) -> HttpResponseBase:
         page = keyset.page(health.parked(actor), ("-id",))
     context = {
         "queues": health.queues(actor, at=now),
+        "hold": hold.held(),
         "page": page,
         "stopped": Interchange.objects.visible_to(actor).filter(status__in=health.STOPPED).count(),
         "may_retry": actor.can_somewhere("exchange.replay"),

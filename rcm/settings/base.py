@@ -90,6 +90,7 @@ INSTALLED_APPS = [
     "rcm.ledger",
     "rcm.exchange",
     "rcm.worklist",
+    "rcm.operations",
     "rcm.x12",
     "rcm.simulator",
     "intake",

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from rcm.accounts.scope import scope
 from rcm.audit.models import Event
-from rcm.exchange import dicom, services
+from rcm.exchange import dicom, hold, services
 from rcm.exchange.models import Connection, Interchange, Outbox
 from rcm.worklist.models import WorkItem
 from tests.exchange.conftest import adt
@@ -268,3 +268,12 @@ def test_the_list_takes_the_same_number_of_queries_for_one_row_and_for_fifty(
     mia.get(reverse("exchange:interchanges"))
     with django_assert_max_num_queries(28):
         mia.get(reverse("exchange:interchanges"))
+
+
+def test_the_backlog_says_that_nothing_leaves_after_a_restore(cast, enter):
+    mia = sign_in(cast, "mia")
+    assert b"nothing is sent or fetched" not in mia.get(reverse("exchange:backlog")).content
+    hold.put(reason="Restored from the backup of 2026-03-01T02:00")
+    page = mia.get(reverse("exchange:backlog")).content
+    assert b"Restored from the backup" in page
+    assert b"nothing is sent or fetched" in page
