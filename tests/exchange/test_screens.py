@@ -270,7 +270,7 @@ def test_the_list_takes_the_same_number_of_queries_for_one_row_and_for_fifty(
         mia.get(reverse("exchange:interchanges"))
 
 
-def test_the_backlog_says_that_nothing_leaves_after_a_restore(cast, enter):
+def test_the_backlog_says_that_nothing_leaves_after_a_restore(cast):
     mia = sign_in(cast, "mia")
     assert b"nothing is sent or fetched" not in mia.get(reverse("exchange:backlog")).content
     hold.put(reason="Restored from the backup of 2026-03-01T02:00")
