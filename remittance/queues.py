@@ -356,6 +356,7 @@ register(
         ),
         pages=(
             ("By payer and reason", "remittance:denial_groups"),
+            ("Where they come from", "remittance:denial_origins"),
             ("All denials", "remittance:denials_all"),
         ),
         work_permission="denial.work",

@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parent / "data"
 
@@ -58,11 +59,18 @@ class Odds:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """An event that may have let a kind of denial through."""
+    """A step that may have let a kind of denial through; with `key`, only where that fact of it
+    begins with one of `begins`.
+    """
 
     verb: str
     stage: str
     words: str
+    key: str = ""
+    begins: tuple[str, ...] = ()
+
+    def fits(self, data: Mapping[str, Any]) -> bool:
+        return not self.key or str(data.get(self.key, "")).startswith(self.begins)
 
 
 @lru_cache
@@ -185,10 +193,20 @@ def _odds() -> Mapping[str, Odds]:
     }
 
 
+def upstream(category: str) -> tuple[Upstream, ...]:
+    """Which steps may have let a category through, the most telling first; those of any category
+    stand last.
+    """
+    book = _upstream()
+    return book.get(category, ()) + book[""]
+
+
 @lru_cache
-def upstream() -> Mapping[str, tuple[Upstream, ...]]:
-    """Which events may have let a category through, the most telling first."""
+def _upstream() -> Mapping[str, tuple[Upstream, ...]]:
     found: dict[str, list[Upstream]] = {}
     for r in _rows("upstream"):
-        found.setdefault(r["category"], []).append(Upstream(r["verb"], r["stage"], r["words"]))
+        key, _, values = r["where"].partition("=")
+        found.setdefault(r["category"], []).append(
+            Upstream(r["verb"], r["stage"], r["words"], key, tuple(values.split()))
+        )
     return {category: tuple(rows) for category, rows in found.items()}

@@ -37,6 +37,7 @@ urlpatterns = [
     path("denials/", denials.denials, name="denials"),
     path("denials/all/", denials.denials_all, name="denials_all"),
     path("denials/groups/", denials.denial_groups, name="denial_groups"),
+    path("denials/origins/", denials.denial_origins, name="denial_origins"),
     path("denials/groups/rule/", denials.denial_group_rule, name="denial_group_rule"),
     path("denials/bulk/park/", denials.denials_park, name="denials_park"),
     path("denials/<uuid:public_id>/", denial.denial, name="denial"),

@@ -172,6 +172,7 @@ class Facts:
             "service_date",
             "status",
             "filing_deadline",
+            "first_submitted_at",
             "frequency",
             "coverage__rank",
             "payer__kind",

@@ -18,13 +18,13 @@ from claims.services import rule_propose
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.reference.facts import adjustment_reasons
+from rcm.web import charts, parts
 from rcm.web import format as fmt
-from rcm.web import parts
 from rcm.web.access import actor_of, may
 from rcm.web.keyset import Key
 from rcm.web.lists import BulkAction, Column, ListPage, Order, Tab
 from rcm.worklist import views as work
-from remittance import forms, present, services
+from remittance import forms, origins, present, services
 from remittance.filters import DenialFilter
 from remittance.models import (
     Denial,
@@ -138,6 +138,7 @@ DENIALS = ListPage(
     summary=lambda request, rows: _denial_line(rows),
     actions=lambda request: [
         parts.Action("By payer and reason", reverse("remittance:denial_groups")),
+        parts.Action("Where they come from", reverse("remittance:denial_origins")),
         parts.Action("Work queue", reverse("remittance:denials"), primary=True, key="w"),
     ],
     empty="Every denial is worked.",
@@ -219,6 +220,56 @@ def denial_groups(request: HttpRequest) -> HttpResponseBase:
         "crumbs": [parts.Crumb("Denials", reverse("remittance:denials"))],
     }
     return render(request, "remittance/groups.html", context)
+
+
+@require_safe
+@may("denial.view")
+def denial_origins(request: HttpRequest) -> HttpResponseBase:
+    """What let denials through, so that the next is prevented: by stage, step, site, person, rule
+    or category.
+    """
+    asked = request.GET.get("by", "stage")
+    by = asked if asked in origins.GROUPS else "stage"
+    since = office_day() - timedelta(days=origins.DAYS)
+    rows = origins.denials_of(actor_of(request), since)
+    found = origins.origins_by(rows.exclude(category=origins.DUPLICATE), by)
+    apart = origins.origins_by(rows.filter(category=origins.DUPLICATE), "category")
+    labels = [_origin_words(by, o.label) for o in found]
+    page = reverse("remittance:denial_origins")
+    context = {
+        "by": origins.GROUPS[by],
+        "tabs": [
+            (words, f"{page}?by={name}", name == by) for name, words in origins.GROUPS.items()
+        ],
+        "rows": list(zip(labels, found, strict=True)),
+        "since": since,
+        "count": sum(o.count for o in found),
+        "billed": sum((o.billed for o in found), ZERO),
+        "traced": sum(o.count for o in found if o.label != origins.UNKNOWN),
+        "duplicates": apart[0] if apart else None,
+        "chart": charts.bars(
+            f"Denied dollars by {origins.GROUPS[by].lower()}",
+            labels[:12],
+            [o.billed for o in found[:12]],
+            words=fmt.money,
+            name="Billed",
+            of=origins.GROUPS[by],
+            horizontal=True,
+            height=60 + 30 * min(12, len(found)),
+        )
+        if found
+        else None,
+        "crumbs": [parts.Crumb("Denials", reverse("remittance:denials"))],
+    }
+    return render(request, "remittance/origins.html", context)
+
+
+def _origin_words(by: str, label: str) -> str:
+    if by == "category":
+        return present.category_words(label)
+    if by == "step":
+        return label.replace(".", " ").replace("_", " ").capitalize()
+    return label if by in ("person", "site", "rule") else label.capitalize()
 
 
 @require_http_methods(["POST"])

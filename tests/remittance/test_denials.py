@@ -5,16 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import io
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from pypdf import PdfReader
 
 from claims.models import Claim
 from claims.records import Changes
+from intake.models import CheckStatus
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import drain
 from rcm.worklist.models import WorkItem
+from remittance import tables
 from remittance.deadlines import PayerClock, appeal_due, chance, correct_due, score
 from remittance.models import Denial, DenialStatus, Remittance, Variance
 from remittance.plan import Cas
@@ -154,6 +157,7 @@ def test_a_denial_names_the_step_that_let_it_through(house):
                 "gate.overridden",
                 "Authorization overridden, $900.00 at risk",
                 {"patient_id": claim.patient_id},
+                data={"gate": "authorization"},
             )
         ],
         actor=house.actor("ada"),
@@ -168,9 +172,75 @@ def test_a_denial_names_the_step_that_let_it_through(house):
     )
     remittance_post(remittance=only(house), actor=house.actor("pia"), at=AT)
     row = Denial.objects.get()
-    assert row.root_cause.startswith("The gate was overridden before the exam")
+    assert row.root_cause.startswith("The authorization gate was overridden before the exam")
     assert "Ada Authorizer" in row.root_cause
     assert (row.owner_stage, row.upstream_event_id is not None) == ("scheduling", True)
+
+
+def stepped(house, claim, verb, who="ana", days=20, data=None, **keys):
+    """A step of the past on the claim's thread."""
+    keys = keys or {"claim_id": claim.pk}
+    record_steps(
+        [Step(house.a.pk, verb, verb, keys, data=data or {})],
+        actor=house.actor(who),
+        at=AT - dt.timedelta(days=days),
+    )
+
+
+def traced(house, reason, remark="") -> Denial:
+    body = "CLP*C1*4*900*0*0*12*I*11*1\nSVC*HC:74177*900*0**1\nREF*6R*C1L1\n"
+    body = body.replace("REF", f"CAS*CO*{reason}*900\nREF")
+    receive(house, era(head("0") + body + (f"LQ*HE*{remark}" if remark else "")))
+    remittance_post(remittance=only(house), actor=house.actor("pia"), at=AT)
+    return Denial.objects.get()
+
+
+@pytest.mark.parametrize(
+    ("reason", "remark", "verb", "reach", "data", "stage"),
+    [
+        ("97", "", "charges.released", "exam", {}, "coding"),
+        ("97", "", "claim.override", "claim", {"edit": "NCC-002"}, "billing"),
+        ("4", "", "charge.coded", "exam", {}, "coding"),
+        ("22", "", "coverage.changed", "patient", {}, "registration"),
+        ("27", "", "eligibility.active", "patient", {}, "registration"),
+        ("16", "N265", "order.placed", "ordered", {}, "ordering"),
+        ("18", "", "claim.submitted", "claim", {}, "billing"),
+        ("29", "", "claim.submitted", "claim", {}, "billing"),
+        ("50", "", "gate.overridden", "patient", {"gate": "necessity"}, "ordering"),
+        ("140", "", "patient.registered", "patient", {}, "registration"),
+    ],
+)
+def test_every_category_finds_the_step_that_let_it_through(
+    house, reason, remark, verb, reach, data, stage
+):
+    claim = claim_of(house, "C1", [("74177", "900", "300")])
+    exam = claim.lines.get().charge.exam
+    keys = {
+        "claim": {"claim_id": claim.pk},
+        "exam": {"exam_id": exam.pk},
+        "ordered": {"ordered_exam_id": exam.ordered_exam_id},
+        "patient": {"patient_id": claim.patient_id},
+    }
+    Claim.objects.filter(pk=claim.pk).update(first_submitted_at=AT - dt.timedelta(days=1))
+    stepped(house, claim, verb, data=data, days=40, **keys[reach])
+    # of another kind, and too late: neither let it through
+    stepped(house, claim, "claim.override", data={"edit": "ZZZ-001"}, days=30)
+    stepped(house, claim, verb, who="ben", data=data, days=0, **keys[reach])
+    row = traced(house, reason, remark)
+    assert row.upstream_event_id is not None, row.category
+    assert row.owner_stage == stage
+    assert "Ana" in row.root_cause
+
+
+def test_every_step_of_the_table_is_one_that_the_product_takes():
+    """A verb that nobody writes would never be found."""
+    root = Path(__file__).parents[2]
+    apps = ("intake", "authorizations", "charges", "claims")
+    source = "\n".join(f.read_text() for app in apps for f in (root / app).rglob("*.py"))
+    verbs = {up.verb for rows in tables._upstream().values() for up in rows}
+    spelled = {v for v in verbs if f'"{v}"' in source}
+    assert {v for v in verbs - spelled if not v.startswith("eligibility.")} == set()
+    assert {v.partition(".")[2] for v in verbs - spelled} <= set(CheckStatus.values)
 
 
 def test_the_same_cause_again_on_the_same_line_is_a_repeat_and_escalated(house):

@@ -11,8 +11,9 @@ from pypdf import PdfReader
 
 from claims.models import ClaimStatus, PayerRule
 from rcm.accounts.scope import scope
-from rcm.audit.models import Access
+from rcm.audit.models import Access, Event
 from remittance.models import ClaimPayment, Denial, Remittance, Variance
+from remittance.origins import GROUPS
 from remittance.services import remittance_post
 
 from .house import AT, SCAN, claim_of, era, head, insurance, payer, receive
@@ -403,3 +404,25 @@ def test_a_group_of_denials_is_proposed_as_an_edit_in_one_act(cast, at_desk):
     assert (
         mia.post(reverse("remittance:denial_group_rule"), asked | {"payer": 0}).status_code == 404
     )
+
+
+def test_where_denials_come_from_counts_each_once_and_duplicates_apart(cast, at_desk):
+    with scope(cast.system):
+        for n, reason in enumerate(("50", "50", "97", "18")):
+            denied(cast, f"D{n}", reason=reason, trace=f"E{n}", control=201 + n)
+        row = Denial.objects.filter(reason="97").get()
+        step = Event.objects.filter(claim_id=row.claim_id).first()
+        Denial.objects.filter(pk=row.pk).update(
+            upstream_event_id=step.pk, denied_on=timezone.localdate()
+        )
+        Denial.objects.update(denied_on=timezone.localdate())
+    mia = at_desk("mia")
+    page = reverse("remittance:denial_origins")
+    for by in GROUPS:
+        answer = mia.get(page, {"by": by})
+        found = answer.context["rows"]
+        assert sum(o.count for _, o in found) == 3
+        assert sum(o.billed for _, o in found) == 2700
+        assert answer.context["duplicates"].count == 1
+    people = dict(mia.get(page, {"by": "person"}).context["rows"])
+    assert people[step.actor_name].count == 1

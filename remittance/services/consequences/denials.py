@@ -17,7 +17,6 @@ from django.utils import timezone
 from claims.models import ClaimLine
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
-from rcm.audit.models import Event
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import publish_many
 from rcm.reference.facts import adjustment_reasons, payer_book
@@ -30,6 +29,7 @@ from remittance.models import (
     DenialStatus,
     Remittance,
 )
+from remittance.services.consequences.origins import origins
 from remittance.services.planning import Planned
 
 ZERO = Decimal("0.00")
@@ -56,7 +56,7 @@ def denials_open(
         return 0
     organization_id = remittance.organization_id
     payers = payer_book().by_id
-    traces = _traces(organization_id, found, charges, at)
+    traced = origins(organization_id, found, charges, at)
     before = _before(c for _, _, c in found if c)
     rows: list[dict[str, Any]] = []
     stamp = timezone.now()
@@ -64,7 +64,7 @@ def denials_open(
         payer = payers.get(p.fact.payer_id or 0)
         clock = clock_of(payer)
         unprocessable = UNPROCESSABLE in d.remarks
-        event, stage, words = traces.get((p.row.pk, d.service_id, d.line_id), (None, "", ""))
+        origin = traced.get((p.row.pk, d.service_id, d.line_id))
         rows.append(
             {
                 "id": pk,
@@ -95,11 +95,11 @@ def denials_open(
                     unprocessable=unprocessable,
                     filing_deadline=p.claim.get("filing_deadline"),
                 ),
-                "owner_stage": (stage or d.owner_stage)[:30],
+                "owner_stage": (origin.stage if origin else d.owner_stage)[:30],
                 "preventable": d.preventable,
                 # where it came from: rule `denial-origin`
-                "root_cause": (words or d.words)[:200],
-                "upstream_event_id": event,
+                "root_cause": (origin.words if origin else d.words)[:200],
+                "upstream_event_id": origin.event_id if origin else None,
                 "repeat": d.category in before.get(charge_id or 0, ()),
                 "park_reason": "",
                 "recovered": ZERO,
@@ -174,71 +174,6 @@ def _before(charge_ids: Iterable[int]) -> dict[int, set[str]]:
     for charge_id, category in rows.values_list("line__charge_id", "category"):
         found[charge_id].add(category)
     return found
-
-
-def _traces(
-    organization_id: int,
-    found: Sequence[tuple[Planned, Any, int | None]],
-    charges: Mapping[int, Mapping[str, Any]],
-    at: datetime,
-) -> dict[tuple[int, int | None, int | None], tuple[int, str, str]]:
-    """The step that let each denial through: the last event of the most telling kind before the
-    exam was billed. One query.
-    """
-    book_ = tables.upstream()
-    verbs = {u.verb for rows in book_.values() for u in rows}
-    known = [charges[c] for _, _, c in found if c is not None and c in charges]
-    exams = {row["exam_id"] for row in known}
-    ordered = {row["exam__ordered_exam_id"] for row in known} - {None}
-    rows = Event.objects.filter(organization_id=organization_id, verb__in=verbs, at__lte=at).filter(
-        Q(claim_id__in={p.fact.claim_id for p, _, _ in found})
-        | Q(exam_id__in=exams)
-        | Q(ordered_exam_id__in=ordered)
-        | Q(patient_id__in={p.fact.patient_id for p, _, _ in found}, verb="gate.overridden")
-    )
-    by_key: dict[tuple[str, str, int], tuple[int, datetime, str]] = {}
-    for pk, verb, moment, actor_name, claim_id, exam_id, ordered_id, patient_id in rows.order_by(
-        "at", "id"
-    ).values_list(
-        "id", "verb", "at", "actor_name", "claim_id", "exam_id", "ordered_exam_id", "patient_id"
-    ):
-        for name, key in (
-            ("claim", claim_id),
-            ("exam", exam_id),
-            ("ordered", ordered_id),
-            ("patient", patient_id),
-        ):
-            if key is not None:
-                by_key[(verb, name, key)] = (pk, moment, actor_name)
-    out: dict[tuple[int, int | None, int | None], tuple[int, str, str]] = {}
-    for p, d, charge_id in found:
-        charge = charges.get(charge_id or 0, {})
-        keys = (
-            ("claim", p.fact.claim_id),
-            ("exam", charge.get("exam_id")),
-            ("ordered", charge.get("exam__ordered_exam_id")),
-            ("patient", p.fact.patient_id),
-        )
-        for up in book_.get(d.category, ()):
-            hit = next(
-                (
-                    by_key[(up.verb, name, key)]
-                    for name, key in keys
-                    if key
-                    and (up.verb, name, key) in by_key
-                    and (name != "patient" or up.verb == "gate.overridden")
-                ),
-                None,
-            )
-            if hit is not None:
-                pk, moment, who = hit
-                out[(p.row.pk, d.service_id, d.line_id)] = (
-                    pk,
-                    up.stage,
-                    f"{up.words[:1].upper()}{up.words[1:]}, {moment:%b %-d %Y}, {who}",
-                )
-                break
-    return out
 
 
 def denied_amounts(claim_ids: Iterable[int]) -> dict[int, Decimal]:

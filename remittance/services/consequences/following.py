@@ -93,7 +93,14 @@ def _charges(planned: Sequence[Planned]) -> dict[int, Mapping[str, Any]]:
     return {
         row["id"]: row
         for row in Charge.objects.filter(pk__in=wanted).values(
-            "id", "exam_id", "exam__ordered_exam_id", "code", "component", "modifiers", "derivation"
+            "id",
+            "exam_id",
+            "exam__ordered_exam_id",
+            "service_date",
+            "code",
+            "component",
+            "modifiers",
+            "derivation",
         )
     }
 
