@@ -21,7 +21,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.audit.services import Step, record_steps
 from rcm.ledger.models import Balance
-from rcm.ledger.services import Leg, Posting, post
+from rcm.ledger.services import Leg, Posting, post_many
 
 KIND = "charge.succeeded"
 
@@ -108,7 +108,7 @@ def money_follows(
         )
         for old, rows in sorted(booked.items())
     ]
-    written = post(postings, actor=actor)
+    written = post_many(postings, actor=actor)
     record_steps(
         (
             Step(

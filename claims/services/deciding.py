@@ -5,17 +5,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
 
-from claims.marks import marks_free, marks_put
-from claims.models import ClaimStatus, SubmissionClaim, SubmissionState
+from claims.marks import marks_free, marks_put, subjects
+from claims.models import Claim, ClaimStatus, SubmissionClaim, SubmissionState
 from claims.records import Adjudicated, Outcome
-from claims.services.steps import CLAIM, REJECTIONS, SILENT, locked, may_move, rewrite, step
+from claims.services.steps import (
+    CLAIM,
+    REJECTIONS,
+    SILENT,
+    locked,
+    may_become,
+    may_move,
+    rewrite,
+    step,
+)
+from rcm.accounts import bulk
 from rcm.accounts.actor import Actor
 from rcm.audit.services import Step, record_steps
+from rcm.reference.models import Payer
 from rcm.worklist.services import close_items
 
 _PAYS = (ClaimStatus.PAID, ClaimStatus.PARTIAL)
@@ -25,6 +37,45 @@ STATUS = {
     Outcome.DENIED: ClaimStatus.DENIED,
     Outcome.CLOSED: ClaimStatus.CLOSED,
 }
+
+
+@dataclass(slots=True)
+class _Decided:
+    """What a decision reads and changes of a claim: a file decides on thousands of them."""
+
+    pk: int
+    organization_id: int
+    patient_id: int
+    payer_id: int
+    status: str
+    decided_on: date | None
+    corrected_deadline: date | None
+    payer_control_number: str
+    accepted_at: datetime | None
+    last_answer_at: datetime | None
+    version: int
+
+
+CHANGED = (
+    "status",
+    "decided_on",
+    "corrected_deadline",
+    "payer_control_number",
+    "accepted_at",
+    "last_answer_at",
+    "version",
+)
+
+
+def _locked(claim_ids: Iterable[int]) -> dict[int, _Decided]:
+    """The claims, locked in one order."""
+    rows = (
+        Claim.objects.select_for_update()
+        .filter(pk__in=list(claim_ids))
+        .order_by("id")
+        .values_list("id", "organization_id", "patient_id", "payer_id", *CHANGED)
+    )
+    return {row[0]: _Decided(*row) for row in rows}
 
 
 @transaction.atomic
@@ -38,54 +89,20 @@ def claims_adjudicated(
     tells. A reversal moves nothing.
     """
     at = at or timezone.now()
-    claims = {c.pk: c for c in locked({item.claim_id for item in items})}
+    claims = _locked({item.claim_id for item in items})
+    payers = Payer.objects.in_bulk({c.payer_id for c in claims.values()})
     steps: list[Step] = []
-    moved: set[int] = set()
+    moved: dict[int, _Decided] = {}
     for item in items:
         claim = claims.get(item.claim_id)
         if claim is None:
             continue
-        old = claim.status
-        status = STATUS.get(item.outcome, old)
-        if may_move(claim, status):
-            claim.status = status
-        if item.outcome is not Outcome.REVERSED:
-            claim.decided_on = item.decided_on
-            days = claim.payer.corrected_days
-            claim.corrected_deadline = (
-                item.decided_on + timedelta(days=days) if days is not None else None
-            )
-        if item.payer_control_number:
-            claim.payer_control_number = item.payer_control_number[:50]
-        claim.accepted_at = claim.accepted_at or at
-        claim.last_answer_at = at
-        claim.version += 1
-        moved.add(claim.pk)
-        keys: dict[str, int | None] = {
-            "remittance_id": item.remittance_id,
-            "interchange_id": item.interchange_id,
-        }
-        sentence = (
-            item.sentence
-            or f"{claim.payer.name}: {item.outcome}, paid ${item.paid:,.2f}, patient ${item.patient:,.2f}"
-        )
-        steps.append(
-            step(
-                claim, f"claim.{item.outcome}", sentence[:300], keys=keys, old=old, new=claim.status
-            )
-        )
-    fields = [
-        "status",
-        "decided_on",
-        "corrected_deadline",
-        "payer_control_number",
-        "accepted_at",
-        "last_answer_at",
-        "version",
-    ]
-    rewrite([claims[pk] for pk in moved], fields)
-    marks_free([claims[pk] for pk in moved if claims[pk].status == ClaimStatus.DENIED])
-    marks_put([claims[pk] for pk in moved if claims[pk].status in _PAYS])
+        steps.append(_decide(claim, payers[claim.payer_id], item, at))
+        moved[claim.pk] = claim
+    rows = list(moved.values())
+    bulk.update(Claim, [{"id": c.pk, **{name: getattr(c, name) for name in CHANGED}} for c in rows])
+    marks_free([c for c in rows if c.status == ClaimStatus.DENIED])
+    marks_put(subjects(c.pk for c in rows if c.status in _PAYS))
     open_states = [SubmissionState.WAITING, SubmissionState.MISSING]
     SubmissionClaim.objects.filter(claim_id__in=moved, state__in=open_states).update(
         state=SubmissionState.ACCEPTED, answered_at=at
@@ -100,6 +117,42 @@ def claims_adjudicated(
         queues=[SILENT, REJECTIONS],
     )
     return len(moved)
+
+
+def _decide(claim: _Decided, payer: Payer, item: Adjudicated, at: datetime) -> Step:
+    """One decision on one claim; its step."""
+    old = claim.status
+    status = STATUS.get(item.outcome, old)
+    if may_become(old, status):
+        claim.status = status
+    if item.outcome is not Outcome.REVERSED:
+        claim.decided_on = item.decided_on
+        days = payer.corrected_days
+        claim.corrected_deadline = (
+            item.decided_on + timedelta(days=days) if days is not None else None
+        )
+    if item.payer_control_number:
+        claim.payer_control_number = item.payer_control_number[:50]
+    claim.accepted_at = claim.accepted_at or at
+    claim.last_answer_at = at
+    claim.version += 1
+    sentence = item.sentence or (
+        f"{payer.name}: {item.outcome}, paid ${item.paid:,.2f}, patient ${item.patient:,.2f}"
+    )
+    keys = {
+        "claim_id": claim.pk,
+        "patient_id": claim.patient_id,
+        "remittance_id": item.remittance_id,
+        "interchange_id": item.interchange_id,
+    }
+    return Step(
+        claim.organization_id,
+        f"claim.{item.outcome}",
+        sentence[:300],
+        keys,
+        old=old,
+        new=claim.status,
+    )
 
 
 @transaction.atomic

@@ -9,12 +9,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
 from django.db.models import Model
-from psycopg2.extras import execute_values
 
 from claims.models import CLAIM_MOVES, Claim, ClaimLine, ClaimStatus
 from claims.sheets import Policy
+from rcm.accounts import bulk
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step
 from rcm.worklist.services import ItemSpec
@@ -42,45 +41,27 @@ def locked(claim_ids: Iterable[int]) -> list[Claim]:
 
 
 def rewrite(rows: Sequence[Model], fields: Sequence[str]) -> None:
-    """Write these fields of many rows of one table in one statement for each thousand rows: UPDATE
-    … FROM (VALUES …).
-
-    The same as `bulk_update`, whose expression for each value costs more than the row itself.
+    """Write these fields of many rows of one table, as `bulk_update` does, whose expression for
+    each value costs more than the row itself.
     """
     if not rows:
         return
     meta = rows[0]._meta
     columns: list[Any] = [meta.get_field(name) for name in fields]
-    names = [connection.ops.quote_name(column.column) for column in columns]
-    table = connection.ops.quote_name(meta.db_table)
-    sql = (
-        f"UPDATE {table} AS t SET {', '.join(f'{name} = v.{name}' for name in names)} "  # noqa: S608
-        f"FROM (VALUES %s) AS v(id, {', '.join(names)}) WHERE t.id = v.id"
-    )
-    types = ["bigint", *(_plain(column.db_type(connection)) for column in columns)]
-    template = f"({', '.join(f'%s::{kind}' for kind in types)})"
     values = [
-        (
-            row.pk,
-            *(
-                column.get_db_prep_save(getattr(row, column.attname), connection)
-                for column in columns
-            ),
-        )
+        {"id": row.pk, **{column.column: getattr(row, column.attname) for column in columns}}
         for row in rows
     ]
-    with connection.cursor() as cursor:
-        execute_values(cursor, sql, values, template=template, page_size=1000)
-
-
-def _plain(kind: str | None) -> str:
-    """A column's type without its length, which a cast would cut to silently."""
-    return (kind or "text").partition("(")[0]
+    bulk.update(type(rows[0]), values)
 
 
 def may_move(claim: Claim, status: str) -> bool:
     """Whether the table of moves lets the claim take this status; staying is always allowed."""
-    return status == claim.status or status in CLAIM_MOVES[claim.status]
+    return may_become(claim.status, status)
+
+
+def may_become(old: str, new: str) -> bool:
+    return new == old or new in CLAIM_MOVES[old]
 
 
 def require_move(claim: Claim, status: str) -> None:

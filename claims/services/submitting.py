@@ -19,7 +19,7 @@ from claims import guide
 from claims.automation import AUTO_SUBMIT
 from claims.edits.registry import Finding
 from claims.facts import Sheet, load_sheets
-from claims.marks import marks_free, marks_put
+from claims.marks import marks_free, marks_put, subject
 from claims.models import (
     Claim,
     ClaimLine,
@@ -357,7 +357,7 @@ def _unbilled(
     """The claims that bill what no other entity has billed before: of two that bill one component
     the second is stopped, here at the latest.
     """
-    taken = marks_put(ready)
+    taken = marks_put([subject(c) for c in ready])
     if not taken:
         return list(ready)
     claims_scrub(claim_ids=sorted(taken), actor=actor, at=at)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 
-from rcm.accounts import reading
+from rcm.accounts import bulk, reading
 from rcm.accounts.actor import Actor
 from rcm.accounts.reading import Charts
 from rcm.accounts.together import WRITE, later
@@ -25,6 +25,20 @@ KEYS = (
     "work_item_id",
     "interchange_id",
     "remittance_id",
+)
+EVENT = (
+    "organization_id",
+    "at",
+    "verb",
+    "sentence",
+    "reason",
+    "old_status",
+    "new_status",
+    "actor_name",
+    "actor_kind",
+    "user_id",
+    *KEYS,
+    "data",
 )
 
 
@@ -49,20 +63,19 @@ def record_steps(steps: Iterable[Step], *, actor: Actor, at: datetime | None = N
     given.
     """
     at = at or timezone.now()
+    who = (actor.name, actor.kind, actor.user_id)
     events = [
-        Event(
-            organization_id=s.organization_id,
-            at=at,
-            verb=s.verb,
-            sentence=s.sentence[:300],
-            reason=s.reason[:300],
-            old_status=s.old,
-            new_status=s.new,
-            actor_name=actor.name,
-            actor_kind=actor.kind,
-            user_id=actor.user_id,
-            data=s.data,
-            **{k: v for k, v in s.keys.items() if k in KEYS},
+        (
+            s.organization_id,
+            at,
+            s.verb,
+            s.sentence[:300],
+            s.reason[:300],
+            s.old,
+            s.new,
+            *who,
+            *[s.keys.get(key) for key in KEYS],
+            s.data,
         )
         for s in steps
     ]
@@ -70,8 +83,12 @@ def record_steps(steps: Iterable[Step], *, actor: Actor, at: datetime | None = N
         _write(events)
 
 
-def _write(events: list[Event]) -> None:
-    Event.objects.bulk_create(events, batch_size=2000)
+def _write(events: Sequence[tuple[Any, ...]]) -> None:
+    if not events:
+        return
+    columns = dict(zip(EVENT, zip(*events, strict=True), strict=True))
+    columns["public_id"] = tuple(bulk.public_ids(len(events)))
+    bulk.insert_columns(Event, columns, same={"created_at": timezone.now()})
 
 
 def record_access(

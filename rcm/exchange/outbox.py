@@ -31,6 +31,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from rcm.accounts import bulk
 from rcm.accounts.actor import Actor, PermissionRefused
 from rcm.accounts.problems import Refused
 from rcm.accounts.scope import scope
@@ -65,6 +66,7 @@ class Subscription:
     queue: str
 
 
+WRITTEN = ("organization_id", "topic", "subscriber", "queue", "payload", "due_at")
 _SUBSCRIPTIONS: dict[str, Subscription] = {}
 
 
@@ -100,26 +102,25 @@ def publish_many(
     subscriptions = [s for s in _SUBSCRIPTIONS.values() if s.topic == topic]
     due = due_at or timezone.now()
     rows = [
-        Outbox(
-            organization_id=organization_id,
-            topic=topic,
-            subscriber=s.name,
-            queue=s.queue,
-            payload=dict(payload),
-            due_at=due,
-        )
+        (organization_id, topic, s.name, s.queue, dict(payload), due)
         for payload in payloads
         for s in subscriptions
     ]
+    if not rows:
+        return 0
     if not later(_write, rows, turn=WRITE):
         _write(rows)
-    for queue in {r.queue for r in rows}:
+    for queue in {s.queue for s in subscriptions}:
         wake_on_commit(organization_id, queue)
     return len(rows)
 
 
-def _write(rows: Sequence[Outbox]) -> None:
-    Outbox.objects.bulk_create(rows, batch_size=2000)
+def _write(rows: Sequence[tuple[Any, ...]]) -> None:
+    columns = dict(zip(WRITTEN, zip(*rows, strict=True), strict=True))
+    columns["public_id"] = tuple(bulk.public_ids(len(rows)))
+    bulk.insert_columns(
+        Outbox, columns, same={"created_at": timezone.now(), "attempts": 0, "error": ""}
+    )
 
 
 # --- handling -------------------------------------------------------------------------------------

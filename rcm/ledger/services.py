@@ -12,14 +12,28 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Sum
+from django.utils import timezone
 
+from rcm.accounts import bulk
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.ledger.models import RECEIVABLE, Account, LedgerEntry, LedgerTransaction
 
 ZERO = Decimal("0.00")
+ENTRY = (
+    "transaction_id",
+    "account",
+    "amount",
+    "effective_on",
+    "charge_id",
+    "claim_id",
+    "patient_id",
+    "payer_id",
+    "remittance_id",
+    "reason",
+)
 
 
 class Unbalanced(Refused):
@@ -60,82 +74,88 @@ def post(postings: Iterable[Posting], *, actor: Actor) -> list[LedgerTransaction
     """Post transactions whose effect keys are new; return those written. Raises Unbalanced before
     anything is written.
     """
-    wanted: dict[tuple[int, str], Posting] = {}
+    written = post_many(postings, actor=actor)
+    return list(LedgerTransaction.objects.filter(pk__in=written)) if written else []
+
+
+@transaction.atomic
+def post_many(postings: Iterable[Posting], *, actor: Actor) -> list[int]:
+    """The same for thousands: the ids of the transactions that were written."""
+    by_org: dict[int, dict[str, Posting]] = {}
     for p in postings:
-        legs = [leg for leg in p.legs if leg.amount != ZERO]
-        if not legs:
+        if not any(leg.amount for leg in p.legs):
             continue
-        if sum((leg.amount for leg in legs), ZERO) != ZERO:
+        if sum([leg.amount for leg in p.legs], ZERO) != ZERO:
             raise Unbalanced(f"The legs of {p.effect_key} do not sum to zero.", code="unbalanced")
-        wanted.setdefault((p.organization_id, p.effect_key), p)
-    if not wanted:
-        return []
-    by_org: dict[int, list[str]] = {}
-    for org, key in wanted:
-        by_org.setdefault(org, []).append(key)
-    written: list[LedgerTransaction] = []
-    for org, keys in by_org.items():
+        by_org.setdefault(p.organization_id, {}).setdefault(p.effect_key, p)
+    written: list[int] = []
+    for org, wanted in by_org.items():
         # one writer per key: the unique index makes the second of two racers wait, then skip
-        rows = _insert_transactions([wanted[(org, k)] for k in sorted(keys)], actor)
-        entries = [
-            LedgerEntry(
-                organization_id=org,
-                transaction_id=row_id,
-                account=leg.account,
-                amount=leg.amount,
-                effective_on=p.effective_on,
-                charge_id=leg.charge_id,
-                claim_id=leg.claim_id,
-                patient_id=leg.patient_id,
-                payer_id=leg.payer_id,
-                remittance_id=leg.remittance_id,
-                reason=leg.reason[:12],
-            )
-            for key, row_id in rows.items()
-            for p in (wanted[(org, key)],)
-            for leg in p.legs
-            if leg.amount != ZERO
-        ]
-        # charges in one order, so that two postings never wait for each other in a circle (the
-        # balance trigger locks by charge)
-        entries.sort(key=lambda e: e.charge_id or 0)
-        LedgerEntry.objects.bulk_create(entries, batch_size=5000)
-        written.extend(LedgerTransaction.objects.filter(pk__in=rows.values()))
+        rows = _insert_transactions(org, [wanted[key] for key in sorted(wanted)], actor)
+        if rows:
+            _insert_entries(org, [(row_id, wanted[key]) for key, row_id in rows])
+        written += [row_id for _, row_id in rows]
     return written
 
 
-def _insert_transactions(postings: Sequence[Posting], actor: Actor) -> dict[str, int]:
-    """INSERT … ON CONFLICT DO NOTHING RETURNING: keys that were new, with their ids."""
-    import uuid6
+def _insert_transactions(
+    organization_id: int, postings: Sequence[Posting], actor: Actor
+) -> list[tuple[str, int]]:
+    """Keys that were new, with their ids."""
+    columns = {
+        "public_id": bulk.public_ids(len(postings)),
+        "kind": [p.kind for p in postings],
+        "effect_key": [p.effect_key for p in postings],
+        "effective_on": [p.effective_on for p in postings],
+        "description": [p.description[:200] for p in postings],
+        "source_type": [p.source_type for p in postings],
+        "source_id": [p.source_id for p in postings],
+        "reverses_id": [p.reverses_id for p in postings],
+    }
+    same = {
+        "organization_id": organization_id,
+        "created_at": timezone.now(),
+        "actor_name": actor.name,
+        "user_id": actor.user_id,
+    }
+    return [
+        (key, row_id)
+        for key, row_id in bulk.insert_returning(
+            LedgerTransaction,
+            columns,
+            ("effect_key", "id"),
+            same=same,
+            known_by=("organization_id", "effect_key"),
+        )
+    ]
 
-    out: dict[str, int] = {}
-    with connection.cursor() as cursor:
-        for start in range(0, len(postings), 2000):
-            part = postings[start : start + 2000]
-            values: list[str | int | date | None] = []
-            for p in part:
-                values += [
-                    str(uuid6.uuid7()),
-                    p.organization_id,
-                    p.kind,
-                    p.effect_key,
-                    p.effective_on,
-                    p.description[:200],
-                    actor.name,
-                    actor.user_id,
-                    p.source_type,
-                    p.source_id,
-                    p.reverses_id,
-                ]
-            rows = ", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())"] * len(part))
-            cursor.execute(
-                "INSERT INTO ledger_ledgertransaction (public_id, organization_id, kind, effect_key, effective_on, description, actor_name, "  # noqa: S608
-                f"user_id, source_type, source_id, reverses_id, created_at) VALUES {rows} "
-                "ON CONFLICT (organization_id, effect_key) DO NOTHING RETURNING effect_key, id",
-                values,
-            )
-            out.update(cursor.fetchall())
-    return out
+
+def _insert_entries(organization_id: int, rows: Sequence[tuple[int, Posting]]) -> None:
+    entries = [
+        (
+            row_id,
+            leg.account,
+            leg.amount,
+            p.effective_on,
+            leg.charge_id,
+            leg.claim_id,
+            leg.patient_id,
+            leg.payer_id,
+            leg.remittance_id,
+            leg.reason[:12],
+        )
+        for row_id, p in rows
+        for leg in p.legs
+        if leg.amount
+    ]
+    # charges in one order, so that two postings never wait for each other in a circle (the balance
+    # trigger locks by charge)
+    entries.sort(key=lambda e: e[4] or 0)
+    bulk.insert_columns(
+        LedgerEntry,
+        dict(zip(ENTRY, zip(*entries, strict=True), strict=True)),
+        same={"organization_id": organization_id, "created_at": timezone.now()},
+    )
 
 
 @transaction.atomic
@@ -217,5 +237,6 @@ __all__ = [
     "balance_by_account",
     "balances",
     "post",
+    "post_many",
     "reverse",
 ]

@@ -10,11 +10,11 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from rcm.accounts import bulk
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
 from rcm.worklist.services import close_items
-from remittance import bulk
 from remittance.models import (
     ClaimPayment,
     PaymentState,

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from rcm.accounts import bulk
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_clock
 from rcm.accounts.problems import Refused
@@ -20,7 +21,6 @@ from rcm.audit.services import Step, record_steps
 from rcm.web.forms import read_date, read_money
 from rcm.worklist.models import WorkItem
 from rcm.worklist.services import ItemSpec, close_items, open_items
-from remittance import bulk
 from remittance.models import BankLayout, Deposit, Remittance, RemittanceStatus
 from remittance.records import DepositResult
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
+from rcm.accounts import bulk
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.exchange.contents import kinds_in
@@ -14,7 +15,6 @@ from rcm.exchange.detect import UNKNOWN, Found, detect
 from rcm.exchange.models import Interchange
 from rcm.exchange.services import process_now, store_inbound
 from rcm.worklist.services import close_items
-from remittance import bulk
 from remittance import matching as m
 from remittance.models import (
     ClaimPayment,

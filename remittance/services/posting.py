@@ -22,7 +22,7 @@ from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import publish
 from rcm.ledger.models import LedgerEntry, LedgerTransaction
-from rcm.ledger.services import Leg, Posting, post
+from rcm.ledger.services import Leg, Posting, post_many
 from rcm.web.format import plural
 from rcm.worklist.services import close_items
 from remittance.models import (
@@ -155,7 +155,7 @@ def write(
                     reverses_id=original,
                 )
             )
-    written = post(postings, actor=actor)
+    written = post_many(postings, actor=actor)
     posted.transactions += len(written)
     posted.claims += len(planned)
     consequences.follow(remittance, planned, posted, actor=actor, at=at)
@@ -248,7 +248,7 @@ def finish(remittance: Remittance, posted: Posted, *, actor: Actor, at: datetime
                 )
         if withheld.allocation:
             takebacks.append((row, withheld))
-    posted.transactions += len(post(postings, actor=actor))
+    posted.transactions += len(post_many(postings, actor=actor))
     release_money(remittance, actor=actor, at=at)
     cash = (
         LedgerEntry.objects.filter(

@@ -18,6 +18,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from rcm.accounts import bulk
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.models import Organization, Site
@@ -28,7 +29,7 @@ from rcm.reference.facts import payer_book
 from rcm.reference.models import Payer
 from rcm.x12 import model as x12
 from rcm.x12.readers.remittance import stream_835
-from remittance import bulk, payees
+from remittance import payees
 from remittance.models import (
     ClaimPayment,
     HeldFor,

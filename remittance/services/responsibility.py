@@ -17,7 +17,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.exchange.services import publish_many
 from rcm.ledger.models import Balance, LedgerEntry
-from rcm.ledger.services import Leg, Posting, post
+from rcm.ledger.services import Leg, Posting, post_many
 from remittance.models import (
     ClaimPayment,
     Denial,
@@ -121,7 +121,7 @@ def responsibility_release(
             if p.fact.claim_id and p.fact.patient_id and to_patient:
                 patients.append({"claim_id": p.fact.claim_id, "patient_id": p.fact.patient_id})
     if postings:
-        done = len(post(postings, actor=actor))
+        done = len(post_many(postings, actor=actor))
     if organization_id:
         publish_many(
             "patient.responsible", organization_id=organization_id, payloads=patients, due_at=at

@@ -13,9 +13,9 @@ from typing import Any
 import uuid6
 from django.utils import timezone
 
+from rcm.accounts import bulk
 from rcm.reference.models import Payer
 from rcm.x12 import model as x12
-from remittance import bulk
 from remittance import matching as m
 from remittance.models import (
     Adjustment,

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from django.db.models import F
 
+from rcm.accounts import bulk
 from rcm.accounts.actor import Actor
 from rcm.audit.services import Step, record_steps
 from rcm.worklist.services import close_items
-from remittance import bulk
 from remittance.models import (
     CashUse,
     ClaimPayment,

@@ -5,6 +5,8 @@ but which component was billed on which date by another entity.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import hmac
 import re
 
 import pytest
@@ -70,14 +72,20 @@ def other_entity(house, *, code: str = "70551", part: str = "", side: str = "", 
         _marks_of(claim, line)
 
 
+def prints_of(claim: Claim, line) -> list[str]:
+    """The fingerprints of what a line bills."""
+    asked = marks._ask(marks.subject(claim), [line], procedure_versions())
+    return [found for a in asked for found in a.billed()]
+
+
 def _marks_of(claim: Claim, line) -> None:
     """Put the marks of one line that no charge stands behind."""
-    found = marks.line_marks(claim, line, marks._sides(line.modifiers), procedure_versions())
+    found = prints_of(claim, line)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT * FROM isocenter_marks_put(%s, %s, %s)",
             [
-                [m.fingerprint for m in found],
+                found,
                 [marks._claim_print(claim.pk)] * len(found),
                 marks._holder(claim.organization_id),
             ],
@@ -155,7 +163,7 @@ def test_another_code_of_the_family_is_one(house):
 def test_our_own_marks_never_stop_us_and_a_correction_keeps_them(house):
     claim = sent(house)
     with scope(house.cast.system):
-        assert marks_put([claim]) == set()
+        assert marks_put([marks.subject(claim)]) == set()
 
 
 def test_the_second_is_stopped_when_it_leaves_at_the_latest(house):
@@ -172,10 +180,7 @@ def test_a_void_lets_another_entity_bill(house):
     Claim.objects.filter(pk=claim.pk).update(status="rejected")
     claim.refresh_from_db()
     line = claim.lines.get()
-    prints = [
-        m.fingerprint
-        for m in marks.line_marks(claim, line, marks._sides(line.modifiers), procedure_versions())
-    ]
+    prints = prints_of(claim, line)
     asked = "SELECT count(*) FROM isocenter_marks_asked(%s, 'somebody else')"
     with connection.cursor() as cursor:
         cursor.execute(asked, [prints])
@@ -184,6 +189,32 @@ def test_a_void_lets_another_entity_bill(house):
     with connection.cursor() as cursor:
         cursor.execute(asked, [prints])
         assert cursor.fetchone()[0] == 0
+
+
+def test_a_fingerprint_is_a_keyed_digest_and_says_what_it_said_before(settings):
+    """Marks that stand were made one by one; those made together meet them."""
+    key = hashlib.sha256(b"service marks:" + settings.SECRET_KEY.encode()).digest()
+
+    def plain(text: str) -> str:
+        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+    claim = marks.Subject(7, 1, 1, "1", "Zoë Ann", "O'Neil", DAY, "ab-1", "PHP")
+    line = marks.Billed(3, 7, "73721", ["LT"], DAY)
+    (asked,) = marks._ask(claim, [line], {})
+    persons = ("N|ONEIL|ZOE|2026-09-08", "M|PHP|AB1|2026-09-08|ZOE")
+    assert [(m.line_id, m.part, m.fingerprint) for m in asked.marks()] == [
+        (3, part, plain(f"{person}|2026-09-08|73721|{part}|{side}"))
+        for person in persons
+        for part in ("26", "TC")
+        for side in ("*", "LT")
+    ]
+    assert asked.billed() == [
+        plain(f"{person}|2026-09-08|73721|{part}|LT") for person in persons for part in ("26", "TC")
+    ]
+    assert marks._claim_print(7) == plain("claim|7")
+    assert marks._ask(claim._replace(rank=2), [line], {}) == []
+    assert marks._ask(claim._replace(frequency="8"), [line], {}) == []
+    assert marks._ask(claim, [line._replace(modifiers=["76"])], {}) == []
 
 
 def test_the_products_role_cannot_read_the_marks(house):

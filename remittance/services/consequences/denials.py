@@ -15,6 +15,7 @@ from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from claims.models import ClaimLine
+from rcm.accounts import bulk
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.audit.services import Step, record_steps
@@ -23,7 +24,7 @@ from rcm.reference.facts import adjustment_reasons, payer_book
 from rcm.reference.models import AdjustmentReason
 from rcm.worklist.models import ItemStatus, WorkItem
 from rcm.worklist.services import ItemSpec, close_items, open_items
-from remittance import bulk, deadlines, tables
+from remittance import deadlines, tables
 from remittance.models import (
     Denial,
     DenialStatus,

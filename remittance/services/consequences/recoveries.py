@@ -8,10 +8,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from rcm.accounts import bulk
 from rcm.accounts.actor import Actor
 from rcm.audit.services import Step, record_steps
 from rcm.worklist.services import close_items
-from remittance import bulk
 from remittance.models import (
     Appeal,
     Denial,

@@ -9,9 +9,9 @@ from typing import Any
 
 from claims import services as claims
 from claims.records import Adjudicated, Outcome
+from rcm.accounts import bulk
 from rcm.accounts.actor import Actor
 from rcm.worklist.services import ItemSpec, open_items
-from remittance import bulk
 from remittance.models import (
     ClaimPayment,
     Denial,
