@@ -37,6 +37,16 @@ def _reason() -> forms.CharField:
     return forms.CharField(label="Reason", max_length=200, widget=forms.Textarea(attrs={"rows": 2}))
 
 
+def choose_organization(form: forms.Form, actor: Actor, own: Organization | None) -> None:
+    """The organizations a person may choose among; no choice where there is one."""
+    mine = Organization.objects.filter(pk__in=actor.organizations)
+    choice = form.fields["organization"]
+    choice.queryset = mine if own is None else mine.filter(pk=own.pk)  # type: ignore[attr-defined]
+    if own is not None or len(actor.organizations) == 1:
+        choice.widget = forms.HiddenInput()
+        form.initial["organization"] = own.pk if own else min(actor.organizations)
+
+
 class ReasonForm(house.VersionedMixin, house.HouseForm):
     """A decision that needs only its reason."""
 
@@ -56,6 +66,40 @@ class VoidForm(ReasonForm):
         initial=HOLD,
         required=False,
     )
+
+
+class PrinterForm(house.VersionedMixin, house.HouseForm):
+    """A printer for the red form and its shift."""
+
+    name = forms.CharField(label="Name", max_length=40, help_text="As your office calls it")
+    organization = forms.ModelChoiceField(
+        label="Organization", queryset=Organization.objects.none()
+    )
+    right = forms.DecimalField(
+        label="Move right, inches",
+        max_digits=4,
+        decimal_places=2,
+        min_value=-1,
+        max_value=1,
+        initial=0,
+        help_text="Minus moves left",
+    )
+    down = forms.DecimalField(
+        label="Move down, inches",
+        max_digits=4,
+        decimal_places=2,
+        min_value=-1,
+        max_value=1,
+        initial=0,
+        help_text="Minus moves up",
+    )
+    active = forms.BooleanField(label="In use", required=False, initial=True)
+
+    def __init__(
+        self, actor: Actor, *args: Any, organization: Organization | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        choose_organization(self, actor, organization)
 
 
 class ChangeForm(house.VersionedMixin, house.HouseForm):
@@ -237,14 +281,7 @@ class RuleForm(house.HouseForm):
         self, actor: Actor, *args: Any, organization: Organization | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        mine = Organization.objects.filter(pk__in=actor.organizations)
-        choice = self.fields["organization"]
-        choice.queryset = mine if organization is None else mine.filter(pk=organization.pk)  # type: ignore[attr-defined]
-        if organization is not None or len(actor.organizations) == 1:
-            choice.widget = forms.HiddenInput()
-            self.initial["organization"] = (
-                organization.pk if organization else min(actor.organizations)
-            )
+        choose_organization(self, actor, organization)
 
     def definition(self) -> dict[str, Any]:
         """The conditions as the engine's JSON. Conditions on lines stand together: one line must

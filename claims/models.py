@@ -274,6 +274,29 @@ class ClaimPolicy(TenantModel):
         ]
 
 
+class PaperPrinter(TenantModel):
+    """A printer that prints claims on the red form, and how far its print has to be moved to meet
+    the boxes. Inches; plus is right and down.
+    """
+
+    name = models.CharField(max_length=40)
+    right = models.DecimalField(max_digits=4, decimal_places=2, default=0)
+    down = models.DecimalField(max_digits=4, decimal_places=2, default=0)
+    active = models.BooleanField(default=True)
+    version = models.IntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "name"], name="one_printer_name"),
+            models.CheckConstraint(
+                condition=Q(right__range=(-1, 1), down__range=(-1, 1)), name="printer_within_inch"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Submission(TenantModel):
     """One 837 file: claims out = accepted + rejected + missing."""
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from claims.views import catalogue, changes, claim, files, fixing, lists, rules, runs
+from claims.views import catalogue, changes, claim, files, fixing, lists, paper, rules, runs
 
 app_name = "claims"
 urlpatterns = [
@@ -24,7 +24,12 @@ urlpatterns = [
     path("claims/exams/<uuid:public_id>/bill/", changes.bill_again, name="bill_again"),
     path("claims/<uuid:public_id>/ask/", claim.ask, name="ask"),
     path("claims/<uuid:public_id>/compare/", claim.compare, name="compare"),
-    path("claims/<uuid:public_id>/print/", claim.print_claim, name="print"),
+    path("claims/<uuid:public_id>/paper/", paper.paper, name="paper"),
+    path("claims/<uuid:public_id>/print/", paper.print_claim, name="print"),
+    path("claims/printers/", paper.printers, name="printers"),
+    path("claims/printers/new/", paper.printer_new, name="printer_new"),
+    path("claims/printers/<uuid:public_id>/", paper.printer, name="printer"),
+    path("claims/printers/<uuid:public_id>/trial/", paper.printer_trial, name="printer_trial"),
     path(
         "claims/<uuid:public_id>/findings/<uuid:finding_id>/accept/",
         changes.override,

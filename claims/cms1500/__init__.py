@@ -100,6 +100,12 @@ def _boxes(canvas: Canvas, title: str) -> None:
     canvas.setFont("Helvetica", 8)
     canvas.drawString(grid.x_of(1), grid.top_of(3) - 8, title)
     canvas.setLineWidth(0.4)
+    canvas.setFillGray(0.9)
+    for row in range(grid.LINES):
+        bottom = grid.top_of(grid.FIRST_SERVICE + 2 * row + 1)
+        width = grid.LAST_COLUMN * grid.PITCH
+        canvas.rect(grid.x_of(1) - 2, bottom, width, grid.LEADING, stroke=0, fill=1)
+    canvas.setFillGray(0)
     for box in grid.outlines():
         x, y = grid.x_of(box.first_column) - 2, grid.top_of(box.last_line + 1)
         width = (box.last_column - box.first_column) * grid.PITCH

@@ -7,7 +7,7 @@ form itself, with the kind of coverage, is line 8.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 612.0, 792.0
@@ -267,11 +267,20 @@ _ENDS = {(37, 40): 50.0}
 
 
 def outlines() -> Iterator[Outline]:
-    """Every box of the form, for the copy on plain paper."""
-    end_of_services = FIRST_SERVICE + 2 * LINES
-    services = [(n, n + 1, _COLUMNS) for n in range(FIRST_SERVICE, end_of_services, 2)]
-    for first, last, boxes in (*_ROWS, *services):
-        labelled = not FIRST_SERVICE <= first < end_of_services
+    """Every box of the form, for the copy on plain paper. The shaded row of a service is one box as
+    far as the qualifier, so that nothing crosses what stands in it.
+    """
+    yield from _outlines(_ROWS)
+    shaded = ((1.0, ""), *_COLUMNS[-2:])
+    for row in range(LINES):
+        first = FIRST_SERVICE + 2 * row
+        yield from _outlines([(first, first, shaded), (first + 1, first + 1, _COLUMNS)], False)
+
+
+def _outlines(
+    rows: Iterable[tuple[int, int, tuple[tuple[float, str], ...]]], labelled: bool = True
+) -> Iterator[Outline]:
+    for first, last, boxes in rows:
         end = _ENDS.get((first, last), LAST_COLUMN + 1.0)
         edges = [column for column, _ in boxes[1:]] + [end]
         for (column, label), edge in zip(boxes, edges, strict=True):

@@ -36,6 +36,7 @@ Rules by users
     rule_save(organization_id, definition, name, payer, actor, number=None, at) -> PayerRule   a new version, switched off
     rule_propose(organization_id, payer, lines, cause, words, fix, actor, at) -> PayerRule     from denied lines
     rule_backtest(rule, actor, at) -> dict · rule_switch(rule, on, actor, at) · rules_worth(rules, at)
+    printer_save(organization, name, right, down, actor, active=True, printer=None, version=None) -> PaperPrinter
 
 Records are in `claims.records`. Domain events published (ids only): "claims.rejected"
 {"claim_ids"}, "claims.accepted" {"claim_ids"}.
@@ -63,6 +64,7 @@ from claims.services.correcting import (
 )
 from claims.services.deciding import claims_adjudicated, claims_close
 from claims.services.fixing import Fixed, field_fix
+from claims.services.printing import printer_save
 from claims.services.rebilling import exam_bill_again, exam_reopened, off_claim_refresh
 from claims.services.rules import (
     RuleProblems,
@@ -118,6 +120,7 @@ __all__ = [
     "finding_override",
     "finding_restore",
     "off_claim_refresh",
+    "printer_save",
     "proofs",
     "rule_backtest",
     "rule_propose",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from django.contrib import messages
 from django.db import transaction
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from claims import cms1500, present, sections, services
+from claims import present, sections, services
 from claims.facts import load_sheets
 from claims.models import (
     Claim,
@@ -22,6 +22,7 @@ from claims.services.scrubbing import may_override
 from claims.services.submitting import as_sent
 from claims.views.common import OPEN, back_to, claim_of, claims_of, kind_words, say
 from claims.views.lists import submitted
+from claims.views.paper import no_paper
 from intake import present as front
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
@@ -68,7 +69,7 @@ def _actions(claim: Claim, actor: Actor, blocking: int) -> list[parts.Action]:
         out.append(parts.Action("Void", url("void"), danger=True))
     if claim.status in OPEN and actor.can("claim.submit", claim):
         out.append(parts.Action("Ask the payer (276)", url("ask"), "post"))
-    out.append(parts.Action("Print", url("print")))
+    out.append(parts.Action("Print", url("paper"), disabled_reason=no_paper(claim)))
     return out
 
 
@@ -209,19 +210,6 @@ def compare(request: HttpRequest, public_id: str) -> HttpResponseBase:
             ],
         },
     )
-
-
-@require_GET
-@may("claim.view")
-def print_claim(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    """The CMS-1500 as PDF."""
-    row = claim_of(request, public_id)
-    front.chart_read(request, [row.patient], "claim print")
-    (sheet,) = load_sheets([row.pk])
-    response = HttpResponse(cms1500.render(sheet), content_type="application/pdf")
-    response["Content-Disposition"] = f'inline; filename="claim-{row.number}.pdf"'
-    response["Cache-Control"] = "no-store"
-    return response
 
 
 @require_POST

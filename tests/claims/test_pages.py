@@ -212,9 +212,9 @@ def test_a_payer_rule_is_written_without_code_and_its_errors_stand_at_their_fiel
             {"any_line": {"all": [{"field": "line.code", "op": "eq", "value": "70551"}]}},
         ]
     }
-    mia.post(reverse("claims:rule_switch", args=[rule.public_id]), {"on": "1"})
     mia.post(reverse("claims:rule_backtest", args=[rule.public_id]))
-    mia.post(reverse("claims:rule_switch", args=[rule.public_id]), {"on": "1"})
+    # another person than its author switches it on
+    as_(house, "adam").post(reverse("claims:rule_switch", args=[rule.public_id]), {"on": "1"})
     with scope(house.actor):
         rule.refresh_from_db()
     assert rule.active

@@ -13,17 +13,19 @@ from decimal import Decimal
 from io import BytesIO
 
 import pytest
+from django.urls import reverse
 from pypdf import PdfReader
 from pypdf.generic import ContentStream
 
 from claims import cms1500
 from claims.cms1500 import Shift
 from claims.facts import Sheet, load_sheets
-from claims.models import Claim
+from claims.models import Claim, PaperPrinter
 from claims.records import LineDecision, PayerDecision
 from claims.services import claim_secondary
 from intake.models import Coverage
-from tests.claims.house import NOW, payer, ready
+from rcm.accounts.scope import scope
+from tests.claims.house import NOW, as_, payer, ready
 from tests.claims.test_correcting import LATER, decided
 
 Rect = tuple[float, float, float, float]
@@ -404,3 +406,51 @@ def test_what_paper_has_no_room_for_is_said(house):
     sheet.facts = replace(sheet.facts, lines=(line, other))
     (said,) = cms1500.left_out(sheet)
     assert said.startswith("Line 2 has authorization AUTH2 of its own")
+
+
+# --- the screens ----------------------------------------------------------------------------------
+
+
+def test_a_printer_is_set_up_tried_and_prints_a_claim_moved(house_committed):
+    house = house_committed
+    with scope(house.actor):
+        claim = ready(house)
+    ben = as_(house, "ben")
+    new = reverse("claims:printer_new")
+    a = house.cast.a.pk
+    told = {"name": "Office", "right": "0.05", "down": "-0.10", "active": "on", "version": "0"}
+    assert ben.post(new, {**told, "organization": a, "right": "3"}).status_code == 422
+    assert ben.post(new, {**told, "organization": a}).status_code == 302
+    again = ben.post(new, {**told, "organization": a})
+    assert again.status_code == 422
+    assert "Another printer has this name" in again.content.decode()
+    with scope(house.actor):
+        printer = PaperPrinter.objects.get()
+    trial = ben.get(reverse("claims:printer_trial", args=[printer.public_id])).content
+    assert len(list(printed(trial))) > 30
+    page = ben.get(reverse("claims:paper", args=[claim.public_id])).content.decode()
+    url = f"{reverse('claims:print', args=[claim.public_id])}?on=form"
+    assert f"{url}&amp;printer={printer.public_id}" in page
+    still = list(printed(ben.get(url).content))
+    moved = list(printed(ben.get(f"{url}&printer={printer.public_id}").content))
+    assert [t for *_, t in still] == [t for *_, t in moved]
+    assert moved[0][0] - still[0][0] == pytest.approx(0.05, abs=0.001)
+    change = reverse("claims:printer", args=[printer.public_id])
+    late = ben.post(change, {**told, "organization": a, "down": "0.2", "version": "7"})
+    assert late.status_code == 409
+    assert ben.post(change, {**told, "organization": a, "down": "0.2"}).status_code == 302
+    olga = as_(house, "olga")
+    assert olga.get(change).status_code in (403, 404)
+    assert olga.get(f"{url}&printer={printer.public_id}").status_code == 404
+
+
+def test_a_hospitals_claim_has_no_form_here(house_committed):
+    house = house_committed
+    with scope(house.actor):
+        claim = ready(house)
+        Claim.objects.filter(pk=claim.pk).update(form="837I")
+    ben = as_(house, "ben")
+    answer = ben.get(reverse("claims:print", args=[claim.public_id]))
+    assert answer.status_code == 302
+    page = ben.get(reverse("claims:paper", args=[claim.public_id])).content.decode()
+    assert "goes on the UB-04" in page

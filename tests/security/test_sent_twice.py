@@ -35,6 +35,8 @@ STILL = {
     "claims:edit",
     "claims:fix",
     "claims:override",
+    "claims:printer",
+    "claims:printer_new",
     "claims:restore",
     "claims:rule_backtest",
     "claims:rule_edit",

@@ -163,6 +163,7 @@ RULES: dict[str, dict[str, Any]] = {
     "claims.ClaimLine": {"number": 1, "pointers": [1], "extra": {}},
     "claims.ScrubFinding": {"severity": "B", "cleared_at": None, "overridden_by": ""},
     "claims.PayerRule": {"severity": "B", "definition": {}, "backtest": {}},
+    "claims.PaperPrinter": {"right": Decimal("0.10"), "down": Decimal("-0.05")},
     "claims.Submission": {"claims_count": 1},
     "claims.SubmissionClaim": {"state": "waiting"},
     "claims.Acknowledgement": {
