@@ -142,6 +142,25 @@ class ApplyForm(house.HouseForm):
         }
 
 
+class ReturnForm(house.HouseForm):
+    reason = forms.CharField(label="Why it goes back", max_length=200)
+
+
+class ToPatientForm(house.HouseForm):
+    mrn = forms.CharField(label="MRN of the patient", max_length=40)
+    reason = forms.CharField(label="Why it is theirs", max_length=200)
+
+
+class DecideReturnForm(house.HouseForm):
+    approve = forms.ChoiceField(
+        label="Decision",
+        choices=[("yes", "Send it back"), ("no", "Refuse")],
+        widget=forms.RadioSelect,
+    )
+    reference = forms.CharField(label="Check or transfer number", max_length=40, required=False)
+    note = forms.CharField(label="Note", max_length=200, required=False)
+
+
 class GroupForm(house.HouseForm):
     """Which group of denials is meant: those of one payer with one reason."""
 

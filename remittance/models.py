@@ -5,8 +5,9 @@ appeals.
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
+from rcm.accounts.charts import PatientKey
 from rcm.accounts.tenancy import TenantModel
 
 
@@ -152,6 +153,7 @@ class PaymentState(models.TextChoices):
     UNAPPLIED = "unapplied", "Unapplied cash"
     POSTED = "posted", "Posted"
     REVERSED = "reversed", "Reversed"
+    RETURNED = "returned", "Not for a claim"
 
 
 class ClaimPayment(TenantModel):
@@ -311,6 +313,63 @@ class CashUse(TenantModel):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(amount__gt=0), name="cash_use_positive")]
+
+
+class ReturnStatus(models.TextChoices):
+    REQUESTED = "requested", "Waits for a second person"
+    SENT = "sent", "Sent"
+    REFUSED = "refused", "Refused"
+    STOPPED = "stopped", "Stopped"
+
+
+class CashReturn(TenantModel):
+    """Unapplied cash that goes another way than onto a claim: back to the payer, which a second
+    person approves with the check number, or onto a patient's account.
+    """
+
+    patient_keys = (PatientKey(),)
+
+    cash = models.ForeignKey(UnappliedCash, on_delete=models.PROTECT, related_name="returns")
+    to = models.CharField(max_length=8, help_text="payer or patient")
+    patient = models.ForeignKey(
+        "intake.Patient", on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    amount = models.DecimalField(max_digits=12, decimal_places=2)
+    reason = models.CharField(max_length=200)
+    status = models.CharField(
+        max_length=9, choices=ReturnStatus.choices, default=ReturnStatus.REQUESTED
+    )
+    requested_by = models.ForeignKey(
+        "accounts.User", on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    decided_by = models.ForeignKey(
+        "accounts.User", on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    decided_at = models.DateTimeField(null=True)
+    note = models.CharField(max_length=200, blank=True)
+    reference = models.CharField(
+        max_length=40, blank=True, help_text="Check or transfer with which it went back"
+    )
+    transaction = models.OneToOneField(
+        "ledger.LedgerTransaction", on_delete=models.PROTECT, null=True, related_name="+"
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cash"], condition=Q(status="requested"), name="one_open_return"
+            ),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="return_positive"),
+            models.CheckConstraint(
+                condition=Q(to="patient", patient__isnull=False) | Q(to="payer"),
+                name="return_to_somebody",
+            ),
+            models.CheckConstraint(
+                condition=~Q(to="payer", status="sent")
+                | (Q(decided_by__isnull=False) & ~Q(decided_by=F("requested_by"))),
+                name="return_maker_is_not_checker",
+            ),
+        ]
 
 
 class DenialStatus(models.TextChoices):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Q
 from django.urls import reverse
 
 from rcm.accounts.actor import Actor
@@ -20,6 +21,7 @@ from remittance.models import (
     Remittance,
     Variance,
 )
+from remittance.services.returning import SUBJECT
 
 
 def file_panel(item: Any, actor: Actor) -> Panel:
@@ -104,10 +106,11 @@ def payment_panel(item: Any, actor: Actor) -> Panel:
         return Panel(
             why=item.title, grid=grid, links=links, event_keys={"remittance_id": row.remittance_id}
         )
+    returned = item.subject_type == SUBJECT
     payment = (
         ClaimPayment.objects.visible_to(actor)
         .select_related("remittance")
-        .filter(pk=item.subject_id)
+        .filter(Q(unapplied__returns=item.subject_id) if returned else Q(pk=item.subject_id))
         .first()
     )
     if payment is None:
@@ -131,7 +134,16 @@ def payment_panel(item: Any, actor: Actor) -> Panel:
     return Panel(
         why=item.title,
         grid=grid,
-        fixes=[Fix("Find its claim", page, permission="remittance.post", primary=True)],
+        fixes=[
+            Fix(
+                "Decide the return",
+                reverse("remittance:decide_return", args=[payment.public_id]),
+                permission="refund.approve",
+                primary=True,
+            )
+            if returned
+            else Fix("Find its claim", page, permission="remittance.post", primary=True)
+        ],
         links=[
             ("Remittance", reverse("remittance:remittance", args=[payment.remittance.public_id]))
         ],
@@ -312,6 +324,7 @@ register(
             ("Over $500", "min=500"),
             ("Duplicates", "cause=duplicate"),
             ("Reversals", "cause=reversal_without_original"),
+            ("To send back", "cause=return_asked"),
         ),
     ),
     Queue(

@@ -18,6 +18,8 @@ Posting
     remittance_reverse(remittance, reason, actor, at) -> int    counter-entries for all of it; its money is unapplied
     remittance_reopen(remittance, actor, at) -> Remittance      a reversed one, to correct and post again
     payment_apply(payment, claim, lines=None, reason, actor, at) -> ClaimPayment   unapplied cash or an exception to a claim, by a person
+    return_request(cash, reason, actor, at) -> CashReturn       back to the payer; return_decide(row, approve, reference, note, actor, at) by a second person
+    cash_to_patient(cash, patient, reason, actor, at) -> CashReturn   it was the patient's own payment
 
 Denials
     denial_correct(denial, changes, reason, submit=True, actor, at) -> Correction   claims.claim_correct, scrub, submit in one flow
@@ -68,6 +70,12 @@ from remittance.services.posting import remittance_post, remittance_reverse
 from remittance.services.receiving import receive_835
 from remittance.services.reopening import remittance_reopen
 from remittance.services.responsibility import responsibility_release
+from remittance.services.returning import (
+    cash_to_patient,
+    open_return,
+    return_decide,
+    return_request,
+)
 from remittance.services.runs import posting_resume, posting_run, posting_start
 
 __all__ = [
@@ -75,6 +83,7 @@ __all__ = [
     "appeal_draft",
     "appeal_outcome",
     "bank_heads",
+    "cash_to_patient",
     "denial_appeal",
     "denial_correct",
     "denial_park",
@@ -88,6 +97,7 @@ __all__ = [
     "eob_agree",
     "eob_key",
     "member_correct",
+    "open_return",
     "payment_apply",
     "posting_resume",
     "posting_run",
@@ -101,6 +111,8 @@ __all__ = [
     "remittance_reopen",
     "remittance_reverse",
     "responsibility_release",
+    "return_decide",
+    "return_request",
     "underpayments_refresh",
     "upkeep",
     "variance_accept",

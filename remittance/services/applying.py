@@ -29,6 +29,7 @@ from remittance.records import Posted
 from remittance.services.planning import Facts, why_not
 from remittance.services.posting import write
 from remittance.services.reference import book
+from remittance.services.returning import open_return
 
 
 @transaction.atomic
@@ -63,6 +64,13 @@ def payment_apply(
     if not movable:
         raise Refused("This payment is on a claim already.", code="not_open", status=409)
     cash = UnappliedCash.objects.select_for_update().filter(payment=row).first()
+    if open_return(cash) is not None:
+        raise Refused(
+            "This money is to go back to the payer.",
+            code="return_asked",
+            fix="Refuse the return first.",
+            status=409,
+        )
     if row.state == PaymentState.UNAPPLIED and cash is not None and cash.amount != row.paid:
         raise Refused(
             f"Part of this money is gone: ${cash.amount:,.2f} of ${row.paid:,.2f} is still on no"

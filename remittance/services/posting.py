@@ -328,6 +328,14 @@ def remittance_reverse(
             fix="Reverse the later remittance first.",
             status=409,
         )
+    if (gone := unapplied.gone_elsewhere(row)) is not None:
+        raise Refused(
+            f"${gone.amount:,.2f} of it has left:"
+            f" {f'sent back with {gone.reference}' if gone.to == 'payer' else 'to a patient'}.",
+            code="cash_returned",
+            fix="What was sent cannot be reversed here; post the payer's next answer instead.",
+            status=409,
+        )
     if (taking := unapplied.taken_by_others(row)) is not None:
         raise Refused(
             f"{taking.remittance.trace} has taken back unapplied money of this one.",

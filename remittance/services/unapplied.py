@@ -16,14 +16,17 @@ from rcm.accounts.actor import Actor
 from rcm.audit.services import Step, record_steps
 from rcm.worklist.services import close_items
 from remittance.models import (
+    CashReturn,
     CashUse,
     ClaimPayment,
     PaymentState,
     ProviderAdjustment,
     Remittance,
+    ReturnStatus,
     UnappliedCash,
 )
 from remittance.plan import REVERSAL, WithheldPlan
+from remittance.services.returning import stop_returns
 
 if TYPE_CHECKING:
     from remittance.services.planning import Planned
@@ -62,6 +65,8 @@ def take_back(
     cash = UnappliedCash.objects.in_bulk([u.cash_id for u in uses])
     for use in uses:
         cash[use.cash_id].amount -= use.amount
+    words = f"Taken back by {remittance.payer_name} {remittance.trace}"
+    stop_returns(list(cash), words, actor=actor, at=at)
     gone = [c for c in cash.values() if not c.amount]
     bulk.update(
         UnappliedCash,
@@ -70,7 +75,6 @@ def take_back(
             for c in cash.values()
         ],
     )
-    words = f"Taken back by {remittance.payer_name} {remittance.trace}"
     payments = [c.payment_id for c in gone if c.payment_id]
     ClaimPayment.objects.filter(pk__in=payments).update(
         state=PaymentState.REVERSED, sentence=words[:200]
@@ -116,6 +120,11 @@ def give_back(remittance: Remittance, *, at: datetime) -> list[ClaimPayment]:
     CashUse.objects.filter(pk__in=[u.pk for u in uses]).update(undone_at=at)
     ClaimPayment.objects.filter(pk__in=again).update(state=PaymentState.UNAPPLIED)
     return list(again.values())
+
+
+def gone_elsewhere(remittance: Remittance) -> CashReturn | None:
+    """Unapplied cash of this remittance that went back to the payer or onto a patient's account."""
+    return CashReturn.objects.filter(cash__remittance=remittance, status=ReturnStatus.SENT).first()
 
 
 def taken_by_others(remittance: Remittance) -> ProviderAdjustment | None:
@@ -215,7 +224,9 @@ def _cancel(reversal: ClaimPayment, original: ClaimPayment, *, actor: Actor, at:
         sentence=f"Takes back the payment of {original.paid:,.2f} that was on no claim."[:200],
         reverses=original,
     )
-    UnappliedCash.objects.filter(payment__in=[reversal.pk, original.pk]).update(resolved_at=at)
+    cash = UnappliedCash.objects.filter(payment__in=[reversal.pk, original.pk])
+    stop_returns(list(cash.values_list("pk", flat=True)), words, actor=actor, at=at)
+    cash.update(resolved_at=at)
     close_items(
         "claim_payment",
         [reversal.pk, original.pk],

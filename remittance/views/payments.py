@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Concat
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -15,12 +17,15 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from claims.models import Claim
 from intake import present as front
+from intake.models import Patient
+from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.web import format as fmt
 from rcm.web import parts
 from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
+from rcm.worklist.models import ItemStatus, WorkItem
 from remittance import forms, present, services
 from remittance.filters import CashFilter
 from remittance.models import (
@@ -104,6 +109,7 @@ def payment(request: HttpRequest, public_id: str) -> HttpResponseBase:
         will = None
     if row.claim:
         front.chart_read(request, [row.claim.patient], "payment")
+    cash = UnappliedCash.objects.visible_to(actor).filter(payment=row).first()
     context = {
         "row": row,
         "remittance": remittance_row,
@@ -126,6 +132,8 @@ def payment(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "corrected_coverage": corrections([row]).get(row.pk),
         "may_correct": actor.can("patient.edit"),
         "form": form,
+        "ways": _ways(row, cash, actor),
+        "returned": cash.returns.order_by("-pk").first() if cash else None,
         "raw": present.raw_of(row) if actor.can("remittance.view", row) else [],
         "denials": list(row.denials.select_related("line")),
         "crumbs": [
@@ -160,6 +168,117 @@ def take_member(request: HttpRequest, public_id: str) -> HttpResponseBase:
     else:
         messages.success(request, "The corrected member ID stands on the coverage now.")
     return redirect("remittance:payment", public_id=row.public_id)
+
+
+def _cash(request: HttpRequest, public_id: str) -> UnappliedCash:
+    rows = UnappliedCash.objects.visible_to(actor_of(request)).select_related(
+        "payment", "remittance"
+    )
+    return found(rows, payment__public_id=public_id)
+
+
+def _act(
+    request: HttpRequest, cash: UnappliedCash, form: Any, do: Callable[[Any], str], **page: str
+) -> HttpResponseBase:
+    """A form that moves this money: its page, or what it did and the payment again."""
+    back = reverse("remittance:payment", args=[cash.payment.public_id])  # type: ignore[union-attr]
+    if request.method == "POST" and form.is_valid():
+        try:
+            said = do(form.cleaned_data)
+        except Refused as refusal:
+            field = refusal.field if refusal.field in form.fields else None
+            form.add_error(field, f"{refusal} {refusal.fix}".strip())
+        else:
+            messages.success(request, said)
+            return redirect(back)
+    text = (
+        f"{fmt.money(cash.amount)} of {cash.remittance.trace}, {cash.remittance.payer_name},"
+        f" received {fmt.short_day(cash.remittance.paid_on)}."
+    )
+    context = {"form": form, "back_url": back, **page, "text": f"{text} {page.get('text', '')}"}
+    status = 422 if form.is_bound and form.errors else 200
+    return render(request, "components/form_page.html", context, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@may("refund.request", money=True)
+def send_back(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """Ask to send money on no claim back to the payer."""
+    cash = _cash(request, public_id)
+
+    def do(told: Any) -> str:
+        services.return_request(cash=cash, reason=told["reason"], actor=actor_of(request))
+        return "Asked. Another person sends it back or refuses."
+
+    form = forms.ReturnForm(request.POST or None)
+    return _act(request, cash, form, do, title="Send back to the payer", verb="Ask")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@may("remittance.post", money=True)
+def to_patient(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """Put money on no claim onto a patient's account: it was their own payment."""
+    cash = _cash(request, public_id)
+    actor = actor_of(request)
+
+    def do(told: Any) -> str:
+        rows = Patient.objects.visible_to(actor).filter(organization_id=cash.organization_id)
+        patient = rows.filter(mrn__iexact=told["mrn"].strip()).first()
+        if patient is None:
+            raise Refused("There is no patient with this MRN.", code="unknown", field="mrn")
+        services.cash_to_patient(cash=cash, patient=patient, reason=told["reason"], actor=actor)
+        return f"{fmt.money(cash.amount)} is on the account of {patient.mrn}."
+
+    form = forms.ToPatientForm(request.POST or None)
+    return _act(request, cash, form, do, title="Put on a patient's account", verb="Move")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@may("refund.approve", money=True)
+def decide_return(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """A second person sends money back to the payer, with the check number, or refuses."""
+    cash = _cash(request, public_id)
+    row = services.open_return(cash)
+    if row is None:
+        messages.info(request, "Nothing waits for a decision here.")
+        return redirect("remittance:payment", public_id=public_id)
+
+    def do(told: Any) -> str:
+        services.return_decide(
+            row=row,
+            approve=told["approve"] == "yes",
+            reference=told["reference"],
+            note=told["note"],
+            actor=actor_of(request),
+        )
+        return "Sent back." if told["approve"] == "yes" else "Refused."
+
+    form = forms.DecideReturnForm(request.POST or None, initial={"approve": "yes"})
+    asked = f"Asked because: {row.reason}"
+    return _act(request, cash, form, do, title="Decide a return", verb="Decide", text=asked)
+
+
+def _ways(row: ClaimPayment, cash: UnappliedCash | None, actor: Actor) -> list[parts.Action]:
+    """Where money on no claim can go besides a claim."""
+    if cash is None or cash.resolved_at is not None:
+        return []
+    asked = services.open_return(cash)
+    page = [row.public_id]
+    if asked is not None:
+        if not actor.can("refund.approve", row):
+            return []
+        mine = asked.requested_by_id == actor.user_id
+        why = "You asked for it: another person decides." if mine else ""
+        url = reverse("remittance:decide_return", args=page)
+        return [parts.Action("Decide the return", url, primary=True, disabled_reason=why)]
+    ways = []
+    if actor.can("refund.request", row):
+        url = reverse("remittance:send_back", args=page)
+        ways.append(parts.Action("Send back to the payer", url))
+    if actor.can("remittance.post", row):
+        url = reverse("remittance:to_patient", args=page)
+        ways.append(parts.Action("Put on a patient's account", url))
+    return ways
 
 
 UNAPPLIED = ListPage(
@@ -206,6 +325,13 @@ UNAPPLIED = ListPage(
             second=lambda u: f"{(office_day() - u.remittance.paid_on).days} days",
         ),
         Column(
+            "owner",
+            "Owner",
+            lambda u: u.owner_name or ("" if u.resolved_at else "Nobody"),
+            width="who",
+            second=lambda u: fmt.short_day(u.next_on) if u.next_on else "",
+        ),
+        Column(
             "perhaps",
             "Perhaps",
             lambda u: (
@@ -213,6 +339,11 @@ UNAPPLIED = ListPage(
             ),
             kind="code",
             width="id",
+            second=lambda u: (
+                "{points} of 100: {why}".format(**u.payment.candidates[0])
+                if u.payment and u.payment.candidates
+                else ""
+            ),
         ),
     ),
     orders=(
@@ -245,10 +376,25 @@ def _cash_line(rows: QuerySet[Any]) -> str:
     )
 
 
+OWNER = Concat("owner__first_name", Value(" "), "owner__last_name")
+
+
 @require_safe
 @may("remittance.view")
 def unapplied(request: HttpRequest) -> HttpResponseBase:
+    live = WorkItem.objects.filter(
+        organization_id=OuterRef("organization_id"),
+        subject_type="claim_payment",
+        subject_id=OuterRef("payment_id"),
+        status__in=[ItemStatus.OPEN, ItemStatus.PENDED],
+    )
+    rows = UnappliedCash.objects.visible_to(actor_of(request)).select_related(
+        "payment", "remittance"
+    )
     return UNAPPLIED.respond(
         request,
-        UnappliedCash.objects.visible_to(actor_of(request)).select_related("payment", "remittance"),
+        rows.annotate(
+            owner_name=Subquery(live.filter(owner__isnull=False).values(name=OWNER)[:1]),
+            next_on=Subquery(live.values("next_action_on")[:1]),
+        ),
     )

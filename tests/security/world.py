@@ -191,6 +191,7 @@ RULES: dict[str, dict[str, Any]] = {
     "remittance.Variance": {"difference": Decimal(-10)},
     "ar.WriteOffRequest": {"status": "requested", "account": "ar_insurance", "reason": "denial"},
     "ar.Refund": {"status": "requested", "to": "patient", "issued_on": None},
+    "remittance.CashReturn": {"to": "payer", "status": "requested", "decided_by": None},
     "ar.ReceivablePolicy": {"statement_days": [0, 30, 60, 90]},
     "ar.PaymentPlan": {"total": Decimal(90), "instalment": Decimal(30)},
     "ar.Statement": {"step": 1, "lines": []},

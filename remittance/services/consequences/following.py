@@ -40,6 +40,7 @@ from remittance.services.consequences.recoveries import recover
 from remittance.services.consequences.states import adjudicate, states, stuck_item, taken_back
 from remittance.services.consequences.variances import variances
 from remittance.services.planning import Planned
+from remittance.services.returning import stop_returns
 
 ZERO = Decimal("0.00")
 
@@ -213,9 +214,10 @@ def undone(remittance: Remittance, reason: str, *, actor: Actor, at: datetime) -
     )
     items_of(again, actor=actor, at=at)
     Variance.objects.filter(service__payment_id__in=pks).delete()
-    UnappliedCash.objects.filter(remittance=remittance, resolved_at__isnull=True).update(
-        resolved_at=at
-    )
+    lying = UnappliedCash.objects.filter(remittance=remittance, resolved_at__isnull=True)
+    cash = list(lying.values_list("pk", flat=True))
+    stop_returns(cash, "Its remittance was reversed", actor=actor, at=at)
+    lying.update(resolved_at=at)
     close_items("claim_payment", pks, actor=actor, at=at, outcome="Its remittance was reversed")
     plb = ProviderAdjustment.objects.filter(remittance=remittance).values_list("id", flat=True)
     close_items(
