@@ -237,7 +237,11 @@ def _give_homes(
         status=ItemStatus.OPEN,
     )
     changes: dict[str, Any] = {"next_action": F("fix"), "next_action_on": today}
-    rows.update(**changes, **_owner(rows, _staff(organization_id, Role.AR)))
+    rows.update(**changes)
+    rows = rows.filter(owner__isnull=True)  # who has a default owner keeps it
+    owner = _owner(rows, _staff(organization_id, Role.AR))
+    if owner:
+        rows.update(**owner)
 
 
 def _staff(organization_id: int, role: str) -> list[int]:

@@ -9,8 +9,10 @@ from typing import Any
 from django import forms
 
 from rcm.accounts.actor import Actor
-from rcm.accounts.models import User
+from rcm.accounts.models import Organization, Site, User
+from rcm.reference.models import Payer
 from rcm.web import forms as house
+from rcm.worklist import registry
 from rcm.worklist.filters import colleagues
 from rcm.worklist.models import Channel
 
@@ -95,6 +97,41 @@ class AssignForm(TouchForm):
     def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["to"].queryset = colleagues(actor)  # type: ignore[attr-defined]
+
+
+class OwnerForm(house.HouseForm):
+    """Who gets what nobody owns: a queue, a payer, a site, or what lies in all that are named."""
+
+    organization = forms.ModelChoiceField(
+        label="Organization", queryset=Organization.objects.none()
+    )
+    queue = forms.ChoiceField(label="Queue", required=False)
+    payer = forms.ModelChoiceField(
+        label="Payer",
+        queryset=Payer.objects.filter(active=True).order_by("name"),
+        required=False,
+        empty_label="Every payer",
+    )
+    site = forms.ModelChoiceField(
+        label="Site", queryset=Site.objects.none(), required=False, empty_label="Every site"
+    )
+    user = PersonField(label="Owner", queryset=User.objects.none())
+
+    def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        able = actor.where("work.assign").organizations
+        places = self.fields["organization"]
+        places.queryset = Organization.objects.filter(pk__in=able).order_by("name")  # type: ignore[attr-defined]
+        if len(able) == 1:
+            places.widget = forms.HiddenInput()
+            self.initial["organization"] = min(able)
+        self.fields["queue"].choices = [  # type: ignore[attr-defined]
+            ("", "Every queue"),
+            *((q.code, q.label) for q in registry.all_queues()),
+        ]
+        sites = Site.objects.filter(organization_id__in=able).order_by("name")
+        self.fields["site"].queryset = sites  # type: ignore[attr-defined]
+        self.fields["user"].queryset = colleagues(actor)  # type: ignore[attr-defined]
 
 
 class EscalateForm(TouchForm):

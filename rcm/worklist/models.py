@@ -143,6 +143,31 @@ class WorkItem(TenantModel):
         ]
 
 
+class DefaultOwner(TenantModel):
+    """Who gets what nobody owns, by queue, payer and site; what is blank says nothing. The row that
+    says most decides, of two that say as much the payer's. The database asks it for every new item.
+    """
+
+    queue = models.CharField(max_length=40, blank=True)
+    payer = models.ForeignKey(
+        "reference.Payer", on_delete=models.CASCADE, null=True, related_name="+"
+    )
+    site = models.ForeignKey("accounts.Site", on_delete=models.CASCADE, null=True, related_name="+")
+    user = models.ForeignKey("accounts.User", on_delete=models.CASCADE, related_name="+")
+    actor_name = models.CharField(max_length=120)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "queue", "payer", "site"],
+                condition=Q(ended_at__isnull=True),
+                nulls_distinct=False,
+                name="one_default_owner",
+            )
+        ]
+
+
 class Channel(models.TextChoices):
     PHONE = "phone", "Phone"
     PORTAL = "portal", "Portal"

@@ -21,7 +21,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_date
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_clock, office_day
@@ -29,9 +29,10 @@ from rcm.accounts.problems import Conflict, Refused
 from rcm.web import charts, nav, parts
 from rcm.web.access import actor_of, found, may
 from rcm.worklist import forms, registry, services
+from rcm.worklist import owners as default_owners
 from rcm.worklist.causes import groups_of, trend_words
 from rcm.worklist.filters import due_q, opened_to
-from rcm.worklist.models import ItemStatus, WorkItem
+from rcm.worklist.models import DefaultOwner, ItemStatus, WorkItem
 from rcm.worklist.pages import items, page_of
 from rcm.worklist.panels import panel_html
 
@@ -129,6 +130,66 @@ def overview(request: HttpRequest) -> HttpResponseBase:
             "manager": manager,
         },
     )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@may("work.assign")
+def owners(request: HttpRequest) -> HttpResponseBase:
+    """Who gets what nobody owns: the rows in force, and a new one."""
+    actor = actor_of(request)
+    form = forms.OwnerForm(request.POST or None, actor=actor)
+    if request.method == "POST" and form.is_valid():
+        told = form.cleaned_data
+        try:
+            default_owners.owner_set(
+                organization_id=told["organization"].pk,
+                queue=told["queue"],
+                payer_id=told["payer"].pk if told["payer"] else None,
+                site_id=told["site"].pk if told["site"] else None,
+                user=told["user"],
+                actor=actor,
+            )
+        except Refused as refusal:
+            form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
+        else:
+            messages.success(request, "Set. Open items that nobody owned went with it.")
+            return redirect("worklist:owners")
+    rows = (
+        DefaultOwner.objects.visible_to(actor)
+        .filter(ended_at__isnull=True)
+        .select_related("payer", "site", "user", "organization")
+        .order_by("queue", "payer__name", "site__name", "pk")
+    )
+    live = opened_to(actor).filter(status=ItemStatus.OPEN, owner__isnull=True)
+    nobody = live.values("queue").annotate(n=Count("pk"), dollars=Sum("dollars")).order_by("-n")
+    return render(
+        request,
+        "worklist/owners.html",
+        {
+            "form": form,
+            "rows": [(row, registry.get(row.queue)) for row in rows],
+            "nobody": [(registry.get(r["queue"]), r) for r in nobody if registry.get(r["queue"])],
+            "crumbs": [parts.Crumb("Work", reverse("worklist:overview"))],
+        },
+        status=422 if form.is_bound and form.errors else 200,
+    )
+
+
+@require_POST
+@may("work.assign")
+def owner_end(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """New items go to the team again."""
+    actor = actor_of(request)
+    row = found(
+        DefaultOwner.objects.visible_to(actor).select_related("payer", "site"), public_id=public_id
+    )
+    try:
+        default_owners.owner_end(row=row, actor=actor)
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, "Ended: new items go to the team.")
+    return redirect("worklist:owners")
 
 
 def _by_group(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
