@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from ar import services
-from ar.models import PatientPayment
+from ar.models import AccountHold, PatientPayment
 from ar.services.patients import METHODS
 from intake.api import ChartReads
 from intake.models import Appointment, Patient
@@ -144,5 +144,49 @@ class PaymentView(
         return Response(PatientPaymentOut(row).data)
 
 
+class HoldOut(serializers.ModelSerializer):
+    id = serializers.UUIDField(source="public_id", read_only=True)
+    patient = serializers.UUIDField(source="patient.public_id", read_only=True)
+    charge = serializers.UUIDField(source="charge.public_id", read_only=True, default=None)
+
+    class Meta:
+        model = AccountHold
+        fields: ClassVar[list[str]] = [
+            "id",
+            "patient",
+            "charge",
+            "kind",
+            "note",
+            "case_number",
+            "event_on",
+            "begins_at",
+            "lifted_at",
+            "lifted_reason",
+        ]
+
+
+class HoldFilter(filters.FilterSet):
+    patient = filters.UUIDFilter(field_name="patient__public_id")
+    open = filters.BooleanFilter(field_name="lifted_at", lookup_expr="isnull")
+
+    class Meta:
+        model = AccountHold
+        fields: ClassVar[list[str]] = ["patient", "kind", "open"]
+
+
+class HoldView(
+    ChartReads, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
+    """Holds on patients' accounts: why no statement goes out and nothing goes to an agency, since
+    when, until when. `open=true` gives those that stand now.
+    """
+
+    scopes: ClassVar[dict[str, str]] = {"GET": "payments:read"}
+    serializer_class = HoldOut
+    filterset_class = HoldFilter
+    queryset = AccountHold.objects.select_related("patient", "charge").order_by("-pk")
+
+
 router = SimpleRouter(trailing_slash=False)
 router.register("payments", PaymentView, basename="payments")
+router.register("account-holds", HoldView, basename="account-holds")

@@ -28,6 +28,8 @@ class ArConfig(AppConfig):
             queue="batch",
         )
         subscribe("remittance.posted", events.on_posted, name="ar.remittance_posted", queue="batch")
+        subscribe("patient.changed", events.on_chart, name="ar.patient_changed", queue="batch")
+        subscribe("patient.merged", events.on_chart, name="ar.patient_merged", queue="batch")
         collecting.register("ar:collect")
         sections.register("appointment", desk.of_appointment, order=20)
         kinds.register("ar.snapshots", tasks.start_snapshot)

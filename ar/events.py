@@ -30,3 +30,14 @@ def on_posted(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
         services.credits_refresh(organization_id=organization_id, actor=actor, at=at)
         services.followup_refresh(organization_id=organization_id, actor=actor, at=at)
         services.homes_refresh(organization_id=organization_id, actor=actor, at=at)
+
+
+def on_chart(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
+    """A chart was changed or made one with another: a death and a new address move holds."""
+    services.holds_follow_charts(
+        patient_ids=[
+            e.payload[key] for e in events for key in ("patient_id", "gone_id") if key in e.payload
+        ],
+        actor=actor,
+        at=at,
+    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import django_filters
 from django import forms
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from ar.models import Refund, RequestStatus, Statement, WriteOffRequest
+from ar.models import AccountHold, Refund, RequestStatus, Statement, WriteOffRequest
 from ar.tables import reasons
 from intake.models import Patient
 
@@ -40,7 +40,8 @@ class AccountFilter(django_filters.FilterSet):
         return rows.filter(_people("", value.strip()))
 
     def by_hold(self, rows: QuerySet[Patient], name: str, value: str) -> QuerySet[Patient]:
-        return rows.exclude(statement_hold="") if value == "yes" else rows.filter(statement_hold="")
+        held = Exists(AccountHold.objects.filter(patient=OuterRef("pk"), lifted_at__isnull=True))
+        return rows.filter(held if value == "yes" else ~held)
 
 
 class StatementFilter(django_filters.FilterSet):

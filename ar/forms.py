@@ -9,7 +9,6 @@ from django import forms
 
 from ar.services.credits import CAUSES
 from ar.services.patients import METHODS
-from ar.services.statements import HOLDS
 from ar.tables import reasons
 from charges.models import Charge
 from rcm.ledger.models import Account
@@ -35,10 +34,6 @@ class PaymentForm(house.HouseForm):
 
 class VoidForm(house.HouseForm):
     reason = forms.CharField(label="Why it is voided", max_length=120)
-
-
-class HoldForm(house.HouseForm):
-    reason = forms.ChoiceField(label="Reason", required=False, choices=[("", "No hold"), *HOLDS])
 
 
 class PlanForm(house.HouseForm):

@@ -4,6 +4,7 @@ from django.urls import path
 
 from ar import desk, figures, views
 from ar.manage import accuracy, reports, states, targets, work
+from ar.patient import holds
 
 app_name = "ar"
 urlpatterns = [
@@ -15,7 +16,8 @@ urlpatterns = [
     path("patient-accounts/", views.accounts, name="accounts"),
     path("patients/<uuid:public_id>/account/", views.account, name="account"),
     path("patients/<uuid:public_id>/account/payment/", views.payment_new, name="payment_new"),
-    path("patients/<uuid:public_id>/account/hold/", views.hold, name="hold"),
+    path("patients/<uuid:public_id>/account/hold/", holds.hold, name="hold"),
+    path("account-holds/<uuid:public_id>/lift/", holds.lift, name="hold_lift"),
     path("patients/<uuid:public_id>/account/plan/", views.plan_new, name="plan_new"),
     path("patients/<uuid:public_id>/account/statement/", views.statement_now, name="statement_now"),
     path("patient-payments/<uuid:public_id>/void/", views.payment_void, name="payment_void"),

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from ar import filters, forms, services
 from ar.desk import key_of, new_key
 from ar.models import (
+    AccountHold,
     PatientPayment,
     PaymentPlan,
     PlanStatus,
@@ -82,7 +83,7 @@ def _read(request: HttpRequest, patient: Patient, purpose: str) -> None:
 
 
 def banner(patient: Patient) -> parts.PatientBanner:
-    alerts = [f"Statements held: {patient.statement_hold}"] if patient.statement_hold else []
+    alerts = [f"On hold: {patient.statement_hold}"] if patient.statement_hold else []
     alerts += ["Deceased"] if patient.deceased_on else []
     return parts.PatientBanner(
         patient.last_name,
@@ -272,6 +273,11 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
     instalments = (
         plan_rows(plan, plan_paid([plan]).get(plan.pk, ZERO), office_day()) if plan else []
     )
+    holds = list(
+        AccountHold.objects.filter(patient=patient)
+        .select_related("charge")
+        .order_by(F("lifted_at").desc(nulls_first=True), "-begins_at", "-pk")
+    )
     due, kept = services.statements_preview(
         organization_id=patient.organization_id, patient_ids=[patient.pk]
     )
@@ -283,7 +289,7 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
     events = Event.objects.filter(
         patient_id=patient.pk,
         organization_id=patient.organization_id,
-        verb__regex=r"^(patient\.|statement\.|plan\.|refund\.|writeoff\.|balance\.|work\.contact)",
+        verb__regex=r"^(patient\.|hold\.|statement\.|plan\.|refund\.|writeoff\.|balance\.|work\.contact)",
     )
     owed = sum((line["patient"] for line in lines), ZERO)
     return render(
@@ -299,6 +305,8 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "payments": payments,
             "methods": dict(METHODS),
             "statements": sent,
+            "holds": holds,
+            "may_hold": actor.can("statement.send", patient),
             "plan": plan,
             "instalments": instalments,
             "next_words": next_words,
@@ -500,33 +508,6 @@ def payment_void(request: HttpRequest, public_id: str) -> HttpResponseBase:
         back=back,
         text=text,
         patient=banner(row.patient),
-    )
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@may("statement.send", money=True)
-def hold(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    patient = _patient(request, public_id)
-    form = forms.HoldForm(request.POST or None, initial={"reason": patient.statement_hold})
-    back = reverse("ar:account", args=[patient.public_id])
-    if request.method == "POST" and form.is_valid():
-        try:
-            services.statement_hold(
-                patient=patient, reason=form.cleaned_data["reason"], actor=actor_of(request)
-            )
-        except Refused as refusal:
-            _refuse(form, refusal)
-        else:
-            messages.success(request, "Saved.")
-            return redirect(back)
-    return _form_page(
-        request,
-        form,
-        title="Hold statements",
-        verb="Save",
-        back=back,
-        text="While held, no statement and no collection goes out.",
-        patient=banner(patient),
     )
 
 

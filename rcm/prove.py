@@ -250,7 +250,10 @@ CHECKS: tuple[Check, ...] = (
            UNION ALL
            SELECT c.id, '$' || b.patient || ' of the patient is nowhere' FROM ledger_balance b JOIN charges_charge c ON c.id = b.charge_id
              JOIN intake_patient p ON p.id = c.patient_id
-            WHERE b.patient > 0 AND (p.statement_hold <> '' OR p.deceased_on IS NOT NULL)
+            WHERE b.patient > 0
+              AND (p.deceased_on IS NOT NULL OR EXISTS (SELECT 1 FROM ar_accounthold h WHERE h.patient_id = p.id AND h.lifted_at IS NULL
+                     AND h.kind <> 'agency' AND (h.charge_id IS NULL OR h.charge_id = c.id)))
+              AND NOT EXISTS (SELECT 1 FROM ar_accounthold h WHERE h.charge_id = c.id AND h.kind = 'agency' AND h.lifted_at IS NULL)
               AND NOT EXISTS (SELECT 1 FROM worked w WHERE w.subject_type = 'patient_account' AND w.subject_id = p.id)
               AND NOT EXISTS (SELECT 1 FROM ar_paymentplan a WHERE a.patient_id = p.id AND a.status = 'active')""",
     ),

@@ -5,6 +5,7 @@ KPI.
 from __future__ import annotations
 
 from ar.models.accuracy import AuditCase, AuditReading, AuditSample
+from ar.models.holds import AccountHold, HoldKind
 from ar.models.patients import (
     PLAN_MOVES,
     PatientPayment,
@@ -32,12 +33,14 @@ from ar.models.work import RoleCost, Shift, StaffPlan, WorkBaseline
 __all__ = [
     "NUMERIC_TOPICS",
     "PLAN_MOVES",
+    "AccountHold",
     "AgingSnapshot",
     "Alert",
     "AuditCase",
     "AuditReading",
     "AuditSample",
     "Delivery",
+    "HoldKind",
     "KpiSnapshot",
     "KpiTarget",
     "MonthClose",

@@ -11,7 +11,8 @@ The patient's side payment_take(patient, amount, method, actor, received_on=None
     unapplied_apply(patient_ids, actor, at) -> int                              prepayments onto open balances
     transfer_to_patient(charge, amount, reason, actor, at)                      guarded; transfer_to_insurance puts it back
     statements_send(organization_id, actor, at, patient_ids=None) -> list[Statement]
-    statement_hold(patient, reason, actor, at) · plan_make(patient, total, instalment, starts_on,
+    hold_set(patient, kind, actor, charge=None, note="", case_number="", event_on=None, at)
+    hold_lift(hold, reason, actor, at) · plan_make(patient, total, instalment, starts_on,
     actor, at) · plan_cancel(plan, reason, actor, at)
     plans_review(organization_id, actor, at) -> int                             done, or broken
 
@@ -39,6 +40,13 @@ from ar.services.credits import (
     refunds_stop,
 )
 from ar.services.followup import followup_refresh, homes_refresh, nightly, patient_balance_refresh
+from ar.services.holds import (
+    hold_lift,
+    hold_set,
+    holds_follow_charts,
+    holds_of,
+    holds_refresh,
+)
 from ar.services.patients import (
     open_patient_charges,
     payment_refund,
@@ -54,7 +62,6 @@ from ar.services.patients import (
 )
 from ar.services.snapshots import aging_snapshot, day_end, kpi_snapshot
 from ar.services.statements import (
-    statement_hold,
     statements_batch,
     statements_preview,
     statements_send,
@@ -66,6 +73,11 @@ __all__ = [
     "credits_refresh",
     "day_end",
     "followup_refresh",
+    "hold_lift",
+    "hold_set",
+    "holds_follow_charts",
+    "holds_of",
+    "holds_refresh",
     "homes_refresh",
     "kpi_snapshot",
     "nightly",
@@ -82,7 +94,6 @@ __all__ = [
     "refund_request",
     "refunds_stop",
     "small_balances_write_off",
-    "statement_hold",
     "statements_batch",
     "statements_preview",
     "statements_send",

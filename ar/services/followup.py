@@ -15,9 +15,10 @@ from django.db.models import BigIntegerField, Case, F, QuerySet, Value, When
 from django.utils import timezone
 
 from ar import rules
-from ar.models import PlanStatus
+from ar.models import HoldKind, PlanStatus
 from ar.services.credits import credits_refresh, refunds_stop
 from ar.services.guards import local_day
+from ar.services.holds import holds_of, holds_refresh
 from ar.services.patients import plans_review, unapplied_apply
 from ar.services.positions import (
     CHARGE,
@@ -355,14 +356,17 @@ PATIENT_SQL = """
 WITH owed AS (
   SELECT c.patient_id, sum(b.patient) dollars, min(c.service_date) oldest, min(x.site_id) site_id
     FROM ledger_balance b JOIN charges_charge c ON c.id = b.charge_id JOIN charges_exam x ON x.id = c.exam_id
-   WHERE b.organization_id = %(org)s AND b.patient > 0 GROUP BY 1),
+   WHERE b.organization_id = %(org)s AND b.patient > 0
+     AND NOT EXISTS (SELECT 1 FROM ar_accounthold h WHERE h.charge_id = c.id AND h.kind = 'agency' AND h.lifted_at IS NULL)
+   GROUP BY 1),
+held AS (SELECT DISTINCT patient_id FROM ar_accounthold WHERE organization_id = %(org)s AND lifted_at IS NULL AND kind <> 'agency'),
 last AS (SELECT DISTINCT ON (patient_id) patient_id, step, sent_on FROM ar_statement WHERE organization_id = %(org)s ORDER BY patient_id, sent_on DESC, id DESC),
 first AS (SELECT patient_id, min(sent_on) first_on FROM ar_statement WHERE organization_id = %(org)s GROUP BY 1)
-SELECT p.id, p.last_name || ', ' || p.first_name, p.mrn, p.born_on, o.dollars, o.oldest, o.site_id, p.statement_hold, p.deceased_on IS NOT NULL, l.step, l.sent_on,
+SELECT p.id, p.last_name || ', ' || p.first_name, p.mrn, p.born_on, o.dollars, o.oldest, o.site_id, l.step, l.sent_on,
        f.first_on, EXISTS (SELECT 1 FROM ar_paymentplan a WHERE a.patient_id = p.id AND a.status = %(broken)s
                              AND NOT EXISTS (SELECT 1 FROM ar_paymentplan n WHERE n.patient_id = p.id AND n.status = 'active'))
   FROM owed o JOIN intake_patient p ON p.id = o.patient_id LEFT JOIN last l ON l.patient_id = p.id LEFT JOIN first f ON f.patient_id = p.id
- WHERE p.statement_hold <> '' OR p.deceased_on IS NOT NULL
+ WHERE p.id IN (SELECT patient_id FROM held) OR p.deceased_on IS NOT NULL
     OR (l.step >= %(steps)s AND l.sent_on + 30 <= %(today)s)
     OR EXISTS (SELECT 1 FROM ar_paymentplan a WHERE a.patient_id = p.id AND a.status = %(broken)s
                  AND NOT EXISTS (SELECT 1 FROM ar_paymentplan n WHERE n.patient_id = p.id AND n.status = 'active'))
@@ -483,6 +487,7 @@ def patient_balance_refresh(
             status__in=[ItemStatus.OPEN, ItemStatus.PENDED],
         ).values_list("subject_id", "due_at")
     )
+    holds = holds_of(row[0] for row in rows)
     specs: list[ItemSpec] = []
     for (
         pk,
@@ -492,26 +497,21 @@ def patient_balance_refresh(
         dollars,
         oldest,
         site,
-        hold,
-        dead,
         step,
         sent_on,
         first_on,
         broken,
     ) in rows:
         collect = first_on + timedelta(days=rules_of.collection_days) if first_on else None
-        if dead:
+        held = next((h for h in holds.any_of(pk) if h.kind != HoldKind.AGENCY), None)
+        if held is not None and held.kind == HoldKind.DECEASED:
             cause, title, fix = (
                 "deceased",
                 f"The patient has died, ${dollars:,.2f} is open",
-                "Ask the estate, or write it off",
+                held.todo,
             )
-        elif hold:
-            cause, title, fix = (
-                "held",
-                f"Statements are held: {hold}",
-                "Settle the reason, then lift the hold",
-            )
+        elif held is not None:
+            cause, title, fix = "held", f"On hold: {held.sentence}", held.todo
         elif broken:
             cause, title, fix = (
                 "plan_broken",
@@ -576,6 +576,7 @@ def nightly(*, organization_id: int, actor: Actor, at: datetime | None = None) -
         patient_id__isnull=False,
         remittance_id__isnull=True,
     )
+    holds_refresh(organization_id=organization_id, actor=actor, at=at)
     money_follows(organization_id=organization_id, actor=actor, at=at)
     applied = unapplied_apply(
         patient_ids={pk for pk in holders.values_list("patient_id", flat=True) if pk},

@@ -15,6 +15,7 @@ from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from ar import rules
+from ar.holding import Act
 from ar.models import PLAN_MOVES, PatientPayment, PaymentPlan, PlanExam, PlanStatus
 from ar.services.guards import (
     WON,
@@ -27,6 +28,7 @@ from ar.services.guards import (
     patient_share,
     require_mine,
 )
+from ar.services.holds import holds_of
 from ar.services.proofs import coverage_proofs
 from ar.tables import policy
 from charges.models import Charge
@@ -706,7 +708,15 @@ def plan_make(
     actor.require("statement.send", patient)
     require_mine(patient.organization_id, actor)
     at = at or timezone.now()
-    charges = open_patient_charges([patient.pk]).get(patient.pk, [])
+    holds = holds_of([patient.pk])
+    held = holds.stopping(Act.PLAN, patient.pk)
+    if held is not None:
+        raise Refused(held.sentence, code="held", fix=f"{held.todo}.")
+    charges = [
+        c
+        for c in open_patient_charges([patient.pk]).get(patient.pk, [])
+        if holds.stopping(Act.PLAN, patient.pk, c.charge_id) is None
+    ]
     owed = sum((c.balance for c in charges), ZERO)
     if total <= ZERO or total > owed:
         raise Refused(
@@ -814,7 +824,7 @@ def plan_rows(plan: PaymentPlan, paid: Decimal, today: date) -> list[rules.Insta
 @transaction.atomic
 def plans_review(*, organization_id: int, actor: Actor, at: datetime | None = None) -> int:
     """Active plans that are paid end; those with too many misses break, so that statements begin
-    again. Returns how many moved.
+    again. While a hold forbids to ask for money nothing is missed. Returns how many moved.
     """
     at = at or timezone.now()
     plans = list(
@@ -822,6 +832,8 @@ def plans_review(*, organization_id: int, actor: Actor, at: datetime | None = No
             organization_id=organization_id, status=PlanStatus.ACTIVE
         )
     )
+    holds = holds_of(plan.patient_id for plan in plans)
+    plans = [p for p in plans if holds.stopping(Act.PLAN, p.patient_id) is None]
     paid = plan_paid(plans)
     missed: dict[int, int] = {}
     ended: dict[str, list[PaymentPlan]] = {}

@@ -16,7 +16,10 @@ from django.db import connection
 from django.utils import timezone
 
 from ar import rules
+from ar.holding import Act
+from ar.models import HoldKind
 from ar.services.guards import held_harmless, local_day
+from ar.services.holds import holds_of
 from ar.services.notices import notices_of
 from ar.services.patients import exams_in_plans
 from ar.tables import Policy, policy
@@ -80,8 +83,7 @@ SELECT o.charge_id, o.dollars, o.service_date, o.patient_id, w.queue, w.due_on, 
 """
 
 PATIENT_SQL = """
-SELECT b.charge_id, b.patient, b.insurance, c.patient_id, c.exam_id, c.service_date, p.statement_hold,
-       p.deceased_on IS NOT NULL, p.merged_into_id IS NOT NULL,
+SELECT b.charge_id, b.patient, b.insurance, c.patient_id, c.exam_id, c.service_date,
        (SELECT min(w.queue) FROM worklist_workitem w
          WHERE w.organization_id = %(org)s AND w.status IN ('open', 'pended')
            AND ((w.subject_type = 'patient_account' AND w.subject_id = c.patient_id)
@@ -91,7 +93,6 @@ SELECT b.charge_id, b.patient, b.insurance, c.patient_id, c.exam_id, c.service_d
        EXISTS (SELECT 1 FROM ar_paymentplan a WHERE a.patient_id = c.patient_id AND a.status = 'default')
   FROM ledger_balance b
   JOIN charges_charge c ON c.id = b.charge_id
-  JOIN intake_patient p ON p.id = c.patient_id
  WHERE b.organization_id = %(org)s AND b.patient > 0
  ORDER BY b.charge_id
 """
@@ -104,6 +105,7 @@ WORDS = {
     "parked": "Parked until it is looked at again",
     "insurance_first": "Patient's part, while insurance has not finished",
     "plan": "A payment plan is being kept",
+    "agency": "With the collection agency",
     "statement": "Between statements",
     "final": "Final notice sent, waiting for an answer",
     NOWHERE: "Nowhere: no queue, owner or date",
@@ -183,14 +185,18 @@ def patient_positions(organization_id: int, at: datetime, *, items: bool = True)
         rows = cursor.fetchall()
     ids = [row[0] for row in rows]
     notices, harmless = notices_of(ids), held_harmless(ids)
-    plans = exams_in_plans({row[3] for row in rows}, today)
+    patients = {row[3] for row in rows}
+    plans, holds = exams_in_plans(patients, today), holds_of(patients)
     found: list[Position] = []
-    for charge, dollars, insurance, patient, exam, day, hold, dead, merged, queue, broken in rows:
-        why = _kept_from_statements(hold, dead=dead, merged=merged)
+    for charge, dollars, insurance, patient, exam, day, queue, broken in rows:
+        held = holds.of(patient, charge)
+        why = next((h.sentence for h in held if Act.STATEMENT in h.stops), "")
         said = harmless.get(charge)
         if queue and items:
             place = Place("queue")
-        elif exam in plans:
+        elif any(h.kind == HoldKind.AGENCY for h in held):
+            place = Place("agency")
+        elif exam in plans and not any(Act.PLAN in h.stops for h in held):
             place = Place("plan", plans[exam])
         elif why:
             place = Place(NOWHERE, None, why)
@@ -225,14 +231,6 @@ class Place:
     state: str
     until: date | None = None
     why: str = ""
-
-
-def _kept_from_statements(hold: str, *, dead: bool, merged: bool) -> str:
-    if dead:
-        return "The patient has died."
-    if hold:
-        return f"Statements are held: {hold}."
-    return "The chart was merged into another." if merged else ""
 
 
 def _between(

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -15,9 +14,11 @@ from django.utils import timezone
 
 from ar import rules
 from ar.automation import STATEMENTS
+from ar.holding import Act
 from ar.models import Statement
 from ar.pdf import StatementPage, statement_pdf
 from ar.services.guards import ZERO, held_harmless, local_day, require_mine
+from ar.services.holds import Holds, holds_of
 from ar.services.notices import notices_of
 from ar.services.patients import (
     OpenCharge,
@@ -30,8 +31,6 @@ from charges.models import Charge
 from intake.models import Patient
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Organization
-from rcm.accounts.problems import Refused
-from rcm.audit.models import Event
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import next_control_number
 from rcm.jobs import robots
@@ -40,14 +39,6 @@ from rcm.reference.facts import procedures
 from rcm.reference.models import PayerKind
 from rcm.worklist.robots import hand_over, take_back
 from remittance.patient_rule import Verdict
-
-HELD, RETURNED = "statement.hold", "returned mail"
-HOLDS = (
-    ("dispute", "Dispute open"),
-    ("bankruptcy", "Bankruptcy"),
-    (RETURNED, "Returned mail"),
-    ("confidential", "Patient asked for silence"),
-)
 
 
 @dataclass(slots=True)
@@ -94,15 +85,15 @@ def statements_preview(
     charges = open_patient_charges(owing)
     every = [c.charge_id for cs in charges.values() for c in cs]
     harmless, notices = held_harmless(every), notices_of(every)
-    planned = exams_in_plans(owing, today)
+    planned, holds = exams_in_plans(owing, today), holds_of(owing)
     due: list[Due] = []
     none: list[tuple[Patient, str]] = []
     for patient in patients:
-        why = _kept_back(patient)
-        if why:
-            none.append((patient, why))
+        held = holds.stopping(Act.STATEMENT, patient.pk)
+        if held is not None:
+            none.append((patient, held.sentence))
             continue
-        on, off = _split(charges.get(patient.pk, []), harmless, planned)
+        on, off = _split(charges.get(patient.pk, []), harmless, planned, holds)
         if not on:
             none.append((patient, off[0][1] if off else "Nothing to bill yet."))
             continue
@@ -119,21 +110,19 @@ def statements_preview(
     return due, none
 
 
-def _kept_back(patient: Patient) -> str:
-    if patient.statement_hold:
-        return f"On hold: {patient.statement_hold}."
-    if patient.deceased_on is not None:
-        return "The patient has died: the estate is handled by a person."
-    return "The chart was merged into another." if patient.merged_into_id is not None else ""
-
-
 def _split(
-    charges: list[OpenCharge], harmless: dict[int, Verdict], planned: Container[int]
+    charges: list[OpenCharge],
+    harmless: dict[int, Verdict],
+    planned: Container[int],
+    holds: Holds,
 ) -> tuple[list[OpenCharge], list[tuple[OpenCharge, str]]]:
     on: list[OpenCharge] = []
     off: list[tuple[OpenCharge, str]] = []
     for c in charges:
-        if c.charge_id in harmless:
+        held = holds.stopping(Act.STATEMENT, c.patient_id, c.charge_id)
+        if held is not None:
+            off.append((c, held.sentence))
+        elif c.charge_id in harmless:
             off.append((c, harmless[c.charge_id].sentence))
         elif c.exam_id in planned:
             off.append((c, "A payment plan is being kept."))
@@ -320,72 +309,3 @@ def _lines(charges: list[OpenCharge], today: date) -> dict[int, dict[str, object
             "self_pay": self_pay,
         }
     return found
-
-
-@transaction.atomic
-def statement_hold(
-    *, patient: Patient, reason: str, actor: Actor, at: datetime | None = None
-) -> Patient:
-    """Hold statements for a reason (dispute, bankruptcy, returned mail …); an empty reason lifts
-    the hold.
-    """
-    actor.require("statement.send", patient)
-    require_mine(patient.organization_id, actor)
-    if reason and reason not in dict(HOLDS):
-        raise Refused("Choose the reason from the list.", code="unknown", field="reason")
-    row = Patient.objects.select_for_update().get(pk=patient.pk)
-    if (
-        row.statement_hold == RETURNED
-        and reason != RETURNED
-        and _address_at_return(row)
-        in (
-            "",
-            _address(row),
-        )
-    ):
-        raise Refused(
-            "Mail came back from this address: the hold ends with a new one.",
-            code="same_address",
-            field="reason",
-            fix="Ask the patient for the address and change it on the chart.",
-        )
-    Patient.objects.filter(pk=patient.pk).update(statement_hold=reason)
-    patient.statement_hold = reason
-    words = f"Statements held: {reason}" if reason else "Statements no longer held"
-    record_steps(
-        [
-            Step(
-                patient.organization_id,
-                HELD,
-                words,
-                {"patient_id": patient.pk},
-                new=reason,
-                data={"address": _address(row)} if reason == RETURNED else {},
-            )
-        ],
-        actor=actor,
-        at=at or timezone.now(),
-    )
-    return patient
-
-
-def _address(patient: Patient) -> str:
-    """A digest of where mail goes, so that the timeline keeps no address."""
-    parts = (patient.address, patient.city, patient.state, patient.zip)
-    plain = " ".join("".join(ch for ch in part.lower() if ch.isalnum()) for part in parts)
-    return hashlib.sha256(plain.encode()).hexdigest()[:32]
-
-
-def _address_at_return(patient: Patient) -> str:
-    """The address from which mail came back, when the hold was set; empty when that is not known."""
-    event = (
-        Event.objects.filter(
-            organization_id=patient.organization_id,
-            patient_id=patient.pk,
-            verb=HELD,
-            data__has_key="address",
-        )
-        .order_by("-at", "-pk")
-        .first()
-    )
-    return str(event.data["address"]) if event else ""

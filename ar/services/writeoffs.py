@@ -11,7 +11,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ar.automation import SMALL_BALANCES
-from ar.models import RequestStatus, WriteOffRequest
+from ar.holding import Act
+from ar.models import HoldKind, RequestStatus, WriteOffRequest
 from ar.services.guards import (
     WON,
     ZERO,
@@ -21,6 +22,7 @@ from ar.services.guards import (
     locked_balance,
     require_mine,
 )
+from ar.services.holds import Held, holds_of
 from ar.services.limits import (
     YEAR,
     hold_patients,
@@ -216,6 +218,21 @@ def _appeal_path(asked: Asked, own: list[Denial], today: date) -> None:
         )
 
 
+HOLD_STOPS = {"bad_debt": Act.BAD_DEBT, "small_balance": Act.SMALL_BALANCE}
+
+
+def _unheld(asked: Asked) -> list[Held]:
+    """The holds of a patient's charge, when none of them stops this write-off. What is with the
+    agency stands as it was placed until it is recalled.
+    """
+    holds = holds_of([asked.charge.patient_id]).of(asked.charge.patient_id, asked.charge.pk)
+    act = HOLD_STOPS.get(asked.reason.code)
+    for held in holds:
+        if held.kind == HoldKind.AGENCY or act in held.stops:
+            raise Refused(held.sentence, code="held", field="reason", fix=f"{held.todo}.")
+    return holds
+
+
 def _statements(charge: Charge, reason: Reason, at: datetime) -> None:
     """The charge's own notices: what another exam's bill said counts for nothing here."""
     rules = policy(charge.organization_id, local_day(at))
@@ -308,7 +325,9 @@ def _check(asked: Asked, given: Interaction | None, open_amount: Decimal) -> Doc
             fix="Use charity with documented hardship.",
         )
     given_up = _denials_given_up(asked, open_amount)
-    if chosen.needs_statements and not asked.insurance:
+    holds = [] if asked.insurance else _unheld(asked)
+    silenced = any(held.for_good for held in holds)
+    if chosen.needs_statements and not asked.insurance and not silenced:
         _statements(asked.charge, chosen, asked.at)
     documented = _documented(asked, given_up, given)
     if chosen.needs_contact and documented is None:
@@ -476,6 +495,8 @@ def write_off_decide(
         raise _balance_changed(open_amount)
     chosen = _reason(row.reason)
     asked = Asked(row.charge, row.claim, chosen, row.account, row.amount, row.note, at)
+    if not asked.insurance:
+        _unheld(asked)
     given_up = _denials_given_up(asked, open_amount)
     return _approve(
         row, chosen, actor=actor, at=at, decided_by=actor.user_id, note=note, denials=given_up
@@ -607,7 +628,7 @@ gone AS (
    WHERE w.organization_id = %(org)s AND w.status IN ('requested', 'approved')
      AND w.requested_at > %(since)s
    GROUP BY 1)
-SELECT b.charge_id, b.patient, o.total + coalesce(g.total, 0)
+SELECT b.charge_id, b.patient, o.total + coalesce(g.total, 0), c.patient_id
   FROM ledger_balance b
   JOIN charges_charge c ON c.id = b.charge_id
   JOIN person p ON p.id = c.patient_id
@@ -640,11 +661,13 @@ def small_balances_write_off(
             },
         )
         small = cursor.fetchall()
-    notices = notices_of(charge for charge, _, _ in small)
+    notices = notices_of(charge for charge, *_ in small)
+    holds = holds_of(patient for *_, patient in small)
     found = {
         charge: (amount, counted)
-        for charge, amount, counted in small
+        for charge, amount, counted, patient in small
         if notices[charge].steps >= len(rules.statement_days)
+        and holds.stopping(Act.SMALL_BALANCE, patient, charge) is None
     }
     if not robots.is_on(SMALL_BALANCES, organization_id):
         hand_over(

@@ -41,7 +41,6 @@ PATIENT_FIELDS = [
     "phone",
     "email",
     "deceased_on",
-    "statement_hold",
 ]
 ACCIDENT_FIELDS = [
     "accident_on",

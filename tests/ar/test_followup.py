@@ -126,7 +126,7 @@ def test_patients_accounts_that_statements_cannot_settle_come_to_a_person(cast) 
                 at=now + timedelta(days=day),
                 patient_ids=[last.patient.pk],
             )
-        services.statement_hold(patient=held.patient, reason="returned mail", actor=cast.system)
+        services.hold_set(patient=held.patient, kind="returned", actor=cast.system)
         assert (
             services.patient_balance_refresh(
                 organization_id=cast.a.pk, actor=cast.system, at=now + timedelta(days=121)
@@ -257,7 +257,7 @@ def test_where_patient_balances_rest(cast) -> None:
             starts_on=timezone.localdate() + timedelta(days=4),
             actor=cast.system,
         )
-        services.statement_hold(patient=held.patient, reason="dispute", actor=cast.system)
+        services.hold_set(patient=held.patient, kind="dispute", note="Not mine", actor=cast.system)
     assert places(cast, fresh, planned, held, forbidden) == [
         [("patient", "statement")],
         [("patient", "plan")],

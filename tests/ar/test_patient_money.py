@@ -192,7 +192,7 @@ def test_who_gets_no_statement_and_why(cast) -> None:
     clear = bill(cast, paid=80, contractual=200, copay=20)
     deny(cast, harmless, category="prior_auth")
     with scope(cast.system):
-        services.statement_hold(patient=held.patient, reason="dispute", actor=cast.system)
+        services.hold_set(patient=held.patient, kind="dispute", note="Not mine", actor=cast.system)
         Patient.objects.filter(pk=dead.patient.pk).update(deceased_on=timezone.localdate())
         services.plan_make(
             patient=planned.patient,
@@ -204,7 +204,7 @@ def test_who_gets_no_statement_and_why(cast) -> None:
         due, none = services.statements_preview(organization_id=cast.a.pk)
     assert [x.patient.pk for x in due] == [clear.patient.pk]
     why = {p.pk: sentence for p, sentence in none}
-    assert "dispute" in why[held.patient.pk]
+    assert "disputes" in why[held.patient.pk]
     assert "died" in why[dead.patient.pk]
     assert "Insurance has not finished" in why[waiting.patient.pk]
     assert "never the patient's bill" in why[harmless.patient.pk]
@@ -523,32 +523,3 @@ def test_who_has_no_insurance_is_not_told_that_it_has_finished(cast) -> None:
     text = PdfReader(BytesIO(bytes(row.pdf))).pages[0].extract_text()
     assert "Your insurance" not in text
     assert "No insurance was billed" in text
-
-
-def test_a_returned_mail_hold_ends_only_with_a_new_address(cast) -> None:
-    b = bill(cast, paid=80, contractual=200, copay=20)
-
-    def hold(reason):
-        with scope(cast.system):
-            return services.statement_hold(patient=b.patient, reason=reason, actor=cast.system)
-
-    hold("returned mail")
-    for reason in ("", "dispute"):
-        with pytest.raises(Refused, match="ends with a new one"):
-            hold(reason)
-    with scope(cast.system):
-        Patient.objects.filter(pk=b.patient.pk).update(address="1 ELM ST.")
-    with pytest.raises(Refused, match="ends with a new one"):
-        hold("")  # the same address in other letters
-    with scope(cast.system):
-        Patient.objects.filter(pk=b.patient.pk).update(address="9 Oak Ave")
-    assert hold("").statement_hold == ""
-
-
-def test_the_hold_form_says_why_it_stays(cast, enter) -> None:
-    b = bill(cast, paid=80, contractual=200, copay=20)
-    with scope(cast.system):
-        services.statement_hold(patient=b.patient, reason="returned mail", actor=cast.system)
-    answer = enter(cast, "ari").post(reverse("ar:hold", args=[b.patient.public_id]), {"reason": ""})
-    assert answer.status_code == 422
-    assert "ends with a new one" in answer.content.decode()

@@ -193,6 +193,7 @@ RULES: dict[str, dict[str, Any]] = {
     "ar.Refund": {"status": "requested", "to": "patient", "issued_on": None},
     "remittance.CashReturn": {"to": "payer", "status": "requested", "decided_by": None},
     "ar.ReceivablePolicy": {"statement_days": [0, 30, 60, 90]},
+    "ar.AccountHold": {"kind": "dispute", "lifted_at": None},
     "ar.PaymentPlan": {"total": Decimal(90), "instalment": Decimal(30)},
     "ar.Statement": {"step": 1, "lines": []},
     "ar.AgingSnapshot": {"basis": "service", "bucket": "0-30"},
