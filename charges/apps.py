@@ -11,10 +11,13 @@ class ChargesConfig(AppConfig):
 
     def ready(self) -> None:
         from charges import events, queues, search
+        from charges.loading import readers_by_npi
         from charges.services import messages
         from rcm.exchange.services import register_processor, subscribe
+        from rcm.network.parties import register_readers
         from rcm.web import nav
 
+        register_readers(readers_by_npi)
         for kind, processor in messages.PROCESSORS.items():
             register_processor(
                 kind,

@@ -223,6 +223,12 @@ def last_reports(exam_ids: Iterable[int]) -> dict[int, Report]:
     return {r.exam_id: r for r in rows}
 
 
+def readers_by_npi(organization_id: int) -> dict[str, str]:
+    """NPI → name of everybody who reads or has read for an organization. One query."""
+    rows = Reader.objects.filter(organization_id=organization_id).select_related("provider")
+    return {r.provider.npi: str(r.provider) for r in rows}
+
+
 def credentialed(reader: Reader, exam: Exam) -> bool:
     """Whether a reader's credentials cover the day of the exam."""
     day = exam.service_date

@@ -388,7 +388,8 @@ class ScrubView(PartnerView, APIView):
         organization_id = min(self.actor.organizations)
         rules = active_rules([organization_id], today).get(organization_id, [])
         body: Any = request.data
-        answer = scrub_payload(body, reference_of_payload(body), today=today, rules=rules)
+        tables = reference_of_payload(body, organization_id=organization_id)
+        answer = scrub_payload(body, tables, today=today, rules=rules)
         if answer.get("errors"):
             return problem(422, "The request has faults.", code="invalid", errors=answer["errors"])
         return Response(answer)

@@ -35,6 +35,7 @@ class ClaimsConfig(AppConfig):
             ("charges.changed", events.on_charges_changed),
             ("claims.accepted", events.on_answer),
             ("claims.rejected", events.on_answer),
+            ("network.changed", events.on_network),
         ):
             subscribe(topic, handler, name=f"claims.{topic}", queue="batch")
         kinds.register(RUN_KIND, start_run)

@@ -34,3 +34,15 @@ def on_charges_changed(events: Sequence[Event], *, actor: Actor, at: datetime) -
 def on_answer(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     """A payer has answered: corrections that waited for it are made."""
     services.corrections_due(organization_id=events[0].organization_id, actor=actor, at=at)
+
+
+def on_network(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
+    """Enrollments have changed: what waited for one is released, what lost one is stopped."""
+    changed: dict[int, set[str]] = {}
+    for event in events:
+        for payer_id, npis in event.payload["enrollments"]:
+            changed.setdefault(int(payer_id), set()).update(npis)
+    if changed:
+        services.enrollments_changed(
+            organization_id=events[0].organization_id, changed=changed, actor=actor, at=at
+        )

@@ -37,12 +37,13 @@ from claims.edits.reference import (
 )
 from claims.edits.repairs import Repair, repair
 from claims.marks import billed_elsewhere
-from claims.models import Claim, ClaimLine, ClaimStatus, Enrollment
+from claims.models import Claim, ClaimLine, ClaimStatus
 from intake.models import CheckStatus, Coverage, CoverageStatus, EligibilityCheck
 from intake.necessity import NoticeState
 from intake.services import accident_cause, notice_states
 from rcm.accounts.clock import office_day
 from rcm.accounts.models import Site
+from rcm.network.standing import enrollment_spans, keep_enrollments
 from rcm.pricing.db_tables import reference_tables
 from rcm.pricing.models import FeeRow
 from rcm.reference import facts as reference
@@ -96,6 +97,8 @@ ELIGIBILITY: Mapping[str, str] = {
     CoverageStatus.ACTIVE: "active",
     CoverageStatus.INACTIVE: "inactive",
 }
+Enrollments = Mapping[tuple[str, str], tuple[Span, ...]]
+"""Spans by NPI and by a name of the payer."""
 VESSEL = frozenset({"iv", "ia", "it", "intra_articular"})
 """Routes that make an exam one with contrast (rule `contrast-as-given`)."""
 
@@ -634,23 +637,34 @@ def _local_day(site: Site, moment: datetime | None) -> date | None:
 # --- reference ------------------------------------------------------------------------------------
 
 
-def load_reference(sheets: Sequence[Sheet]) -> ReferenceFacts:
+def load_reference(
+    sheets: Sequence[Sheet], enrollments: Mapping[int, Enrollments] | None = None
+) -> ReferenceFacts:
     """The tables for a batch. Whole small tables are kept per process; pairs, limits, add-ons and
-    coverage come for the codes at hand.
+    coverage come for the codes at hand. Enrollments are those of the first claim's organization.
     """
+    known = load_enrollments(sheets) if enrollments is None else enrollments
     return reference_for(
         codes={line.code for s in sheets for line in s.facts.lines}
         | {p.code for s in sheets for p in s.facts.history},
         days=[line.service_date for s in sheets for line in s.facts.lines if line.service_date],
-        npis={n for s in sheets for n in (s.facts.billing_npi, s.facts.rendering_npi)},
         payers={s.claim.payer.code: payer_row(s.claim.payer, s.facts.product) for s in sheets},
         certificates={s.claim.site.mqsa for s in sheets if s.claim.site.mqsa},
+        enrollments=known.get(sheets[0].claim.organization_id) if sheets else None,
     )
 
 
-def reference_of_payload(payload: object) -> ReferenceFacts:
+def load_enrollments(sheets: Sequence[Sheet]) -> dict[int, Enrollments]:
+    """Enrollments of the providers of these claims, by organization: what one client keeps about a
+    reader says nothing for another.
+    """
+    npis = {n for s in sheets for n in (s.facts.billing_npi, s.facts.rendering_npi)}
+    return enrollments_of(npis - {""}, {s.claim.organization_id for s in sheets})
+
+
+def reference_of_payload(payload: object, *, organization_id: int | None = None) -> ReferenceFacts:
     """The tables for claims that came as JSON and are not read yet: only their codes, days,
-    providers and payers are looked at.
+    providers and payers are looked at. Enrollments are those of the organization.
     """
     claims = payload.get("claims") if isinstance(payload, Mapping) else None
     rows = [c for c in claims if isinstance(c, Mapping)] if isinstance(claims, list) else []
@@ -675,12 +689,14 @@ def reference_of_payload(payload: object) -> ReferenceFacts:
         payer = book.find(code=name, edi_id=name)
         if payer is not None:
             payers[name] = payer_row(payer, str(claim.get("product") or product_of(payer, None)))
+    npis = {str(c.get(n, ""))[:10] for c in rows for n in ("billing_npi", "rendering_npi")}
+    known = enrollments_of(npis, [organization_id]) if organization_id else {}
     return reference_for(
         codes={str(line.get("code", ""))[:10] for line in lines},
         days=days,
-        npis={str(c.get(n, ""))[:10] for c in rows for n in ("billing_npi", "rendering_npi")},
         payers=payers,
         certificates=set(),
+        enrollments=known.get(organization_id) if organization_id else None,
     )
 
 
@@ -688,11 +704,11 @@ def reference_for(
     *,
     codes: set[str],
     days: Sequence[date],
-    npis: set[str],
     payers: Mapping[str, PayerRow],
     certificates: set[str],
+    enrollments: Enrollments | None = None,
 ) -> ReferenceFacts:
-    """The tables for these codes, service days, providers and payers. What is dated comes with
+    """The tables for these codes, service days and payers. What is dated comes with
     every version of those days.
     """
     first, last = min(days, default=office_day()), max(days, default=office_day())
@@ -712,7 +728,7 @@ def reference_for(
         drugs=drug_rows() or None,
         coverage=_coverage(codes, first, last) if "coverage" in loaded else None,
         payers=payers,
-        enrollments=enrollments_of(npis),
+        enrollments=enrollments,
         mammography_certificates=(
             {number: (Span(date.min),) for number in certificates} if certificates else None
         ),
@@ -863,17 +879,20 @@ def _coverage(codes: set[str], first: date, last: date) -> dict[str, tuple[Cover
     }
 
 
-def enrollments_of(npis: set[str]) -> dict[tuple[str, str], tuple[Span, ...]] | None:
-    """Enrollment spans of these providers by each name of the payer: its code, its electronic
-    number, its name. None when no enrollment is kept at all.
+def enrollments_of(npis: set[str], organizations: Iterable[int]) -> dict[int, Enrollments]:
+    """By organization the enrollment spans of these providers, by each name of the payer: its code,
+    its electronic number, its name. An organization that keeps no enrollment at all is missing.
     """
-    rows = Enrollment.objects.filter(npi__in=npis).values_list(
-        "npi", "starts_on", "ends_on", "payer__code", "payer__edi_id", "payer__name"
-    )
-    found: dict[tuple[str, str], list[Span]] = defaultdict(list)
-    for npi, starts, ends, code, *others in rows:
-        for name in {code, *map(alias, (code, *others))} - {""}:
-            found[(npi, name)].append(Span(starts, ends))
-    if not found and not Enrollment.objects.exists():
-        return None
-    return {key: tuple(spans) for key, spans in found.items()}
+    wanted = set(organizations)
+    found: dict[int, dict[tuple[str, str], list[Span]]] = {}
+    for row in enrollment_spans(npis, wanted):
+        plan = row.plan.code if row.plan else ""
+        span = Span(row.effective_from, row.effective_to, status=row.status, plan=plan)
+        others = (row.payer.code, row.payer.edi_id, row.payer.name)
+        for name in {row.payer.code, *map(alias, others)} - {""}:
+            own = found.setdefault(row.organization_id, defaultdict(list))
+            own[(row.npi, name)].append(span)
+    missing = wanted - set(found)
+    if missing:
+        found |= {pk: {} for pk in keep_enrollments(missing)}
+    return {pk: {key: tuple(spans) for key, spans in own.items()} for pk, own in found.items()}

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from rcm.accounts.charts import PatientKey
-from rcm.accounts.tenancy import QuietModel, TenantModel, uuid7
+from rcm.accounts.tenancy import TenantModel
 
 
 class ClaimStatus(models.TextChoices):
@@ -222,23 +222,6 @@ class PayerRule(TenantModel):
                 condition=Q(active=True),
                 name="one_active_version",
             ),
-        ]
-
-
-class Enrollment(QuietModel):
-    """Provider × payer enrollment span; outside it a claim cannot be paid."""
-
-    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
-    npi = models.CharField(max_length=10)
-    payer = models.ForeignKey(
-        "reference.Payer", on_delete=models.CASCADE, related_name="enrollments"
-    )
-    starts_on = models.DateField()
-    ends_on = models.DateField(null=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["npi", "payer", "starts_on"], name="one_enrollment")
         ]
 
 

@@ -34,6 +34,7 @@ class IntakeConfig(AppConfig):
             ("patient.merged", events.on_merge),
             ("order.changed", events.on_order),
             ("order.cancelled", events.on_order),
+            ("network.changed", events.on_network),
             ("interchange.failed", events.on_exchange_failure),
         ):
             subscribe(topic, handler, name=f"intake.{topic}", queue="realtime")

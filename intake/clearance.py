@@ -195,6 +195,7 @@ class ClearanceFacts:
     notices: tuple[str, ...] = ()
     coverage: CoverageFacts | None = None
     network: str = ""
+    network_instead: tuple[str, ...] = ()
     estimate: EstimateFacts | None = None
     estimate_due: date | None = None
     decisions: Mapping[str, Decision] = field(default_factory=dict)
@@ -376,13 +377,13 @@ def _eligibility(facts: ClearanceFacts, policy: ClearancePolicy) -> Gate:
             facts.day,
             cause=f"ended: {coverage.payer_name}",
         )
-    if facts.network == "out":
+    if facts.network in _CLOSED:
         return _gate(
             name,
             State.STOP,
-            f"This site is out of network with {coverage.payer_name}.",
+            f"This site is {_CLOSED[facts.network]} with {coverage.payer_name}.{_instead(facts)}",
             facts.day,
-            cause=f"out of network: {coverage.payer_name}",
+            cause=f"{_CLOSED[facts.network]}: {coverage.payer_name}",
         )
     if coverage.failed:
         return _gate(
@@ -435,6 +436,16 @@ def _eligibility(facts: ClearanceFacts, policy: ClearancePolicy) -> Gate:
             cause=f"contract pending: {coverage.payer_name}",
         )
     return _gate(name, State.READY, f"Active, verified {coverage.verified_on:%b %-d}.")
+
+
+_CLOSED = {"out": "out of network", "none": "not enrolled"}
+
+
+def _instead(facts: ClearanceFacts) -> str:
+    """The sites that are in network, for the sentence that says this one is not."""
+    if not facts.network_instead:
+        return " No other site of ours is known to be in network."
+    return f" In network: {', '.join(facts.network_instead)}."
 
 
 def _authorization(facts: ClearanceFacts) -> Gate:

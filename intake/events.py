@@ -97,6 +97,28 @@ def on_order(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     clearance_refresh(list(ids), actor=actor, at=at)
 
 
+def on_network(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
+    """Sites stand otherwise with a payer: the gates of coming visits there follow, and so do the
+    estimates, which ask for benefits in or out of network.
+    """
+    for event in events:
+        for payer_id, site_ids in event.payload["sites"]:
+            ids = list(
+                Appointment.objects.filter(
+                    organization_id=event.organization_id,
+                    site_id__in=site_ids,
+                    status__in=LIVE,
+                    starts_at__gte=office_clock().begins(office_day(at)),
+                    patient__coverages__payer_id=payer_id,
+                    patient__coverages__active=True,
+                )
+                .values_list("id", flat=True)
+                .distinct()
+            )
+            estimates_refresh(ids, actor=actor, at=at)
+            clearance_refresh(ids, actor=actor, at=at)
+
+
 def on_exchange_failure(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     """A 270 could not leave, or its 271 could not be read: the check ends without an answer."""
     asks_failed(

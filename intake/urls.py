@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from intake.views import board, coverages, estimates, notices, orders, patients, visits
+from intake.views import board, coverages, estimates, network, notices, orders, patients, visits
 
 app_name = "intake"
 urlpatterns = [
@@ -35,12 +35,14 @@ urlpatterns = [
     path("orders/<uuid:public_id>/", orders.order, name="order"),
     path("orders/<uuid:public_id>/cancel/", orders.order_cancel, name="order_cancel"),
     path("orders/<uuid:public_id>/book/", visits.book, name="book"),
+    path("orders/<uuid:public_id>/network/", network.booking, name="network"),
     path("appointments/<uuid:public_id>/", visits.appointment, name="appointment"),
     path("appointments/<uuid:public_id>/confirm/", visits.confirm, name="confirm"),
     path("appointments/<uuid:public_id>/check-in/", visits.check_in, name="check_in"),
     path("appointments/<uuid:public_id>/no-show/", visits.no_show, name="no_show"),
     path("appointments/<uuid:public_id>/cancel/", visits.cancel, name="cancel"),
     path("appointments/<uuid:public_id>/move/", visits.move, name="move"),
+    path("appointments/<uuid:public_id>/site/", network.change_site, name="change_site"),
     path("appointments/<uuid:public_id>/override/<str:gate>/", visits.override, name="override"),
     path("appointments/<uuid:public_id>/verify/", visits.verify_visit, name="verify_visit"),
     path("appointments/<uuid:public_id>/estimate/", estimates.estimate_make, name="estimate_make"),

@@ -21,6 +21,7 @@ from rcm.accounts.middleware import own_transactions
 
 ROOMS = (
     "rcm.pricing",
+    "rcm.network",
     "rcm.audit",
     "rcm.worklist",
     "rcm.jobs",

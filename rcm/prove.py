@@ -81,6 +81,33 @@ CHECKS: tuple[Check, ...] = (
              LEFT JOIN ledger_ledgerentry e ON e.transaction_id = t.id GROUP BY t.id HAVING coalesce(sum(e.amount), 0) <> 0 OR count(e.id) < 2""",
     ),
     Check(
+        "20",
+        "No claim left without its providers enrolled on the day, as it was known then, unless"
+        " somebody took that on with a reason",
+        "SELECT count(*) FROM claims_submissionclaim sc JOIN claims_submission s ON s.id ="
+        " sc.submission_id WHERE s.built_at >= (SELECT min(n.recorded_at) FROM network_networkspan"
+        " n WHERE n.organization_id = sc.organization_id AND n.kind <> 'site')",
+        # a void takes back what was billed and needs no enrollment; what ended or was withdrawn
+        # after the file was built still stood when it left
+        """WITH sent AS (
+             SELECT sc.id, c.id AS claim, c.organization_id, c.payer_id, v.plan_id, c.service_date, s.built_at, who.npi, who.edit
+               FROM claims_submissionclaim sc JOIN claims_submission s ON s.id = sc.submission_id
+               JOIN claims_claim c ON c.id = sc.claim_id JOIN intake_coverage v ON v.id = c.coverage_id
+               JOIN accounts_organization o ON o.id = c.organization_id
+               CROSS JOIN LATERAL (VALUES (o.npi, 'ENR-001'), (coalesce(sc.sent->>'rendering', ''), 'ENR-002')) AS who (npi, edit)
+              WHERE coalesce(sc.sent->>'frequency', c.frequency) <> '8' AND who.npi <> ''
+                AND s.built_at >= (SELECT min(n.recorded_at) FROM network_networkspan n WHERE n.organization_id = c.organization_id AND n.kind <> 'site'))
+           SELECT t.id, 'claim ' || t.claim || ' left although ' || t.npi || ' was not enrolled on ' || t.service_date FROM sent t
+            WHERE coalesce((SELECT n.status FROM network_networkspan n
+                             WHERE n.organization_id = t.organization_id AND n.kind <> 'site' AND n.npi = t.npi AND n.payer_id = t.payer_id
+                               AND (n.plan_id IS NULL OR n.plan_id = t.plan_id) AND n.recorded_at <= t.built_at
+                               AND (n.withdrawn_at IS NULL OR n.withdrawn_at > t.built_at) AND n.effective_from <= t.service_date
+                               AND (n.effective_to IS NULL OR n.effective_to >= t.service_date OR n.ended_at > t.built_at)
+                             ORDER BY n.plan_id IS NULL, n.recorded_at DESC LIMIT 1), 'none') NOT IN ('in', 'out')
+              AND NOT EXISTS (SELECT 1 FROM claims_scrubfinding f WHERE f.claim_id = t.claim AND f.edit = t.edit
+                                 AND f.overridden_by <> '' AND f.override_reason <> '')""",
+    ),
+    Check(
         "1b",
         "A reversal mirrors its original leg by leg",
         "SELECT count(*) FROM ledger_ledgertransaction WHERE reverses_id IS NOT NULL",

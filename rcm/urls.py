@@ -14,6 +14,7 @@ for room in (
     "rcm.reference",
     "rcm.pricing",
     "rcm.exchange",
+    "rcm.network",
     "rcm.worklist",
     "rcm.jobs",
     "rcm.audit",

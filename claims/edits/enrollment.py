@@ -4,11 +4,16 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import date
 
 from claims.edits.examples import FACILITY, OUTSIDER, claim, line, mammogram, medicare
+from claims.edits.reference import Span
 from claims.edits.registry import BLOCK, Hit, Owner, edit
 from claims.edits.subject import MEDICAID, MEDICARE_B, Subject
+
+ENROLLED = frozenset({"in", "out"})
+"""The payer knows the provider and takes its claims; out of network it pays them otherwise."""
 
 
 @edit(
@@ -68,12 +73,28 @@ def _enrolled(s: Subject, role: str, npi: str, number: int | None) -> Iterator[H
             f"No enrollment of the {role} provider {npi} with payer {s.claim.payer_id} is known.",
             line=number,
         )
-    elif not any(span.covers(s.first_day) for span in spans):
+        return
+    status = standing_on(spans, s.claim.plan_id, s.first_day)
+    if status == "pending":
+        yield Hit(
+            f"The enrollment of the {role} provider {npi} with payer {s.claim.payer_id} was still"
+            f" pending on {s.first_day}.",
+            line=number,
+        )
+    elif status not in ENROLLED:
         yield Hit(
             f"The {role} provider {npi} was not enrolled with payer {s.claim.payer_id} on"
             f" {s.first_day}.",
             line=number,
         )
+
+
+def standing_on(spans: Iterable[Span], plan: str, day: date) -> str:
+    """The status of the day: a span of the plan goes before one of the whole payer; blank when no
+    span covers the day.
+    """
+    covering = [span for span in spans if span.covers(day) and span.plan in ("", plan)]
+    return next((span.status for span in sorted(covering, key=lambda x: not x.plan)), "")
 
 
 @edit(

@@ -175,6 +175,8 @@ class Span:
     effective_from: date
     effective_to: date | None = None
     detail: str = ""
+    status: str = "in"  # in | out | pending | none: how a provider stands with a payer
+    plan: str = ""  # only with this plan of the payer
 
     def covers(self, day: date) -> bool:
         return self.effective_from <= day and (

@@ -63,6 +63,7 @@ from claims.services.correcting import (
     corrections_due,
 )
 from claims.services.deciding import claims_adjudicated, claims_close
+from claims.services.enrolling import enrollments_changed
 from claims.services.fixing import Fixed, field_fix
 from claims.services.printing import printer_save
 from claims.services.rebilling import exam_bill_again, exam_reopened, off_claim_refresh
@@ -113,6 +114,7 @@ __all__ = [
     "claims_submit",
     "claims_submit_ready",
     "corrections_due",
+    "enrollments_changed",
     "exam_bill_again",
     "exam_reopened",
     "field_fix",

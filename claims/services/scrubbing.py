@@ -5,6 +5,7 @@ their fate, one status, one item.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from claims.automation import REPAIRS
 from claims.edits import Finding, catalogue, scrub_iter
 from claims.edits.engine import NOT_KEPT, overridable
 from claims.edits.userrules import UserRule
-from claims.facts import Sheet, load_reference, load_sheets
+from claims.facts import Sheet, load_enrollments, load_reference, load_sheets
 from claims.models import Claim, ClaimLine, ClaimStatus, PayerRule, ScrubFinding
 from claims.records import Scrubbed
 from claims.services.steps import CLAIM, EDITS, FILING, REJECTIONS, item, locked, rewrite, step
@@ -60,7 +61,8 @@ def claims_scrub(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None 
         return result
     before = {c.pk: c.status for c in rows}
     sheets = load_sheets([c.pk for c in rows])
-    tables = load_reference(sheets)
+    enrollments = load_enrollments(sheets)
+    tables = load_reference(sheets, enrollments)
     names = {name for edit in catalogue().values() for name in edit.tables}
     result.missing_tables = tuple(sorted(name for name in names if getattr(tables, name) is None))
     day = office_day(at)
@@ -71,7 +73,10 @@ def claims_scrub(*, claim_ids: Iterable[int], actor: Actor, at: datetime | None 
     for organization_id, local in sorted(set(own_day.values())):
         own = [s for s in sheets if own_day[s.claim.pk] == (organization_id, local)]
         found = scrub_iter(
-            (s.facts for s in own), tables, as_of=local, rules=rules.get(organization_id, ())
+            (s.facts for s in own),
+            replace(tables, enrollments=enrollments.get(organization_id)),
+            as_of=local,
+            rules=rules.get(organization_id, ()),
         )
         judged += [
             (s, [f for f in fs if _concerns(s, f)]) for s, fs in zip(own, found, strict=True)

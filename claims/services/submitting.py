@@ -31,6 +31,7 @@ from claims.models import (
     SubmissionStatus,
 )
 from claims.records import Held, Submitted
+from claims.services.enrolling import still_enrolled
 from claims.services.offclaim import charges_off_claim
 from claims.services.scrubbing import claims_scrub
 from claims.services.steps import (
@@ -116,6 +117,7 @@ def claims_submit(
                     f"It is {claim.get_status_display().lower()}, not ready.",
                 )
             )
+    ready = still_enrolled(ready, result, actor=actor, at=at)
     ready = _unbilled(ready, result, actor=actor, at=at)
     if not ready:
         return result

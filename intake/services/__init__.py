@@ -64,6 +64,7 @@ from intake.services.gates import (
 )
 from intake.services.merging import charts_settle, patient_merge, patient_unmerge
 from intake.services.necessity import exam_doubts, signed_exams
+from intake.services.network import NetworkView, network_view
 from intake.services.notices import notice_make, notice_sign, notice_states
 from intake.services.orders import (
     ExamAsk,
@@ -108,6 +109,7 @@ __all__ = [
     "GateAnswer",
     "GateAsk",
     "Likeness",
+    "NetworkView",
     "VisitDue",
     "accident_add",
     "accident_cause",
@@ -158,6 +160,7 @@ __all__ = [
     "gates_of",
     "latest_checks",
     "local_day",
+    "network_view",
     "notice_make",
     "notice_sign",
     "notice_states",

@@ -23,7 +23,8 @@ from intake.models import (
 )
 from intake.services.chosen import coverage_for
 from intake.services.eligibility import sharing_of
-from intake.services.gates import clearance_refresh, local_day, network_of
+from intake.services.gates import clearance_refresh, local_day
+from intake.services.network import CLOSED, visits_standing
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
@@ -109,9 +110,7 @@ def _compute(
     prices = {e.pk: charges.get((e.code, "")) for e in exams}
     if coverage is None or coverage.payer.kind == "self_pay":
         return _good_faith(appointment, exams, prices, day, requested_on, actor, at)
-    network = network_of([(appointment.site_id, coverage.payer_id, day)]).get(
-        (appointment.site_id, coverage.payer_id), ""
-    )
+    network = visits_standing({0: (appointment.site, coverage, day)})[0].status
     check = (
         EligibilityCheck.objects.filter(coverage=coverage, status=CheckStatus.ACTIVE)
         .order_by("-id")
@@ -122,7 +121,7 @@ def _compute(
             check,
             appointment.modality,
             coverage.payer.service_types,
-            in_network=network != "out",
+            in_network=network not in CLOSED,
         )
         if check
         else CostSharing()

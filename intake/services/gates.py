@@ -52,6 +52,7 @@ from intake.models import (
 )
 from intake.services.chosen import coverage_of_booking, coverages_of_visits
 from intake.services.necessity import exam_doubts, signed_exams
+from intake.services.network import SiteStanding, visits_standing
 from intake.services.orders import orders_gaps, screening_only
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import SiteClock, office_day
@@ -59,7 +60,6 @@ from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
 from rcm.accounts.together import GATES, later
 from rcm.audit.services import Step, record_steps
-from rcm.pricing.models import NetworkStatus
 from rcm.pricing.services import list_prices
 from rcm.reference.clock import Clocks, clock_of, day_at
 from rcm.reference.models import Payer
@@ -153,28 +153,6 @@ def latest_checks(coverage_ids: Sequence[int]) -> dict[int, EligibilityCheck]:
     return {c.coverage_id: c for c in rows.defer("request", "response")}
 
 
-def network_of(pairs: Sequence[tuple[int, int, date]]) -> dict[tuple[int, int], str]:
-    """Site × payer → in, out, pending on the day; absent means nothing is known (rule
-    `network-status`).
-    """
-    if not pairs:
-        return {}
-    found: dict[tuple[int, int], str] = {}
-    days = {(s, p): d for s, p, d in pairs}
-    rows = NetworkStatus.objects.filter(
-        site_id__in={s for s, _, _ in pairs}, payer_id__in={p for _, p, _ in pairs}
-    ).order_by("effective_from")
-    for row in rows:
-        day = days.get((row.site_id, row.payer_id))
-        if (
-            day
-            and row.effective_from <= day
-            and (row.effective_to is None or day <= row.effective_to)
-        ):
-            found[(row.site_id, row.payer_id)] = row.status
-    return found
-
-
 def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, ClearanceFacts]:
     """Everything clearance asks, for many appointments in about ten queries."""
     ids = [a.pk for a in appointments]
@@ -207,12 +185,13 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
             State(d.state), d.sentence, d.due_on, d.cause
         )
     standing = standing_overrides(ids)
-    pairs = [
-        (a.site_id, coverages[a.pk].payer_id, local_day(a.starts_at, a.site))
-        for a in appointments
-        if a.pk in coverages
-    ]
-    network = network_of(pairs)
+    network = visits_standing(
+        {
+            a.pk: (a.site, coverages[a.pk], local_day(a.starts_at, a.site))
+            for a in appointments
+            if a.pk in coverages
+        }
+    )
     clocks = Clocks()
     settlements = _settlements(ids)
     found = {}
@@ -236,7 +215,8 @@ def facts_of(appointments: Sequence[Appointment], *, at: datetime) -> dict[int, 
             coverage=_coverage_facts(
                 coverage, checks.get(coverage.pk) if coverage else None, day, clock
             ),
-            network=network.get((a.site_id, coverage.payer_id), "") if coverage else "",
+            network=network.get(a.pk, SiteStanding()).status,
+            network_instead=network.get(a.pk, SiteStanding()).instead,
             estimate=(
                 EstimateFacts(
                     estimate.patient_share,
@@ -617,7 +597,7 @@ def preview(ask: GateAsk, *, at: datetime) -> dict[GateName, Gate]:
         Order.objects.filter(pk__in={e.order_id for e in ask.exams}).select_related("ordering")
     )
     gaps = orders_gaps(orders, on=office_day(at))
-    network = network_of([(ask.site.pk, coverage.payer_id, ask.day)]) if coverage else {}
+    network = visits_standing({0: (ask.site, coverage, ask.day)}) if coverage else {}
     return clear(
         ClearanceFacts(
             day=ask.day,
@@ -626,7 +606,8 @@ def preview(ask: GateAsk, *, at: datetime) -> dict[GateName, Gate]:
             has_order=bool(ask.exams),
             order_gaps=tuple(g.sentence for found in gaps.values() for g in found),
             coverage=_coverage_facts(coverage, check, ask.day, clock_of(ask.site)),
-            network=network.get((ask.site.pk, coverage.payer_id), "") if coverage else "",
+            network=network.get(0, SiteStanding()).status,
+            network_instead=network.get(0, SiteStanding()).instead,
             decisions={gate.value: answer(ask, on=today) for gate, answer in _PROVIDERS.items()},
         )
     )

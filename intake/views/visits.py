@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -22,6 +22,7 @@ from intake.models import (
     Appointment,
     AppointmentStatus,
     Estimate,
+    Order,
     OrderedExam,
     OrderStatus,
 )
@@ -34,6 +35,14 @@ from intake.views.base import (
     stops,
     version_of,
     with_reason,
+)
+from intake.views.network import (
+    IN_FORM,
+    MOVABLE,
+    ON_VISIT,
+    asked_network,
+    instead,
+    visit_network,
 )
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Site
@@ -60,17 +69,10 @@ def book(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "site": row.site_id or (sites[0] if len(sites) == 1 else None),
         "minutes": 30,
     }
-    form = BookForm(
-        request.POST or None,
-        initial=initial,
-        actor=actor,
-        exams=exams,
-        organization_id=row.organization_id,
-        may_override=actor.can("authorization.override", row),
-    )
+    form = _book_form(request, initial, actor, exams, row)
     blockers: list[parts.Blocker] = []
     status = 200
-    if request.method == "POST" and form.is_valid():
+    if form.is_bound and form.is_valid():
         data = form.cleaned_data
         try:
             visit = services.appointment_book(
@@ -102,7 +104,40 @@ def book(request: HttpRequest, public_id: str) -> HttpResponseBase:
         patient=present.banner(row.patient),
         sections=sections.of("booking", request, row),
         blockers=blockers,
+        **_network(form, row),
     )
+
+
+def _book_form(
+    request: HttpRequest,
+    initial: dict[str, Any],
+    actor: Actor,
+    exams: QuerySet[OrderedExam],
+    row: Order | Appointment,
+) -> BookForm:
+    """The form as asked; with another site instead, as it was typed and not judged yet."""
+    more: dict[str, Any] = {
+        "actor": actor,
+        "exams": exams,
+        "organization_id": row.organization_id,
+        "may_override": actor.can("authorization.override", row),
+    }
+    if "instead" in request.POST:
+        return instead(BookForm, request.POST, **more)
+    return BookForm(request.POST or None, initial=initial, **more)
+
+
+def _network(form: BookForm, order: Order) -> dict[str, Any]:
+    """The network box beside the form, for what stands in it now."""
+    asked = {name: form[name].value() for name in ("site", "day")}
+    if isinstance(asked["day"], date):
+        asked["day"] = asked["day"].isoformat()
+    chosen = [str(getattr(e, "pk", e)) for e in form["exams"].value() or ()]
+    return {
+        "network": asked_network(order, asked, chosen),
+        "network_url": reverse("intake:network", args=[order.public_id]),
+        **IN_FORM,
+    }
 
 
 @require_http_methods(["GET", "POST"])
@@ -118,6 +153,8 @@ def move(request: HttpRequest, public_id: str) -> HttpResponseBase:
         .exclude(status=OrderStatus.CANCELLED)
         .order_by("id")
     )
+    first = row.ordered_exams.select_related("order__patient").order_by("id").first()
+    order = first.order if first else None
     initial = {
         "site": row.site_id,
         "day": day_at(row.site, row.starts_at),
@@ -127,17 +164,10 @@ def move(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "exams": list(row.ordered_exams.all()),
         "version": row.version,
     }
-    form = BookForm(
-        request.POST or None,
-        initial=initial,
-        actor=actor,
-        exams=exams,
-        organization_id=row.organization_id,
-        may_override=actor.can("authorization.override", row),
-    )
+    form = _book_form(request, initial, actor, exams, row)
     blockers: list[parts.Blocker] = []
     status = 200
-    if request.method == "POST" and form.is_valid():
+    if form.is_bound and form.is_valid():
         data = form.cleaned_data
         try:
             services.appointment_move(
@@ -172,6 +202,7 @@ def move(request: HttpRequest, public_id: str) -> HttpResponseBase:
         template="intake/book.html",
         patient=present.banner(row.patient),
         blockers=blockers,
+        **(_network(form, order) if order is not None else {}),
     )
 
 
@@ -227,6 +258,9 @@ def appointment(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "estimate": estimate,
             "notices": row.notices.defer("document").order_by("id"),
             "coverage": coverage,
+            "network": visit_network(row, coverage),
+            "may_move": actor.can("appointment.edit", row) and row.status in MOVABLE,
+            **ON_VISIT,
             "actions": _visit_actions(row, actor),
             "sections": sections.of("appointment", request, row),
             "events": present.patient_timeline(row.patient)[:25],

@@ -5,23 +5,32 @@ arrangements, prices, contracts, connections.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 from charges.models import BillingArrangement, ContrastStock, Reader, ReadingGroup, Scanner
-from claims.models import Enrollment
 from rcm.accounts.actor import Actor
+from rcm.accounts.clock import office_clock
 from rcm.accounts.models import Organization, Site
 from rcm.accounts.scope import scope
 from rcm.demo.catalogue import FLAT, LIST_TIMES, PAID_SHARE, STUDIES
 from rcm.exchange.models import Connection, ConnectionKind
 from rcm.exchange.transport import SIMULATOR
-from rcm.pricing.models import ContractRate, FeeRow, ListPrice, NetworkStatus
+from rcm.network.models import NetworkSpan, Party, Standing
+from rcm.pricing.models import ContractRate, FeeRow, ListPrice
 from rcm.pricing.services import contract_create
 from rcm.reference.models import Payer, Provider
 from rcm.simulator.habits import habit
 
 SINCE = date(2026, 1, 1)
+TURN = date(2026, 7, 1)
+STORIES = (
+    (Standing.PENDING, Standing.IN),
+    (Standing.IN, Standing.OUT),
+    (Standing.NONE, Standing.PENDING),
+)
+"""How we stood and stand with payers of whom we have hardly any patient."""
 CENT = Decimal("0.01")
 HOUSE = "CLRHOUSE"
 
@@ -425,6 +434,56 @@ def _prices(organization: Organization) -> dict[tuple[str, str], Decimal]:
     return unlisted
 
 
+def _network(organization: Organization, sites: list[Site], payers: list[Payer]) -> None:
+    """Everybody is in network with the payers of our patients; with a few others not yet."""
+    readers = Reader.objects.filter(organization=organization).order_by("pk")
+    npis = list(dict.fromkeys(readers.values_list("provider__npi", flat=True)))
+    parties: list[tuple[str, Site | None, str]] = [
+        (Party.ORGANIZATION, None, organization.npi),
+        *((Party.SITE, site, "") for site in sites),
+        *((Party.READER, None, number) for number in npis),
+    ]
+    others = Payer.objects.filter(active=True).exclude(kind="self_pay")
+    known = office_clock().begins(SINCE)
+
+    def span(party: tuple[str, Site | None, str], payer: Payer, **told: Any) -> NetworkSpan:
+        kind, site, number = party
+        return NetworkSpan(
+            organization=organization,
+            kind=kind,
+            site=site,
+            npi=number,
+            payer=payer,
+            recorded_by="Demo",
+            recorded_at=known,
+            **told,
+        )
+
+    rows = [
+        span(party, payer, status=Standing.IN, effective_from=SINCE)
+        for party in parties
+        for payer in payers
+    ]
+    strangers = others.exclude(pk__in=[p.pk for p in payers]).order_by("code")[:3]
+    for payer, (before, after) in zip(strangers, STORIES, strict=False):
+        rows.append(span(parties[1], payer, status=Standing.IN, effective_from=SINCE))
+        for party in parties[:1] + parties[2:]:
+            rows += [
+                span(
+                    party,
+                    payer,
+                    status=before,
+                    effective_from=SINCE,
+                    effective_to=TURN - timedelta(days=1),
+                    ended_by="Demo",
+                    ended_at=known,
+                    note="Application sent",
+                ),
+                span(party, payer, status=after, effective_from=TURN),
+            ]
+    NetworkSpan.objects.bulk_create(rows, batch_size=500)
+
+
 def _payers(
     organization: Organization, world: World, unlisted: dict[tuple[str, str], Decimal], actor: Actor
 ) -> None:
@@ -434,27 +493,7 @@ def _payers(
     used = {code for place in PLACES[organization.code] for code in place.payers} | {"ESB"}
     payers = {p.code: p for p in Payer.objects.filter(code__in=used)}
     sites = [world.sites[p.code] for p in PLACES[organization.code]]
-    NetworkStatus.objects.bulk_create(
-        NetworkStatus(site=site, payer=p, status="in", effective_from=SINCE)
-        for site in sites
-        for p in payers.values()
-        if p.kind != "self_pay"
-    )
-    npis = [
-        organization.npi,
-        *Provider.objects.filter(
-            pk__in=Reader.objects.filter(organization=organization).values("provider")
-        ).values_list("npi", flat=True),
-    ]
-    Enrollment.objects.bulk_create(
-        (
-            Enrollment(npi=number, payer=p, starts_on=SINCE)
-            for number in npis
-            for p in payers.values()
-            if p.kind != "self_pay"
-        ),
-        ignore_conflicts=True,
-    )
+    _network(organization, sites, [p for p in payers.values() if p.kind != "self_pay"])
     for p in payers.values():
         if p.kind == "self_pay":
             continue

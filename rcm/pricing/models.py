@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from rcm.accounts.tenancy import QuietModel, TenantModel, uuid7
+from rcm.accounts.tenancy import TenantModel
 from rcm.reference.models import Dated
 
 
@@ -207,23 +207,4 @@ class ListPrice(TenantModel):
             models.UniqueConstraint(
                 fields=["organization", "code", "mod", "effective_from"], name="one_list_price"
             )
-        ]
-
-
-class NetworkStatus(QuietModel):
-    """Site × payer network matrix: in, out, or pending, by date."""
-
-    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
-    site = models.ForeignKey("accounts.Site", on_delete=models.CASCADE, related_name="networks")
-    payer = models.ForeignKey("reference.Payer", on_delete=models.CASCADE, related_name="networks")
-    status = models.CharField(
-        max_length=8,
-        choices=[("in", "In network"), ("out", "Out of network"), ("pending", "Pending")],
-    )
-    effective_from = models.DateField()
-    effective_to = models.DateField(null=True, blank=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["site", "payer", "effective_from"], name="one_network")
         ]

@@ -255,7 +255,7 @@ PRICE_SHEETS: tuple[Layout, ...] = (
 )
 
 
-def _sheet(path: Path, layouts: Sequence[Layout], needs: str) -> Iterator[Cells]:
+def sheet_cells(path: Path, layouts: Sequence[Layout], needs: str) -> Iterator[Cells]:
     """Rows of a sheet below its header. Raises `Refused`."""
     try:
         with open_rows(path, limits=SHEET_LIMITS) as rows:
@@ -455,7 +455,7 @@ def rates_import(
     versions = _Versions(kept, _rate_key, _rate_value, _rate_words)
     result = _lay(
         versions,
-        _sheet(path, RATE_SHEETS, "method, or code and amount"),
+        sheet_cells(path, RATE_SHEETS, "method, or code and amount"),
         lambda cells: _rate(cells, contract),
     )
     if not preview:
@@ -557,7 +557,7 @@ def prices_import(
             effective_to=cells.date("effective_to"),
         )
 
-    result = _lay(versions, _sheet(path, PRICE_SHEETS, "code and amount"), read)
+    result = _lay(versions, sheet_cells(path, PRICE_SHEETS, "code and amount"), read)
     if not preview:
         with transaction.atomic():
             ListPrice.objects.bulk_update(

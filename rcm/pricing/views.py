@@ -253,7 +253,7 @@ def rates_import(request: HttpRequest, public_id: str) -> HttpResponse:
     def lay(path: Any, preview: bool) -> services.SheetResult:
         return services.rates_import(contract=row, path=path, actor=actor, preview=preview)
 
-    return _sheet(
+    return sheet_page(
         request,
         SheetForm(request.POST or None, request.FILES or None),
         lay,
@@ -276,14 +276,15 @@ def rates_import(request: HttpRequest, public_id: str) -> HttpResponse:
     )
 
 
-def _sheet(
+def sheet_page(
     request: HttpRequest,
     form: SheetForm,
     lay: Callable[[Any, bool], services.SheetResult],
     context: dict[str, Any],
 ) -> HttpResponse:
-    """Upload, preview, apply: the same for rates and prices. The sheet waits in the shared cache
-    for its second step.
+    """Upload, preview, apply: the same for rates, prices and network spans. The sheet waits in the
+    shared cache for its second step. `form_template` and `preview_template` of the context name
+    other pages than those of prices.
     """
     actor = actor_of(request)
     token = request.POST.get("token", "")
@@ -304,7 +305,7 @@ def _sheet(
             hidden = [(name, form.data.get(name, "")) for name in form.fields if name != "file"]
             return render(
                 request,
-                "pricing/sheet_preview.html",
+                context.get("preview_template", "pricing/sheet_preview.html"),
                 {**context, "result": result, "hidden": [("token", token), *hidden]},
             )
     except Refused as refusal:
@@ -313,7 +314,10 @@ def _sheet(
             return redirect(request.path)
         form.add_error("file", str(refusal))
     return render(
-        request, "pricing/sheet.html", {**context, "form": form}, status=422 if form.errors else 200
+        request,
+        context.get("form_template", "pricing/sheet.html"),
+        {**context, "form": form},
+        status=422 if form.errors else 200,
     )
 
 
@@ -375,7 +379,7 @@ def prices_import(request: HttpRequest) -> HttpResponse:
             preview=preview,
         )
 
-    return _sheet(request, form, lay, _price_page())
+    return sheet_page(request, form, lay, _price_page())
 
 
 def _price_page() -> dict[str, Any]:

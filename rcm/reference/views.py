@@ -219,7 +219,9 @@ def _networks(row: Payer, actor: Any, today: Any) -> list[dict[str, Any]]:
         sites = sites.filter(pk__in=actor.sites)
     standing = {
         n.site_id: n
-        for n in row.networks.filter(in_force(today), site__in=sites).order_by("effective_from")
+        for n in row.network_spans.filter(
+            in_force(today), site__in=sites, plan__isnull=True, withdrawn_at__isnull=True
+        )
     }
     return [
         {"site": site, "network": standing.get(site.pk)}

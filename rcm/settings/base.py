@@ -89,6 +89,7 @@ INSTALLED_APPS = [
     "rcm.jobs",
     "rcm.ledger",
     "rcm.exchange",
+    "rcm.network",
     "rcm.worklist",
     "rcm.operations",
     "rcm.x12",

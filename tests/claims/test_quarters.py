@@ -59,7 +59,7 @@ def judged(facts: ClaimFacts) -> tuple[dict[str, bool], dict[str, bool]]:
     """What the edits of quarterly tables say of the same claim on June 30 and on July 1, in one
     batch.
     """
-    found = reference_for(codes=CODES, days=[JUNE, JULY], npis=set(), payers={}, certificates=set())
+    found = reference_for(codes=CODES, days=[JUNE, JULY], payers={}, certificates=set())
     tables = replace(
         reference(), ptp=found.ptp, mue=found.mue, addons=found.addons, coverage=found.coverage
     )
@@ -99,9 +99,7 @@ def test_lines_of_one_claim_may_lie_in_two_quarters(quarters):
         line("70553", units=Decimal(2), service_date=JUNE, accession="ACC0001"),
         line("70553", units=Decimal(2), service_date=JULY, accession="ACC0002"),
     )
-    tables = reference_for(
-        codes=CODES, days=[JUNE, JULY], npis=set(), payers={}, certificates=set()
-    )
+    tables = reference_for(codes=CODES, days=[JUNE, JULY], payers={}, certificates=set())
     (found,) = scrub([claim(*lines)], replace(reference(), mue=tables.mue), as_of=date(2026, 7, 10))
     assert [(f.edit_id, f.line) for f in found if f.edit_id.startswith("NCC-00")] == [
         ("NCC-003", 2)
@@ -110,9 +108,9 @@ def test_lines_of_one_claim_may_lie_in_two_quarters(quarters):
 
 def test_the_tables_come_in_as_many_queries_for_one_quarter_as_for_two(quarters):
     def asked(days: list[date]) -> int:
-        reference_for(codes=CODES, days=days, npis=set(), payers={}, certificates=set())
+        reference_for(codes=CODES, days=days, payers={}, certificates=set())
         with CaptureQueriesContext(connection) as queries:
-            reference_for(codes=CODES, days=days, npis=set(), payers={}, certificates=set())
+            reference_for(codes=CODES, days=days, payers={}, certificates=set())
         return len(queries)
 
     assert asked([JULY]) == asked([JUNE, JULY])

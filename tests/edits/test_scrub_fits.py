@@ -5,7 +5,7 @@ code, electronic number or name.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -14,7 +14,8 @@ from claims.edits.enrollment import alias
 from claims.edits.examples import AS_OF, SITE, claim, line, reference
 from claims.edits.reference import Span
 from claims.facts import enrollments_of
-from claims.models import Enrollment
+from rcm.accounts.scope import scope
+from rcm.network.models import NetworkSpan
 from rcm.reference.models import Payer
 
 
@@ -51,9 +52,18 @@ def test_a_payer_by_any_of_its_names_finds_the_same_enrollment(cast, named):
     payer = Payer.objects.get(code="PHP")
     facts = claim(payer_id=getattr(payer, named).lower())
     npi = facts.billing_npi
-    Enrollment.objects.create(npi=npi, payer=payer, starts_on=date(2020, 1, 1))
-    spans = enrollments_of({npi})
-    assert spans is not None
+    with scope(cast.system):
+        NetworkSpan.objects.create(
+            organization=cast.a,
+            kind="reader",
+            npi=npi,
+            payer=payer,
+            status="in",
+            effective_from=date(2020, 1, 1),
+            recorded_by="test",
+            recorded_at=datetime(2020, 1, 1, tzinfo=UTC),
+        )
+        spans = enrollments_of({npi}, {cast.a.pk})[cast.a.pk]
     assert spans[(npi, alias(facts.payer_id))] == (Span(date(2020, 1, 1), None),)
     assert "ENR-001" not in blocks(facts, replace(reference(), enrollments=spans))
     assert blocks(facts, replace(reference(), enrollments={}))["ENR-001"] is True

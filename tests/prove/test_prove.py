@@ -101,6 +101,7 @@ PLANTS: dict[str, str] = {
                                       ids, digests, previous, digest)
                   VALUES (gen_random_uuid(), now(), {a}, 8, 'audit_event', 'id', 0, 9000000000, 0, '{{}}', '', '', 'x')"""
     ),
+    "20": "UPDATE network_networkspan SET status = 'pending' WHERE organization_id = {a}",
     "Q4": "UPDATE authorizations_authorizedservice SET used = 7 WHERE organization_id = {a}",
     "16": (
         "UPDATE remittance_unappliedcash SET amount = 7, resolved_at = NULL WHERE organization_id"

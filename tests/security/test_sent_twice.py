@@ -47,6 +47,7 @@ STILL = {
     "claims:scrub_many",
     "intake:book",
     "intake:cancel",
+    "intake:change_site",
     "intake:check_accept",
     "intake:check_in",
     "intake:check_seen",

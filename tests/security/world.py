@@ -114,6 +114,13 @@ RULES: dict[str, dict[str, Any]] = {
     "intake.Estimate": {"kind": "estimate", "lines": [], "hold": ""},
     "pricing.Contract": {"method": "percent_of_medicare", "terms": {"percent": "120"}},
     "pricing.ContractRate": {"method": "flat"},
+    "network.NetworkSpan": {
+        "kind": "organization",
+        "site": None,
+        "effective_from": dt.date(2026, 1, 1),
+        "ended_at": None,
+        "withdrawn_at": None,
+    },
     "authorizations.Authorization": {"status": "pended", "kind": "initial", "evidence": {}},
     "authorizations.AuthorizedService": {"used": 1, "status": "approved"},
     "authorizations.AuthRequest": {"channel": "278", "action": "A4"},
@@ -165,7 +172,7 @@ RULES: dict[str, dict[str, Any]] = {
     "claims.PayerRule": {"severity": "B", "definition": {}, "backtest": {}},
     "claims.PaperPrinter": {"right": Decimal("0.10"), "down": Decimal("-0.05")},
     "claims.Submission": {"claims_count": 1},
-    "claims.SubmissionClaim": {"state": "waiting"},
+    "claims.SubmissionClaim": {"state": "waiting", "sent": {"frequency": "1"}},
     "claims.Acknowledgement": {
         "kind": "277CA",
         "category": "A7",

@@ -7,4 +7,5 @@ import "./palette.js";
 import "./preferences.js";
 import "./rail.js";
 import "./forms.js";
+import "./grid.js";
 import "./drafts.js";
