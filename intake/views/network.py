@@ -23,7 +23,7 @@ from rcm.accounts.clock import office_day
 from rcm.accounts.models import Site
 from rcm.accounts.problems import Refused
 from rcm.reference.clock import clock_of
-from rcm.web.access import actor_of, found, may
+from rcm.web.access import actor_of, may
 from rcm.web.forms import read_date
 
 IN_FORM = {"change_template": "intake/network_change_form.html"}
@@ -107,10 +107,13 @@ def change_site(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """The same visit at another site, on the same day and hour there."""
     row = appointment_of(request, public_id)
     actor = actor_of(request)
+    asked = request.POST.get("site", "")
     sites = Site.objects.filter(organization_id=row.organization_id)
-    site = found(sites, public_id=request.POST.get("site", ""))
+    site = next((s for s in sites if str(s.public_id) == asked), row.site)
 
     def verb() -> Appointment:
+        if site == row.site:
+            raise Refused("Choose another of our sites.", field="site", code="other_site")
         if row.status not in MOVABLE:
             raise Refused("A visit that has begun stays where it is.", code="not_allowed")
         return services.appointment_move(
