@@ -23,7 +23,7 @@ SELECT gen_random_uuid(), now(), who.organization_id, who.kind, NULL, e.npi, e.p
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("claims", "0003_service_marks"),
+        ("claims", "0005_paper_printer"),
         ("charges", "0008_charge_arrangement"),
         ("network", "0001_initial"),
     ]
