@@ -114,6 +114,14 @@ class ArConfig(AppConfig):
                 words="staffing plan hours shifts vacancies clients",
             ),
             nav.Entry(
+                "Receivables",
+                "Days",
+                "ar:days",
+                "day.close",
+                order=60,
+                words="day close drawer cash count end proof deposits ties",
+            ),
+            nav.Entry(
                 "Manage",
                 "Reports",
                 "ar:reports",

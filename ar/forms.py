@@ -36,6 +36,11 @@ class VoidForm(house.HouseForm):
     reason = forms.CharField(label="Why it is voided", max_length=120)
 
 
+class DayForm(house.HouseForm):
+    counted = house.MoneyField(label="Cash counted in the drawer")
+    note = forms.CharField(label="Note", max_length=300, required=False)
+
+
 class PlanForm(house.HouseForm):
     total = house.MoneyField(label="Total")
     instalment = house.MoneyField(label="Instalment")

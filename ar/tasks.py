@@ -9,6 +9,7 @@ from celery import shared_task
 from celery.schedules import crontab
 
 from ar import services
+from ar.reports import days
 from ar.reports import services as reporting
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
@@ -37,6 +38,11 @@ BEAT: dict[str, dict[str, Any]] = {
     "ar-reports": {
         "task": "ar.tasks.reports",
         "schedule": crontab(minute="10"),
+        "options": {"queue": "batch", "expires": 3600},
+    },
+    "ar-proof": {
+        "task": "ar.tasks.prove_all",
+        "schedule": crontab(hour="9", minute="30"),
         "options": {"queue": "batch", "expires": 3600},
     },
     "ar-statements": {
@@ -127,3 +133,17 @@ def snapshot_run(run_id: int, *, actor: Actor) -> None:
 def start_snapshot(run: JobRun) -> None:
     """Send a run to the workers (used by rerun)."""
     snapshot_run.delay(run.organization_id, run.pk)
+
+
+@shared_task(name="ar.tasks.prove_all")
+def prove_all() -> None:
+    """Each night the books of every organization, each as its own task."""
+    for pk in _each():
+        prove_now.delay(pk)
+
+
+@scoped_task(queue="batch", own_transactions=True)
+def prove_now(*, actor: Actor) -> None:
+    """The books of one organization."""
+    for organization_id in actor.organizations:
+        days.proof_keep(organization_id=organization_id)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.urls import path
 
 from ar import desk, figures, views
-from ar.manage import accuracy, reports, states, targets, work
+from ar.manage import accuracy, days, reports, states, targets, work
 from ar.patient import holds
 
 app_name = "ar"
@@ -72,6 +72,9 @@ urlpatterns = [
     path("reports/<uuid:public_id>.pdf", reports.report_pdf, name="report_pdf"),
     path("reports/alerts/<uuid:public_id>/", reports.alert, name="alert"),
     path("months/<uuid:public_id>/<int:year>-<int:number>/", reports.month, name="month"),
+    path("days/", days.day_list, name="days"),
+    path("days/<uuid:public_id>/prove/", days.prove, name="prove"),
+    path("days/<uuid:public_id>/<str:on>/", days.day, name="day"),
     path("performance/", figures.kpis, name="kpis"),
     path("performance/lag/", figures.lag, name="lag"),
     path("performance/lag/<slug:code>/", figures.lag_step, name="lag_step"),

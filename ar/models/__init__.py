@@ -17,8 +17,10 @@ from ar.models.patients import (
 from ar.models.policy import ReceivablePolicy
 from ar.models.reports import (
     Alert,
+    DayClose,
     Delivery,
     MonthClose,
+    ProofRun,
     Report,
     ReportKind,
     Subscription,
@@ -39,6 +41,7 @@ __all__ = [
     "AuditCase",
     "AuditReading",
     "AuditSample",
+    "DayClose",
     "Delivery",
     "HoldKind",
     "KpiSnapshot",
@@ -48,6 +51,7 @@ __all__ = [
     "PaymentPlan",
     "PlanExam",
     "PlanStatus",
+    "ProofRun",
     "ReceivablePolicy",
     "Refund",
     "Report",

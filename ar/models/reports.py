@@ -127,3 +127,42 @@ class MonthClose(TenantModel):
         constraints = [
             models.UniqueConstraint(fields=["organization", "month"], name="one_month_close")
         ]
+
+
+class ProofRun(TenantModel):
+    """`manage.py prove` of one organization as it was kept: rows looked at, promises, and what is
+    broken.
+    """
+
+    append_only = True
+
+    at = models.DateTimeField()
+    promises = models.IntegerField()
+    looked = models.BigIntegerField()
+    breaches = models.JSONField(default=list, help_text="number, promise, how many")
+
+    class Meta:
+        indexes = [models.Index(fields=["organization", "-at"], name="proof_at")]
+
+
+class DayClose(TenantModel):
+    """A business day was closed: what came in, the counted drawer, the ties, and the proof then. It is
+    never opened again; what is booked into the day later shows beside it.
+    """
+
+    append_only = True
+
+    day = models.DateField()
+    figures = models.JSONField(help_text="What the page showed: receipts, remittances, bank, ties")
+    counted = models.DecimalField(max_digits=12, decimal_places=2, help_text="Cash in the drawer")
+    expected = models.DecimalField(max_digits=12, decimal_places=2)
+    note = models.CharField(max_length=300, blank=True)
+    proof = models.ForeignKey(ProofRun, on_delete=models.PROTECT, null=True, related_name="+")
+    closed_at = models.DateTimeField()
+    actor_name = models.CharField(max_length=120)
+    user_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "day"], name="one_day_close")
+        ]

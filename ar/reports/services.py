@@ -26,6 +26,7 @@ from ar.models import (
     Delivery,
     KpiSnapshot,
     MonthClose,
+    ProofRun,
     Report,
     ReportKind,
     Subscription,
@@ -578,10 +579,23 @@ def month_checks(organization_id: int, month: date) -> list[Check]:
             not count,
             f"{count} wait, {fmt.money(waiting['total'] or 0)}",
         ),
+        _proof_check(organization_id, last),
         Check(
             "kept", "The figures of the last day were kept", kept, "kept" if kept else "not kept"
         ),
     ]
+
+
+def _proof_check(organization_id: int, last: date) -> Check:
+    """The last proof of the books: made after the month, and nothing in it is broken."""
+    label = "The books were proved after the month, and every promise holds"
+    run = ProofRun.objects.filter(organization_id=organization_id).order_by("-at").first()
+    if run is None:
+        return Check("proof", label, False, "never proved")
+    broken = sum(row[2] for row in run.breaches)
+    day = SiteClock(zone_of(organization_id)).today(run.at)
+    found = f"{run.promises} promises on {fmt.mdy(day)}, {broken:,} breaches"
+    return Check("proof", label, day > last and not broken, found)
 
 
 @transaction.atomic

@@ -126,6 +126,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
         "cost.edit": {R.MANAGER},
         "staff.view": _CARE,
         "month.close": {R.MANAGER},
+        "day.close": {R.POSTER, R.MANAGER},
         "automation.view": {R.BILLER, R.POSTER, R.AR, R.MANAGER, R.COMPLIANCE, R.ADMIN},
         "automation.switch": {R.MANAGER, R.ADMIN},
         "jobs.view": {R.BILLER, R.POSTER, R.AR, R.MANAGER, R.COMPLIANCE, R.ADMIN},

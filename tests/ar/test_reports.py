@@ -21,6 +21,7 @@ from pypdf import PdfReader
 from ar import services as ar
 from ar.models import Alert, Delivery, MonthClose, Report
 from ar.reports import services
+from ar.reports.days import proof_keep
 from ar.reports.pdf import lines_of
 from rcm.accounts.clock import office_day
 from rcm.accounts.models import Membership, Site
@@ -236,7 +237,10 @@ def test_a_month_closes_with_its_checks_and_its_report_never_changes(cast, enter
     path = f"/months/{cast.a.public_id}/{first.year}-{first.month}/"
     client = enter(cast, "mia")
     assert client.post(path, {}).status_code == 422
-    assert client.post(path, {"note_kept": "The product started later"}).status_code == 302
+    kept = {"note_kept": "The product started later"}
+    assert client.post(path, kept).status_code == 422  # the books were never proved
+    proof_keep(organization_id=cast.a.pk)
+    assert client.post(path, kept).status_code == 302
     with scope(cast.system):
         closed = MonthClose.objects.get()
         report = closed.report
