@@ -505,6 +505,40 @@ CHECKS: tuple[Check, ...] = (
             WHERE l.held <> c.open""",
     ),
     Check(
+        "21",
+        "Each receipt of a patient is in the cash account once, to the cent",
+        "SELECT count(*) FROM ar_patientpayment",
+        """SELECT p.id, 'receipt ' || p.amount || ', cash ' || coalesce(c.amount, 0)
+             FROM ar_patientpayment p
+             LEFT JOIN LATERAL (SELECT sum(e.amount) AS amount FROM ledger_ledgerentry e
+                  WHERE e.transaction_id = p.transaction_id AND e.account = 'cash') c ON true
+            WHERE coalesce(c.amount, 0) <> p.amount""",
+    ),
+    Check(
+        "22",
+        "No plan is paid beyond its total, and only by its own patient",
+        "SELECT count(*) FROM ar_paymentplan",
+        """SELECT l.id, 'paid ' || sum(p.amount - p.refunded) || ' of ' || l.total
+             FROM ar_paymentplan l JOIN ar_patientpayment p ON p.plan_id = l.id
+            WHERE p.voided_at IS NULL GROUP BY l.id
+           HAVING sum(p.amount - p.refunded) > l.total
+               OR bool_or(p.patient_id <> l.patient_id)""",
+    ),
+    Check(
+        "23",
+        "Money on no claim that went elsewhere left the books once, to a payer by two persons",
+        "SELECT count(*) FROM remittance_cashreturn WHERE status = 'sent'",
+        """SELECT r.id, 'sent ' || r.amount || ', booked ' || coalesce(l.amount, 0)
+             FROM remittance_cashreturn r
+             LEFT JOIN LATERAL (SELECT sum(e.amount) AS amount FROM ledger_ledgerentry e
+                  WHERE e.transaction_id = r.transaction_id AND e.account = 'unapplied'
+                    AND e.remittance_id IS NOT NULL) l ON true
+            WHERE r.status = 'sent'
+              AND (coalesce(l.amount, 0) <> r.amount
+                OR (r.to = 'payer' AND (r.reference = '' OR r.decided_by_id IS NULL
+                                     OR r.decided_by_id = r.requested_by_id)))""",
+    ),
+    Check(
         "17",
         "Every denial that was settled has the day on which it was",
         "SELECT count(*) FROM remittance_denial WHERE status IN ('overturned', 'partial', 'upheld', 'written_off')",

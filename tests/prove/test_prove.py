@@ -118,6 +118,17 @@ PLANTS: dict[str, str] = {
         "UPDATE remittance_denial SET status = 'upheld', resolved_on = NULL WHERE organization_id"
         " = {a}"
     ),
+    "21": "UPDATE ar_patientpayment SET amount = amount + 0.01 WHERE organization_id = {a}",
+    "22": (
+        "UPDATE ar_patientpayment SET voided_at = NULL, refunded = 0, plan_id = (SELECT min(id) FROM"
+        " ar_paymentplan WHERE organization_id = {a}) WHERE organization_id = {a}; UPDATE"
+        " ar_paymentplan SET total = instalment, instalment = 0.01 WHERE organization_id = {a};"
+        " UPDATE ar_paymentplan SET total = 0.01 WHERE organization_id = {a}"
+    ),
+    "23": (
+        "UPDATE remittance_cashreturn SET status = 'sent', \"to\" = 'patient', patient_id = (SELECT"
+        " min(id) FROM intake_patient WHERE organization_id = {a}) WHERE organization_id = {a}"
+    ),
     "18": "UPDATE ar_report SET pdf = 'other'::bytea WHERE organization_id = {a}",
     "Q5": "UPDATE intake_visitmoney SET kind = 'paid' WHERE organization_id = {a}",
     "19": "UPDATE intake_patient SET merged_into_id = id WHERE organization_id = {a}",

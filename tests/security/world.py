@@ -110,6 +110,9 @@ RULES: dict[str, dict[str, Any]] = {
     },
     "intake.AdvanceNotice": {"kind": "necessity", "option": "1"},
     "intake.VisitMoney": {"kind": "planned", "reason": "later", "ended_at": None},
+    "ar.DayClose": {
+        "figures": {name: [] for name in ("receipts", "remittances", "bank", "cash", "ties")},
+    },
     "ar.PatientPayment": {"appointment": None, "estimate": None, "refunded": 0},
     "intake.Estimate": {"kind": "estimate", "lines": [], "hold": ""},
     "pricing.Contract": {"method": "percent_of_medicare", "terms": {"percent": "120"}},
@@ -363,7 +366,11 @@ class World:
             description=self.word(),
             actor_name=self.word(),
         )
-        legs = ((Account.AR_INSURANCE, Decimal(900)), (Account.REVENUE, Decimal(-900)))
+        legs = (
+            (Account.AR_INSURANCE, Decimal(900)),
+            (Account.CASH, Decimal(10)),  # the receipt's
+            (Account.REVENUE, Decimal(-910)),
+        )
         keys = {
             key: self[label].pk
             for key, label in PLAIN_KEYS.items()
