@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
-from ar.models import Refund, WriteOffRequest
+from ar.models import Assistance, Refund, WriteOffRequest
 from ar.tables import reasons
 from charges.models import Charge
 from charges.present import panel_grid
@@ -268,6 +268,40 @@ def refund_panel(item: Any, actor: Actor) -> Panel:
     )
 
 
+def assistance_panel(item: Any, actor: Actor) -> Panel:
+    """An application that waits for a second person: household, income, what the scale gives."""
+    row = (
+        Assistance.objects.visible_to(actor)
+        .select_related("patient", "requested_by")
+        .filter(pk=item.subject_id)
+        .first()
+    )
+    if row is None:
+        return Panel(why=item.title)
+    cells = (
+        ("Household", f"{row.household_size} people, {fmt.money(row.income)} a year"),
+        ("Guideline", f"{row.percent or 0:.0f}% of {fmt.money(row.guideline or 0)}"),
+        ("Sent on by", row.requested_by.display_name if row.requested_by else "the product"),
+    )
+    return Panel(
+        why=item.title,
+        grid=[
+            {"cell": cell, "code": "", "text": text, "more": "", "differs": False}
+            for cell, text in cells
+        ],
+        fixes=[
+            Fix(
+                "Decide",
+                reverse("ar:assistance", args=[row.public_id]),
+                permission="writeoff.approve",
+                primary=True,
+            )
+        ],
+        links=[("Patient account", reverse("ar:account", args=[row.patient.public_id]))],
+        event_keys={"patient_id": row.patient_id},
+    )
+
+
 def patient_panel(item: Any, actor: Actor) -> Panel:
     account = _account_url(item.patient_id, actor)
     fixes = [Fix("Open the account", account, primary=True)] if account else []
@@ -336,6 +370,17 @@ register(
         work_permission="refund.approve",
     ),
     Queue(
+        "assistance_approval",
+        "Assistance to decide",
+        "Receivables",
+        "writeoff.approve",
+        96,
+        "No application for assistance waits.",
+        facts=FACTS,
+        panel=assistance_panel,
+        work_permission="writeoff.approve",
+    ),
+    Queue(
         "patient_balance",
         "Patient balances",
         "Receivables",
@@ -367,10 +412,13 @@ def _open(code: str) -> Any:
 open_followups, open_credits = _open("followup"), _open("credits")
 
 
+APPROVALS = ("write_off_approval", "refund_approval", "assistance_approval")
+
+
 def open_approvals(actor: Actor) -> int:
-    """Write-offs and refunds that wait for a second person."""
+    """Write-offs, refunds and applications that wait for a second person."""
     return int(
         WorkItem.objects.visible_to(actor)
-        .filter(queue__in=["write_off_approval", "refund_approval"], status=ItemStatus.OPEN)
+        .filter(queue__in=APPROVALS, status=ItemStatus.OPEN)
         .count()
     )

@@ -4,7 +4,7 @@ from django.urls import path
 
 from ar import desk, figures, views
 from ar.manage import accuracy, days, reports, states, targets, work
-from ar.patient import holds
+from ar.patient import assistance, holds
 
 app_name = "ar"
 urlpatterns = [
@@ -18,6 +18,20 @@ urlpatterns = [
     path("patients/<uuid:public_id>/account/payment/", views.payment_new, name="payment_new"),
     path("patients/<uuid:public_id>/account/hold/", holds.hold, name="hold"),
     path("account-holds/<uuid:public_id>/lift/", holds.lift, name="hold_lift"),
+    path(
+        "patients/<uuid:public_id>/account/assistance/",
+        assistance.assistance_new,
+        name="assistance_new",
+    ),
+    path("assistance/scale/", assistance.scale, name="scale"),
+    path("assistance/<uuid:public_id>/", assistance.application, name="assistance"),
+    path("assistance/<uuid:public_id>/paper/", assistance.paper_new, name="assistance_paper"),
+    path("assistance/<uuid:public_id>/send/", assistance.submit, name="assistance_submit"),
+    path("assistance/<uuid:public_id>/decide/", assistance.decide, name="assistance_decide"),
+    path("assistance/<uuid:public_id>/apply/", assistance.apply, name="assistance_apply"),
+    path("assistance/<uuid:public_id>/withdraw/", assistance.withdraw, name="assistance_withdraw"),
+    path("assistance/<uuid:public_id>/letter.pdf", assistance.letter, name="assistance_letter"),
+    path("assistance-papers/<uuid:public_id>/", assistance.paper, name="assistance_file"),
     path("patients/<uuid:public_id>/account/plan/", views.plan_new, name="plan_new"),
     path("patients/<uuid:public_id>/account/statement/", views.statement_now, name="statement_now"),
     path("patient-payments/<uuid:public_id>/void/", views.payment_void, name="payment_void"),

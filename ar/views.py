@@ -19,6 +19,8 @@ from ar import filters, forms, services
 from ar.desk import key_of, new_key
 from ar.models import (
     AccountHold,
+    Assistance,
+    AssistanceStatus,
     PatientPayment,
     PaymentPlan,
     PlanStatus,
@@ -28,6 +30,7 @@ from ar.models import (
     WriteOffRequest,
 )
 from ar.queues import link
+from ar.services.assistance import applications_of
 from ar.services.credits import credits_on
 from ar.services.guards import ZERO, corrections_pending, held_harmless
 from ar.services.patients import METHODS, plan_paid, plan_rows
@@ -156,6 +159,11 @@ def approvals(request: HttpRequest) -> HttpResponseBase:
             "write_offs": [
                 (w, reasons()[w.reason].label) for w in write_offs.order_by("-amount", "pk")[:200]
             ],
+            "applications": Assistance.objects.visible_to(actor)
+            .filter(status=AssistanceStatus.SUBMITTED)
+            .select_related("patient", "requested_by")
+            .defer("letter")
+            .order_by("requested_at", "pk")[:200],
             "refunds": refunds_.order_by("due_on", "pk")[:200],
             "may_refund": actor.can_somewhere("refund.approve"),
         },
@@ -289,7 +297,7 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
     events = Event.objects.filter(
         patient_id=patient.pk,
         organization_id=patient.organization_id,
-        verb__regex=r"^(patient\.|hold\.|statement\.|plan\.|refund\.|writeoff\.|balance\.|work\.contact)",
+        verb__regex=r"^(patient\.|hold\.|assistance\.|statement\.|plan\.|refund\.|writeoff\.|balance\.|work\.contact)",
     )
     owed = sum((line["patient"] for line in lines), ZERO)
     return render(
@@ -306,6 +314,7 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "methods": dict(METHODS),
             "statements": sent,
             "holds": holds,
+            "applications": applications_of(patient.pk),
             "may_hold": actor.can("statement.send", patient),
             "plan": plan,
             "instalments": instalments,
@@ -375,6 +384,8 @@ def _account_actions(
         if owed > 0 and (plan is None or plan.status != PlanStatus.ACTIVE):
             actions.append(parts.Action("Payment plan", page("plan_new")))
         actions.append(parts.Action("Hold", page("hold")))
+    if actor.can("writeoff.request", patient):
+        actions.append(parts.Action("Assistance", page("assistance_new")))
     return actions
 
 

@@ -5,6 +5,13 @@ KPI.
 from __future__ import annotations
 
 from ar.models.accuracy import AuditCase, AuditReading, AuditSample
+from ar.models.assistance import (
+    ASSISTANCE_MOVES,
+    Assistance,
+    AssistancePaper,
+    AssistanceStatus,
+    SlidingScale,
+)
 from ar.models.holds import AccountHold, HoldKind
 from ar.models.patients import (
     PLAN_MOVES,
@@ -33,11 +40,15 @@ from ar.models.states import NUMERIC_TOPICS, StateFact, StateTopic
 from ar.models.work import RoleCost, Shift, StaffPlan, WorkBaseline
 
 __all__ = [
+    "ASSISTANCE_MOVES",
     "NUMERIC_TOPICS",
     "PLAN_MOVES",
     "AccountHold",
     "AgingSnapshot",
     "Alert",
+    "Assistance",
+    "AssistancePaper",
+    "AssistanceStatus",
     "AuditCase",
     "AuditReading",
     "AuditSample",
@@ -59,6 +70,7 @@ __all__ = [
     "RequestStatus",
     "RoleCost",
     "Shift",
+    "SlidingScale",
     "StaffPlan",
     "StateFact",
     "StateTopic",

@@ -16,6 +16,10 @@ The patient's side payment_take(patient, amount, method, actor, received_on=None
     actor, at) · plan_cancel(plan, reason, actor, at)
     plans_review(organization_id, actor, at) -> int                             done, or broken
 
+Assistance assistance_ask(patient, household_size, income, actor, note, at) -> Assistance ·
+    assistance_paper · assistance_submit · assistance_decide (a second person) · assistance_apply
+    to new balances · assistance_withdraw · scale_set(organization_id, effective_from, bands, actor)
+
 Credits credits_refresh(organization_id, actor, at) -> int refund_request(charge, to, amount, cause,
     actor, at) -> Refund · refund_decide(refund, approve, note, actor, at) · refund_issue(refund,
     reference, actor, at)
@@ -32,6 +36,15 @@ Figures ar.aging.aging(organization_ids, on, basis, …) -> [Cell] · ar.aging.l
 
 from __future__ import annotations
 
+from ar.services.assistance import (
+    assistance_apply,
+    assistance_ask,
+    assistance_decide,
+    assistance_paper,
+    assistance_submit,
+    assistance_withdraw,
+    scale_set,
+)
 from ar.services.credits import (
     credits_refresh,
     refund_decide,
@@ -70,6 +83,12 @@ from ar.services.writeoffs import small_balances_write_off, write_off_decide, wr
 
 __all__ = [
     "aging_snapshot",
+    "assistance_apply",
+    "assistance_ask",
+    "assistance_decide",
+    "assistance_paper",
+    "assistance_submit",
+    "assistance_withdraw",
     "credits_refresh",
     "day_end",
     "followup_refresh",
@@ -93,6 +112,7 @@ __all__ = [
     "refund_issue",
     "refund_request",
     "refunds_stop",
+    "scale_set",
     "small_balances_write_off",
     "statements_batch",
     "statements_preview",

@@ -15,7 +15,8 @@ from django.db.models import BigIntegerField, Case, F, QuerySet, Value, When
 from django.utils import timezone
 
 from ar import rules
-from ar.models import HoldKind, PlanStatus
+from ar.models import Assistance, AssistanceStatus, HoldKind, PlanStatus
+from ar.services.assistance import assistance_due
 from ar.services.credits import credits_refresh, refunds_stop
 from ar.services.guards import local_day
 from ar.services.holds import holds_of, holds_refresh
@@ -422,6 +423,40 @@ def _on_account(
     ]
 
 
+def _assistance_due(
+    organization_id: int, at: datetime, live: dict[int, datetime], taken: set[int]
+) -> list[ItemSpec]:
+    """Patients whose granted assistance is proposed for balances that came since."""
+    granted = Assistance.objects.filter(
+        organization_id=organization_id, status=AssistanceStatus.APPROVED
+    )
+    due = assistance_due(granted.values_list("patient_id", flat=True), local_day(at))
+    patients = Patient.objects.in_bulk(set(due) - taken)
+    return [
+        ItemSpec(
+            organization_id=organization_id,
+            queue=PATIENT_QUEUE,
+            subject_type=PATIENT_SUBJECT,
+            subject_id=pk,
+            cause="assistance",
+            title=f"${own.dollars:,.2f} of new balances falls under the granted assistance",
+            fix="Take the discount off from the application's page",
+            due_at=live.get(pk, at),
+            dollars=own.dollars,
+            patient_id=pk,
+            patient_name=patients[pk].name,
+            facts={
+                "mrn": patients[pk].mrn,
+                "born": patients[pk].born_on.isoformat(),
+                "number": patients[pk].mrn,
+                "reason": "Assistance granted",
+            },
+        )
+        for pk, own in due.items()
+        if pk in patients
+    ]
+
+
 def _without_place(
     organization_id: int, at: datetime, live: dict[int, datetime], taken: set[int]
 ) -> list[ItemSpec]:
@@ -549,6 +584,7 @@ def patient_balance_refresh(
                 },
             )
         )
+    specs += _assistance_due(organization_id, at, live, {s.subject_id for s in specs})
     specs += _without_place(organization_id, at, live, {s.subject_id for s in specs})
     specs += _on_account(
         organization_id, at, live, rules_of.prepayment_days, {s.subject_id for s in specs}

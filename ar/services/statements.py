@@ -17,6 +17,7 @@ from ar.automation import STATEMENTS
 from ar.holding import Act
 from ar.models import Statement
 from ar.pdf import StatementPage, statement_pdf
+from ar.services.assistance import assistance_due
 from ar.services.guards import ZERO, held_harmless, local_day, require_mine
 from ar.services.holds import Holds, holds_of
 from ar.services.notices import notices_of
@@ -86,6 +87,7 @@ def statements_preview(
     every = [c.charge_id for cs in charges.values() for c in cs]
     harmless, notices = held_harmless(every), notices_of(every)
     planned, holds = exams_in_plans(owing, today), holds_of(owing)
+    helped = {pk for due_now in assistance_due(owing, today).values() for pk in due_now.charges}
     due: list[Due] = []
     none: list[tuple[Patient, str]] = []
     for patient in patients:
@@ -93,7 +95,7 @@ def statements_preview(
         if held is not None:
             none.append((patient, held.sentence))
             continue
-        on, off = _split(charges.get(patient.pk, []), harmless, planned, holds)
+        on, off = _split(charges.get(patient.pk, []), harmless, planned, holds, helped)
         if not on:
             none.append((patient, off[0][1] if off else "Nothing to bill yet."))
             continue
@@ -115,6 +117,7 @@ def _split(
     harmless: dict[int, Verdict],
     planned: Container[int],
     holds: Holds,
+    helped: Container[int],
 ) -> tuple[list[OpenCharge], list[tuple[OpenCharge, str]]]:
     on: list[OpenCharge] = []
     off: list[tuple[OpenCharge, str]] = []
@@ -124,6 +127,8 @@ def _split(
             off.append((c, held.sentence))
         elif c.charge_id in harmless:
             off.append((c, harmless[c.charge_id].sentence))
+        elif c.charge_id in helped:
+            off.append((c, "The granted assistance is taken off first."))
         elif c.exam_id in planned:
             off.append((c, "A payment plan is being kept."))
         elif c.insurance != ZERO:

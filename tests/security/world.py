@@ -204,6 +204,13 @@ RULES: dict[str, dict[str, Any]] = {
     "remittance.CashReturn": {"to": "payer", "status": "requested", "decided_by": None},
     "ar.ReceivablePolicy": {"statement_days": [0, 30, 60, 90]},
     "ar.AccountHold": {"kind": "dispute", "lifted_at": None},
+    "ar.SlidingScale": {"up_to_percent": 200, "discount": Decimal(50)},
+    "ar.Assistance": {
+        "status": "submitted",
+        "household_size": 2,
+        "discount": Decimal(50),
+        "letter": b"%PDF-",
+    },
     "ar.PaymentPlan": {"total": Decimal(90), "instalment": Decimal(30)},
     "ar.Statement": {"step": 1, "lines": []},
     "ar.AgingSnapshot": {"basis": "service", "bucket": "0-30"},
