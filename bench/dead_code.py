@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PLACES = ("rcm", "intake", "authorizations", "charges", "claims", "remittance", "ar", "bench")
 KINDS = {"function", "class", "method", "property", "import"}
 ONLY_TESTED = {
-    "adjustment_class",
     "anti_markup_applies",
     "contract_of_terms",
     "decision_rule_for",

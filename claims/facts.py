@@ -177,8 +177,10 @@ class _World:
             )
         }
         self.coverages: dict[int, list[Coverage]] = defaultdict(list)
+        decided = {row["coverage_id"] for c in claims for row in c.extra.get("cob", ())}
+        current = Q(patient_id__in=patients, active=True, rank__gte=1)
         for coverage in (
-            Coverage.objects.filter(patient_id__in=patients, active=True, rank__gte=1)
+            Coverage.objects.filter(current | Q(pk__in=decided))
             .select_related("payer", "plan")
             .order_by("rank")
         ):
@@ -213,13 +215,7 @@ class _World:
         lines = self.lines[claim.pk]
         place = self._reading_place(claim, lines)
         facts, repairs = repair(self._facts(claim, lines, place))
-        others = [
-            c
-            for c in self.coverages[claim.patient_id]
-            if c.pk != claim.coverage_id
-            and not claim.coverage.of_accident
-            and _in_force(c, claim.service_date)
-        ]
+        others = self._other_coverages(claim)
         return Sheet(
             claim,
             lines,
@@ -229,6 +225,20 @@ class _World:
             place[0] if place else claim.site.name,
             others,
         )
+
+    def _other_coverages(self, claim: Claim) -> list[Coverage]:
+        """The patient's other policies of that day, and each that has decided, also when it has
+        left the chart since.
+        """
+        if claim.coverage.of_accident:
+            return []
+        decided = {row["coverage_id"] for row in claim.extra.get("cob", ())}
+        return [
+            c
+            for c in self.coverages[claim.patient_id]
+            if c.pk != claim.coverage_id
+            and (c.pk in decided or (c.active and _in_force(c, claim.service_date)))
+        ]
 
     def _facts(
         self, claim: Claim, lines: Sequence[ClaimLine], place: tuple[str, str, Address] | None
@@ -255,6 +265,7 @@ class _World:
         reader = self.providers.get(claim.rendering_npi)
         orderer = self.providers.get(claim.ordering_npi)
         corrects = claim.frequency in ("7", "8")
+        later = claim.rank > 1
         return ClaimFacts(
             claim_id=claim.number,
             lines=tuple(self._line(claim, line, lines) for line in lines),
@@ -278,7 +289,7 @@ class _World:
             ),
             coverage_from=coverage.starts_on or (check.covered_from if check else None),
             coverage_to=coverage.ends_on or (check.covered_to if check else None),
-            msp_type=str(extra.get("msp_type", "")),
+            msp_type=str(extra.get("msp_type") or (coverage.second_reason if later else "")),
             patient_id=str(patient.pk),
             patient_last=patient.last_name,
             patient_first=patient.first_name,
@@ -463,11 +474,7 @@ class _World:
     def _others(self, claim: Claim) -> tuple[OtherCoverage, ...]:
         cob = {told["coverage_id"]: told for told in claim.extra.get("cob", ())}
         found: list[OtherCoverage] = []
-        if claim.coverage.of_accident:
-            return ()
-        for coverage in self.coverages[claim.patient_id]:
-            if coverage.pk == claim.coverage_id or not _in_force(coverage, claim.service_date):
-                continue
+        for coverage in self._other_coverages(claim):
             told: Mapping[str, Any] = cob.get(coverage.pk, {})
             found.append(
                 OtherCoverage(

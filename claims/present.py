@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import date
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -27,6 +28,7 @@ from claims.models import (
 )
 from claims.services.scrubbing import may_override
 from claims.services.submitting import differences
+from intake.models import Coverage
 from rcm.accounts.actor import Actor
 from rcm.audit.models import Event
 from rcm.exchange.models import Interchange
@@ -76,6 +78,61 @@ WRITTEN_OFF = (
     Account.CHARITY,
     Account.OTHER_ADJUSTMENT,
 )
+
+
+# --- earlier payers -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What one earlier payer decided on a line, or on the whole claim."""
+
+    payer: str
+    paid_on: date
+    line: str
+    paid: Decimal
+    reasons: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coordination:
+    """What earlier payers have decided, and what the payer of this claim is expected to pay: to
+    Medicare as the lowest of three amounts, to another what was left to the patient.
+    """
+
+    decided: list[Decided]
+    three: list[dict[str, Any]]
+    left: list[dict[str, Any]]
+    paid: Decimal
+
+
+def coordination(claim: Claim) -> Coordination | None:
+    """None where no payer has decided before."""
+    told = claim.extra.get("cob", ())
+    if not told:
+        return None
+    rows = Coverage.objects.filter(pk__in=[one["coverage_id"] for one in told])
+    names = dict(rows.values_list("pk", "payer__name"))
+    decided = []
+    for one in told:
+        lines = [*sorted(one["lines"].items(), key=lambda item: int(item[0]))]
+        if one["adjustments"] or not lines:
+            lines.append(("", one))
+        for number, line in lines:
+            reasons = ", ".join(f"{g}-{r} {fmt.money(a)}" for g, r, a in line["adjustments"])
+            name = names.get(one["coverage_id"], one["payer"])
+            day = date.fromisoformat(one["paid_on"])
+            decided.append(Decided(name, day, number, Decimal(line["paid"]), reasons))
+    parts = [
+        {k: v if k == "line" else Decimal(v) for k, v in part.items()}
+        for part in claim.extra.get("expected_parts", ())
+    ]
+    return Coordination(
+        decided,
+        [p for p in parts if "alone" in p],
+        [p for p in parts if "left" in p],
+        sum((Decimal(str(one["paid"])) for one in told), Decimal(0)),
+    )
 
 
 # --- what stops it --------------------------------------------------------------------------------

@@ -35,7 +35,11 @@ from rcm.x12.model import (
     ServiceLine,
 )
 
-SEQUENCE = {1: "P", 2: "S", 3: "T"}
+SEQUENCE = "PST"
+"""SBR01 by place among the payers: the earlier ones that have decided, then the one addressed. A rank
+that nobody holds leaves no gap.
+"""
+
 SELF = "18"
 RADIOLOGY_REPORT, BY_MAIL = "RR", "BM"
 
@@ -44,6 +48,7 @@ def claim_of(sheet: Sheet) -> Claim:
     """The professional claim of one sheet."""
     facts, row = sheet.facts, sheet.claim
     dependent = facts.relationship != SELF
+    others = other_payers(sheet)
     return Claim(
         claim_id=facts.claim_id,
         charge=facts.total,
@@ -58,7 +63,7 @@ def claim_of(sheet: Sheet) -> Claim:
         frequency=facts.frequency,
         patient=patient_party(facts) if dependent else None,
         patient_relationship=facts.relationship if dependent else "",
-        payer_sequence=SEQUENCE[facts.coverage_rank],
+        payer_sequence=SEQUENCE[len(others) if others else facts.coverage_rank - 1],
         relationship="" if dependent else SELF,
         group_number=facts.group_number,
         insurance_type=facts.msp_type if facts.coverage_rank > 1 else "",
@@ -83,7 +88,7 @@ def claim_of(sheet: Sheet) -> Claim:
         referring=person_party(sheet, facts.ordering_npi, "DN"),
         rendering=rendering_party(sheet),
         facility=facility_party(sheet),
-        other_payers=other_payers(sheet),
+        other_payers=others,
     )
 
 
@@ -239,17 +244,30 @@ def submitter(organization: Organization, name: str) -> Party:
 # --- earlier payers -------------------------------------------------------------------------------
 
 
+def earlier(sheet: Sheet) -> list[tuple[Coverage, Mapping[str, Any]]]:
+    """The payers that have decided, in the order in which they did, with what they told."""
+    coverages = {c.pk: c for c in sheet.others}
+    return [
+        (coverages[row["coverage_id"]], row)
+        for row in sheet.claim.extra.get("cob", ())
+        if row["coverage_id"] in coverages
+    ]
+
+
 def other_payers(sheet: Sheet) -> tuple[OtherPayer, ...]:
     """Loops 2320 and 2330: each earlier payer with its decision."""
-    coverages = {c.pk: c for c in sheet.others}
     return tuple(
-        other_payer(sheet.facts, coverages[told["coverage_id"]], told)
-        for told in sheet.claim.extra.get("cob", ())
-        if told["coverage_id"] in coverages
+        other_payer(sheet.facts, coverage, told, place)
+        for place, (coverage, told) in enumerate(earlier(sheet))
     )
 
 
-def other_payer(facts: ClaimFacts, coverage: Coverage, told: Mapping[str, Any]) -> OtherPayer:
+def other_payer(
+    facts: ClaimFacts, coverage: Coverage, told: Mapping[str, Any], place: int
+) -> OtherPayer:
+    """One earlier payer. Where it has told nothing by line, its day and what it left to the patient
+    stand here.
+    """
     own = coverage.relationship == SELF
     insured = Party(
         "IL",
@@ -260,15 +278,21 @@ def other_payer(facts: ClaimFacts, coverage: Coverage, told: Mapping[str, Any]) 
         id=plain_member(coverage.member_id),
     )
     payer = coverage.payer
+    whole = adjustments(told.get("adjustments", ()))
+    by_line = bool(told.get("lines"))
+    left = sum((a.amount for a in whole if a.group == "PR"), Decimal(0))
     return OtherPayer(
-        sequence=SEQUENCE[coverage.rank],
+        sequence=SEQUENCE[place],
         payer=Party("PR", plain_text(payer.name)[:60], id_qualifier="PI", id=payer.edi_id),
         subscriber=insured,
         relationship=coverage.relationship,
         group_number=coverage.group_number,
+        insurance_type=coverage.second_reason if place else "",
         filing_code=payer.claim_filing,
-        adjustments=adjustments(told.get("adjustments", ())),
+        adjustments=whole,
         paid=Decimal(str(told["paid"])),
+        remaining=None if by_line else left,
+        paid_date=None if by_line else date.fromisoformat(told["paid_on"]),
         payer_control=str(told.get("payer_control_number", "")),
         authorization=str(told.get("authorization", "")),
     )
@@ -276,12 +300,10 @@ def other_payer(facts: ClaimFacts, coverage: Coverage, told: Mapping[str, Any]) 
 
 def adjudications(sheet: Sheet, line: LineFacts) -> tuple[LineAdjudication, ...]:
     """Loop 2430: what each earlier payer decided on this line."""
-    coverages = {c.pk: c for c in sheet.others}
     found = []
-    for told in sheet.claim.extra.get("cob", ()):
-        coverage = coverages.get(told["coverage_id"])
+    for coverage, told in earlier(sheet):
         decided = told.get("lines", {}).get(str(line.number))
-        if coverage is None or decided is None:
+        if decided is None:
             continue
         found.append(
             LineAdjudication(
@@ -300,4 +322,9 @@ def adjudications(sheet: Sheet, line: LineFacts) -> tuple[LineAdjudication, ...]
 
 
 def adjustments(rows: Sequence[Sequence[str]]) -> tuple[Adjustment, ...]:
-    return tuple(Adjustment(group, reason, Decimal(str(amount))) for group, reason, amount in rows)
+    """Each reason of a group once, with its sum; what comes to nothing is not told."""
+    sums: dict[tuple[str, str], Decimal] = {}
+    for group, reason, amount in rows:
+        key = (group, reason)
+        sums[key] = sums.get(key, Decimal(0)) + Decimal(str(amount))
+    return tuple(Adjustment(group, reason, sum_) for (group, reason), sum_ in sums.items() if sum_)

@@ -30,6 +30,7 @@ from intake.models import (
     OrderStatus,
     Patient,
     Relationship,
+    SecondReason,
     Sex,
 )
 from rcm.accounts.clock import office_day
@@ -96,6 +97,7 @@ class CoverageOut(serializers.ModelSerializer):
             "employer",
             "starts_on",
             "ends_on",
+            "second_reason",
             "status",
             "verified_at",
         ]
@@ -155,6 +157,11 @@ class CoverageIn(serializers.Serializer):
     subscriber_born_on = serializers.DateField(required=False)
     starts_on = serializers.DateField(required=False)
     ends_on = serializers.DateField(required=False)
+    second_reason = serializers.ChoiceField(
+        choices=SecondReason.choices,
+        required=False,
+        help_text="Why Medicare pays second: an insurance type code of SBR05",
+    )
 
 
 class PatientFilter(filters.FilterSet):

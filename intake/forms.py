@@ -19,6 +19,7 @@ from intake.models import (
     OrderStatus,
     Patient,
     Relationship,
+    SecondReason,
     Sex,
 )
 from intake.services import ExamAsk, plain_codes
@@ -75,6 +76,7 @@ class PatientForm(house.VersionedMixin, house.HouseForm):
 class CoverageForm(house.VersionedMixin, house.HouseForm):
     sections = (
         ("Card", ("payer", "plan", "member_id", "group_number", "rank", "starts_on", "ends_on")),
+        ("Medicare second", ("second_reason",)),
         (
             "Accident",
             (
@@ -137,6 +139,12 @@ class CoverageForm(house.VersionedMixin, house.HouseForm):
     employer = forms.CharField(label="Employer", max_length=60, required=False)
     starts_on = house.DateField(label="Starts", required=False)
     ends_on = house.DateField(label="Ends", required=False)
+    second_reason = forms.ChoiceField(
+        label="Why Medicare pays second",
+        choices=[("", "It pays first, or this is not Medicare"), *SecondReason.choices],
+        required=False,
+        help_text="From the Medicare secondary payer questions",
+    )
     relationship = forms.ChoiceField(
         label="The patient is the subscriber's",
         choices=Relationship.choices,

@@ -121,6 +121,22 @@ class Relationship(models.TextChoices):
     OTHER = "G8", "Other"
 
 
+class SecondReason(models.TextChoices):
+    """Why Medicare pays second (rule `medicare-second`): the insurance type codes of SBR05, which
+    are the value codes of a hospital's claim as well.
+    """
+
+    WORKING_AGED = "12", "Working, or spouse working, with a group plan (65 or older)"
+    KIDNEY = "13", "Kidney disease, within the group plan's first 30 months"
+    NO_FAULT = "14", "No-fault or auto insurance"
+    COMP = "15", "Workers' compensation"
+    PUBLIC_HEALTH = "16", "Public health service or another federal agency"
+    BLACK_LUNG = "41", "Black lung program"
+    VETERANS = "42", "Veterans' administration"
+    DISABLED = "43", "Disabled, with a large group plan (below 65)"
+    LIABILITY = "47", "Liability insurance"
+
+
 class Coverage(TenantModel):
     """A policy of a patient, ranked 1 (primary) to 3. Dates inclusive. Subscriber fields are the
     insured's when not the patient.
@@ -152,6 +168,12 @@ class Coverage(TenantModel):
     subscriber_sex = models.CharField(max_length=1, blank=True)
     starts_on = models.DateField(null=True, blank=True)
     ends_on = models.DateField(null=True, blank=True)
+    second_reason = models.CharField(
+        max_length=2,
+        choices=SecondReason.choices,
+        blank=True,
+        help_text="Why this Medicare coverage does not pay first",
+    )
     status = models.CharField(
         max_length=10, choices=CoverageStatus.choices, default=CoverageStatus.UNVERIFIED
     )

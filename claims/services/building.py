@@ -142,6 +142,16 @@ def diagnoses_of(charge: Charge) -> list[str]:
     return list(dict.fromkeys(plain_diagnosis(code) for code in found if code))
 
 
+def own_number(charge: Charge) -> str:
+    """The exam's authorization number where the payer that is billed has given it; another payer's
+    says nothing to this one.
+    """
+    authorization, coverage = charge.exam.authorization, charge.exam.coverage
+    if authorization is None or coverage is None or authorization.payer_id != coverage.payer_id:
+        return ""
+    return authorization.number
+
+
 def _free_charges(charge_ids: Iterable[int], exam_ids: Iterable[int]) -> list[Charge]:
     rows = Charge.objects.filter(
         status=ChargeStatus.RELEASED, bill_as="ours", exam__coverage__isnull=False
@@ -305,9 +315,8 @@ def _take(draft: Draft, charge: Charge, codes: Sequence[str]) -> None:
         if claim.expected is None or charge.expected is None
         else claim.expected + charge.expected
     )
-    authorization = charge.exam.authorization
-    if authorization is not None and authorization.number and not claim.authorization_number:
-        claim.authorization_number = authorization.number
+    if not claim.authorization_number:
+        claim.authorization_number = own_number(charge)
 
 
 def _claim(key: Key, charge: Charge) -> Claim:
@@ -352,13 +361,9 @@ def lines_of(claim: Claim, charges: Sequence[Charge], *, first: int = 1) -> list
     for number, charge in enumerate(sorted(charges, key=order), start=first):
         places = {code: n for n, code in enumerate(claim.diagnoses, start=1)}
         extra: dict[str, Any] = {}
-        authorization = charge.exam.authorization
-        if (
-            authorization is not None
-            and authorization.number
-            and authorization.number != claim.authorization_number
-        ):
-            extra["authorization"] = authorization.number
+        authorized = own_number(charge)
+        if authorized and authorized != claim.authorization_number:
+            extra["authorization"] = authorized
         lines.append(
             ClaimLine(
                 organization_id=claim.organization_id,

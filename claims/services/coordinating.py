@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from authorizations.models import GRANTED, AuthorizedService
+from claims.coordination import ZERO, earlier_line, patient_part, three_amounts
 from claims.models import Claim, ClaimLine
 from claims.records import PayerDecision
 from intake.models import Coverage
@@ -17,33 +18,18 @@ from rcm.pricing import quote
 from rcm.pricing.db_tables import reference_tables
 from rcm.reference.models import PayerKind
 
-ZERO = Decimal("0.00")
 COINSURANCE = "0.2"
 """Part B: the patient's fifth (42 CFR 410.152)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """One line as the earlier payer decided it, and Medicare's own figures for it: `allowed` by its
-    fee schedule and `alone`, what it would pay if it were the only payer. Dollars.
+class Expected:
+    """What the next payer is expected to pay, and how that comes about: one row of `parts` for each
+    line, as the claim keeps them. `amount` is None where it is not known.
     """
 
-    charge: Decimal
-    paid: Decimal
-    provider_cut: Decimal
-    patient_share: Decimal
-    allowed: Decimal
-    alone: Decimal
-
-
-def lowest_of_three(line: Earlier) -> Decimal:
-    """What Medicare pays as second payer (42 CFR 411.33(a)): the lowest of the charge, or of the
-    lower amount that the provider must accept, less the earlier payment; what Medicare would pay
-    alone; and the higher of the two allowed amounts less the earlier payment. Never below zero.
-    """
-    accepted = min(line.charge, line.charge - line.provider_cut)
-    allowed = max(line.allowed, line.paid + line.patient_share)
-    return max(ZERO, min(accepted - line.paid, line.alone, allowed - line.paid))
+    amount: Decimal | None
+    parts: list[dict[str, str]]
 
 
 def decided_lines(
@@ -85,60 +71,66 @@ def paid_in_all(
 
 
 def next_expected(
-    claim: Claim, lines: Sequence[ClaimLine], told: Mapping[str, Any], coverage: Coverage
-) -> Decimal | None:
-    """What the next payer is expected to pay: Medicare by its own formula, another what the earlier
-    one left to the patient. None where Medicare's price is not known.
+    claim: Claim, lines: Sequence[ClaimLine], every: Sequence[Mapping[str, Any]], coverage: Coverage
+) -> Expected:
+    """What the next payer is expected to pay after `every` earlier one, the last of which is the
+    claim's own: Medicare by its own formula, another what that one left to the patient.
     """
+    told = every[-1]
     if coverage.payer.kind != PayerKind.MEDICARE:
-        every = [a for x in told["lines"].values() for a in x["adjustments"]]
-        return _of_group([*every, *told["adjustments"]], "PR")
+        parts = [
+            {"line": number, "left": str(patient_part({**line, "lines": {}}))}
+            for number, line in told["lines"].items()
+        ]
+        return Expected(patient_part(told), parts)
     prices = _medicare(claim, lines)
     if prices is None:
-        return None
+        return Expected(None, [])
     if not told["lines"]:
-        whole = {"paid": told["paid"], "adjustments": told["adjustments"]}
-        both = (
-            sum((p[0] for p in prices.values()), ZERO),
-            sum((p[1] for p in prices.values()), ZERO),
-        )
-        return lowest_of_three(_earlier(claim.total, whole, both))
-    return sum(
-        (
-            lowest_of_three(
-                _earlier(line.amount, told["lines"][str(line.number)], prices[line.number])
+        price = [sum((p[n] for p in prices.values()), ZERO) for n in (0, 1)]
+        whole = [_whole(one) for one in every]
+        found = {"": three_amounts(earlier_line(claim.total, whole, *price))}
+    else:
+        found = {
+            str(line.number): three_amounts(
+                earlier_line(line.amount, _on_line(every, line), *prices[line.number])
             )
             for line in lines
             if str(line.number) in told["lines"]
-        ),
-        ZERO,
-    )
+        }
+    parts = [
+        {
+            "line": number,
+            "accepted": str(three.accepted),
+            "alone": str(three.alone),
+            "allowed": str(three.allowed),
+            "expected": str(three.lowest),
+        }
+        for number, three in found.items()
+    ]
+    return Expected(sum((three.lowest for three in found.values()), ZERO), parts)
 
 
-def _earlier(
-    charge: Decimal, decided: Mapping[str, Any], price: tuple[Decimal, Decimal]
-) -> Earlier:
-    rows = decided["adjustments"]
-    return Earlier(
-        charge=charge,
-        paid=Decimal(decided["paid"]),
-        provider_cut=_of_group(rows, "CO"),
-        patient_share=_of_group(rows, "PR"),
-        allowed=price[0],
-        alone=price[1],
-    )
+def _on_line(every: Sequence[Mapping[str, Any]], line: ClaimLine) -> list[Mapping[str, Any]]:
+    number = str(line.number)
+    return [one["lines"][number] for one in every if number in one["lines"]]
 
 
-def _of_group(rows: Sequence[Sequence[str]], wanted: str) -> Decimal:
-    return sum((Decimal(amount) for group, _, amount in rows if group == wanted), ZERO)
+def _whole(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A decision with the adjustments of its lines among its own."""
+    rows = [a for line in told["lines"].values() for a in line["adjustments"]]
+    return {"paid": told["paid"], "adjustments": [*told["adjustments"], *rows]}
 
 
 def _medicare(
     claim: Claim, lines: Sequence[ClaimLine]
 ) -> dict[int, tuple[Decimal, Decimal]] | None:
     """Medicare's allowed amount and its own payment by line number. The earlier payer's decision
-    counts towards the deductible (42 CFR 411.30), so that none is taken off here.
+    counts towards the deductible (42 CFR 411.30), so that none is taken off here. A hospital is
+    paid by another schedule, which is not loaded.
     """
+    if claim.form != "837P":
+        return None
     answer = quote.quote(
         {
             "date_of_service": claim.service_date.isoformat(),
@@ -192,9 +184,8 @@ def own_authorizations(coverage: Coverage, lines: Sequence[ClaimLine]) -> dict[i
 
 
 __all__ = [
-    "Earlier",
+    "Expected",
     "decided_lines",
-    "lowest_of_three",
     "next_expected",
     "own_authorizations",
     "paid_in_all",

@@ -871,17 +871,19 @@ def claim_secondary(
         "authorization": first.authorization_number,
         "lines": by_line,
     }
-    expected = next_expected(first, lines, told, next_one)
+    every = [t for t in first.extra.get("cob", ()) if t["coverage_id"] != first.coverage_id]
+    every.append(told)
+    expected = next_expected(first, lines, every, next_one)
+    coordination = {"cob": every, "expected_parts": expected.parts}
     authorized = own_authorizations(next_one, lines)
     authorization = next(iter(authorized.values()), "")
-    earlier = [t for t in first.extra.get("cob", ()) if t["coverage_id"] != first.coverage_id]
     if standing is not None:
         if standing.status in EDITABLE:
-            standing.extra = {**standing.extra, "cob": [*earlier, told]}
+            standing.extra = {**standing.extra, **coordination}
             standing.filing_deadline = filing_limit(
                 next_one.payer, day, rank=2, primary_on=decision.paid_on
             )
-            standing.expected = expected
+            standing.expected = expected.amount
             standing.version += 1
             standing.save(update_fields=["extra", "expected", "filing_deadline", "version"])
             if scrub:
@@ -894,7 +896,7 @@ def claim_secondary(
         payer=next_one.payer,
         rank=next_one.rank,
         primary_claim=first,
-        expected=expected,
+        expected=expected.amount,
         authorization_number=authorization,
         extra={
             **{
@@ -902,7 +904,7 @@ def claim_secondary(
                 for k, v in first.extra.items()
                 if k in ("related_cause", "accident_date", "accident_state")
             },
-            "cob": [*earlier, told],
+            **coordination,
         },
         filing_deadline=filing_limit(next_one.payer, day, rank=2, primary_on=decision.paid_on),
         **{

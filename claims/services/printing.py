@@ -34,7 +34,7 @@ def printer_save(
         if abs(value) > FARTHEST:
             raise Refused("Move it by at most one inch.", field=field, code="too_far")
     taken = PaperPrinter.objects.filter(organization=organization, name=name)
-    if taken.exclude(pk=printer.pk if printer else None).exists():
+    if taken.exclude(pk=printer.pk if printer else 0).exists():
         raise Refused("Another printer has this name.", field="name", code="taken")
     if printer is None:
         return PaperPrinter.objects.create(

@@ -157,6 +157,7 @@ def claim(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "may_restore": actor.can("claim.override", row),
             "lines": views,
             "totals": present.totals(views),
+            "coordination": present.coordination(row),
             "evidence": present.evidence(exams, lines),
             "reports": [(exam, reports.get(exam.pk)) for exam in exams],
             "acknowledgements": present.answers(row),

@@ -63,6 +63,7 @@ COVERAGE_FIELDS = [
     "subscriber_sex",
     "starts_on",
     "ends_on",
+    "second_reason",
     *ACCIDENT_FIELDS,
 ]
 NEEDED = {

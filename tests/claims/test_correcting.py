@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 
 from charges.models import Charge
+from claims.coordination import Earlier, three_amounts
 from claims.models import Claim, Submission
 from claims.records import Adjudicated, Changes, LineDecision, Outcome, PayerDecision, Route
 from claims.services import (
@@ -25,7 +26,6 @@ from claims.services import (
     claims_submit,
     corrections_due,
 )
-from claims.services.coordinating import Earlier, lowest_of_three
 from intake.models import Coverage
 from rcm.accounts.problems import Conflict, Refused
 from rcm.exchange.models import Interchange
@@ -426,7 +426,7 @@ def test_medicare_second_is_expected_to_pay_the_lowest_of_three(house):
     ],
 )
 def test_medicares_formula_takes_the_lowest_of_three(line, wanted):
-    assert lowest_of_three(Earlier(*(Decimal(x) for x in line))) == Decimal(wanted)
+    assert three_amounts(Earlier(*(Decimal(x) for x in line))).lowest == Decimal(wanted)
 
 
 def test_without_a_second_coverage_there_is_no_second_claim(house):
