@@ -34,7 +34,7 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Three:
-    """The three amounts of which Medicare pays the lowest as second payer (42 CFR 411.33(a)):
+    """The three amounts of which Medicare pays the lowest as second payer (rule `lowest-of-three`):
     `accepted` is the charge, or the lower amount that the provider must accept, less what was paid;
     `alone` what Medicare would pay by itself; `allowed` the higher of the two allowed amounts less
     what was paid.
@@ -79,6 +79,18 @@ def accepted_in_full(charge: Decimal, told: Iterable[Decided]) -> Decimal:
     an earlier payer.
     """
     return charge - max((_agreed(one) for one in told), default=ZERO)
+
+
+def unbalanced(lines: Mapping[str, Decided], charges: Mapping[str, Decimal]) -> tuple[int, ...]:
+    """Lines whose payment and adjustments do not come to the charge: the next payer returns such a
+    claim unread.
+    """
+    return tuple(
+        int(number)
+        for number, line in lines.items()
+        if number in charges
+        and Decimal(str(line["paid"])) + _sum(line["adjustments"]) != charges[number]
+    )
 
 
 def patient_part(told: Decided) -> Decimal:

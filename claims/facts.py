@@ -19,6 +19,7 @@ from django.db.models import Q
 
 from authorizations.matching import NOT_REQUIRED
 from charges.models import ContrastStock, Exam, ExamStatus, Report, Scanner
+from claims.coordination import unbalanced
 from claims.edits import seed
 from claims.edits.authorization import PASSING
 from claims.edits.csvload import side_of
@@ -474,6 +475,7 @@ class _World:
     def _others(self, claim: Claim) -> tuple[OtherCoverage, ...]:
         cob = {told["coverage_id"]: told for told in claim.extra.get("cob", ())}
         found: list[OtherCoverage] = []
+        charges = {str(line.number): line.amount for line in self.lines[claim.pk]}
         for coverage in self._other_coverages(claim):
             told: Mapping[str, Any] = cob.get(coverage.pk, {})
             found.append(
@@ -486,6 +488,7 @@ class _World:
                     adjudicated_on=_day(told.get("paid_on")),
                     paid=Decimal(str(told["paid"])) if "paid" in told else None,
                     line_adjudications=bool(told.get("lines")),
+                    unbalanced_lines=unbalanced(told.get("lines", {}), charges),
                     product=product_of(coverage.payer, coverage.plan),
                 )
             )

@@ -323,3 +323,36 @@ def accidents_have_their_payer(s: Subject) -> Iterator[Hit]:
         yield Hit(
             f"Related cause {s.claim.related_cause}: another insurance may have to pay first."
         )
+
+
+@edit(
+    "COB-007",
+    BLOCK,
+    "An earlier payer's decision does not come to the charge of its line.",
+    field="other_coverages",
+    fix="Compare the remittance with the line; the missing adjustment belongs to it.",
+    owner=Owner.BILLER,
+    rule="earlier-decision-balances",
+    carc=("16", "22"),
+    rarc=("N4",),
+    fails=lambda: secondary(
+        other_coverages=(
+            replace(
+                FIRST,
+                adjudicated_on=date(2026, 11, 10),
+                line_adjudications=True,
+                unbalanced_lines=(1,),
+            ),
+        )
+    ),
+    passes=secondary,
+)
+def earlier_decisions_balance(s: Subject) -> Iterator[Hit]:
+    if s.claim.coverage_rank < 2:
+        return
+    for other in s.claim.other_coverages:
+        for number in other.unbalanced_lines:
+            yield Hit(
+                f"Payer {other.payer_id}: payment and adjustments of line {number} are not its"
+                " charge."
+            )

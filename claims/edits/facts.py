@@ -116,6 +116,7 @@ class OtherCoverage:
     paid: Decimal | None = None
     patient_responsibility: Decimal | None = None
     line_adjudications: bool = False
+    unbalanced_lines: tuple[int, ...] = ()  # payment and adjustments are not the line's charge
     product: str = ""
 
 

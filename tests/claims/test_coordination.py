@@ -145,6 +145,16 @@ def test_a_decision_on_the_whole_claim_has_its_day_and_what_is_left_with_the_pay
     assert text.count("DTP*573*") == 1
 
 
+def test_a_decision_that_does_not_come_to_the_charge_is_stopped_here_not_by_the_payer(house):
+    first = decided(house, Outcome.PAID)
+    covered(house, first, "LBI", 2)
+    short = [("CO", "45", D("600.00")), ("PR", "2", D("49.00"))]
+    second = next_claim(house, told(first, "250.00", short))
+    assert "COB-007" in blocks(second)
+    whole = next_claim(house, told(first, "250.00", FIRST))
+    assert (whole.pk, whole.status) == (second.pk, "ready"), blocks(whole)
+
+
 # --- three payers ---------------------------------------------------------------------------------
 
 
