@@ -23,10 +23,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import current_app
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 TRIES = 5
 BATCH = 200
 PARKED, RETRIED = "delivery.parked", "delivery.retried"
+EVER, NEVER = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,7 @@ def deliver_to(
             with scope(Actor.system("outbox", [organization_id])):
                 return _waiting(organization_id).filter(subscriber=name, due_at__lte=at).exists()
 
-        handled += alone(f"outbox:{organization_id}:{name}", work, more)
+        handled += alone(_lock(organization_id, name), work, more)
     return handled
 
 
@@ -261,7 +263,7 @@ def _deliver_fresh(
     """
     handled = 0
     actor = Actor.system("outbox", [organization_id])
-    with held_many([f"outbox:{organization_id}:{name}" for name in names]) as mine:
+    with held_many([_lock(organization_id, name) for name in names]) as mine:
         free = [
             name for name, got in zip(names, mine, strict=True) if got and name in _SUBSCRIPTIONS
         ]
@@ -319,9 +321,27 @@ def _deliver_fresh(
 
 
 def _waiting(organization_id: int) -> QuerySet[Outbox]:
-    return Outbox.objects.filter(
+    rows = Outbox.objects.filter(
         organization_id=organization_id, delivered_at__isnull=True, parked_at__isnull=True
     )
+    since = settings.EXCHANGE_SINCE
+    return rows if since is None or _asleep.get() else rows.filter(due_at__gt=since)
+
+
+def stretch(at: datetime) -> tuple[datetime, datetime]:
+    """From when to when it must have come what this process takes up at a moment: who replays the
+    past takes nothing that came later, and leaves the present to the workers, as they do the past.
+    """
+    if _asleep.get():
+        return EVER, at
+    return settings.EXCHANGE_SINCE or EVER, NEVER
+
+
+def _lock(organization_id: int, name: str) -> str:
+    """The name of the lock of a subscriber's events; past and present do not wait for each
+    other.
+    """
+    return f"outbox:{organization_id}:{name}{':past' if _asleep.get() else ''}"
 
 
 def _deliver_next(
@@ -443,7 +463,9 @@ _asleep: ContextVar[bool] = ContextVar("asleep", default=False)
 
 @contextmanager
 def asleep() -> Iterator[None]:
-    """Send no wake-up calls in this block: who fills a calendar drains by itself."""
+    """Send no wake-up calls in this block: who fills a calendar drains by itself, and takes only
+    what came up to the moment for which it drains.
+    """
     token = _asleep.set(True)
     try:
         yield

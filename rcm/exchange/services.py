@@ -949,9 +949,14 @@ def _work(
         done += outbox.deliver_to(organization_id, names, at=moment, until=until)
     actor = Actor.system("exchange", [organization_id])
     due = Q(due_at__isnull=True) | Q(due_at__lte=moment)
-    rows = Interchange.objects.filter(due, organization_id=organization_id, queue=queue).order_by(
-        "id"
-    )
+    first, last = outbox.stretch(moment)
+    rows = Interchange.objects.filter(
+        due,
+        organization_id=organization_id,
+        queue=queue,
+        received_at__gt=first,
+        received_at__lte=last,
+    ).order_by("id")
     if (queue, "in") in waiting:
         with scope(actor):
             came = rows.filter(direction=Direction.IN, status=InterchangeStatus.STORED)
@@ -977,16 +982,17 @@ def _waiting(organization_id: int, *, at: datetime) -> dict[tuple[str, str], lis
     """What is due for an organization: (queue, event | in | out) → subscribers (of events). One
     query.
     """
+    first, last = outbox.stretch(at)
     with scope(Actor.system("exchange", [organization_id])), connection.cursor() as cursor:
         cursor.execute(
             "SELECT DISTINCT queue, 'event', subscriber FROM exchange_outbox  WHERE organization_id"
-            " = %(o)s AND delivered_at IS NULL AND parked_at IS NULL AND due_at <= %(at)s UNION"
-            " SELECT i.queue, i.direction, '' FROM exchange_interchange i   LEFT JOIN"
-            " exchange_connection c ON c.id = i.connection_id  WHERE i.organization_id = %(o)s AND"
-            " (i.due_at IS NULL OR i.due_at <= %(at)s)    AND (i.direction = 'in' AND i.status ="
-            " 'stored'         OR i.direction = 'out' AND i.status IN ('stored', 'sending') AND"
-            " c.kind = 'http')",
-            {"o": organization_id, "at": at},
+            " = %(o)s AND delivered_at IS NULL AND parked_at IS NULL AND due_at <= %(at)s AND due_at"
+            " > %(first)s UNION SELECT i.queue, i.direction, '' FROM exchange_interchange i   LEFT"
+            " JOIN exchange_connection c ON c.id = i.connection_id  WHERE i.organization_id = %(o)s"
+            " AND (i.due_at IS NULL OR i.due_at <= %(at)s) AND i.received_at > %(first)s AND"
+            " i.received_at <= %(last)s AND (i.direction = 'in' AND i.status = 'stored' OR"
+            " i.direction = 'out' AND i.status IN ('stored', 'sending') AND c.kind = 'http')",
+            {"o": organization_id, "at": at, "first": first, "last": last},
         )
         found: dict[tuple[str, str], list[str]] = {}
         for place, kind, name in sorted(cursor.fetchall()):

@@ -8,7 +8,7 @@ Without DATABASE_URL the endpoints of this checkout's embedded PostgreSQL and Re
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -469,6 +469,11 @@ DICOM_AE_TITLE = env.str("DICOM_AE_TITLE", default="ISOCENTER")
 # public (none: the demo's simulator)
 EXCHANGE_DEFAULT_ORGANIZATION = env.str("EXCHANGE_DEFAULT_ORGANIZATION", default="")
 EXCHANGE_TRUSTED_HOSTS = env.list("EXCHANGE_TRUSTED_HOSTS", default=None)
+# while the demo's past is replayed: up to this moment events and messages are the replay's
+_since = env.str("ISOCENTER_SINCE", default="")
+EXCHANGE_SINCE = datetime.fromisoformat(_since) if _since else None
+# where the replay writes how far it is; the pages say it
+DEMO_PROGRESS = env.str("ISOCENTER_DEMO_PROGRESS", default="")
 LEASE = timedelta(minutes=20)
 SILENCED_SYSTEM_CHECKS = ["account.W001"]
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rcm.settings")

@@ -12,7 +12,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
 from rcm.accounts.scope import scope
 from rcm.exchange import outbox, services
-from rcm.exchange.models import Outbox
+from rcm.exchange.models import Interchange, InterchangeStatus, Outbox
 
 NOON = datetime(2026, 9, 8, 12, 0, tzinfo=UTC)
 
@@ -55,6 +55,58 @@ def test_an_event_reaches_each_subscriber_once_and_in_order(cast, subscriptions,
     assert services.drain([cast.a.pk], at=NOON) == 10
     assert services.drain([cast.a.pk], at=NOON) == 0
     assert seen == other == [0, 1, 2, 3, 4]
+
+
+def test_who_replays_the_past_and_the_workers_leave_each_others_events(
+    cast, subscriptions, seen, settings
+):
+    services.subscribe(
+        "exam.completed",
+        lambda events, **_: seen.extend(e.payload["exam_id"] for e in events),
+        name="charges.exam",
+    )
+    day = timedelta(days=1)
+    for n, moment in enumerate((NOON - 9 * day, NOON + day)):
+        with scope(cast.system):
+            services.publish(
+                "exam.completed",
+                organization_id=cast.a.pk,
+                payload={"exam_id": n},
+                due_at=moment,
+            )
+    settings.EXCHANGE_SINCE = NOON
+    assert services.drain([cast.a.pk], at=NOON + 2 * day) == 1
+    assert seen == [1]
+    with services.asleep():
+        assert services.drain([cast.a.pk], at=NOON) == 1
+    assert seen == [1, 0]
+
+
+def test_a_message_of_today_is_not_read_by_who_replays_the_past(cast, settings):
+    def kept(content: bytes, at: datetime) -> Interchange:
+        row, _ = services.store_inbound(
+            organization_id=cast.a.pk,
+            kind="ADT",
+            content=content,
+            at=at,
+            actor=cast.system,
+        )
+        return row
+
+    with scope(cast.system):
+        past, today = kept(b"MSH|past", NOON - timedelta(days=9)), kept(b"MSH|today", NOON)
+    settings.EXCHANGE_SINCE = NOON - timedelta(days=1)
+    with services.asleep():
+        services.drain([cast.a.pk], at=NOON - timedelta(days=8))
+    with scope(cast.system):
+        past.refresh_from_db()
+        today.refresh_from_db()
+    assert past.status != InterchangeStatus.STORED
+    assert today.status == InterchangeStatus.STORED
+    services.drain([cast.a.pk], at=NOON)
+    with scope(cast.system):
+        today.refresh_from_db()
+    assert today.status != InterchangeStatus.STORED
 
 
 def test_an_event_nobody_subscribes_to_leaves_nothing_behind(cast, subscriptions):

@@ -48,11 +48,11 @@ def rendered_alone() -> Iterator[None]:
         finally:
             ProjectState._find_reload_model = whole  # type: ignore[attr-defined]
 
-    Migration.apply = apply_one  # type: ignore[method-assign]
+    Migration.apply = apply_one  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
-        Migration.apply = apply  # type: ignore[method-assign]
+        Migration.apply = apply  # type: ignore[method-assign,assignment]
 
 
 def touches_others(migration: Migration) -> bool:
