@@ -148,10 +148,14 @@ def claims_submit_ready(
     *, organization_id: int, actor: Actor, at: datetime | None = None
 ) -> Submitted:
     """Submit everything that is ready, where the organization's policy lets clean claims leave by
-    themselves.
+    themselves; nothing before the day it was done on.
     """
     at = at or timezone.now()
-    rows = Claim.objects.filter(organization_id=organization_id, status=ClaimStatus.READY)
+    rows = Claim.objects.filter(
+        organization_id=organization_id,
+        status=ClaimStatus.READY,
+        service_date__lte=office_day(at) + timedelta(days=1),  # the day a site may be ahead
+    )
     if not robots.is_on(AUTO_SUBMIT, organization_id):
         waiting = rows.aggregate(count=Count("pk"), dollars=Sum("total"))
         hand_over(

@@ -36,7 +36,7 @@ IMPLICIT = "1.2.840.10008.1.2"
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """One message on its way: when, what, about whom."""
+    """One message on its way: when, what, about whom. `number` is its control number."""
 
     at: datetime
     kind: str
@@ -45,6 +45,12 @@ class Post:
     name: str = ""
     control: str = ""
     visit: str = ""
+    number: str = ""
+
+
+def control_of(post: Post) -> str:
+    """What a message is known by once it is stored."""
+    return post.control if post.kind == "MPPS" else f"RIS:{post.number}"
 
 
 class Center:
@@ -60,6 +66,7 @@ class Center:
         *,
         now: datetime,
         payer_house: str,
+        prefix: str = "D",
     ) -> None:
         self.organization, self.world, self.visits, self.now, self.payer_house = (
             organization,
@@ -72,7 +79,7 @@ class Center:
         self.random = random.Random(f"{SEED}:{organization.code}:days")
         self.staff = self._staff()
         self.by_number = {v.number: v for v in visits}
-        self.writer = Writer(organization.code)
+        self.writer, self.prefix, self.planned = Writer(organization.code), prefix, 0
         with scope(self.system):
             rows = list(Connection.objects.filter(organization=organization))
         self.lines = {c.kind: c for c in rows}
@@ -247,10 +254,16 @@ class Center:
         return own[item.reader % len(own)]
 
     def _front(self, post: Post) -> None:
-        self.front[self.local(post.at)].append(post)
+        self.front[self.local(post.at)].append(self._numbered(post))
 
     def _back(self, post: Post, visit: Visit) -> None:
-        self.back[max(self.local(post.at), visit.day)].append(replace(post, visit=visit.number))
+        post = self._numbered(replace(post, visit=visit.number))
+        self.back[max(self.local(post.at), visit.day)].append(post)
+
+    def _numbered(self, post: Post) -> Post:
+        """Numbers go by the plan, so that who tells the story again sends the same bytes."""
+        self.planned += 1
+        return replace(post, number=f"{self.prefix}{self.planned:06d}")
 
     def performed(self) -> int:
         """Exams known so far."""
@@ -297,6 +310,7 @@ class Center:
         return process(ids, actor=self.system, at=waiting[-1].at)
 
     def _incoming(self, post: Post) -> Incoming:
+        self.writer.control = post.number
         content, control, name = post.make(), post.control, post.name
         if post.kind == "MPPS":
             line, media = self.lines[ConnectionKind.DICOM], "application/dicom"
@@ -311,7 +325,7 @@ class Center:
             line, media, control = (
                 self.lines[ConnectionKind.MLLP],
                 "application/hl7-v2",
-                f"RIS:{self.writer.last}",
+                control_of(post),
             )
         return Incoming(post.kind, content, line, name, media, control, post.key, post.at)
 

@@ -72,7 +72,7 @@ def request_authorizations(center: Center, at: datetime) -> int:
 
 def _asks(center: Center, appointment: Appointment) -> bool:
     visit = center.by_number.get(appointment.number)
-    return visit is None or visit.ask
+    return visit is not None and visit.ask
 
 
 def follow_authorizations(center: Center, day: date, at: datetime) -> int:

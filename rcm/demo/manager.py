@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from ar.accuracy import services as accuracy
-from ar.models import AuditCase, SubscriptionKind
+from ar.models import AuditCase, AuditSample, SubscriptionKind
 from ar.reports import services as reports
 from ar.services import work
 from rcm.accounts.actor import Actor
@@ -138,6 +138,8 @@ def audit(center: Center, day: date, at: datetime) -> int:
     drawer = center.who(Role.COMPLIANCE)
     readers = (drawer, center.who(Role.BILLER))
     with center.acting(drawer):
+        if AuditSample.objects.filter(organization=center.organization).exists():
+            return 0
         try:
             sample = accuracy.sample_draw(
                 organization_id=center.organization.pk,

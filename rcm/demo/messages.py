@@ -20,10 +20,12 @@ def _stamp(moment: datetime, visit: Visit) -> str:
 
 
 class Writer:
-    """Writes the messages of one organization; every message gets its own control number."""
+    """Writes the messages of one organization. `control` is the control number of the next one: the
+    same message written again is the same to the byte.
+    """
 
-    def __init__(self, organization: str, *, prefix: str = "D") -> None:
-        self._organization, self._prefix, self._count, self.last = organization, prefix, 0, ""
+    def __init__(self, organization: str) -> None:
+        self._organization, self.control = organization, ""
 
     def _message(
         self,
@@ -34,10 +36,8 @@ class Writer:
         visit: Visit,
         segments: Sequence[str],
     ) -> bytes:
-        self._count += 1
-        self.last = f"{self._prefix}{self._count:06d}"
         head = (
-            f"MSH|^~\\&|{sender}|{self._organization}|RCM|{self._organization}|{_stamp(at, visit)}||{kind}^{structure}|{self.last}|P|2.5.1|||||||UNICODE"
+            f"MSH|^~\\&|{sender}|{self._organization}|RCM|{self._organization}|{_stamp(at, visit)}||{kind}^{structure}|{self.control}|P|2.5.1|||||||UNICODE"
             " UTF-8"
         )
         return (CR.join([head, *segments]) + CR).encode()

@@ -128,6 +128,7 @@ def code(center: Center, at: datetime) -> int:
                 organization=center.organization,
                 status__in=[ExamStatus.FINAL, ExamStatus.CODED],
                 service_date__gte=office_day(at) - timedelta(days=LOOKED_AT),
+                service_date__lte=office_day(at),
             )
             .exclude(holds=[])
             .select_related("site")
@@ -198,6 +199,7 @@ def bill(center: Center, at: datetime) -> int:
             Claim.objects.filter(
                 organization=center.organization,
                 status__in=[ClaimStatus.BLOCKED, ClaimStatus.REJECTED],
+                service_date__lte=office_day(at),
             )
             .select_related("payer")
             .order_by("filing_deadline", "id")[:60]
@@ -371,6 +373,7 @@ def give_up(center: Center, at: datetime) -> int:
                 organization=center.organization,
                 status__in=[DenialStatus.PARKED, DenialStatus.UPHELD],
                 line__isnull=False,
+                denied_on__lte=office_day(at),
             )
             .select_related("claim", "line__charge")
             .order_by("id")[:40]
@@ -434,7 +437,10 @@ def dispute(center: Center, at: datetime) -> int:
     with center.acting(center.system):
         rows = list(
             Variance.objects.filter(
-                organization=center.organization, status=VarianceStatus.OPEN, difference__lt=0
+                organization=center.organization,
+                status=VarianceStatus.OPEN,
+                difference__lt=0,
+                claim__service_date__lte=office_day(at),
             ).order_by("id")[:40]
         )
     for row in rows:
@@ -485,6 +491,7 @@ def patients(center: Center, day: date, at: datetime) -> tuple[int, int]:
                     amount=share,
                     method=("card", "check")[draw("method", pk) % 2],
                     actor=poster,
+                    key=f"share:{pk}:{day}",
                     at=at,
                 )
                 paid += 1
@@ -495,6 +502,7 @@ def patients(center: Center, day: date, at: datetime) -> tuple[int, int]:
                         method="check",
                         note="Second check of the same amount",
                         actor=poster,
+                        key=f"twice:{pk}:{day}",
                         at=at,
                     )
             except TROUBLE:
@@ -521,7 +529,14 @@ def _plan(center: Center, patient: Patient, total: Decimal, day: date, at: datet
                     at=at,
                 )
         with center.acting(poster):
-            payment_take(patient=patient, amount=part, method="card", actor=poster, at=at)
+            payment_take(
+                patient=patient,
+                amount=part,
+                method="card",
+                actor=poster,
+                key=f"part:{patient.pk}:{day}",
+                at=at,
+            )
     except TROUBLE:
         return 0
     return 1

@@ -21,6 +21,8 @@ AHEAD_DAYS = 14
 CLOSE_DAYS = 9
 FAR_DAYS = 60
 TODAY_VISITS, AHEAD_VISITS = 40, 60
+RECENT_DAYS = 4
+RECENT_FROM = 500_000  # what numbers of the newest days begin with
 VISITS_FOR_EXAMS = 0.634
 FIRST_F = (
     "Mary",
@@ -236,39 +238,59 @@ def open_days(first: date, last: date) -> list[date]:
 
 
 class Draw:
-    """Draws the calendar of one organization. The same seed, size and day give the same
-    calendar.
+    """Draws the calendar of one organization: its newest days with today and what is ahead
+    (`recent`), or the months before them. The same seed, size and day give the same calendar; the
+    two parts share no patient and no number, so that each can be told without the other.
     """
 
-    def __init__(self, organization: str, *, today: date, exams: int, months: float) -> None:
-        self.organization, self.today = organization, today
-        self.random = random.Random(f"{SEED}:{organization}")
+    def __init__(
+        self, organization: str, *, today: date, exams: int, months: float, recent: bool
+    ) -> None:
+        self.organization, self.today, self.recent = organization, today, recent
+        self.random = random.Random(f"{SEED}:{organization}{':recent' if recent else ''}")
         self.places = PLACES[organization]
         self.people: dict[str, list[Person]] = {p.code: [] for p in self.places}
-        self.counts = {"mrn": 0, "visit": 0, "exam": 0}
+        begin = RECENT_FROM if recent else 0
+        self.counts = {"mrn": begin, "visit": begin, "exam": begin}
         self.first = today - timedelta(days=round(months * 30.4))
+        self.cut = max(self.first, today - timedelta(days=RECENT_DAYS))
         self.scale = exams / 2000
-        share = SHARE[organization]
-        self.visits_done = max(3, round(exams * VISITS_FOR_EXAMS * share))
-        self.visits_today = max(2, round(TODAY_VISITS * share * min(1.0, max(self.scale, 0.1))))
-        self.visits_ahead = max(2, round(AHEAD_VISITS * share * min(1.0, max(self.scale, 0.05))))
+        self.share = SHARE[organization]
+        self.visits_done = max(3, round(exams * VISITS_FOR_EXAMS * self.share))
 
     def calendar(self) -> list[Visit]:
         """All visits, in order of their start."""
+        visits = self._newest() if self.recent else self._months()
+        return sorted(visits, key=lambda v: (v.start, v.number))
+
+    def _days(self) -> tuple[list[date], list[date]]:
+        """The open days before today: those of the months, and the newest."""
         days = open_days(self.first, self.today - timedelta(days=1))
-        visits: list[Visit] = []
+        return [d for d in days if d < self.cut], [d for d in days if d >= self.cut]
+
+    def _months(self) -> list[Visit]:
+        days, newest = self._days()
+        if not days:
+            return []
         # a slow start and a busy autumn
         weights = [0.8 + 0.4 * n / max(1, len(days) - 1) for n in range(len(days))]
-        for day in self.random.choices(days, weights, k=self.visits_done):
-            visits.append(self.visit(day))
-        for _ in range(self.visits_today):
+        count = round(self.visits_done * len(days) / (len(days) + len(newest)))
+        return [self.visit(day) for day in self.random.choices(days, weights, k=count)]
+
+    def _newest(self) -> list[Visit]:
+        days, newest = self._days()
+        done = round(self.visits_done * len(newest) / max(1, len(days) + len(newest)))
+        at_most = min(1.0, max(self.scale, 0.1))
+        visits = [self.visit(newest[n % len(newest)]) for n in range(done)]
+        for _ in range(max(2, round(TODAY_VISITS * self.share * at_most))):
             visits.append(self.visit(self.today))
         ahead = open_days(self.today + timedelta(days=1), self.today + timedelta(days=AHEAD_DAYS))
         if ahead:
+            count = max(2, round(AHEAD_VISITS * self.share * min(1.0, max(self.scale, 0.05))))
             near = [len(ahead) - n for n in range(len(ahead))]
-            for day in self.random.choices(ahead, near, k=self.visits_ahead):
+            for day in self.random.choices(ahead, near, k=count):
                 visits.append(self.visit(day, booked_before=self.today))
-        return sorted(visits, key=lambda v: (v.start, v.number))
+        return visits
 
     def desk_open(self, day: date) -> bool:
         """Whether the offices work: on every weekday of late, every other one before, and twice a

@@ -28,7 +28,7 @@ import psycopg2
 from honcho.compat import ProcessManager
 from honcho.manager import Manager
 
-from rcm.embedded import server
+from rcm.embedded import growth, server
 from rcm.embedded.errors import EmbeddedError
 from rcm.embedded.home import Endpoints, Home, close_in_forks, end_processes
 from rcm.embedded.processes import COMMANDS, Ports, free_ports
@@ -122,18 +122,21 @@ def run() -> int:
                         "DATABASE_URL is set but REDIS_URL is not: set both, or neither."
                     )
             _prepare(home, addresses, progress)
+            still = growth.growing(_growth_file(home)) if addresses else None
             ports = free_ports()
             address = f"http://127.0.0.1:{ports.web}/"
             note(address)
-            return _serve(home, ports, address, progress)
+            return _serve(home, ports, address, progress, still)
 
 
-def _serve(home: Home, ports: Ports, address: str, progress: Progress) -> int:
+def _serve(
+    home: Home, ports: Ports, address: str, progress: Progress, still: growth.Growth | None
+) -> int:
     print("  Web, workers, listeners and payer simulator ...", flush=True)
 
     def announce() -> None:
         if _answers(f"{address}healthz", WEB_READY_SECONDS):
-            print(_banner(address, ports, progress.elapsed), flush=True)
+            print(_banner(address, ports, progress.elapsed, still), flush=True)
         else:
             print(
                 f"\nNothing answers at {address} after {WEB_READY_SECONDS} s; the messages above"
@@ -151,8 +154,15 @@ def _serve(home: Home, ports: Ports, address: str, progress: Progress) -> int:
     environment["PYTHONUNBUFFERED"] = "1"
     if os.geteuid() == 0:
         environment["PYTHONWARNINGS"] = "ignore:You're running the worker with superuser privileges"
+    commands = dict(COMMANDS)
+    if still is not None:
+        environment |= {
+            "ISOCENTER_SINCE": still.now,
+            "ISOCENTER_DEMO_PROGRESS": str(_growth_file(home)),
+        }
+        commands |= _growing_first(home, commands)
     manager = LaunchManager(announce)
-    for name, command in COMMANDS.items():
+    for name, command in commands.items():
         # all start at once on few cores: the pages that somebody waits for come first
         later = () if name == "web" or not shutil.which("nice") else ("nice", "-n", "10")
         manager.add_process(
@@ -174,7 +184,23 @@ def _serve(home: Home, ports: Ports, address: str, progress: Progress) -> int:
     return 1
 
 
-def _banner(address: str, ports: Ports, seconds: float) -> str:
+def _growth_file(home: Home) -> Path:
+    return home.folder / "growth.json"
+
+
+def _growing_first(
+    home: Home, commands: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """What is done by the clock waits until the demo is grown: it would work on a past half
+    told.
+    """
+    if "beat" not in commands:
+        return {}
+    grow = ("python", "-m", "rcm.embedded.growth", str(_growth_file(home)))
+    return {"beat": (*grow, *commands["beat"])}
+
+
+def _banner(address: str, ports: Ports, seconds: float, still: growth.Growth | None) -> str:
     logins = ROOT / "var" / "demo-logins.txt"
     lines = ["", f"Isocenter is ready after {seconds:.0f} s: {address}", ""]
     if logins.exists():
@@ -184,6 +210,7 @@ def _banner(address: str, ports: Ports, seconds: float) -> str:
         lines += [f"Begin at {address}setup/ with the code {code.read_text().strip()}", ""]
     lines += [
         f"HL7 over MLLP: 127.0.0.1:{ports.mllp}   DICOM MPPS: 127.0.0.1:{ports.dicom}",
+        *([f"{still.sentence}. It goes on by itself, after a stop too."] if still else []),
         "Ctrl-C stops everything.",
         "",
     ]
@@ -242,9 +269,10 @@ def _prepare(home: Home, addresses: Endpoints | None, progress: Progress) -> Non
         with progress.step("Removing a demo whose making was cut short"):
             server.recreate_database(ROOT)
             notes.forget()
+            _growth_file(home).unlink(missing_ok=True)
     always = addresses is None
     with _static_files(notes, progress, always=always):
-        _prepare_data(notes, addresses, progress, always=always)
+        _prepare_data(home, notes, addresses, progress, always=always)
 
 
 @contextlib.contextmanager
@@ -269,7 +297,7 @@ def _static_files(notes: _Notes, progress: Progress, *, always: bool) -> Iterato
 
 
 def _prepare_data(
-    notes: _Notes, addresses: Endpoints | None, progress: Progress, *, always: bool
+    home: Home, notes: _Notes, addresses: Endpoints | None, progress: Progress, *, always: bool
 ) -> None:
     schema = f"{_fingerprint('schema')}/{_schema_state(addresses)}"
     starter = _fingerprint("product")
@@ -289,9 +317,10 @@ def _prepare_data(
         notes.set("code", "made")
     if addresses and notes.get("demo") not in ("done", "none"):
         notes.set("demo", "building")
-        with progress.step("The living demo (once)"):
+        with progress.step("The newest days of the living demo (once)"):
             exams, months = os.environ.get("DEMO_EXAMS", "2000"), os.environ.get("DEMO_MONTHS", "6")
-            _manage("build_demo", "--exams", exams, "--months", months, shown=True)
+            size = ("--exams", exams, "--months", months)
+            _manage("build_demo", *size, "--state", str(_growth_file(home)), shown=True)
         notes.set("demo", "done")
 
 

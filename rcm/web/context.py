@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from django.utils.functional import SimpleLazyObject
 
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Organization, Site
+from rcm.embedded import growth
 from rcm.web import nav
 
 PREFERENCE_CHOICES = {
@@ -133,6 +135,14 @@ def _rail(request: HttpRequest) -> list[dict[str, Any]]:
     return groups
 
 
+def growing() -> str:
+    """How far the demo has grown, while it grows. Reads a small file, no table."""
+    if not settings.DEMO_PROGRESS:
+        return ""
+    still = growth.growing(Path(settings.DEMO_PROGRESS))
+    return f"{still.sentence}." if still else ""
+
+
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Context processor. All of it is lazy: a fragment that draws no rail pays for none."""
     user = getattr(request, "user", None)
@@ -150,5 +160,6 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         ),
         "places": SimpleLazyObject(lambda: places(whole)) if whole else (),
         "chosen_place": SimpleLazyObject(lambda: chosen_place(request)) if whole else "",
+        "growing": SimpleLazyObject(growing),
         "environment_banner": "Demo: invented patients" if getattr(settings, "DEMO", False) else "",
     }

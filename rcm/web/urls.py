@@ -8,6 +8,7 @@ app_name = "web"
 urlpatterns = [
     path("", views.home, name="home"),
     path("palette/", views.palette, name="palette"),
+    path("shell/growing/", views.growing, name="growing"),
     path("shell/counts/", views.counts, name="counts"),
     path("shell/preferences/", views.preferences, name="preferences"),
     path("shell/place/", views.place, name="place"),

@@ -181,6 +181,13 @@ def safe_path(path: str, fallback: str = "/") -> str:
 
 
 @require_safe
+@may()
+def growing(request: HttpRequest) -> HttpResponse:
+    """The line that says how far the demo has grown; empty once it is grown, and so it goes."""
+    return render(request, "components/growing.html")
+
+
+@require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """The process answers."""
     return HttpResponse("ok", content_type="text/plain")

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from rcm import embedded
-from rcm.embedded import launch, processes
+from rcm.embedded import growth, launch, processes
 from rcm.embedded.errors import EmbeddedError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -136,6 +136,54 @@ def test_a_process_that_ends_by_itself_is_named_and_ends_the_run(fresh):
         assert process.wait(30) == 1
         assert "worker ended by itself (exit code 3)" in process.stdout.read()
     assert _marked(fresh) == []
+
+
+def test_what_goes_by_the_clock_waits_until_the_demo_is_grown(fresh, monkeypatch):
+    beat = processes.COMMANDS["beat"]
+    changed = launch._growing_first(fresh.home, processes.COMMANDS)
+    assert changed.keys() == {"beat"}
+    assert changed["beat"][:3] == ("python", "-m", "rcm.embedded.growth")
+    assert changed["beat"][-len(beat) :] == beat
+
+
+def test_a_growth_that_is_killed_is_started_again_and_then_becomes_the_next_command(tmp_path):
+    state, tries = tmp_path / "growth.json", tmp_path / "tries"
+    growth.write(state, growth.Growth(60, 1, "2026-11-24T15:00:00+00:00"))
+    (tmp_path / "manage.py").write_text(
+        "import os, signal, sys\n"
+        f"tries = open({str(tries)!r}, 'a+'); tries.write(sys.argv[1] + ' '); tries.flush()\n"
+        "tries.seek(0)\n"
+        "if len(tries.read().split()) < 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "rcm.embedded.growth", str(state), "echo", "the clock goes"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert tries.read_text() == "build_demo build_demo "
+    assert "cut short; it goes on" in done.stderr
+    assert done.stdout.splitlines() == ["The demo is grown.", "the clock goes"]
+
+
+def test_ctrl_c_stops_the_growth_and_leaves_it_to_the_next_start(tmp_path):
+    state = tmp_path / "growth.json"
+    growth.write(state, growth.Growth(60, 1, "2026-11-24T15:00:00+00:00"))
+    (tmp_path / "manage.py").write_text("import time; print('growing', flush=True); time.sleep(99)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rcm.embedded.growth", str(state), "echo", "never"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "growing\n"
+    process.terminate()
+    assert process.wait(20) == 143
+    assert process.stdout.read() == ""
+    assert growth.growing(state) is not None
 
 
 def test_ports_are_the_usual_ones_or_the_next_free_ones(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -20,13 +21,24 @@ class Command(BaseCommand):
         parser.add_argument("--exams", type=int, default=2000)
         parser.add_argument("--months", type=float, default=6)
         parser.add_argument(
+            "--state", type=Path, help="Build the newest days only, and keep here how to go on"
+        )
+        parser.add_argument(
+            "--grow", type=Path, metavar="STATE", help="Go on with the months before them"
+        )
+        parser.add_argument(
             "--one-process", action="store_true", help="One group after the other, for profiling"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         # the demo knows every phase, this room none: it is called by name
         demo = import_module("rcm.demo.build")
+        together = not options["one_process"]
         try:
-            demo.main(options["exams"], options["months"], not options["one_process"])
+            if options["grow"]:
+                demo.main_grow(options["grow"], together)
+            else:
+                size = demo.Size(options["exams"], options["months"])
+                demo.main(size, together, options["state"])
         except Refused as refusal:
             raise CommandError(f"{refusal} {refusal.fix}") from refusal
