@@ -15,7 +15,7 @@ ENV PATH=/opt/isocenter/bin:$PATH \
 WORKDIR /srv/isocenter
 COPY . .
 # Static files are made with the image. These values open nothing: no server is asked, no secret is kept.
-RUN mkdir -p var/media var/mail \
+RUN mkdir -p var/media var/mail var/audit-anchors \
     && DATABASE_URL=postgresql://build@127.0.0.1/build REDIS_URL=redis://127.0.0.1/0 ISOCENTER_DEMO=yes \
        python manage.py collectstatic --no-input \
     && chown -R isocenter var

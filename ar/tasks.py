@@ -17,7 +17,7 @@ from rcm.accounts.models import Organization
 from rcm.accounts.scope import scope
 from rcm.exchange.tasks import scoped_task
 from rcm.jobs.models import JobRun
-from rcm.jobs.services import run_claim, run_finish, run_progress
+from rcm.jobs.services import run_claim, run_finish, run_progress, watched
 
 BEAT: dict[str, dict[str, Any]] = {
     "ar-nightly": {
@@ -110,6 +110,11 @@ def snapshot_run(run_id: int, *, actor: Actor) -> None:
     """Keep the figures of the days a run names (`params`: first, last), one transaction a day, with
     progress.
     """
+    with watched(min(actor.organizations)):
+        _snapshot(run_id, actor)
+
+
+def _snapshot(run_id: int, actor: Actor) -> None:
     with scope(actor):
         run = run_claim(run_id)
     if run is None:

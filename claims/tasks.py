@@ -17,6 +17,7 @@ from rcm.accounts.scope import scope
 from rcm.exchange.models import WorkQueue
 from rcm.exchange.tasks import scoped_task
 from rcm.jobs.models import JobRun, JobStatus
+from rcm.jobs.services import watched
 
 BEAT: dict[str, dict[str, Any]] = {
     "claims-submit-ready": {
@@ -44,7 +45,9 @@ BEAT: dict[str, dict[str, Any]] = {
 
 @scoped_task(queue="batch", own_transactions=True)
 def scrub(run_id: int, *, actor: Actor) -> None:
-    services.scrub_run(run_id, organization_id=min(actor.organizations))
+    organization_id = min(actor.organizations)
+    with watched(organization_id):
+        services.scrub_run(run_id, organization_id=organization_id)
 
 
 @shared_task(name="claims.tasks.pick_up_runs")

@@ -10,12 +10,14 @@ class IntakeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from intake import automation, events, hl7, queues, search
+        from intake import automation, events, hl7, queues, search, tasks
         from intake.services import answer_271
         from rcm.exchange.services import register_processor, subscribe
+        from rcm.jobs import kinds
         from rcm.web import nav
 
         automation.register()
+        kinds.register("eligibility.reverify", tasks.start_reverify)
 
         for kind, processor in (
             ("ADT", hl7.adt),

@@ -19,6 +19,7 @@ from rcm.exchange.models import WorkQueue
 from rcm.exchange.tasks import scoped_task
 from rcm.jobs import robots
 from rcm.jobs.models import JobRun, JobStatus
+from rcm.jobs.services import watched
 from rcm.worklist.robots import hand_over, take_back
 
 SILENT_AFTER = timedelta(minutes=15)
@@ -55,7 +56,14 @@ BEAT: dict[str, dict[str, Any]] = {
 
 @scoped_task(queue="batch", own_transactions=True)
 def reverify(run_id: int, *, actor: Actor) -> None:
-    services.reverify_run(run_id, organization_id=min(actor.organizations))
+    organization_id = min(actor.organizations)
+    with watched(organization_id):
+        services.reverify_run(run_id, organization_id=organization_id)
+
+
+def start_reverify(run: JobRun) -> None:
+    """Send a run to the workers (used by rerun)."""
+    reverify.apply_async((run.organization_id, run.pk), retry=False)
 
 
 @shared_task(name="intake.tasks.verify_ahead")

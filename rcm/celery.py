@@ -15,6 +15,8 @@ from typing import Any
 from celery import Celery
 from kombu.transport import redis, virtual
 
+from rcm.operations.beats import Alive
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rcm.settings")
 
 
@@ -43,6 +45,7 @@ redis.Channel.QoS = PatientQoS
 app = Celery("isocenter")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.steps["worker"].add(Alive)
 
 
 @app.on_after_finalize.connect

@@ -17,6 +17,7 @@ for room in (
     "rcm.network",
     "rcm.worklist",
     "rcm.jobs",
+    "rcm.operations",
     "rcm.audit",
     "rcm.people",
     "rcm.setup",

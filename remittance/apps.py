@@ -12,12 +12,15 @@ class RemittanceConfig(AppConfig):
     def ready(self) -> None:
         from claims import outcomes
         from rcm.exchange.services import register_processor, subscribe
+        from rcm.jobs import kinds
         from rcm.web import nav
         from remittance import automation, events, queues, search
+        from remittance.services import runs
         from remittance.services.consequences.denials import denied_amounts
         from remittance.services.receiving import receive_835
 
         automation.register()
+        kinds.register(runs.KIND, runs.posting_again)
         outcomes.register(denied_amounts)
 
         register_processor("835", receive_835, queue="posting")

@@ -11,6 +11,7 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.models import Organization
 from rcm.accounts.scope import scope
 from rcm.exchange.tasks import scoped_task
+from rcm.jobs.services import watched
 from remittance import events
 from remittance.services import runs
 from remittance.services import upkeep as keep_up
@@ -32,7 +33,8 @@ BEAT: dict[str, dict[str, Any]] = {
 @shared_task(name="remittance.tasks.post_run", queue="posting")
 def post_run(organization_id: int, run_id: int) -> None:
     """One posting run, or what is left of it."""
-    runs.posting_run(run_id, organization_id=organization_id)
+    with watched(organization_id):
+        runs.posting_run(run_id, organization_id=organization_id)
 
 
 @shared_task(name="remittance.tasks.resume", queue="realtime")

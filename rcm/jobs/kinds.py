@@ -10,12 +10,11 @@ from django.db import transaction
 
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Conflict, Refused
-from rcm.jobs.models import JobRun, JobStatus
+from rcm.jobs.models import OPEN, JobRun
 from rcm.jobs.services import run_create
 
 Start = Callable[[JobRun], None]
 _KINDS: dict[str, Start] = {}
-ENDED = (JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 def register(kind: str, start: Start) -> None:
@@ -34,7 +33,7 @@ def run_again(run: JobRun, *, actor: Actor) -> JobRun:
     if start is None:
         raise Refused("This kind of batch is started from its own page.", code="not_here")
     old = JobRun.objects.select_for_update(of=("self",)).get(pk=run.pk)
-    if old.status not in ENDED:
+    if old.status in OPEN:
         raise Conflict("It has not ended yet.", code="running")
     fresh = run_create(
         organization_id=old.organization_id,

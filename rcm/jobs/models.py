@@ -15,6 +15,9 @@ class JobStatus(models.TextChoices):
     CANCELLED = "cancelled", "Cancelled"
 
 
+OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
 class JobRun(TenantModel):
     """One run of one kind of batch. `token` fences it: a worker that wakes late with an older token
     writes nothing.
@@ -31,6 +34,10 @@ class JobRun(TenantModel):
     failed = models.IntegerField(default=0)
     result = models.JSONField(default=dict)
     token = models.IntegerField(default=0)
+    tries = models.SmallIntegerField(default=0, help_text="How often a worker began it")
+    problem = models.CharField(
+        max_length=200, blank=True, help_text="How the last try ended, without a patient's values"
+    )
     lease_until = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

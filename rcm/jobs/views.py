@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -16,13 +16,13 @@ from django.views.decorators.http import require_POST, require_safe
 from rcm.accounts.problems import Refused
 from rcm.jobs import kinds, services
 from rcm.jobs.filters import RunFilter
-from rcm.jobs.models import JobRun, JobStatus
+from rcm.jobs.models import OPEN, JobRun, JobStatus
 from rcm.web import format as fmt
 from rcm.web import keyset, parts
 from rcm.web.access import actor_of, found, may
 from rcm.web.lists import Column, ListPage, Order, Tab
 
-OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
+UNITS = (("days", 86_400), ("h", 3600), ("min", 60))
 TONES = {
     JobStatus.QUEUED: "",
     JobStatus.RUNNING: "info",
@@ -42,15 +42,24 @@ def tag_of(run: JobRun) -> tuple[str, str]:
         and run.lease_until < timezone.now()
     ):
         return ("Silent, will be taken over", "warn")
+    if run.status == JobStatus.QUEUED and run.problem:
+        return ("Waits for its next try", "warn")
     return (run.get_status_display(), TONES[JobStatus(run.status)])
 
 
 def took(run: JobRun) -> str:
-    """How long it ran, or runs."""
+    """How long it ran, runs, or waits already."""
     if run.started_at is None:
-        return ""
-    seconds = max(int(((run.ended_at or timezone.now()) - run.started_at).total_seconds()), 0)
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+        return f"waits {_span(run.created_at, timezone.now())}" if run.status in OPEN else ""
+    return _span(run.started_at, run.ended_at or timezone.now())
+
+
+def _span(first: datetime, last: datetime) -> str:
+    seconds = max(int((last - first).total_seconds()), 0)
+    return next(
+        (f"{seconds // size:,} {unit}" for unit, size in UNITS if seconds >= 2 * size),
+        f"{seconds} s",
+    )
 
 
 RUNS = ListPage(
@@ -61,7 +70,7 @@ RUNS = ListPage(
         Column(
             "title", "Run", "title", link=True, second=lambda r: r.kind.replace("_", " "), width=""
         ),
-        Column("status", "State", tag_of, kind="tag", width="tag"),
+        Column("status", "State", tag_of, kind="tag", width="tag", second=lambda r: r.problem),
         Column(
             "done",
             "Done",
@@ -69,6 +78,7 @@ RUNS = ListPage(
             width="money",
         ),
         Column("failed", "Errors", lambda r: r.failed or None, kind="number", width="num"),
+        Column("tries", "Tries", lambda r: r.tries or None, kind="number", width="num"),
         Column(
             "started",
             "Started",
@@ -81,7 +91,9 @@ RUNS = ListPage(
     orders=(Order("recent", "start, newest first", ("-pk",)),),
     tabs=(
         Tab("all", "All"),
-        Tab("open", "Running", Q(status__in=OPEN)),
+        Tab("waiting", "Waiting", Q(status=JobStatus.QUEUED)),
+        Tab("open", "Running", Q(status=JobStatus.RUNNING)),
+        Tab("failed", "Failed", Q(status=JobStatus.FAILED)),
         Tab("errors", "With errors", Q(status=JobStatus.FAILED) | Q(failed__gt=0)),
         Tab("mine", "Mine", lambda request: Q(user_id=actor_of(request).user_id)),
     ),
@@ -197,8 +209,7 @@ def progress(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @may("jobs.run")
 def cancel(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = found(JobRun.objects.visible_to(actor_of(request)), public_id=public_id)
-    if row.status in OPEN:
-        services.run_cancel(row, actor=actor_of(request))
+    if services.run_cancel(row, actor=actor_of(request)):
         messages.success(request, "Cancelled. What was done stays done.")
     else:
         messages.info(request, "It had ended already.")

@@ -64,6 +64,7 @@ if PRODUCTION:
                 debug=DEBUG,
                 allowed_hosts=ALLOWED_HOSTS,
                 redis_url=REDIS_URL,
+                metrics_token=env.str("ISOCENTER_METRICS_TOKEN", default=""),
             )
         )
     )
@@ -78,6 +79,9 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 AUDIT_KEY = env.str("ISOCENTER_AUDIT_KEY", default=SECRET_KEY)
 AUDIT_ANCHORS = env.str("ISOCENTER_AUDIT_ANCHORS", default=str(BASE_DIR / "var" / "audit-anchors"))
 AUDIT_ANCHOR_MAIL = env.str("ISOCENTER_AUDIT_ANCHOR_MAIL", default="")
+
+# who may read /metrics; without it there is no such page
+METRICS_TOKEN = env.str("ISOCENTER_METRICS_TOKEN", default="")
 
 INSTALLED_APPS = [
     "rcm.web",
@@ -342,6 +346,8 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 BEAT_LONGEST_SECONDS = env.float(
     "BEAT_LONGEST_SECONDS", default=0.0
 )  # periodic work at least this often; 0: as each app declares
+CELERY_BEAT_SCHEDULER = "rcm.operations.beats.Scheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_SCHEDULE_FILENAME = str(BASE_DIR / "var" / "celerybeat-schedule")
 
 # --- REST -----------------------------------------------------------------------------------------

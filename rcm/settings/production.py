@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 SECRET_LENGTH = 50
 SECRET_LETTERS = 5
+TOKEN_LENGTH = 24
 FIELD_KEY_BYTES = 32
 EVERY_HOST = {"*", ".", ""}
 
@@ -24,6 +25,7 @@ class Chosen:
     debug: bool
     allowed_hosts: Sequence[str]
     redis_url: str
+    metrics_token: str = ""
 
 
 def faults(chosen: Chosen) -> Iterator[str]:
@@ -44,6 +46,8 @@ def faults(chosen: Chosen) -> Iterator[str]:
     redis = urlsplit(chosen.redis_url)
     if redis.scheme != "unix" and not redis.password:
         yield "REDIS_URL has no password: whoever reaches the broker could run tasks."
+    if chosen.metrics_token and len(chosen.metrics_token) < TOKEN_LENGTH:
+        yield f"ISOCENTER_METRICS_TOKEN is shorter than {TOKEN_LENGTH} characters."
 
 
 def _is_field_key(key: str) -> bool:

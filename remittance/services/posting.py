@@ -21,6 +21,7 @@ from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import publish
+from rcm.jobs.services import run_record
 from rcm.ledger.models import LedgerEntry, LedgerTransaction
 from rcm.ledger.services import Leg, Posting, post_many
 from rcm.web.format import plural
@@ -52,6 +53,19 @@ from remittance.services.planning import (
 )
 from remittance.services.reference import book
 from remittance.services.reopening import hold_money, release_money
+
+KIND = "remittance.post"
+# so many claims are a batch, which stands among the runs even when it was posted in one go
+BATCH = 100
+
+
+def counts_of(row: Remittance, posted: Posted) -> dict[str, Any]:
+    """The result of a run that posted."""
+    return {
+        "claims": row.claim_count,
+        "denials": posted.denials,
+        "unapplied": posted.unapplied,
+    }
 
 
 def _waiting(remittance: Remittance) -> Any:
@@ -90,6 +104,7 @@ def remittance_post(*, remittance: Remittance, actor: Actor, at: datetime | None
     """
     actor.require("remittance.post", remittance)
     at = at or timezone.now()
+    began = timezone.now()
     row = Remittance.objects.select_for_update().get(pk=remittance.pk)
     if row.status == RemittanceStatus.POSTED:
         return Posted(row.pk, row.claim_count, repeated=True)
@@ -100,6 +115,16 @@ def remittance_post(*, remittance: Remittance, actor: Actor, at: datetime | None
     while post_chunk(row, posted, facts, actor=actor, at=at):
         pass
     finish(row, posted, actor=actor, at=at)
+    if row.claim_count > BATCH:
+        run_record(
+            organization_id=row.organization_id,
+            kind=KIND,
+            title=f"Post {row.payer_name} {row.trace}",
+            actor=actor,
+            total=row.claim_count,
+            result=counts_of(row, posted),
+            began=began,
+        )
     remittance.refresh_from_db()
     return posted
 

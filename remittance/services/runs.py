@@ -18,18 +18,15 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.scope import scope
 from rcm.exchange.outbox import held
-from rcm.jobs.models import JobRun, JobStatus
+from rcm.jobs.models import OPEN, JobRun, JobStatus
 from rcm.jobs.services import LEASE, run_claim, run_create, run_finish, run_progress
 from remittance.models import ClaimPayment, PaymentState, Remittance, RemittanceStatus
 from remittance.records import Posted
 from remittance.services.planning import Facts, why_not
-from remittance.services.posting import finish, move, post_chunk
+from remittance.services.posting import KIND, counts_of, finish, move, post_chunk
 from remittance.services.reference import book
 
 log = logging.getLogger(__name__)
-
-KIND = "remittance.post"
-_OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 @transaction.atomic
@@ -40,9 +37,11 @@ def posting_start(*, remittance: Remittance, actor: Actor, at: datetime | None =
     actor.require("remittance.post", remittance)
     at = at or timezone.now()
     row = Remittance.objects.select_for_update().get(pk=remittance.pk)
-    if row.status == RemittanceStatus.POSTING and row.job is not None and row.job.status in _OPEN:
+    under_way = row.status == RemittanceStatus.POSTING
+    if under_way and row.job is not None and row.job.status in OPEN:
         return row.job
-    if reason := why_not(row):
+    # one whose run was cancelled or given up is taken up where it stopped
+    if not under_way and (reason := why_not(row)):
         raise Refused(reason, code="not_postable", status=409)
     run = run_create(
         organization_id=row.organization_id,
@@ -57,10 +56,23 @@ def posting_start(*, remittance: Remittance, actor: Actor, at: datetime | None =
         total=row.claim_count,
         actor=actor,
     )
-    move(row, RemittanceStatus.POSTING, job_id=run.pk)
+    if under_way:
+        Remittance.objects.filter(pk=row.pk).update(job_id=run.pk)
+    else:
+        move(row, RemittanceStatus.POSTING, job_id=run.pk)
     remittance.refresh_from_db()
     transaction.on_commit(lambda: _wake(row.organization_id, run.pk), robust=True)
     return run
+
+
+def posting_again(run: JobRun) -> None:
+    """A new run for a posting that was cancelled or given up: the rest of it (used by rerun)."""
+    with scope(Actor.system("posting", [run.organization_id])):
+        left = Remittance.objects.filter(
+            pk=run.params["remittance_id"], status=RemittanceStatus.POSTING
+        )
+        left.update(job_id=run.pk)
+    _wake(run.organization_id, run.pk)
 
 
 def _wake(organization_id: int, run_id: int) -> None:
@@ -88,7 +100,7 @@ def posting_run(run_id: int, *, organization_id: int, pause: float = 0.0) -> Pos
         if not mine:
             return None
         with scope(system):
-            run = JobRun.objects.filter(pk=run_id, kind=KIND, status__in=_OPEN).first()
+            run = JobRun.objects.filter(pk=run_id, kind=KIND, status__in=OPEN).first()
             if run is None:
                 return None
             # the lock is ours, so the holder before is gone: take the run although its lease may
@@ -108,6 +120,7 @@ def posting_run(run_id: int, *, organization_id: int, pause: float = 0.0) -> Pos
                 with scope(actor):
                     row = Remittance.objects.select_for_update().get(pk=remittance.pk)
                     if row.status != RemittanceStatus.POSTING:
+                        run_finish(run, result={"claims": 0})
                         break
                     if not post_chunk(
                         row, posted, Facts(row, book(), lock=True), actor=actor, at=at
@@ -115,18 +128,14 @@ def posting_run(run_id: int, *, organization_id: int, pause: float = 0.0) -> Pos
                         finish(row, posted, actor=actor, at=at)
                         run_finish(
                             run,
-                            result={
-                                "claims": row.claim_count,
-                                "denials": posted.denials,
-                                "unapplied": posted.unapplied,
-                            },
+                            result=counts_of(row, posted),
                         )
                         break
                     left = ClaimPayment.objects.filter(
                         remittance=row, state=PaymentState.MATCHED
                     ).count()
                     # in the chunk's own transaction: a holder that was fenced off writes nothing
-                    run_progress(run, done=max(0, row.claim_count - left))
+                    run_progress(run, done=max(0, row.claim_count - left), resumes=True)
                 if pause:
                     time.sleep(pause)
         except Conflict:
@@ -144,7 +153,7 @@ def posting_resume(*, actor: Actor) -> int:
     """
     runs = list(
         JobRun.objects.filter(
-            organization_id__in=actor.organizations, kind=KIND, status__in=_OPEN
+            organization_id__in=actor.organizations, kind=KIND, status__in=OPEN
         ).values_list("organization_id", "id")
     )
     for organization_id, run_id in runs:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from intake import present as front
 from rcm.accounts.actor import Actor
 from rcm.accounts.problems import Refused
-from rcm.jobs.models import JobStatus
+from rcm.jobs.models import OPEN, JobStatus
 from rcm.web import format as fmt
 from rcm.web import parts
 from rcm.web.access import actor_of, found, may
@@ -257,6 +257,19 @@ def _posting_actions(row: Remittance, actor: Actor, preview: Preview | None) -> 
                 key="u",
             )
         )
+    if (
+        row.status == RemittanceStatus.POSTING
+        and row.job is not None
+        and row.job.status not in OPEN
+    ):
+        actions.append(
+            parts.Action(
+                "Post the rest",
+                reverse("remittance:post", args=[row.public_id]),
+                "post",
+                primary=True,
+            )
+        )
     if row.status == RemittanceStatus.POSTED:
         actions.append(
             parts.Action(
@@ -270,7 +283,7 @@ def _job(row: Remittance) -> parts.Progress | None:
     if row.job is None or row.status not in (RemittanceStatus.POSTING, RemittanceStatus.POSTED):
         return None
     job = row.job
-    finished = job.status not in (JobStatus.QUEUED, JobStatus.RUNNING)
+    finished = job.status not in OPEN
     return parts.Progress(
         "Posting",
         row.claim_count if job.status == JobStatus.DONE else job.done,

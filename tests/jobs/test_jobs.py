@@ -11,7 +11,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from rcm.accounts.problems import Conflict
+from rcm.accounts.actor import PermissionRefused
+from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.scope import scope
 from rcm.jobs import kinds, services
 from rcm.jobs.models import JobRun
@@ -79,7 +80,7 @@ def test_the_list_by_state_and_role(cast, enter) -> None:
     make(cast)
     html = one_line(enter("mia").get("/jobs/").content.decode())
     assert "Scrub 500 claims" in html
-    assert 'Running<span class="count">1</span>' in html
+    assert 'Waiting<span class="count">1</span>' in html
     assert enter("ana").get("/jobs/").status_code == 403
     assert "Scrub 500" not in enter("olga").get("/jobs/").content.decode()
 
@@ -144,3 +145,92 @@ def test_another_organizations_run_is_not_found(cast, enter) -> None:
     assert client.get(reverse("jobs:run", args=[run.public_id])).status_code == 404
     assert client.post(reverse("jobs:cancel", args=[run.public_id])).status_code == 404
     assert client.post(reverse("jobs:rerun", args=[run.public_id])).status_code == 404
+
+
+def ending(cast, run: JobRun, error: Exception, at) -> None:
+    """A worker takes the run and ends with this error."""
+    with scope(cast.system):
+        services.run_broke(services.run_claim(run.pk, at=at), error, at=at)
+
+
+def test_a_run_that_breaks_is_tried_again_later_and_given_up_after_five_tries(cast, enter) -> None:
+    run, now = make(cast), timezone.now()
+    ending(cast, run, ValueError("Doe, Jane, born 1970"), now)
+    with scope(cast.system):
+        run.refresh_from_db()
+        assert (run.status, run.tries) == ("queued", 1)
+        # not at once: what is broken for a moment has mended by then
+        assert services.run_claim(run.pk, at=now + timedelta(seconds=9)) is None
+    page = one_line(enter("mia").get("/jobs/").content.decode())
+    assert "Waits for its next try" in page
+    assert "An error of the product (ValueError)" in page
+    assert "Jane" not in page
+    for turn in range(1, services.TRIES):
+        ending(cast, run, ValueError("x"), now + timedelta(hours=turn))
+    with scope(cast.system):
+        run.refresh_from_db()
+        assert (run.status, run.tries, run.failed) == ("failed", 5, 1)
+        assert run.errors.get().sentence.startswith("Given up after 5 tries. An error of the")
+        assert services.run_claim(run.pk, at=now + timedelta(days=1)) is None
+    html = one_line(enter("mia").get("/jobs/?view=failed").content.decode())
+    assert "Scrub 500 claims" in html
+    assert 'Failed<span class="count">1</span>' in html
+
+
+def test_a_run_whose_workers_die_each_time_is_given_up_too(cast) -> None:
+    run, now = make(cast), timezone.now()
+    with scope(cast.system):
+        for turn in range(services.TRIES):
+            assert services.run_claim(run.pk, at=now + timedelta(hours=turn)) is not None
+        assert services.run_claim(run.pk, at=now + timedelta(days=1)) is None
+        run.refresh_from_db()
+        assert (run.status, run.problem) == ("failed", services.DIED)
+
+
+def test_one_that_goes_on_where_it_stopped_may_be_killed_often(cast) -> None:
+    run, now = make(cast), timezone.now()
+    with scope(cast.system):
+        for turn in range(2 * services.TRIES):
+            held = services.run_claim(run.pk, at=now + timedelta(hours=turn))
+            services.run_progress(held, done=turn, resumes=True, at=now + timedelta(hours=turn))
+        run.refresh_from_db()
+        assert (run.status, run.tries) == ("running", 1)
+
+
+def test_an_error_in_a_watched_worker_is_kept_and_goes_on(cast) -> None:
+    run = make(cast)
+    with pytest.raises(Refused, match="no contract"), services.watched(cast.a.pk):
+        with scope(cast.system):
+            services.run_claim(run.pk)
+        raise Refused("There is no contract for this payer.")
+    with scope(cast.system):
+        run.refresh_from_db()
+        assert (run.status, run.problem) == ("queued", "There is no contract for this payer.")
+
+
+def test_a_worker_that_was_fenced_off_keeps_nothing(cast) -> None:
+    run, now = make(cast), timezone.now()
+    with scope(cast.system):
+        first = services.run_claim(run.pk, at=now)
+        second = services.run_claim(run.pk, at=now + timedelta(seconds=90))
+        services.run_broke(first, ValueError("late"))
+        services.run_progress(second, done=5)
+        assert JobRun.objects.get(pk=run.pk).problem == ""
+
+
+def test_only_who_may_run_jobs_of_its_organization_stops_one(cast) -> None:
+    run = make(cast)
+    with scope(cast.system):
+        with pytest.raises(PermissionRefused):
+            services.run_cancel(run, actor=cast.actor("ben"))
+        assert services.run_cancel(run, actor=cast.actor("adam"))
+        assert not services.run_cancel(run, actor=cast.actor("adam"))
+        run.refresh_from_db()
+        assert run.problem == "Cancelled by Adam Admin."
+
+
+def test_the_list_says_how_long_the_oldest_waits(cast, enter) -> None:
+    run = make(cast)
+    with scope(cast.system):
+        JobRun.objects.filter(pk=run.pk).update(created_at=timezone.now() - timedelta(hours=3))
+    assert "waits 3 h" in enter("adam").get("/jobs/?view=waiting").content.decode()

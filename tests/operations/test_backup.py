@@ -12,6 +12,7 @@ import subprocess
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg2
 import pytest
@@ -252,20 +253,29 @@ def test_nothing_leaves_until_a_person_lets_it_go(cast_committed, monkeypatch) -
         line = Connection.objects.create(
             organization=cast.a, kind=ConnectionKind.HTTP, name="House", url="https://x.example/"
         )
-        row = store_outbound(
-            organization_id=cast.a.pk,
-            kind="837P",
-            content=b"ISA",
-            connection=line,
-            control_number="1",
-            actor=cast.system,
+        row, known = (
+            store_outbound(
+                organization_id=cast.a.pk,
+                kind="837P",
+                content=f"ISA{n}".encode(),
+                connection=line,
+                control_number=n,
+                actor=cast.system,
+            )
+            for n in ("101", "102")
         )
     hold.put(reason="Restored")
     assert send(row, actor=cast.system) is None
     assert work(cast.a.pk, row.queue) == 0
     out = StringIO()
     call_command("release", "--check", stdout=out)
-    assert "Waiting to be sent: 1 837P." in out.getvalue()
+    assert "Waiting to be sent: 2." in out.getvalue()
+    assert f"{known.public_id}  837P  102  CANA to House" in out.getvalue()
+    with pytest.raises(CommandError, match="does not wait to be sent"):
+        call_command("release", "--sent", str(uuid4()), stdout=out)
+    call_command("release", "--check", "--sent", str(known.public_id), stdout=out)
+    with scope(cast.system):
+        assert Interchange.objects.get(pk=known.pk).status == "sent"
     with pytest.raises(CommandError, match="Say who"):
         call_command("release", stdout=out)
     assert called == []

@@ -5,11 +5,16 @@ from __future__ import annotations
 import threading
 
 from django.db import connection
+from django.test import Client
+from django.urls import reverse
 
 from rcm.accounts.problems import Refused
 from rcm.accounts.scope import scope
 from rcm.exchange.models import Interchange
 from rcm.exchange.services import drain, process, store_inbound
+from rcm.jobs.kinds import run_again
+from rcm.jobs.models import JobRun
+from rcm.jobs.services import run_cancel
 from rcm.ledger.models import LedgerTransaction
 from remittance.models import ClaimPayment, Remittance
 from remittance.services import payment_apply, posting_run, posting_start, remittance_post
@@ -134,6 +139,56 @@ def test_a_large_remittance_is_posted_in_chunks_like_in_one_piece(cast_committed
         assert (run.status, run.result["claims"], run.result["denials"]) == ("done", 40, 4)
         assert crowd.broken() == {"Q1": 0, "Q2": 0, "Q3": 0, "Q4": 0}
         assert booked("cash") == total
+
+
+def test_a_posting_that_was_cancelled_is_posted_to_its_end(cast_committed, monkeypatch):
+    """Its page offers the rest, and its run can be started again; neither posts a claim twice."""
+    cast = cast_committed
+    monkeypatch.setattr("remittance.services.posting.CHUNK", 7)
+    content, total = crowd.advice(40)
+    with scope(cast.system):
+        crowd.claims(cast.a, cast.north, 40, actor=cast.system)
+    _received(cast, content)
+    with scope(cast.system):
+        row = Remittance.objects.get()
+        run = posting_start(remittance=row, actor=cast.actor("pia"), at=AT)
+        run_cancel(run, actor=cast.actor("mia"))
+    assert posting_run(run.pk, organization_id=cast.a.pk) is None
+    pia = Client()
+    pia.force_login(cast.user("pia"), backend="allauth.account.auth_backends.AuthenticationBackend")
+    page = pia.get(reverse("remittance:remittance", args=[row.public_id])).content.decode()
+    assert "Post the rest" in page
+    with scope(cast.system):
+        run.refresh_from_db()
+        again = run_again(run, actor=cast.actor("mia"))
+    with scope(cast.system):
+        row.refresh_from_db()
+        assert row.job_id == again.pk
+    assert posting_run(again.pk, organization_id=cast.a.pk) is not None
+    with scope(cast.system):
+        again.refresh_from_db()
+        assert (again.status, again.result["claims"]) == ("done", 40)
+        assert booked("cash") == total
+        # nothing is left: one more run ends at once
+        idle = run_again(again, actor=cast.actor("mia"))
+    posting_run(idle.pk, organization_id=cast.a.pk)
+    with scope(cast.system):
+        idle.refresh_from_db()
+        assert (idle.status, idle.result) == ("done", {"claims": 0})
+        assert booked("cash") == total
+
+
+def test_a_batch_that_is_posted_in_one_go_stands_among_the_runs(cast_committed, monkeypatch):
+    cast = cast_committed
+    monkeypatch.setattr("remittance.services.posting.BATCH", 10)
+    content, _ = crowd.advice(12)
+    with scope(cast.system):
+        crowd.claims(cast.a, cast.north, 12, actor=cast.system)
+    _received(cast, content)
+    with scope(cast.system):
+        remittance_post(remittance=Remittance.objects.get(), actor=cast.actor("pia"), at=AT)
+        run = JobRun.objects.get(kind="remittance.post")
+        assert (run.status, run.done, run.result["claims"]) == ("done", 12, 12)
 
 
 def test_a_clean_835_posts_by_itself_and_one_with_an_exception_waits(cast_committed):
