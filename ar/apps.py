@@ -30,6 +30,7 @@ class ArConfig(AppConfig):
         subscribe("remittance.posted", events.on_posted, name="ar.remittance_posted", queue="batch")
         subscribe("patient.changed", events.on_chart, name="ar.patient_changed", queue="batch")
         subscribe("patient.merged", events.on_chart, name="ar.patient_merged", queue="batch")
+        subscribe("account.held", events.on_held, name="ar.account_held", queue="batch")
         collecting.register("ar:collect")
         sections.register("appointment", desk.of_appointment, order=20)
         kinds.register("ar.snapshots", tasks.start_snapshot)
@@ -72,6 +73,14 @@ class ArConfig(AppConfig):
                 jump="o",
                 order=60,
                 words="statements payments plans balance",
+            ),
+            nav.Entry(
+                "Receivables",
+                "Collection agency",
+                "ar:agencies",
+                "account.view",
+                order=65,
+                words="placement recall bad debt fee",
             ),
             nav.Entry(
                 "Receivables",

@@ -41,3 +41,14 @@ def on_chart(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
         actor=actor,
         at=at,
     )
+
+
+def on_held(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
+    """Something changed about an account that may be with the agency: what must come back is
+    recalled.
+    """
+    patients = {e.payload["patient_id"] for e in events}
+    for organization_id in sorted(actor.organizations):
+        services.agency_recalls(
+            organization_id=organization_id, patient_ids=patients, actor=actor, at=at
+        )

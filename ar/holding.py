@@ -84,7 +84,7 @@ RULES: Mapping[str, HoldRule] = {
             HoldKind.AGENCY,
             "It is with the collection agency",
             "Recall it from the agency first",
-            EVERYTHING,
+            EVERYTHING - {A.PLAN},  # a plan is made with the patient, and recalls it
             by_hand=False,
             by_person=False,
         ),

@@ -4,7 +4,7 @@ from django.urls import path
 
 from ar import desk, figures, views
 from ar.manage import accuracy, days, reports, states, targets, work
-from ar.patient import assistance, holds
+from ar.patient import agency, assistance, holds
 
 app_name = "ar"
 urlpatterns = [
@@ -23,6 +23,14 @@ urlpatterns = [
         assistance.assistance_new,
         name="assistance_new",
     ),
+    path("agencies/", agency.agencies, name="agencies"),
+    path("agencies/new/", agency.agency_new, name="agency_new"),
+    path("agencies/<uuid:public_id>/propose/", agency.propose, name="agency_propose"),
+    path("agency-batches/<uuid:public_id>/", agency.batch, name="agency_batch"),
+    path("agency-batches/<uuid:public_id>/decide/", agency.decide, name="agency_decide"),
+    path("agency-batches/<uuid:public_id>/accepted/", agency.accepted, name="agency_accepted"),
+    path("placements/<uuid:public_id>/recall/", agency.recall, name="placement_recall"),
+    path("placements/<uuid:public_id>/payment/", agency.payment, name="placement_payment"),
     path("assistance/scale/", assistance.scale, name="scale"),
     path("assistance/<uuid:public_id>/", assistance.application, name="assistance"),
     path("assistance/<uuid:public_id>/paper/", assistance.paper_new, name="assistance_paper"),

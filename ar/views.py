@@ -19,8 +19,10 @@ from ar import filters, forms, services
 from ar.desk import key_of, new_key
 from ar.models import (
     AccountHold,
+    AgencyBatch,
     Assistance,
     AssistanceStatus,
+    BatchStatus,
     PatientPayment,
     PaymentPlan,
     PlanStatus,
@@ -159,6 +161,10 @@ def approvals(request: HttpRequest) -> HttpResponseBase:
             "write_offs": [
                 (w, reasons()[w.reason].label) for w in write_offs.order_by("-amount", "pk")[:200]
             ],
+            "batches": AgencyBatch.objects.visible_to(actor)
+            .filter(status=BatchStatus.PROPOSED)
+            .select_related("agency", "requested_by")
+            .order_by("pk")[:200],
             "applications": Assistance.objects.visible_to(actor)
             .filter(status=AssistanceStatus.SUBMITTED)
             .select_related("patient", "requested_by")
@@ -297,7 +303,7 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
     events = Event.objects.filter(
         patient_id=patient.pk,
         organization_id=patient.organization_id,
-        verb__regex=r"^(patient\.|hold\.|assistance\.|statement\.|plan\.|refund\.|writeoff\.|balance\.|work\.contact)",
+        verb__regex=r"^(patient\.|hold\.|assistance\.|agency\.|statement\.|plan\.|refund\.|writeoff\.|balance\.|work\.contact)",
     )
     owed = sum((line["patient"] for line in lines), ZERO)
     return render(

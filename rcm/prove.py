@@ -317,6 +317,29 @@ CHECKS: tuple[Check, ...] = (
             GROUP BY w.id, w.amount, w.top HAVING sum(n.amount) > w.top""",
     ),
     Check(
+        "9c",
+        "Nothing is with the collection agency under another hold, in a plan, with insurance open, or"
+        " without its file; and what the agency collected stands in the ledger less its fee",
+        "SELECT count(*) FROM ar_placement WHERE status = 'placed'",
+        """WITH placed AS (SELECT p.id, p.charge_id, p.batch_id, c.patient_id, c.exam_id FROM ar_placement p JOIN charges_charge c ON c.id = p.charge_id
+                            WHERE p.status = 'placed')
+           SELECT p.id, 'with the agency while on hold: ' || h.kind FROM placed p JOIN ar_accounthold h ON h.patient_id = p.patient_id
+            WHERE h.lifted_at IS NULL AND h.kind <> 'agency' AND (h.charge_id IS NULL OR h.charge_id = p.charge_id) AND h.begins_at < now() - interval '1 day'
+           UNION ALL
+           SELECT p.id, 'with the agency, and the patient has died' FROM placed p JOIN intake_patient i ON i.id = p.patient_id
+            WHERE i.deceased_on < current_date - 1
+           UNION ALL
+           SELECT p.id, 'with the agency without its hold or its file' FROM placed p JOIN ar_agencybatch b ON b.id = p.batch_id
+            WHERE b.interchange_id IS NULL OR NOT EXISTS (SELECT 1 FROM ar_accounthold h WHERE h.charge_id = p.charge_id AND h.kind = 'agency' AND h.lifted_at IS NULL)
+           UNION ALL
+           SELECT p.id, 'with the agency while a plan is kept' FROM placed p JOIN ar_planexam e ON e.exam_id = p.exam_id
+             JOIN ar_paymentplan a ON a.id = e.plan_id WHERE a.status = 'active' AND a.created_at < now() - interval '1 day'
+           UNION ALL
+           SELECT m.id, 'agency payment differs from its entries' FROM ar_agencypayment m
+            WHERE m.collected <> (SELECT coalesce(-sum(e.amount), 0) FROM ledger_ledgerentry e WHERE e.transaction_id = m.transaction_id AND e.account = 'ar_patient')
+               OR m.fee <> (SELECT coalesce(sum(e.amount), 0) FROM ledger_ledgerentry e WHERE e.transaction_id = m.transaction_id AND e.account = 'collection_fee')""",
+    ),
+    Check(
         "10",
         "No patient owes what a rule forbids: our own duty (authorization, filing, duplicate,"
         " bundling), or the payer's word that nothing may be collected",

@@ -5,6 +5,16 @@ KPI.
 from __future__ import annotations
 
 from ar.models.accuracy import AuditCase, AuditReading, AuditSample
+from ar.models.agency import (
+    BATCH_MOVES,
+    Agency,
+    AgencyBatch,
+    AgencyFee,
+    AgencyPayment,
+    BatchStatus,
+    Placement,
+    PlacementStatus,
+)
 from ar.models.assistance import (
     ASSISTANCE_MOVES,
     Assistance,
@@ -41,9 +51,14 @@ from ar.models.work import RoleCost, Shift, StaffPlan, WorkBaseline
 
 __all__ = [
     "ASSISTANCE_MOVES",
+    "BATCH_MOVES",
     "NUMERIC_TOPICS",
     "PLAN_MOVES",
     "AccountHold",
+    "Agency",
+    "AgencyBatch",
+    "AgencyFee",
+    "AgencyPayment",
     "AgingSnapshot",
     "Alert",
     "Assistance",
@@ -52,6 +67,7 @@ __all__ = [
     "AuditCase",
     "AuditReading",
     "AuditSample",
+    "BatchStatus",
     "DayClose",
     "Delivery",
     "HoldKind",
@@ -60,6 +76,8 @@ __all__ = [
     "MonthClose",
     "PatientPayment",
     "PaymentPlan",
+    "Placement",
+    "PlacementStatus",
     "PlanExam",
     "PlanStatus",
     "ProofRun",

@@ -20,6 +20,10 @@ Assistance assistance_ask(patient, household_size, income, actor, note, at) -> A
     assistance_paper · assistance_submit · assistance_decide (a second person) · assistance_apply
     to new balances · assistance_withdraw · scale_set(organization_id, effective_from, bands, actor)
 
+Agency agency_set · placement_propose(agency, actor, at) -> AgencyBatch · placement_decide (a
+    second person; the file) · placement_accepted · placement_recall · agency_recalls by cause ·
+    agency_payment(placement, collected, reference, received_on, actor, at) less its fee
+
 Credits credits_refresh(organization_id, actor, at) -> int refund_request(charge, to, amount, cause,
     actor, at) -> Refund · refund_decide(refund, approve, note, actor, at) · refund_issue(refund,
     reference, actor, at)
@@ -36,6 +40,15 @@ Figures ar.aging.aging(organization_ids, on, basis, …) -> [Cell] · ar.aging.l
 
 from __future__ import annotations
 
+from ar.services.agency import (
+    agency_payment,
+    agency_recalls,
+    agency_set,
+    placement_accepted,
+    placement_decide,
+    placement_propose,
+    placement_recall,
+)
 from ar.services.assistance import (
     assistance_apply,
     assistance_ask,
@@ -82,6 +95,9 @@ from ar.services.statements import (
 from ar.services.writeoffs import small_balances_write_off, write_off_decide, write_off_request
 
 __all__ = [
+    "agency_payment",
+    "agency_recalls",
+    "agency_set",
     "aging_snapshot",
     "assistance_apply",
     "assistance_ask",
@@ -105,6 +121,10 @@ __all__ = [
     "payment_refund",
     "payment_take",
     "payment_void",
+    "placement_accepted",
+    "placement_decide",
+    "placement_propose",
+    "placement_recall",
     "plan_cancel",
     "plan_make",
     "plans_review",

@@ -29,7 +29,7 @@ from ar.models import (
     WriteOffRequest,
 )
 from ar.services.guards import ZERO, held_harmless, local_day, require_mine
-from ar.services.holds import HoldSpec, holds_end, holds_of, holds_open
+from ar.services.holds import HoldSpec, holds_end, holds_open
 from ar.services.patients import PLANS, OpenCharge, open_patient_charges
 from ar.services.writeoffs import write_off_decide, write_off_request
 from charges.models import Charge
@@ -363,8 +363,8 @@ def in_force(patient_ids: Iterable[int], on: date) -> dict[int, Assistance]:
 
 
 def _eligible(patient_ids: Iterable[int]) -> dict[int, list[OpenCharge]]:
-    """What patients owe for good: insurance has finished, no rule forbids it, and no assistance was
-    taken off or asked for yet. Three queries.
+    """What patients owe for good: insurance has finished, no rule forbids it, the agency does not
+    have it, and no assistance was taken off or asked for yet. A constant number of queries.
     """
     charges = open_patient_charges(patient_ids)
     every = [c.charge_id for rows in charges.values() for c in rows]
@@ -376,14 +376,18 @@ def _eligible(patient_ids: Iterable[int]) -> dict[int, list[OpenCharge]]:
             status__in=[RequestStatus.REQUESTED, RequestStatus.APPROVED],
         ).values_list("charge_id", flat=True)
     )
+    off = given | set(harmless) | _placed(every)
     return {
-        pk: [
-            c
-            for c in rows
-            if c.insurance == ZERO and c.charge_id not in harmless and c.charge_id not in given
-        ]
+        pk: [c for c in rows if c.insurance == ZERO and c.charge_id not in off]
         for pk, rows in charges.items()
     }
+
+
+def _placed(charge_ids: Iterable[int]) -> set[int]:
+    rows = AccountHold.objects.filter(
+        charge_id__in=list(charge_ids), kind=HoldKind.AGENCY, lifted_at__isnull=True
+    )
+    return {pk for pk in rows.values_list("charge_id", flat=True) if pk}
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,10 +406,8 @@ def assistance_due(patient_ids: Iterable[int], on: date) -> dict[int, Due]:
     granted = in_force(patient_ids, on)
     if not granted:
         return {}
-    holds = holds_of(granted)
     found: dict[int, Due] = {}
-    for pk, rows in _eligible(granted).items():
-        own = [c for c in rows if all(h.kind != HoldKind.AGENCY for h in holds.of(pk, c.charge_id))]
+    for pk, own in _eligible(granted).items():
         dollars = sum((rules.part_of(c.balance, granted[pk].discount or ZERO) for c in own), ZERO)
         if dollars:
             found[pk] = Due(granted[pk], frozenset(c.charge_id for c in own), dollars)

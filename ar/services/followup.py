@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from ar import rules
 from ar.models import Assistance, AssistanceStatus, HoldKind, PlanStatus
+from ar.services.agency import agency_recalls
 from ar.services.assistance import assistance_due
 from ar.services.credits import credits_refresh, refunds_stop
 from ar.services.guards import local_day
@@ -619,6 +620,7 @@ def nightly(*, organization_id: int, actor: Actor, at: datetime | None = None) -
         actor=actor,
         at=at,
     )
+    recalled = agency_recalls(organization_id=organization_id, actor=actor, at=at)
     plans = plans_review(organization_id=organization_id, actor=actor, at=at)
     small = small_balances_write_off(organization_id=organization_id, actor=actor, at=at)
     refunds_stop(organization_id=organization_id, actor=actor, at=at)
@@ -628,6 +630,7 @@ def nightly(*, organization_id: int, actor: Actor, at: datetime | None = None) -
     patients = patient_balance_refresh(organization_id=organization_id, actor=actor, at=at)
     return {
         "applied": applied,
+        "recalled": recalled,
         "plans": plans,
         "small": small,
         "credits": credits,

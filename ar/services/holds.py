@@ -184,6 +184,20 @@ def _tell(
         )
 
 
+def tell_agency(patient: Patient, at: datetime) -> None:
+    """Something of a patient changed here: what is with the agency is looked at after commit."""
+    placed = AccountHold.objects.filter(
+        patient=patient, kind=HoldKind.AGENCY, lifted_at__isnull=True
+    )
+    if placed.exists():
+        publish_many(
+            "account.held",
+            organization_id=patient.organization_id,
+            payloads=[{"patient_id": patient.pk}],
+            due_at=at,
+        )
+
+
 def summarize(patient_ids: Iterable[int]) -> None:
     """Keep the words on the chart beside the holds: the front end shows them and knows no more."""
     ids = sorted(set(patient_ids))

@@ -28,7 +28,7 @@ from ar.services.guards import (
     patient_share,
     require_mine,
 )
-from ar.services.holds import holds_of
+from ar.services.holds import holds_of, tell_agency
 from ar.services.proofs import coverage_proofs
 from ar.tables import policy
 from charges.models import Charge
@@ -225,6 +225,7 @@ def payment_take(
         key=key[:80],
         transaction=written,
     )
+    tell_agency(patient, at)
     if appointment is not None:
         visit_paid(appointment=appointment, amount=amount, receipt=receipt, actor=actor, at=at)
     record_steps(
@@ -749,6 +750,7 @@ def plan_make(
         PlanExam(organization_id=row.organization_id, plan=row, exam_id=exam)
         for exam in sorted({c.exam_id for c, _ in placed})
     )
+    tell_agency(patient, at)
     record_steps(
         [
             Step(

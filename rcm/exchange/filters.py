@@ -32,6 +32,8 @@ KINDS = (
     "999",
     "TA1",
     "HL7",
+    "AGENCY-PLACE",
+    "AGENCY-RECALL",
 )
 
 

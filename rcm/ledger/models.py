@@ -34,6 +34,7 @@ class Account(models.TextChoices):
     UNAPPLIED = "unapplied", "Unapplied cash"
     PROVIDER_LEVEL = "provider_level", "Provider-level adjustments (PLB)"
     INTEREST = "interest", "Interest income"
+    COLLECTION_FEE = "collection_fee", "Fees of the collection agency"
     REFUND_PAYABLE = "refund_payable", "Refunds payable"
 
 
