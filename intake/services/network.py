@@ -191,7 +191,7 @@ def network_view(
     )
     rows = sites_of_payer(**known)  # type: ignore[arg-type]
     scanning = _scanning(organization_id, modalities, day)
-    choices = {s.pk: Choice(s, status, s.pk in scanning) for s, status in rows}
+    choices = {s.pk: Choice(s, status, s.pk in scanning or not modalities) for s, status in rows}
     chosen = choices.get(site_id or 0)
     place = near or (chosen.site.zip if chosen else "")
     order = {s.pk: n for n, s in enumerate(nearest([s for s, _ in rows], place))}

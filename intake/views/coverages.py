@@ -161,6 +161,12 @@ def coverage(request: HttpRequest, public_id: str) -> HttpResponseBase:
         template="intake/coverage.html",
         patient=present.banner(row.patient),
         verb="Save and check eligibility",
+        network=services.network_view(
+            organization_id=row.organization_id,
+            coverage=row,
+            day=office_day(),
+            near=row.patient.zip,
+        ),
         **present.answer_context(row, _last_check(row), actor),
     )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from rcm.accounts.actor import Actor
@@ -388,14 +389,15 @@ def version_of(spans: Iterable[NetworkSpan]) -> str:
 
 def spans_of(organization_id: int, cell: Cell) -> list[NetworkSpan]:
     """Every span of a party with a payer and its plans, withdrawn ones too, newest first."""
+    whose = Q(site_id=cell.site_id) if cell.site_id is not None else Q(site__isnull=True)
     rows = NetworkSpan.objects.filter(
+        whose,
         organization_id=organization_id,
         kind=cell.kind,
-        site_id=cell.site_id,
         npi=cell.npi,
         payer_id=cell.payer_id,
     ).select_related("plan", "sheet")
-    return list(rows.order_by("-effective_from", "-pk"))
+    return list(rows.defer("sheet__content").order_by("-effective_from", "-pk"))
 
 
 def _still(organization_id: int, cell: Cell, seen: str | None) -> None:
@@ -408,11 +410,12 @@ def _still(organization_id: int, cell: Cell, seen: str | None) -> None:
 
 def _require(actor: Actor, organization_id: int, cells: Iterable[Cell]) -> None:
     """A site's row is the site's people's; organization and readers belong to the whole."""
-    sites = {c.site_id for c in cells}
-    if None in sites:
+    asked = list(cells)
+    sites = {c.site_id for c in asked if c.site_id is not None}
+    if any(c.site_id is None for c in asked):
         actor.require("rules.edit", organization_id, entire=True)
-    places = list(Site.objects.filter(pk__in=sites - {None}, organization_id=organization_id))
-    if len(places) != len(sites - {None}):
+    places = list(Site.objects.filter(pk__in=sites, organization_id=organization_id))
+    if len(places) != len(sites):
         raise Refused("This site is not yours.", code="not_found", field="site", status=404)
     if places:
         actor.require("rules.edit", places)

@@ -133,12 +133,13 @@ def read_sheet(path: Path, organization: Organization, readers: Mapping[str, str
     said: dict[Named, list[tuple[int, Piece]]] = defaultdict(list)
     for cells in sheet_cells(path, LAYOUTS, NEEDS):
         row = _read(cells, world)
-        if row.named is not None and row.piece is not None and not row.faults:
-            fault = _against(said[row.named], row.piece)
+        named, piece = row.named, row.piece
+        if named is not None and piece is not None:
+            fault = _against(said[named], piece)
             if fault:
                 row = Read(row.line, row.label, None, None, (fault,))
             else:
-                said[row.named].append((row.line, row.piece))
+                said[named].append((row.line, piece))
         found.append(row)
     return found
 
