@@ -93,6 +93,12 @@ class NetworkView:
         return f"{self.chosen.site.name} {words} {self.payer} on {self.day:%m/%d/%Y}."
 
     @property
+    def offers(self) -> list[Choice]:
+        """The other sites, where the chosen one is not in network or none is chosen yet."""
+        fine = self.chosen is not None and self.chosen.status == Standing.IN
+        return [] if fine else list(self.others)
+
+    @property
     def instead(self) -> list[Choice]:
         """Other sites that are in network."""
         return [c for c in self.others if c.status == Standing.IN]

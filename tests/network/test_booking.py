@@ -78,7 +78,7 @@ def test_the_chosen_site_is_said_to_be_out_and_the_others_are_offered(ana, desk)
     url = reverse("intake:network", args=[desk.order.public_id])
     text = words(ana.get(url, {"site": desk.cast.north.pk, "day": "12/14/2026"}))
     assert f"CANA North is out of network with {desk.payer.name} on 12/14/2026." in text
-    assert "Change to CANA South" in text
+    assert "to CANA South</span></button>" in text
     assert "Readers in network: Reader, Ivan." in text
     assert "Not in network: Writer, Rita (pending)." in text
 
@@ -105,14 +105,14 @@ def test_booking_there_is_stopped_and_names_where_it_is_in(ana, desk):
     text = words(page)
     assert page.status_code == 409
     assert f"This site is out of network with {desk.payer.name}. In network: CANA South." in text
-    assert "Change to CANA South" in text
+    assert "to CANA South</span></button>" in text
 
 
 def test_the_booked_visit_moves_with_one_press_at_the_same_hour(ana, desk):
     Site.objects.filter(pk=desk.cast.south.pk).update(time_zone="America/New_York")
     visit = booked(desk, desk.cast.north)
     page = ana.get(reverse("intake:appointment", args=[visit.public_id]))
-    assert "Move to CANA South" in words(page)
+    assert "to CANA South</span></button>" in words(page)
     told = {"site": desk.cast.south.public_id, "version": visit.version}
     answer = ana.post(reverse("intake:change_site", args=[visit.public_id]), told, follow=True)
     assert "Moved to CANA South" in words(answer)

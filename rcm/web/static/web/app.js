@@ -7,5 +7,5 @@ import "./palette.js";
 import "./preferences.js";
 import "./rail.js";
 import "./forms.js";
-import "./grid.js";
+import "./matrix.js";
 import "./drafts.js";

@@ -8,9 +8,9 @@ const steps = {
 
 document.addEventListener("keydown", (event) => {
   const step = steps[event.key];
-  const here = event.target.closest?.("[data-grid] [data-square]");
+  const here = event.target.closest?.("[data-matrix] [data-square]");
   if (!step || !here || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
-  const lines = [...here.closest("[data-grid]").querySelectorAll("tr")]
+  const lines = [...here.closest("[data-matrix]").querySelectorAll("tr")]
     .map((row) => [...row.querySelectorAll("[data-square]")])
     .filter((cells) => cells.length);
   const line = lines.findIndex((cells) => cells.includes(here));
