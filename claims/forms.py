@@ -12,6 +12,7 @@ from claims.edits.userrules import FIELDS, OPERATORS
 from claims.models import Claim, ClaimLine
 from claims.present import OWNERS
 from claims.records import Changes
+from claims.services.papers import CHANNELS
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import Organization
 from rcm.reference.models import Payer
@@ -239,6 +240,16 @@ def _field_choices() -> Iterator[tuple[str, Any]]:
     line = [(f.name, f"{f.name}: {f.words}") for f in FIELDS.values() if f.of_line]
     yield "Claim", claim
     yield "Line", line
+
+
+NO_PAPER = "none"
+
+
+class RecordsForm(house.HouseForm):
+    channel = forms.ChoiceField(
+        label="How it goes", choices=[*CHANNELS, (NO_PAPER, "Nothing is sent")]
+    )
+    note = forms.CharField(label="Note", max_length=200, required=False)
 
 
 class RuleForm(house.HouseForm):

@@ -377,6 +377,50 @@ class Acknowledgement(TenantModel):
         indexes = [models.Index(fields=["claim"], name="ack_claim")]
 
 
+class RecordsStatus(models.TextChoices):
+    OPEN = "open", "To send"
+    SENT = "sent", "Sent"
+    NEEDLESS = "needless", "Not needed"
+
+
+class RecordsRequest(TenantModel):
+    """A payer asks for papers to a claim (277 with P3 or R, or a denial that says so). Answered once,
+    under a control number that stands in the claim's PWK as well.
+    """
+
+    claim = models.ForeignKey(Claim, on_delete=models.PROTECT, related_name="records_requests")
+    source = models.CharField(max_length=3, help_text="277 or 835")
+    trace = models.CharField(max_length=50, blank=True, help_text="The payer's own number of it")
+    payer_control = models.CharField(max_length=50, blank=True)
+    code = models.CharField(max_length=20, help_text="Category and status, or the reason code")
+    words = models.CharField(max_length=300)
+    control = models.CharField(max_length=50, help_text="Attachment control number")
+    asked_on = models.DateField()
+    due_on = models.DateField()
+    status = models.CharField(
+        max_length=8, choices=RecordsStatus.choices, default=RecordsStatus.OPEN
+    )
+    channel = models.CharField(max_length=5, blank=True, help_text="275, mail or fax")
+    report_version = models.SmallIntegerField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    sent_by = models.CharField(max_length=120, blank=True)
+    note = models.CharField(max_length=200, blank=True)
+    interchange = models.ForeignKey(
+        "exchange.Interchange", on_delete=models.PROTECT, null=True, related_name="+"
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["claim", "source", "code", "trace", "asked_on"], name="one_records_request"
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "control"], name="one_attachment_control"
+            ),
+        ]
+        indexes = [models.Index(fields=["claim"], name="records_claim")]
+
+
 class StatusInquiry(TenantModel):
     """One 276 and its 277, asked when a payer is silent past its usual time."""
 

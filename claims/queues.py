@@ -11,8 +11,16 @@ from django.urls import reverse
 
 from charges import present
 from charges.models import Charge, Exam
-from claims.models import Acknowledgement, Claim, ClaimLine, ScrubFinding, Submission
+from claims.models import (
+    Acknowledgement,
+    Claim,
+    ClaimLine,
+    RecordsRequest,
+    ScrubFinding,
+    Submission,
+)
 from claims.services.fixing import FIELDS
+from claims.services.papers import report_of
 from claims.services.rebilling import reopenable
 from claims.services.steps import (
     CORRECTIONS,
@@ -20,6 +28,7 @@ from claims.services.steps import (
     FILING,
     MISSING,
     OFF_CLAIM_QUEUE,
+    RECORDS,
     REJECTIONS,
     SILENT,
     SUBMISSION,
@@ -293,6 +302,41 @@ def silent_panel(item: Any, actor: Actor) -> Panel:
     )
 
 
+def records_panel(item: Any, actor: Actor) -> Panel:
+    """What the payer asks, and the signed report that answers it."""
+    row = (
+        RecordsRequest.objects.visible_to(actor)
+        .select_related("claim__patient", "claim__payer")
+        .filter(pk=item.subject_id)
+        .first()
+    )
+    if row is None:
+        return Panel(why=item.title)
+    report = report_of(row)
+    signed = {
+        "cell": "Signed report",
+        "code": f"version {report.version}" if report else "",
+        "text": report.reader_name if report else "No report is signed yet",
+        "more": row.control,
+        "differs": report is None,
+        "missing": report is None,
+    }
+    return Panel(
+        why=item.title,
+        grid=[signed, *claim_grid(row.claim)],
+        fixes=[
+            Fix(
+                "Send the signed report",
+                reverse("claims:records", args=[row.public_id]),
+                permission="claim.submit",
+                primary=True,
+            )
+        ],
+        links=_links(row.claim),
+        event_keys={"claim_id": row.claim_id},
+    )
+
+
 _CLAIM_FACTS = (("claim", "Claim"), ("service_date", "Service date"), ("exam", "Exam"))
 
 register(
@@ -369,6 +413,18 @@ register(
         facts=(*_CLAIM_FACTS, ("answer", "Answer"), ("days", "Days silent")),
         panel=silent_panel,
         work_permission="followup.work",
+    ),
+    Queue(
+        code=RECORDS,
+        label="Papers wanted",
+        group="Claims",
+        permission="claim.view",
+        rank=55,
+        empty="No payer waits for papers.",
+        deadline_word="Answer by",
+        facts=(*_CLAIM_FACTS, ("asked", "Asked"), ("control", "Attachment")),
+        panel=records_panel,
+        work_permission="claim.submit",
     ),
     Queue(
         code=FILING,

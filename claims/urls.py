@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from claims.views import catalogue, changes, claim, files, fixing, lists, paper, rules, runs
+from claims.views import catalogue, changes, claim, files, fixing, lists, paper, papers, rules, runs
 
 app_name = "claims"
 urlpatterns = [
@@ -24,6 +24,7 @@ urlpatterns = [
     path("claims/exams/<uuid:public_id>/bill/", changes.bill_again, name="bill_again"),
     path("claims/<uuid:public_id>/ask/", claim.ask, name="ask"),
     path("claims/<uuid:public_id>/compare/", claim.compare, name="compare"),
+    path("claims/records/<uuid:public_id>/", papers.records, name="records"),
     path("claims/<uuid:public_id>/paper/", paper.paper, name="paper"),
     path("claims/<uuid:public_id>/print/", paper.print_claim, name="print"),
     path("claims/printers/", paper.printers, name="printers"),

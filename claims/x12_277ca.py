@@ -97,6 +97,17 @@ def meaning_of(code: StatusCode) -> str:
     return PENDING if category[:1] in ("P", "R") else UNKNOWN
 
 
+def asks_papers(status: ClaimStatus) -> bool:
+    """Whether a 277 asks for papers: waiting for information asked for (P3, P4), or a request of its
+    own (R).
+    """
+    return any(
+        code.category in ("P3", "P4") or code.category[:1] == "R"
+        for info in status.statuses
+        for code in info.codes
+    )
+
+
 def _sentence(first: StatusCode, telling: StatusCode, message: str) -> str:
     head = words.words(words.STATUS_CATEGORY, first.category)
     row = _codes().get(telling.status)

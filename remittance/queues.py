@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import Q
 from django.urls import reverse
 
+from claims.models import RecordsRequest
 from rcm.accounts.actor import Actor
 from rcm.exchange.models import Interchange
 from rcm.web import format as fmt
@@ -185,6 +187,19 @@ def denial_panel(item: Any, actor: Actor) -> Panel:
     fixes = [
         Fix(f.label, f.url, f.method, f.permission, primary=not n) for n, f in enumerate(order)
     ]
+    papers = (
+        RecordsRequest.objects.filter(claim_id=denial.claim_id, source="835", status="open")
+        .order_by("-pk")
+        .first()
+    )
+    if papers is not None:
+        send = Fix(
+            "Send the signed report",
+            reverse("claims:records", args=[papers.public_id]),
+            permission="claim.submit",
+            primary=True,
+        )
+        fixes = [send, *(replace(f, primary=False) for f in fixes)]
     links = [("Denial", page)]
     if url := present.claim_url(denial.claim):
         links.append(("Claim", url))

@@ -18,6 +18,9 @@ What comes back
     silent_refresh(organization_id, actor, at) -> int                   payers that are silent past their time: asked, then an item
     filing_refresh(organization_id, actor, at) -> int                   claims that near their filing limit unsent
 
+    records_asked(asked: [Asked], actor, at) -> [RecordsRequest]        a payer wants papers: kept once, with its item
+    records_send(row, channel, actor, at) · records_needless(row, note, actor, at)   the signed report as 275, fax or mail; or nothing
+
 What changes
     claim_edit(claim, changes, reason, version, actor, at) -> Claim     only what has not been filed
     field_fix(claims, field, values, reason, actor, at) -> Fixed        one field on all claims of a cause, the refused ones named
@@ -65,6 +68,15 @@ from claims.services.correcting import (
 from claims.services.deciding import claims_adjudicated, claims_close
 from claims.services.enrolling import enrollments_changed
 from claims.services.fixing import Fixed, field_fix
+from claims.services.papers import (
+    CHANNELS,
+    Asked,
+    records_asked,
+    records_needless,
+    records_send,
+    report_of,
+    report_text,
+)
 from claims.services.printing import printer_save
 from claims.services.rebilling import exam_bill_again, exam_reopened, off_claim_refresh
 from claims.services.rules import (
@@ -94,6 +106,8 @@ from claims.services.submitting import (
 )
 
 __all__ = [
+    "CHANNELS",
+    "Asked",
     "ChargesChanged",
     "Fixed",
     "Preview",
@@ -124,6 +138,11 @@ __all__ = [
     "off_claim_refresh",
     "printer_save",
     "proofs",
+    "records_asked",
+    "records_needless",
+    "records_send",
+    "report_of",
+    "report_text",
     "rule_backtest",
     "rule_propose",
     "rule_save",

@@ -28,6 +28,7 @@ from claims.models import (
     SubmissionState,
     SubmissionStatus,
 )
+from claims.services.papers import Asked, records_asked
 from claims.services.steps import (
     CLAIM,
     REJECTIONS,
@@ -41,7 +42,16 @@ from claims.services.steps import (
 )
 from claims.sheets import policies
 from claims.x12_276_277 import request_of
-from claims.x12_277ca import ACCEPTED, FINISHED, PENDING, RECEIVED, REJECTED, Verdict, verdict_of
+from claims.x12_277ca import (
+    ACCEPTED,
+    FINISHED,
+    PENDING,
+    RECEIVED,
+    REJECTED,
+    Verdict,
+    asks_papers,
+    verdict_of,
+)
 from claims.x12_999 import error_sentence, group_sentence, interchange_sentence, set_sentence
 from intake.services import connection_for, envelope_for
 from rcm.accounts.actor import Actor
@@ -57,7 +67,7 @@ from rcm.x12 import NotX12, read_277, read_277ca, read_999, read_ta1, write_276
 from rcm.x12 import model as x12
 
 CLAIMS_GROUP = "HC"
-QUESTIONS = ("270", "276", "278")
+QUESTIONS = ("270", "275", "276", "278")
 """What is asked from here besides claims, and acknowledged by a 999 too."""
 MOST_ERRORS = 50
 """Errors of one 999 that are kept as rows; the file itself keeps them all."""
@@ -359,8 +369,10 @@ def a277_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dic
             organization_id=interchange.organization_id, trace__in=traces
         ).select_related("claim")
     )
-    if statuses and not inquiries:
+    wanted = _papers_wanted(interchange, statuses, inquiries)
+    if statuses and not inquiries and not wanted:
         raise Refused("This 277 answers no question that was asked from here.", code="unmatched")
+    records_asked(wanted, actor=actor, at=at)
     StatusInquiry.objects.filter(pk__in=[i.pk for i in inquiries]).update(answered_at=at)
     claims = {c.pk: c for c in locked({i.claim_id for i in inquiries})}
     steps: list[Step] = []
@@ -423,7 +435,49 @@ def a277_receive(interchange: Interchange, *, actor: Actor, at: datetime) -> dic
     record_steps(steps, actor=actor, at=at)
     open_items(specs, actor=actor, at=at)
     close_items(CLAIM, heard, actor=actor, at=at, outcome="The payer has answered", queues=[SILENT])
-    return {"answers": len(statuses), "matched": len(inquiries)}
+    return {"answers": len(statuses), "matched": len(inquiries), "papers": len(wanted)}
+
+
+def _papers_wanted(
+    interchange: Interchange,
+    statuses: Sequence[x12.ClaimStatus],
+    inquiries: Sequence[StatusInquiry],
+) -> list[Asked]:
+    """What of a 277 asks for papers, asked for by us or not: by our question, our claim number or
+    the payer's.
+    """
+    asking = [s for s in statuses if asks_papers(s)]
+    if not asking:
+        return []
+    rows = Claim.objects.filter(organization_id=interchange.organization_id).select_related(
+        "payer", "patient"
+    )
+    numbers = {s.claim_id for s in asking} - {""}
+    controls = {s.payer_control for s in asking} - {""}
+    ours = {i.trace: i.claim_id for i in inquiries}
+    found = list(
+        rows.filter(
+            Q(number__in=numbers) | Q(payer_control_number__in=controls) | Q(pk__in=ours.values())
+        )
+    )
+    by_number = {c.number: c for c in found}
+    by_control = {c.payer_control_number: c for c in found if c.payer_control_number}
+    by_key = {c.pk: c for c in found}
+    wanted = []
+    for status in asking:
+        claim = (
+            by_key.get(ours.get(status.trace, 0))
+            or by_number.get(status.claim_id)
+            or by_control.get(status.payer_control)
+        )
+        if claim is None:
+            continue
+        verdict = verdict_of(status)
+        code = f"{verdict.category}:{verdict.status_code}"
+        # our own number of the question is no number of theirs
+        trace = "" if status.trace in ours else status.trace
+        wanted.append(Asked(claim, "277", code, verdict.sentence, trace, status.payer_control))
+    return wanted
 
 
 def _take_statuses(

@@ -18,7 +18,7 @@ from rcm.accounts.problems import Refused
 from rcm.audit.services import Step
 from rcm.worklist.services import ItemSpec
 
-EDITS, REJECTIONS, MISSING, SILENT, FILING, CORRECTIONS, OFF_CLAIM_QUEUE = (
+EDITS, REJECTIONS, MISSING, SILENT, FILING, CORRECTIONS, OFF_CLAIM_QUEUE, RECORDS = (
     "scrub_edits",
     "rejections",
     "missing_acks",
@@ -26,6 +26,7 @@ EDITS, REJECTIONS, MISSING, SILENT, FILING, CORRECTIONS, OFF_CLAIM_QUEUE = (
     "filing_limit",
     "claim_corrections",
     "off_claim",
+    "records_wanted",
 )
 CLAIM, SUBMISSION = "claim", "submission"
 

@@ -573,7 +573,7 @@ def connections_make(organization: Organization, simulator: str) -> None:
                 url=f"{simulator}/x12/batch",
                 config={
                     **payer,
-                    "sets": ["837P", "837I"],
+                    "sets": ["837P", "837I", "275"],
                     "mailbox": f"{simulator}/x12/mailbox/{code}",
                 },
             ),

@@ -287,6 +287,43 @@ def receive(body: bytes) -> int:
     return len(rows)
 
 
+def holds_papers(body: bytes) -> bool:
+    """Whether the file's first set is a 275."""
+    first = next(iter(Document(body).sets()), None)
+    return first is not None and first.origin.st01 == "275"
+
+
+@transaction.atomic
+def papers(body: bytes) -> int:
+    """Take papers in (275): a claim that was denied for lack of them is paid ten days later. The 999
+    goes to the mailbox. Returns the number of claims that were known.
+    """
+    known = 0
+    origin: Any = None
+    for current in Document(body).sets():
+        origin = current.origin
+        numbers = {s[1]: s[2] for s in current if s[0] == "REF" and len(s) > 2}
+        row = Received.objects.filter(icn=numbers.get("1K", ""), paid=True).first()
+        day = _isa_day(origin.isa_date)
+        if row is None:
+            continue
+        known += 1
+        if row.decision.get("status") == "4":
+            Followup.objects.get_or_create(
+                claim=row,
+                kind="overturn",
+                defaults={"due_on": day + timedelta(days=10), "due_live": _wall(10)},
+            )
+    day = _isa_day(origin.isa_date)
+    Mail.objects.create(
+        receiver=origin.sender,
+        kind="999",
+        content=write_999(_envelope(origin.sender, day), acknowledge(body)).data,
+        dated=day,
+    )
+    return known
+
+
 def _taken(claim: Claim, day: date, number: int) -> Received:
     facts = payers.facts_of(claim)
     h = habit(facts["payer"])

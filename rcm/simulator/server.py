@@ -146,6 +146,9 @@ class Handler(BaseHTTPRequestHandler):
                     answer = bytes(call.answer)
                 elif path == "/x12/realtime":
                     answer = post.realtime(body)
+                elif post.holds_papers(body):
+                    post.papers(body)
+                    answer = b""
                 else:
                     post.receive(body)
                     answer = b""

@@ -271,6 +271,29 @@ class Written:
     findings: tuple[Finding, ...] = ()
 
 
+# --- 275 papers to a claim ------------------------------------------------------------------------
+
+
+@record
+class Attached:
+    """One paper to a claim: whose, to which claim, under which control number (the PWK06 of the
+    claim), and its bytes.
+    """
+
+    control: str
+    payer: Party
+    submitter: Party
+    provider: Party
+    patient: Party
+    claim_id: str
+    content: bytes
+    payer_control: str = ""
+    asked_trace: str = ""
+    loinc: str = "18748-4"
+    service_from: date | None = None
+    service_to: date | None = None
+
+
 # --- 835 remittance -------------------------------------------------------------------------------
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from authorizations.models import Authorization
+from django.db.models import F, Q
+
+from authorizations.models import Authorization, Reviewer
 from charges.models import Exam, Report
-from claims.models import Acknowledgement, SubmissionClaim
+from claims.models import Acknowledgement, RecordsRequest, RecordsStatus, SubmissionClaim
 from rcm.accounts.clock import office_clock, office_day
 from rcm.accounts.models import Organization
 from rcm.reference.clock import day_at
 from rcm.reference.facts import adjustment_reason, remarks
+from rcm.worklist.models import Interaction
 from remittance import tables
 from remittance.letters import LetterFacts
 from remittance.models import Denial
@@ -87,12 +90,7 @@ def letter_facts(denial: Denial, *, level: int, at: datetime) -> LetterFacts:
             organization.address,
             f"{organization.city}, {organization.state} {organization.zip[:5]}",
         ),
-        payer=payer.name,
-        payer_address=tuple(
-            x
-            for x in (payer.address, f"{payer.city}, {payer.state} {payer.zip[:5]}".strip(", "))
-            if x
-        ),
+        **_addressee(denial, authorization, at=at),
         level=level,
         level_name=row.name if row else f"Appeal level {level}",
         patient=claim.patient.name,
@@ -120,6 +118,36 @@ def letter_facts(denial: Denial, *, level: int, at: datetime) -> LetterFacts:
         contact=organization.contact,
         enclosures=tuple(p.title for p in evidence(denial)),
     )
+
+
+def _addressee(
+    denial: Denial, authorization: Authorization | None, *, at: datetime
+) -> dict[str, Any]:
+    """Whom the letter goes to: where the authorization decided, the reviewer who decided it, at the
+    address for appeals; else the payer.
+    """
+    payer = denial.payer
+    town = f"{payer.city}, {payer.state} {payer.zip[:5]}".strip(", ")
+    whole = {
+        "payer": payer.name,
+        "payer_address": tuple(x for x in (payer.address, town) if x),
+    }
+    if denial.category != "prior_auth" or authorization is None or not authorization.reviewer:
+        return whole
+    today = office_day(at)
+    rows = Reviewer.objects.filter(name=authorization.reviewer, effective_from__lte=today).filter(
+        Q(payer=payer) | Q(payer__isnull=True),
+        Q(effective_to__isnull=True) | Q(effective_to__gte=today),
+    )
+    row = rows.order_by(F("payer").desc(nulls_last=True), "-effective_from").first()
+    if row is None:
+        return whole
+    fax = f"Fax {row.appeal_fax}" if row.appeal_fax else ""
+    lines = tuple(x for x in (row.appeal_address, fax) if x)
+    return {
+        "payer": f"{row.name}, for {payer.name}",
+        "payer_address": lines or whole["payer_address"],
+    }
 
 
 def evidence(denial: Denial) -> list[EvidencePart]:
@@ -195,10 +223,36 @@ def evidence(denial: Denial) -> list[EvidencePart]:
             )
         )
     parts.append(_remittance(denial))
-    proof = _filing(denial)
-    if proof is not None:
-        parts.append(proof)
+    parts += [p for p in (_filing(denial), _contacts(denial), _papers_sent(denial)) if p]
     return parts
+
+
+def _contacts(denial: Denial) -> EvidencePart | None:
+    """Calls and letters about this claim: day, channel, whom, reference and what came of it."""
+    rows = Interaction.objects.filter(
+        organization_id=denial.organization_id, claim_id=denial.claim_id
+    ).order_by("at")
+    lines = []
+    for row in rows:
+        whom = f" with {row.contact}" if row.contact else ""
+        reference = f", reference {row.reference}" if row.reference else ""
+        lines.append(
+            f"{_day(row.at)}   {row.get_channel_display()}{whom}{reference}: {row.outcome}"
+        )
+    return EvidencePart("Contacts about this claim", lines, ()) if lines else None
+
+
+def _papers_sent(denial: Denial) -> EvidencePart | None:
+    """Papers that the payer asked for and got."""
+    rows = RecordsRequest.objects.filter(
+        claim_id=denial.claim_id, status=RecordsStatus.SENT
+    ).order_by("sent_at")
+    lines = [
+        f"{_day(r.sent_at)}   signed report, version {r.report_version}, sent by {r.channel} with"
+        f" number {r.control}"
+        for r in rows
+    ]
+    return EvidencePart("Papers sent before", lines, ()) if lines else None
 
 
 def _remittance(denial: Denial) -> EvidencePart:

@@ -10,17 +10,20 @@ from pathlib import Path
 import pytest
 from pypdf import PdfReader
 
-from claims.models import Claim
+from authorizations.models import Authorization, Reviewer
+from claims.models import Claim, RecordsRequest
 from claims.records import Changes
 from intake.models import CheckStatus
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
 from rcm.exchange.services import drain
 from rcm.worklist.models import WorkItem
+from rcm.worklist.services import interaction_record
 from remittance import tables
 from remittance.deadlines import PayerClock, appeal_due, chance, correct_due, score
 from remittance.models import Denial, DenialStatus, Remittance, Variance
 from remittance.plan import Cas
+from remittance.queues import denial_panel
 from remittance.services import (
     appeal_draft,
     appeal_outcome,
@@ -36,6 +39,7 @@ from remittance.services import (
     variance_recovered,
 )
 from remittance.services.consequences.denials import own_outcomes
+from remittance.services.packets import evidence
 from remittance.variance import judge
 
 from .house import (
@@ -787,3 +791,50 @@ def test_drain_is_the_same_as_workers(cast_committed):
     with scope(cast.system):
         assert Remittance.objects.get().status == "posted"
         assert Claim.objects.filter(rank=2, primary_claim__number="C1").count() == 1
+
+
+def test_a_denial_for_lack_of_papers_has_the_signed_report_ready(house):
+    claim, row = denied(house, reason="252")
+    asked = RecordsRequest.objects.get()
+    assert (asked.claim_id, asked.source, asked.code) == (claim.pk, "835", "CO-252")
+    item = WorkItem.objects.get(subject_type="denial", subject_id=row.pk)
+    panel = denial_panel(item, house.actor("mia"))
+    assert panel.fixes[0].label == "Send the signed report"
+    assert [f.primary for f in panel.fixes] == [True, *[False] * (len(panel.fixes) - 1)]
+    assert not WorkItem.objects.filter(queue="records_wanted").exists()
+
+
+def test_an_appeal_encloses_the_calls_about_its_claim_and_goes_to_who_denied(house):
+    claim, row = denied(house)
+    item = WorkItem.objects.get(subject_type="denial", subject_id=row.pk)
+    interaction_record(
+        organization_id=house.a.pk,
+        item=item,
+        channel="phone",
+        contact="Ms. Roe",
+        reference="CALL77",
+        note="Asked why",
+        outcome="In process",
+        actor=house.actor("ari"),
+        at=AT,
+    )
+    titles = {p.title: p for p in evidence(row)}
+    assert "CALL77" in titles["Contacts about this claim"].lines[0]
+    Reviewer.objects.create(
+        name="Radiant", appeal_address="PO Box 7, Dover", source="x", effective_from=DAY
+    )
+    Authorization.objects.create(
+        organization=house.a,
+        patient=claim.patient,
+        coverage=claim.coverage,
+        site=claim.site,
+        payer=row.payer,
+        number="A77",
+        reviewer="Radiant",
+        status="denied",
+    )
+    Claim.objects.filter(pk=claim.pk).update(authorization_number="A77")
+    row.claim.refresh_from_db()
+    letter = appeal_draft(denial=row, at=AT)
+    assert "Radiant, for" in letter
+    assert "PO Box 7, Dover" in letter

@@ -15,6 +15,7 @@ from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from claims.models import ClaimLine
+from claims.services import Asked, records_asked
 from rcm.accounts import bulk
 from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
@@ -140,6 +141,7 @@ def denials_open(
         due_at=at,
     )
     items_of(fresh, actor=actor, at=at)
+    _papers(fresh, actor=actor, at=at)
     repeats = [d.pk for d in fresh if d.repeat]
     if repeats:
         WorkItem.objects.filter(
@@ -149,6 +151,29 @@ def denials_open(
             escalated_at__isnull=True,
         ).update(escalated_at=at, version=F("version") + 1)
     return len(fresh)
+
+
+PAPERS = frozenset({"163", "226", "227", "251", "252"})
+"""Reasons by which a payer asks for papers (rule `denial-documents`)."""
+
+
+def _papers(denials: Sequence[Denial], *, actor: Actor, at: datetime) -> None:
+    """A denial that asks for papers has the signed report ready to send; its item is the
+    denial's.
+    """
+    reasons = adjustment_reasons()
+    asked = [
+        Asked(
+            d.claim,
+            "835",
+            f"{d.group}-{d.reason}",
+            reasons[d.reason].words if d.reason in reasons else "papers",
+            payer_control=d.claim.payer_control_number,
+        )
+        for d in denials
+        if d.reason in PAPERS
+    ]
+    records_asked(asked, actor=actor, at=at, with_items=False)
 
 
 def clock_of(payer: Any) -> deadlines.PayerClock:
