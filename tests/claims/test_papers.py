@@ -74,7 +74,7 @@ def test_the_signed_report_goes_as_275_once_and_its_number_stands_in_the_next_cl
     done = records_send(row=row, channel="275", actor=house.actor, at=NOW)
     assert (done.status, done.channel) == (RecordsStatus.SENT, "275")
     out = Interchange.objects.get(kind="275")
-    (current,) = Document(bytes(out.content)).sets()
+    current = next(Document(bytes(out.content)).sets())
     segments = {s[0]: s for s in current}
     assert segments["TRN"][1:] == ["2", "PAYER7"]
     assert segments["BGN"][1:3] == ["11", row.control]
