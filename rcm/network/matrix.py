@@ -167,8 +167,10 @@ def _square(
         return Square(url, f"{who}: not known{more}", "", "", more.strip())
     word, tone = WORDS[Standing(every.status)], every.tone
     until = every.effective_to
-    second = f"to {until:%m/%d/%y}" if until else f"from {every.effective_from:%m/%d/%y}"
-    label = f"{who}: {Standing(every.status).label} {second}{more}"
+    since = f"{every.effective_from:%m/%d/%y}"
+    days = f"to {until:%m/%d/%y}" if until else f"from {since}"
+    label = f"{who}: {Standing(every.status).label} {days}{more}"
+    second = days if until else since
     soon = until is not None and until - on <= SOON
     return Square(url, label, word, tone, f"{second}{more}", soon)
 

@@ -53,6 +53,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
         "/deposits/",
     ),
     "ari": (
+        "/network/",
         "/denials/all/?view=all >",
         "/work/denials/?view=all >",
         "/work/denials/causes/",

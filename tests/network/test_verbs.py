@@ -8,6 +8,7 @@ import pytest
 from django.db import IntegrityError, InternalError, transaction
 
 from rcm.accounts.actor import PermissionRefused
+from rcm.accounts.models import Membership, User
 from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.tenancy import uuid7
 from rcm.audit.models import Event
@@ -163,3 +164,17 @@ def test_the_same_again_is_said_to_stand_already(house):
     house.open(house.site())
     with pytest.raises(Refused, match="already stands"):
         house.open(house.site())
+
+
+def test_who_works_at_one_site_edits_that_site_and_no_reader(house):
+    user = User.objects.create_user(
+        "sam@cana.test", "correct-horse-9", first_name="Sam", last_name="South"
+    )
+    Membership.objects.create(
+        user=user, organization=house.cast.a, site=house.cast.south, role="manager"
+    )
+    told = {"organization": house.cast.a, "piece": Piece("in", JAN), "actor": user.actor()}
+    services.span_open(cell=house.site(house.cast.south), **told)
+    for cell in (house.site(), house.reader(), house.biller()):
+        with pytest.raises(PermissionRefused):
+            services.span_open(cell=cell, **told)
