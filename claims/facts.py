@@ -294,6 +294,8 @@ class _World:
             patient_id=str(patient.pk),
             patient_last=patient.last_name,
             patient_first=patient.first_name,
+            patient_middle=patient.middle_name,
+            patient_suffix=patient.suffix,
             patient_dob=patient.born_on,
             patient_sex=patient.sex,
             patient_address=home,

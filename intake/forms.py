@@ -56,19 +56,23 @@ class PatientForm(house.VersionedMixin, house.HouseForm):
     zip = house.ZipField(required=False)
     phone = house.PhoneField(label="Phone", required=False)
     email = forms.EmailField(label="E-mail", required=False)
-    confirmed = forms.BooleanField(
-        label="This is another person than the charts beside", required=False
+    another_because = forms.CharField(
+        label="Why this is another person than the charts beside",
+        max_length=120,
+        required=False,
+        help_text="Both charts then warn of each other",
     )
 
     def __init__(self, *args: Any, confirm: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not confirm:
-            del self.fields["confirmed"]
+            del self.fields["another_because"]
         self.fields["last_name"].widget.attrs["autofocus"] = True
 
     def values(self) -> dict[str, Any]:
         """What goes to the service; the ZIP as digits."""
-        found = {k: v for k, v in self.cleaned_data.items() if k not in ("version", "confirmed")}
+        apart = ("version", "another_because")
+        found = {k: v for k, v in self.cleaned_data.items() if k not in apart}
         found["zip"] = str(found.get("zip") or "").replace("-", "")
         return found
 

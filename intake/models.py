@@ -44,6 +44,11 @@ class Patient(TenantModel):
     phone = models.CharField(max_length=10, blank=True)
     email = models.EmailField(blank=True)
     deceased_on = models.DateField(null=True, blank=True)
+    look_alikes = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Charts of others who are easily taken for this person: mrn, agrees, why",
+    )
     statement_hold = models.CharField(
         max_length=30,
         blank=True,

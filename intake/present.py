@@ -32,6 +32,9 @@ def banner(patient: Patient) -> parts.PatientBanner:
             for n in patient.other_names
         )
         alerts.append(f"Also {known}")
+    alerts += [
+        f"Look-alike: MRN {x['mrn']} ({x['agrees']}). {x['why']}" for x in patient.look_alikes
+    ]
     if patient.deceased_on:
         alerts.append("Deceased")
     if patient.statement_hold:

@@ -153,6 +153,8 @@ class ClaimFacts:
     patient_id: str = ""
     patient_last: str = ""
     patient_first: str = ""
+    patient_middle: str = ""
+    patient_suffix: str = ""
     patient_dob: date | None = None
     patient_sex: str = ""  # F | M | U
     patient_address: Address = Address()

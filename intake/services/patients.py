@@ -215,33 +215,38 @@ def patient_create(
     organization_id: int,
     actor: Actor,
     confirmed_new: bool = True,
+    another_because: str = "",
     at: datetime | None = None,
     **values: Any,
 ) -> Patient:
     """Open a chart. `values` are PATIENT_FIELDS; without an MRN one is given.
 
     With `confirmed_new=False` a chart of the same name and birth date refuses it (code
-    `duplicate`), so that it is offered first.
+    `duplicate`), so that it is offered first. `another_because` says why it is another person: both
+    charts then warn of each other.
     """
     actor.require("patient.edit", organization_id)
     values = _clean(values)
     for name, sentence in NEEDED.items():
         if not values.get(name):
             raise Refused(sentence, field=name, code="missing")
-    if not confirmed_new:
+    alike: list[Likeness] = []
+    if not confirmed_new or another_because.strip():
         alike = patient_duplicates(
             actor=actor,
             last_name=values["last_name"],
             first_name=values["first_name"],
             born_on=values["born_on"],
+            phone=values.get("phone", ""),
         )
+        alike = [x for x in alike if x.patient.organization_id == organization_id]
         same = next((x for x in alike if x.certain), None)
-        if same is not None:
+        if same is not None and not another_because.strip():
             raise Refused(
                 f"A chart with this name and birth date exists: MRN {same.patient.mrn}.",
                 code="duplicate",
                 field="last_name",
-                fix="Open that chart, or save again to confirm that this is another person.",
+                fix="Open that chart, or say why this is another person.",
             )
     patient = Patient(organization_id=organization_id, **values)
     own_number = not patient.mrn
@@ -266,7 +271,36 @@ def patient_create(
         actor=actor,
         at=at,
     )
+    if another_because.strip():
+        _warn_of_each_other(patient, alike, another_because.strip()[:120], actor=actor, at=at)
     return patient
+
+
+def _warn_of_each_other(
+    patient: Patient, alike: Sequence[Likeness], why: str, *, actor: Actor, at: datetime | None
+) -> None:
+    """Both charts carry the other's MRN, what agrees and why they are two persons."""
+    if not alike:
+        return
+    steps = []
+    for found in alike:
+        agrees = ", ".join(found.reasons)
+        for chart, other in ((patient, found.patient), (found.patient, patient)):
+            kept = [x for x in chart.look_alikes if x.get("mrn") != other.mrn]
+            chart.look_alikes = [*kept, {"mrn": other.mrn, "agrees": agrees, "why": why}]
+            chart.version = F("version") + 1
+            chart.save(update_fields=["look_alikes", "version"])
+            chart.refresh_from_db(fields=["version"])
+            steps.append(
+                Step(
+                    chart.organization_id,
+                    "patient.look_alike",
+                    f"Another person than MRN {other.mrn} ({agrees})",
+                    {"patient_id": chart.pk},
+                    reason=why,
+                )
+            )
+    record_steps(steps, actor=actor, at=at)
 
 
 def _index(patient: Patient) -> None:

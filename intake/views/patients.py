@@ -70,14 +70,15 @@ def patient_new(request: HttpRequest) -> HttpResponseBase:
     form = PatientForm(
         request.POST or None,
         initial=_typed(request.GET.get("q", "")),
-        confirm="confirmed" in request.POST,
+        confirm="another_because" in request.POST,
     )
     if request.method == "POST" and form.is_valid():
         try:
             row = services.patient_create(
                 organization_id=organization_of(actor),
                 actor=actor,
-                confirmed_new=bool(form.cleaned_data.get("confirmed")),
+                confirmed_new=False,
+                another_because=form.cleaned_data.get("another_because", ""),
                 **form.values(),
             )
         except Refused as refusal:
@@ -216,7 +217,7 @@ def patient_edit(request: HttpRequest, public_id: str) -> HttpResponseBase:
     row = patient_of(request, public_id)
     present.chart_read(request, [row], "patient edit")
     back = reverse("intake:patient", args=[row.public_id])
-    names = [f for f in PatientForm.base_fields if f not in ("version", "confirmed")]
+    names = [f for f in PatientForm.base_fields if f not in ("version", "another_because")]
     form = PatientForm(
         request.POST or None, initial={f: getattr(row, f) for f in names} | {"version": row.version}
     )

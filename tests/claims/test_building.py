@@ -6,10 +6,13 @@ import datetime as dt
 from decimal import Decimal
 
 from charges.models import Charge
+from claims.facts import load_sheets
 from claims.models import Claim
 from claims.services import claims_build
+from claims.x12_837p import patient_party, subscriber_party
+from intake.models import Patient
 from rcm.audit.models import Event
-from tests.claims.house import NOW, built, released
+from tests.claims.house import NOW, built, ready, released
 
 
 def test_one_exam_with_contrast_is_one_claim_with_two_lines(house):
@@ -133,3 +136,14 @@ def _uuid():
     from rcm.accounts.tenancy import uuid7
 
     return uuid7()
+
+
+def test_middle_name_and_suffix_of_the_patient_stand_on_the_wire(house):
+    claim = ready(house)
+    Patient.objects.filter(pk=claim.patient_id).update(middle_name="Ana", suffix="Jr")
+    (sheet,) = load_sheets([claim.pk])
+    party = patient_party(sheet.facts)
+    assert (party.middle, party.suffix) == ("ANA", "JR")
+    insured = subscriber_party(sheet.facts, dependent=False)
+    assert (insured.middle, insured.suffix) == ("ANA", "JR")
+    assert subscriber_party(sheet.facts, dependent=True).suffix == ""

@@ -105,7 +105,7 @@ class Writer(threading.Thread):
                     born_on="01/02/1970",
                     sex="F",
                     mrn=mrn,
-                    confirmed="on",
+                    another_because="Another person",
                 )
                 self.told[answer.status_code] += 1
                 if answer.status_code == 302 and answer.headers["location"].endswith(

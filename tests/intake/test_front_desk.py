@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from intake.models import Appointment, Coverage, Order, Patient
+from intake.present import banner
 from intake.services import (
     ExamAsk,
     appointment_book,
@@ -316,3 +317,28 @@ def test_no_coverage_is_an_item_until_a_card_is_entered(cast_committed):
     with scope(cast.system):
         assert WorkItem.objects.get(queue="eligibility").status == "closed"
         assert Appointment.objects.get().gates["eligibility"]["state"] == "check"
+
+
+@pytest.mark.django_db
+def test_another_person_of_the_same_name_needs_a_reason_and_both_charts_warn(inside):
+    first = patient(inside)
+    same = {
+        "organization_id": inside.a.pk,
+        "actor": inside.actor("ana"),
+        "confirmed_new": False,
+        "last_name": first.last_name,
+        "first_name": first.first_name,
+        "born_on": first.born_on,
+        "sex": "F",
+    }
+    with pytest.raises(Refused) as refusal:
+        patient_create(**same)
+    assert "say why" in refusal.value.fix
+    twin = patient_create(**same, another_because="Cousins of one name")
+    first.refresh_from_db()
+    assert [x["mrn"] for x in first.look_alikes] == [twin.mrn]
+    assert [x["mrn"] for x in twin.look_alikes] == [first.mrn]
+    warned = " ".join(banner(twin).alerts)
+    assert first.mrn in warned
+    assert "same name, same birth date" in warned
+    assert "Cousins" in warned
