@@ -45,6 +45,11 @@ BEAT: dict[str, dict[str, Any]] = {
         "schedule": crontab(hour="9", minute="30"),
         "options": {"queue": "batch", "expires": 3600},
     },
+    "ar-statement-mails": {
+        "task": "ar.tasks.statement_mails",
+        "schedule": 600.0,
+        "options": {"queue": "batch", "expires": 600},
+    },
     "ar-statements": {
         "task": "ar.tasks.statements",
         "schedule": crontab(hour="13", minute="20"),
@@ -89,6 +94,15 @@ def statements() -> None:
         actor = Actor.system("statements", [pk])
         with scope(actor):
             services.statements_batch(organization_id=pk, actor=actor)
+            while services.mail_batch_make(organization_id=pk, actor=actor) is not None:
+                pass
+
+
+@shared_task(name="ar.tasks.statement_mails")
+def statement_mails() -> None:
+    """Statements by e-mail: each message is claimed, then sent, then noted."""
+    for pk in _each():
+        services.mails_send(organization_id=pk, actor=Actor.system("statements", [pk]))
 
 
 @shared_task(name="ar.tasks.snapshots")

@@ -4,7 +4,7 @@ from django.urls import path
 
 from ar import desk, figures, views
 from ar.manage import accuracy, days, reports, states, targets, work
-from ar.patient import agency, assistance, holds
+from ar.patient import agency, assistance, holds, mail
 
 app_name = "ar"
 urlpatterns = [
@@ -54,6 +54,13 @@ urlpatterns = [
     path("charges/<uuid:public_id>/transfer/", views.transfer, name="transfer"),
     path("charges/<uuid:public_id>/refund/", views.refund_new, name="refund_new"),
     path("statements/", views.statements, name="statements"),
+    path("statements/mail/", mail.batches, name="mail"),
+    path("statements/mail/new/", mail.batch_new, name="mail_new"),
+    path("statements/mail/<uuid:public_id>.pdf", mail.batch_pdf, name="mail_pdf"),
+    path("statements/mail/<uuid:public_id>.csv", mail.batch_csv, name="mail_csv"),
+    path("statements/sent/<uuid:public_id>/returned/", mail.returned, name="mail_returned"),
+    path("bill/<str:token>/", mail.bill, name="bill"),
+    path("patients/<uuid:public_id>/account/channel/", mail.channel, name="channel"),
     path("statements/run/", views.statements_run, name="statements_run"),
     path("statements/<uuid:public_id>.pdf", views.statement_pdf, name="statement_pdf"),
     # write-offs and refunds

@@ -23,17 +23,21 @@ from ar.models import (
     Assistance,
     AssistanceStatus,
     BatchStatus,
+    Channel,
     PatientPayment,
     PaymentPlan,
     PlanStatus,
     Refund,
     RequestStatus,
+    SentStatus,
     Statement,
+    StatementDelivery,
     WriteOffRequest,
 )
 from ar.queues import link
 from ar.services.assistance import applications_of
 from ar.services.credits import credits_on
+from ar.services.delivery import link_of
 from ar.services.guards import ZERO, corrections_pending, held_harmless
 from ar.services.patients import METHODS, plan_paid, plan_rows
 from ar.services.positions import NOWHERE, positions, summed
@@ -319,6 +323,7 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "payments": payments,
             "methods": dict(METHODS),
             "statements": sent,
+            "ways": _ways(sent, actor.can("statement.send", patient)),
             "holds": holds,
             "applications": applications_of(patient.pk),
             "may_hold": actor.can("statement.send", patient),
@@ -336,6 +341,26 @@ def account(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "may_void": actor.can("payment.collect", patient),
         },
     )
+
+
+def _ways(sent: list[Statement], may_send: bool) -> list[dict[str, Any]]:
+    """How the newest statements went; for a link the address to hand to the patient."""
+    rows = (
+        StatementDelivery.objects.filter(statement__in=[s.pk for s in sent[:12]])
+        .select_related("statement")
+        .defer("statement__pdf", "statement__lines")
+        .order_by("-pk")
+    )
+    return [
+        {
+            "row": row,
+            "link": link_of(row) if may_send and row.channel != Channel.MAIL else "",
+            "may_return": may_send
+            and row.status == SentStatus.SENT
+            and row.channel != Channel.LINK,
+        }
+        for row in rows
+    ]
 
 
 def _line(
@@ -390,6 +415,7 @@ def _account_actions(
         if owed > 0 and (plan is None or plan.status != PlanStatus.ACTIVE):
             actions.append(parts.Action("Payment plan", page("plan_new")))
         actions.append(parts.Action("Hold", page("hold")))
+        actions.append(parts.Action("How statements go", page("channel")))
     if actor.can("writeoff.request", patient):
         actions.append(parts.Action("Assistance", page("assistance_new")))
     return actions
@@ -637,7 +663,10 @@ STATEMENTS = ListPage(
     amount="balance",
     empty="No statement was sent yet.",
     actions=lambda request: (
-        [parts.Action("Today's run", reverse("ar:statements_run"), primary=True)]
+        [
+            parts.Action("Today's run", reverse("ar:statements_run"), primary=True),
+            parts.Action("Letters and mails", reverse("ar:mail")),
+        ]
         if actor_of(request).can_somewhere("statement.send")
         else []
     ),

@@ -22,6 +22,13 @@ from ar.models.assistance import (
     AssistanceStatus,
     SlidingScale,
 )
+from ar.models.delivery import (
+    Channel,
+    ChannelChoice,
+    MailBatch,
+    SentStatus,
+    StatementDelivery,
+)
 from ar.models.holds import AccountHold, HoldKind
 from ar.models.patients import (
     PLAN_MOVES,
@@ -68,11 +75,14 @@ __all__ = [
     "AuditReading",
     "AuditSample",
     "BatchStatus",
+    "Channel",
+    "ChannelChoice",
     "DayClose",
     "Delivery",
     "HoldKind",
     "KpiSnapshot",
     "KpiTarget",
+    "MailBatch",
     "MonthClose",
     "PatientPayment",
     "PaymentPlan",
@@ -87,12 +97,14 @@ __all__ = [
     "ReportKind",
     "RequestStatus",
     "RoleCost",
+    "SentStatus",
     "Shift",
     "SlidingScale",
     "StaffPlan",
     "StateFact",
     "StateTopic",
     "Statement",
+    "StatementDelivery",
     "Subscription",
     "SubscriptionKind",
     "Threshold",

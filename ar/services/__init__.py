@@ -11,6 +11,7 @@ The patient's side payment_take(patient, amount, method, actor, received_on=None
     unapplied_apply(patient_ids, actor, at) -> int                              prepayments onto open balances
     transfer_to_patient(charge, amount, reason, actor, at)                      guarded; transfer_to_insurance puts it back
     statements_send(organization_id, actor, at, patient_ids=None) -> list[Statement]
+    channel_choose · mail_batch_make · mails_send (outside a transaction) · delivery_returned
     hold_set(patient, kind, actor, charge=None, note="", case_number="", event_on=None, at)
     hold_lift(hold, reason, actor, at) · plan_make(patient, total, instalment, starts_on,
     actor, at) · plan_cancel(plan, reason, actor, at)
@@ -65,6 +66,12 @@ from ar.services.credits import (
     refund_request,
     refunds_stop,
 )
+from ar.services.delivery import (
+    channel_choose,
+    delivery_returned,
+    mail_batch_make,
+    mails_send,
+)
 from ar.services.followup import followup_refresh, homes_refresh, nightly, patient_balance_refresh
 from ar.services.holds import (
     hold_lift,
@@ -105,8 +112,10 @@ __all__ = [
     "assistance_paper",
     "assistance_submit",
     "assistance_withdraw",
+    "channel_choose",
     "credits_refresh",
     "day_end",
+    "delivery_returned",
     "followup_refresh",
     "hold_lift",
     "hold_set",
@@ -115,6 +124,8 @@ __all__ = [
     "holds_refresh",
     "homes_refresh",
     "kpi_snapshot",
+    "mail_batch_make",
+    "mails_send",
     "nightly",
     "open_patient_charges",
     "patient_balance_refresh",

@@ -18,6 +18,7 @@ from ar.holding import Act
 from ar.models import Statement
 from ar.pdf import StatementPage, statement_pdf
 from ar.services.assistance import assistance_due
+from ar.services.delivery import deliveries_open
 from ar.services.guards import ZERO, held_harmless, local_day, require_mine
 from ar.services.holds import Holds, holds_of
 from ar.services.notices import notices_of
@@ -243,6 +244,7 @@ def statements_send(
             )
         )
     Statement.objects.bulk_create(made, batch_size=200)
+    deliveries_open(made, at=at)
     record_steps(
         (
             Step(

@@ -15,6 +15,7 @@ from ar.models import PaymentPlan, RequestStatus, Statement, WriteOffRequest
 from ar.services import (
     aging_snapshot,
     kpi_snapshot,
+    mail_batch_make,
     nightly,
     open_patient_charges,
     payment_take,
@@ -468,6 +469,7 @@ def patients(center: Center, day: date, at: datetime) -> tuple[int, int]:
     actor = center.who("ar")
     with center.acting(actor):
         sent = len(statements_send(organization_id=center.organization.pk, actor=actor, at=at))
+        mail_batch_make(organization_id=center.organization.pk, actor=actor, at=at)
         recent = Statement.objects.filter(
             organization=center.organization,
             sent_on__lt=day - timedelta(days=5),

@@ -318,6 +318,8 @@ EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = (
 )
 EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=False)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="isocenter@localhost")
+# where patients reach the product: the beginning of the link in a mail to them
+PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000")
 EMAIL_FILE_PATH = str(BASE_DIR / "var" / "mail")
 
 # --- celery: the broker may be lost at any time, see rcm.exchange.outbox --------------------------

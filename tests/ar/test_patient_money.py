@@ -227,7 +227,7 @@ def test_the_number_of_queries_of_a_run_does_not_grow_with_patients(
 ) -> None:
     for _ in range(12):
         bill(cast, paid=80, contractual=200, copay=20)
-    with django_assert_max_num_queries(32):
+    with django_assert_max_num_queries(36):
         assert len(send(cast)) == 12
 
 

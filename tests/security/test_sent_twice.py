@@ -23,6 +23,7 @@ MOVING = ("remittance", "claims", "intake", "authorizations", "ar", "exchange")
 STILL = {
     "ar:audit_case",
     "ar:baseline_new",
+    "ar:bill",
     "ar:cost_rate",
     "ar:kpi_target",
     "ar:plan_place",

@@ -219,6 +219,7 @@ RULES: dict[str, dict[str, Any]] = {
         "percent": Decimal(25),
         "fee": Decimal("2.50"),
     },
+    "ar.StatementDelivery": {"channel": "mail", "status": "sent", "wrong": 0},
     "ar.PaymentPlan": {"total": Decimal(90), "instalment": Decimal(30)},
     "ar.Statement": {"step": 1, "lines": []},
     "ar.AgingSnapshot": {"basis": "service", "bucket": "0-30"},
