@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import Count, Q
 from django.urls import reverse
@@ -26,6 +27,7 @@ from claims.models import (
     ScrubFinding,
     SubmissionClaim,
 )
+from claims.services.enrolling import ENROLLMENT_EDITS
 from claims.services.scrubbing import may_override
 from claims.services.submitting import differences
 from intake.models import Coverage
@@ -228,6 +230,8 @@ def edits_of_rule(slug: str) -> list[Mention]:
 
 def fix_url(claim: Claim, finding: ScrubFinding, actor: Actor) -> str:
     """The page where the cause of a finding is put right."""
+    if finding.edit in ENROLLMENT_EDITS:
+        return _enrollment_url(claim, finding, actor)
     name = finding.field.split(".")[-1]
     chart = reverse("intake:patient", args=[claim.patient.public_id])
     if finding.owner == "front_desk" or name.startswith(
@@ -250,6 +254,20 @@ def fix_url(claim: Claim, finding: ScrubFinding, actor: Actor) -> str:
     if claim.status in (S.DRAFT, S.BLOCKED, S.READY, S.REJECTED) and actor.can("claim.edit", claim):
         return reverse("claims:edit", args=[claim.public_id])
     return ""
+
+
+def _enrollment_url(claim: Claim, finding: ScrubFinding, actor: Actor) -> str:
+    """The matrix with the provider and the payer of a claim that waits for an enrollment."""
+    if not actor.can("rules.view", claim):
+        return ""
+    own = finding.edit == ENROLLMENT_EDITS[0]
+    asked = {
+        "organization": claim.organization.public_id,
+        "who": claim.organization.npi if own else claim.rendering_npi,
+        "payer": claim.payer.code,
+        "on": claim.service_date.isoformat(),
+    }
+    return f"{reverse('network:matrix')}?{urlencode(asked)}"
 
 
 # --- lines ----------------------------------------------------------------------------------------

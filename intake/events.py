@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from django.db.models import Q
+
 from intake.models import Appointment, Coverage, CoverageStatus
 from intake.services import (
     LIVE,
@@ -101,22 +103,19 @@ def on_network(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
     """Sites stand otherwise with a payer: the gates of coming visits there follow, and so do the
     estimates, which ask for benefits in or out of network.
     """
+    reach = Q(pk__in=())
     for event in events:
         for payer_id, site_ids in event.payload["sites"]:
-            ids = list(
-                Appointment.objects.filter(
-                    organization_id=event.organization_id,
-                    site_id__in=site_ids,
-                    status__in=LIVE,
-                    starts_at__gte=office_clock().begins(office_day(at)),
-                    patient__coverages__payer_id=payer_id,
-                    patient__coverages__active=True,
-                )
-                .values_list("id", flat=True)
-                .distinct()
-            )
-            estimates_refresh(ids, actor=actor, at=at)
-            clearance_refresh(ids, actor=actor, at=at)
+            reach |= Q(site_id__in=site_ids, patient__coverages__payer_id=payer_id)
+    rows = Appointment.objects.filter(
+        reach,
+        organization_id=events[0].organization_id,
+        status__in=LIVE,
+        starts_at__gte=office_clock().begins(office_day(at)),
+    )
+    ids = list(rows.values_list("id", flat=True).distinct())
+    estimates_refresh(ids, actor=actor, at=at)
+    clearance_refresh(ids, actor=actor, at=at)
 
 
 def on_exchange_failure(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:

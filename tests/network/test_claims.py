@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from django.urls import reverse
 
 from charges.models import Reader
 from claims import events
@@ -179,3 +180,16 @@ def test_what_another_organization_keeps_about_the_reader_says_nothing_here(offi
         )
     with scope(organizations=[office.cast.a.pk, office.cast.b.pk]):
         assert office.scrub() == ["ENR-002"]
+
+
+def test_the_claim_page_leads_to_the_standing_that_holds_it(office, client):
+    office.open(office.billing)
+    office.open(office.rita, "pending")
+    office.scrub()
+    client.force_login(office.cast.user("mia"))
+    page = client.get(reverse("claims:claim", args=[office.claim.public_id]))
+    (url,) = [b.url for b in page.context["blockers"] if b.code == "ENR-002"]
+    assert "on=2026-09-08" in url
+    shown = client.get(url).context["matrix"]
+    assert [line.row.npi for line in shown.lines] == [READER]
+    assert [line.squares[0].word for line in shown.lines] == ["Pending"]
