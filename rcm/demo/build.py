@@ -242,7 +242,7 @@ def _alone(code: str) -> Iterator[None]:
 class Story:
     """The days of one center, each in the same order: mail, bookings, authorizations, patients,
     reports, charges, claims, money. The newest days are told without the figures, which wait for
-    the months before them; those months end with today, without its front desk.
+    the months before them; those months end with what is booked far ahead.
     """
 
     def __init__(self, center: Center, draw: Draw, hear: Hear) -> None:
@@ -377,7 +377,7 @@ class Story:
                 counts["messages"] += c.deliver(front)
             with self.timed("front events"):
                 c.settle(c.clock(day, 9))
-        if day == self.today and desks:
+        if day == self.today:
             with self.timed("today"):
                 desk.verify_ahead(c, c.clock(day, 9), 2)
                 c.settle(c.clock(day, 9))
@@ -428,7 +428,7 @@ class Story:
                 counts["refunds"] += office.refunds(c, evening)
                 desk.expire(c, evening)
                 c.settle(evening)
-        if day == self.today and self.draw.recent:
+        if day == self.today:
             with self.timed("today"):
                 ahead = c.clock(day, 7)
                 desk.estimates(c, ahead, ahead + timedelta(days=AHEAD_DAYS), 0.97, evening)

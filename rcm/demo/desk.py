@@ -161,13 +161,13 @@ def verify_ahead(center: Center, at: datetime, days: int) -> int:
 
 
 def estimates(center: Center, first: datetime, last: datetime, share: float, at: datetime) -> int:
-    """Give an estimate for a share of the visits in a stretch of time."""
+    """Give an estimate for a share of the visits in a stretch of time that have none."""
     with center.acting(center.system):
-        rows = [
-            a
-            for a in due_appointments(center.organization.pk, first=first, last=last)
-            if center.random.random() < share
-        ]
+        due = due_appointments(center.organization.pk, first=first, last=last)
+        given = set(
+            Estimate.objects.filter(appointment__in=due).values_list("appointment_id", flat=True)
+        )
+        rows = [a for a in due if a.pk not in given and center.random.random() < share]
         for row in rows:
             estimate_make(appointment=row, actor=center.system, at=at)
     return len(rows)

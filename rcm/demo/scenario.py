@@ -22,6 +22,7 @@ CLOSE_DAYS = 9
 FAR_DAYS = 60
 TODAY_VISITS, AHEAD_VISITS = 40, 60
 RECENT_DAYS = 4
+NEAR_DAYS = 3  # open days ahead whose visits belong to the newest days
 RECENT_FROM = 500_000  # what numbers of the newest days begin with
 VISITS_FOR_EXAMS = 0.634
 FIRST_F = (
@@ -238,9 +239,10 @@ def open_days(first: date, last: date) -> list[date]:
 
 
 class Draw:
-    """Draws the calendar of one organization: its newest days with today and what is ahead
-    (`recent`), or the months before them. The same seed, size and day give the same calendar; the
-    two parts share no patient and no number, so that each can be told without the other.
+    """Draws the calendar of one organization: its newest days with today and the next ones
+    (`recent`), or the months before them with what is booked far ahead. The same seed, size and day
+    give the same calendar; the two parts share no patient and no number, so that each can be told
+    without the other.
     """
 
     def __init__(
@@ -271,11 +273,12 @@ class Draw:
     def _months(self) -> list[Visit]:
         days, newest = self._days()
         if not days:
-            return []
+            return self._ahead(slice(NEAR_DAYS, None))
         # a slow start and a busy autumn
         weights = [0.8 + 0.4 * n / max(1, len(days) - 1) for n in range(len(days))]
         count = round(self.visits_done * len(days) / (len(days) + len(newest)))
-        return [self.visit(day) for day in self.random.choices(days, weights, k=count)]
+        visits = [self.visit(day) for day in self.random.choices(days, weights, k=count)]
+        return [*visits, *self._ahead(slice(NEAR_DAYS, None))]
 
     def _newest(self) -> list[Visit]:
         days, newest = self._days()
@@ -284,13 +287,17 @@ class Draw:
         visits = [self.visit(newest[n % len(newest)]) for n in range(done)]
         for _ in range(max(2, round(TODAY_VISITS * self.share * at_most))):
             visits.append(self.visit(self.today))
-        ahead = open_days(self.today + timedelta(days=1), self.today + timedelta(days=AHEAD_DAYS))
-        if ahead:
-            count = max(2, round(AHEAD_VISITS * self.share * min(1.0, max(self.scale, 0.05))))
-            near = [len(ahead) - n for n in range(len(ahead))]
-            for day in self.random.choices(ahead, near, k=count):
-                visits.append(self.visit(day, booked_before=self.today))
-        return visits
+        return [*visits, *self._ahead(slice(NEAR_DAYS))]
+
+    def _ahead(self, part: slice) -> list[Visit]:
+        """Bookings of a part of the open days to come: the nearer, the more."""
+        last = self.today + timedelta(days=AHEAD_DAYS)
+        days = open_days(self.today + timedelta(days=1), last)
+        near = [len(days) - n for n in range(len(days))]
+        count = AHEAD_VISITS * self.share * min(1.0, max(self.scale, 0.05))
+        count *= sum(near[part]) / max(1, sum(near))
+        chosen = self.random.choices(days[part], near[part], k=max(2, round(count)))
+        return [self.visit(day, booked_before=self.today) for day in chosen]
 
     def desk_open(self, day: date) -> bool:
         """Whether the offices work: on every weekday of late, every other one before, and twice a

@@ -27,7 +27,10 @@ def test_the_parts_share_no_patient_no_number_and_no_day(code):
     assert {v.number for v in newest}.isdisjoint(v.number for v in older)
     items = [{i.accession for v in part for i in v.items} for part in (newest, older)]
     assert items[0].isdisjoint(items[1])
-    assert max(v.day for v in older) < draw.cut <= min(v.day for v in newest)
+    assert {v.day for v in newest}.isdisjoint(v.day for v in older)
+    assert draw.cut <= min(v.day for v in newest)
+    assert max(v.day for v in older if v.day < TODAY) < draw.cut
+    assert max(v.day for v in older) > max(v.day for v in newest) > TODAY
 
 
 def test_the_newest_days_have_past_visits_todays_and_coming_ones():
@@ -43,6 +46,6 @@ def test_the_same_seed_gives_the_same_calendar():
 
 def test_a_demo_of_a_few_days_has_no_months_before_them():
     _, newest, draw, older = _parts("BAYSIDE", exams=20, months=0.1)
-    assert older == [] or max(v.day for v in older) < draw.cut
+    assert all(v.day > TODAY for v in older if v.day >= draw.cut)
     assert newest
     assert draw.first >= TODAY - timedelta(days=3)

@@ -52,7 +52,7 @@ def rendered_alone() -> Iterator[None]:
     try:
         yield
     finally:
-        Migration.apply = apply  # type: ignore[method-assign,assignment]
+        Migration.apply = apply  # type: ignore[method-assign]
 
 
 def touches_others(migration: Migration) -> bool:
