@@ -389,7 +389,7 @@ class Story:
                 c.settle(ten)
         with self.timed("check-in"):
             if desks and recent and day != self.today:
-                desk.estimates(c, c.clock(day, 6), c.clock(day, 20), 0.97, ten)
+                desk.estimates(c, c.clock(day, 6), c.clock(day, 20), ten)
                 counts["collected"] += desk.collect(c, c.clock(day, 6), ten)
             coming = [v for v in c.visits_of(day) if v.start <= c.now]
             counts["arrived"] += desk.let_in(c, coming, evening, by_site=recent)
@@ -431,18 +431,19 @@ class Story:
         if day == self.today:
             with self.timed("today"):
                 ahead = c.clock(day, 7)
-                desk.estimates(c, ahead, ahead + timedelta(days=AHEAD_DAYS), 0.97, evening)
+                desk.estimates(c, ahead, ahead + timedelta(days=AHEAD_DAYS), evening)
                 counts["collected"] += desk.collect(c, ahead, evening)
         if not self.draw.recent:
             with self.timed("figures"):
                 self._figures(day, evening, weekdays, recent)
 
     def _figures(self, day: date, evening: datetime, weekdays: set[int], recent: bool) -> None:
-        if 4 in weekdays or (recent and day.weekday() < 5):
-            office.figures(self.center, day, evening)
         if day == self.today:
             for back in range(1, LAST_DAYS + 1):
                 office.proofs(self.center, day - timedelta(days=back), evening)
+        # last: whoever goes on takes a day with figures as told
+        if 4 in weekdays or (recent and day.weekday() < 5) or day == self.today:
+            office.figures(self.center, day, evening)
 
 
 # --- what the command does ------------------------------------------------------------------------

@@ -33,9 +33,10 @@ from rcm.accounts.problems import Refused
 from rcm.demo.days import Center
 from rcm.demo.scenario import Visit
 from rcm.simulator import payer as payers
+from rcm.simulator.habits import draw
 
 PAY_AHEAD = timedelta(days=2)
-PAYS_AHEAD = 0.85
+ESTIMATED, PAYS_AHEAD = 970, 850  # in a thousand
 WHY_ANYWAY = (
     "Ordering physician called: urgent, payer asked for a retroactive request",
     "Patient travelled far; manager accepts the risk",
@@ -160,14 +161,14 @@ def verify_ahead(center: Center, at: datetime, days: int) -> int:
     return len(asks)
 
 
-def estimates(center: Center, first: datetime, last: datetime, share: float, at: datetime) -> int:
-    """Give an estimate for a share of the visits in a stretch of time that have none."""
+def estimates(center: Center, first: datetime, last: datetime, at: datetime) -> int:
+    """Give an estimate for nearly all visits in a stretch of time that have none."""
     with center.acting(center.system):
         due = due_appointments(center.organization.pk, first=first, last=last)
         given = set(
             Estimate.objects.filter(appointment__in=due).values_list("appointment_id", flat=True)
         )
-        rows = [a for a in due if a.pk not in given and center.random.random() < share]
+        rows = [a for a in due if a.pk not in given and draw("estimate", a.number) < ESTIMATED]
         for row in rows:
             estimate_make(appointment=row, actor=center.system, at=at)
     return len(rows)
@@ -185,7 +186,7 @@ def collect(center: Center, first: datetime, at: datetime) -> int:
     for row in rows:
         given = shares.get(row.pk)
         share = given.patient_share if given else None
-        if not share or center.random.random() > PAYS_AHEAD:
+        if not share or draw("ahead", row.number) >= PAYS_AHEAD:
             continue
         actor = center.staff[row.site.code][0]
         with center.acting(actor), center.trying():
