@@ -44,11 +44,12 @@ def on_chart(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
 
 
 def on_held(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
-    """Something changed about an account that may be with the agency: what must come back is
-    recalled.
+    """Something changed about accounts: what must come back from the agency is recalled, and what
+    is held gets its owner.
     """
     patients = {e.payload["patient_id"] for e in events}
     for organization_id in sorted(actor.organizations):
         services.agency_recalls(
             organization_id=organization_id, patient_ids=patients, actor=actor, at=at
         )
+        services.patient_balance_refresh(organization_id=organization_id, actor=actor, at=at)

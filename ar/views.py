@@ -240,7 +240,10 @@ ACCOUNTS = ListPage(
     empty="No patient owes anything.",
     tab_counts=False,
     tabs=(Tab("owing", "Owing"),),
-    actions=lambda request: [parts.Action("Statements", reverse("ar:statements"))],
+    actions=lambda request: [
+        parts.Action("Statements", reverse("ar:statements")),
+        parts.Action("Assistance scale", reverse("ar:scale")),
+    ],
     on_export=lambda request, rows: log_export(request, _as_reads(rows)),
 )
 

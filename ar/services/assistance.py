@@ -63,6 +63,8 @@ def scale_of(organization_id: int, on: date) -> list[rules.Band]:
     """The bands that hold on a day; empty where the organization has none."""
     rows = SlidingScale.objects.filter(organization_id=organization_id, effective_from__lte=on)
     newest = rows.order_by("-effective_from").values_list("effective_from", flat=True).first()
+    if newest is None:
+        return []
     found = rows.filter(effective_from=newest).order_by("up_to_percent")
     return [rules.Band(r.up_to_percent, r.discount) for r in found]
 

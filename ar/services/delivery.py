@@ -9,6 +9,7 @@ import io
 import smtplib
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core import signing
@@ -248,7 +249,7 @@ def _mail(row: StatementDelivery, owner: Organization, actor: Actor, at: datetim
             with scope(actor):
                 delivery_returned(delivery=row, why="The mail server", actor=actor, at=at)
             return 0
-        changes = {"error": "The mail server did not take the address now"}
+        changes: dict[str, Any] = {"error": "The mail server did not take the address now"}
     except OSError as problem:
         changes = {"error": f"The mail server did not take it: {type(problem).__name__}"}
     else:

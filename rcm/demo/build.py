@@ -342,12 +342,14 @@ class Story:
         with c.acting(boss):
             manager.begin(c.organization, c.staff, self.draw.first)
             manager.tell(c.organization, boss)
+            manager.patients(c.organization, boss, self.draw.first, c.clock(self.draw.first, 8))
 
     def _manager_ends(self) -> None:
         evening = self.center.clock(self.today, 18)
         self.counts["assigned"] = manager.assign(self.center, evening)
         if not self.draw.recent:
             self.counts["audited"] = manager.audit(self.center, self.today, evening)
+        self.counts["placed"] = manager.place(self.center, evening)
 
     def day(self, day: date) -> None:
         """One day. While the offices are closed patients still come and are read: what was sent of

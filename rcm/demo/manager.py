@@ -7,8 +7,10 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from ar import services
 from ar.accuracy import services as accuracy
-from ar.models import AuditCase, AuditSample, SubscriptionKind
+from ar.assistance import Band
+from ar.models import Agency, AuditCase, AuditSample, PlacementStatus, SubscriptionKind
 from ar.reports import services as reports
 from ar.services import work
 from rcm.accounts.actor import Actor
@@ -48,6 +50,7 @@ TEAM = (
     (Role.POSTER, "20"),
     (Role.AR, "20"),
 )
+SCALE = ((200, 100), (300, 50), (400, 25))  # up to percent of the guideline, discount
 BEFORE_MINUTES, BEFORE_CLAIMS = Decimal("38.50"), 5200
 
 
@@ -131,6 +134,40 @@ def tell(organization: Organization, manager: Actor) -> None:
         clear_at=Decimal("0.09"),
         actor=manager,
     )
+
+
+def patients(organization: Organization, manager: Actor, first: date, at: datetime) -> None:
+    """The scale of assistance, and the agency with its fee."""
+    services.scale_set(
+        organization_id=organization.pk,
+        effective_from=first,
+        bands=[Band(up_to, Decimal(discount)) for up_to, discount in SCALE],
+        actor=manager,
+        at=at,
+    )
+    services.agency_set(
+        organization_id=organization.pk,
+        name="Harbor Recovery",
+        percent=Decimal(25),
+        effective_from=first,
+        actor=manager,
+    )
+
+
+def place(center: Center, at: datetime) -> int:
+    """What no notice brought in goes to the agency: A/R proposes, the manager sends. Returns how
+    many charges.
+    """
+    proposing, sending = center.who(Role.AR), center.who(Role.MANAGER)
+    try:
+        with center.acting(proposing):
+            agency = Agency.objects.get(organization=center.organization)
+            batch = services.placement_propose(agency=agency, actor=proposing, at=at)
+        with center.acting(sending):
+            services.placement_decide(batch=batch, approve=True, actor=sending, at=at)
+            return batch.placements.filter(status=PlacementStatus.PLACED).count()
+    except TROUBLE:
+        return 0
 
 
 def audit(center: Center, day: date, at: datetime) -> int:

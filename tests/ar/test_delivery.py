@@ -235,7 +235,7 @@ def test_the_choice_and_the_batch_on_screen(cast, enter) -> None:
     assert client.post(choice, {"channel": "mail"}).status_code == 302
     send(cast)
     page = reverse("ar:mail")
-    assert "1 letters wait" in client.get(page).content.decode()
+    assert "1 letter to be printed" in client.get(page).content.decode()
     client.post(reverse("ar:mail_new"))
     with scope(cast.system):
         batch = MailBatch.objects.get()
