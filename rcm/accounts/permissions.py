@@ -116,6 +116,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
         "work.touch": _CARE - {R.COMPLIANCE},
         "work.assign": {R.MANAGER},
         "exchange.view": {R.BILLER, R.POSTER, R.MANAGER, R.COMPLIANCE, R.ADMIN},
+        "webhook.edit": {R.MANAGER, R.ADMIN},
         "exchange.replay": {R.BILLER, R.MANAGER, R.ADMIN},
         "accuracy.view": {R.CODER, R.BILLER, R.AR, R.MANAGER, R.COMPLIANCE},
         "accuracy.plan": {R.MANAGER, R.COMPLIANCE},

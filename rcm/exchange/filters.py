@@ -13,6 +13,7 @@ from rcm.exchange.models import Connection, Direction, Interchange
 from rcm.web.forms import MenuMultiple
 
 KINDS = (
+    "EVENT",
     "ADT",
     "ORM",
     "OMI",

@@ -7,7 +7,9 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
+from rcm.accounts.actor import Actor
 from rcm.accounts.models import Organization
+from rcm.exchange import webhooks
 from rcm.exchange.batch import BATCH
 from rcm.exchange.contents import kinds_in
 from rcm.exchange.detect import HL7_KINDS, X12_INBOUND, Found, detect
@@ -64,3 +66,27 @@ class UploadForm(house.HouseForm):
                 f"{why} Choose an 835, 999, 277CA, TA1, 271, 277, 278 or an HL7 message."
             )
         return upload
+
+
+class WebhookForm(house.HouseForm):
+    organization = forms.ModelChoiceField(
+        label="Organization", queryset=Organization.objects.none()
+    )
+    name = forms.CharField(label="Receiver", max_length=80)
+    url = forms.CharField(
+        label="Address", max_length=300, help_text="It starts with https:// and is public"
+    )
+    topics = forms.MultipleChoiceField(
+        label="Tell it when",
+        choices=list(webhooks.TOPICS.items()),
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+    def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        able = actor.where("webhook.edit").organizations
+        places = self.fields["organization"]
+        places.queryset = Organization.objects.filter(pk__in=able).order_by("name")  # type: ignore[attr-defined]
+        if len(able) == 1:
+            places.widget = forms.HiddenInput()
+            self.initial["organization"] = min(able)

@@ -19,6 +19,11 @@ class ConnectionKind(models.TextChoices):
     HTTP = "http", "HTTP (CORE-style)"
     UPLOAD = "upload", "Upload by a person"
     API = "api", "REST API"
+    WEBHOOK = "webhook", "Webhook"
+
+
+SENDS = (ConnectionKind.HTTP, ConnectionKind.WEBHOOK)
+"""Connections over which a worker sends what waits."""
 
 
 class Connection(TenantModel):

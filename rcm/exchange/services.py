@@ -23,7 +23,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -37,10 +37,11 @@ from rcm.accounts.problems import Conflict, Refused
 from rcm.accounts.scope import scope
 from rcm.accounts.together import Noted, together
 from rcm.audit.services import Step, record_steps
-from rcm.exchange import batch, contents, hold, outbox, transport
+from rcm.exchange import batch, contents, hold, outbox, transport, webhooks
 from rcm.exchange.detect import HL7_KINDS, X12_INBOUND, detect
 from rcm.exchange.models import (
     ALLOWED,
+    SENDS,
     Connection,
     ConnectionKind,
     ControlCounter,
@@ -315,7 +316,7 @@ def store_outbound(
         queue=queue,
         received_at=at or timezone.now(),
     )
-    if connection is not None and connection.kind == ConnectionKind.HTTP:
+    if connection is not None and connection.kind in SENDS:
         outbox.wake_on_commit(organization_id, queue)
     return row
 
@@ -850,11 +851,7 @@ def send(
             InterchangeStatus.FAILED,
         ):
             raise Refused("This interchange is not waiting to be sent.", code="not_allowed")
-        if (
-            row.connection is None
-            or row.connection.kind != ConnectionKind.HTTP
-            or not row.connection.active
-        ):
+        if row.connection is None or row.connection.kind not in SENDS or not row.connection.active:
             mark(
                 row,
                 status=InterchangeStatus.FAILED,
@@ -867,7 +864,7 @@ def send(
         Interchange.objects.filter(pk=row.pk).update(
             status=InterchangeStatus.SENDING,
             attempts=token,
-            due_at=moment + max(outbox.pause_after(token), transport.PATIENCE),
+            due_at=moment + max(_pause(row, token), transport.PATIENCE),
         )
         row.status, row.attempts = InterchangeStatus.SENDING, token
     outcome = transport.post(row)
@@ -881,7 +878,10 @@ def send(
         if row.status == InterchangeStatus.SENT:
             return row.answers.order_by("id").first()
         if outcome.unknown:
-            if row.attempts >= TRIES and row.status == InterchangeStatus.SENDING:
+            last = row.attempts >= _tries(row)
+            if row.connection is not None and row.connection.kind == ConnectionKind.WEBHOOK:
+                webhooks.failed(row, last=last, at=moment)
+            if last and row.status == InterchangeStatus.SENDING:
                 mark(
                     row,
                     status=InterchangeStatus.FAILED,
@@ -893,6 +893,8 @@ def send(
                 Interchange.objects.filter(pk=row.pk).update(error=outcome.sentence[:500])
             return None
         if not outcome.accepted:
+            if outcome.status == webhooks.GONE and row.connection is not None:
+                webhooks.failed(row, last=row.connection.kind == ConnectionKind.WEBHOOK, at=moment)
             mark(row, status=InterchangeStatus.FAILED, error=outcome.sentence, actor=own, at=moment)
             return None
         mark(
@@ -917,6 +919,19 @@ def send(
             actor=own,
         )
         return answer
+
+
+def _pause(row: Interchange, attempts: int) -> timedelta:
+    """How long an unknown outcome waits for its next try."""
+    if row.connection is not None and row.connection.kind == ConnectionKind.WEBHOOK:
+        return webhooks.pause_after(attempts)
+    return outbox.pause_after(attempts)
+
+
+def _tries(row: Interchange) -> int:
+    if row.connection is not None and row.connection.kind == ConnectionKind.WEBHOOK:
+        return len(webhooks.PAUSES) + 1
+    return TRIES
 
 
 # --- everything that waits ------------------------------------------------------------------------
@@ -967,7 +982,7 @@ def _work(
             to_send = rows.filter(
                 direction=Direction.OUT,
                 status__in=[InterchangeStatus.STORED, InterchangeStatus.SENDING],
-                connection__kind=ConnectionKind.HTTP,
+                connection__kind__in=SENDS,
             )
             leaving = list(to_send.defer("content")[:200])
         for row in leaving:
@@ -991,7 +1006,7 @@ def _waiting(organization_id: int, *, at: datetime) -> dict[tuple[str, str], lis
             " JOIN exchange_connection c ON c.id = i.connection_id  WHERE i.organization_id = %(o)s"
             " AND (i.due_at IS NULL OR i.due_at <= %(at)s) AND i.received_at > %(first)s AND"
             " i.received_at <= %(last)s AND (i.direction = 'in' AND i.status = 'stored' OR"
-            " i.direction = 'out' AND i.status IN ('stored', 'sending') AND c.kind = 'http')",
+            " i.direction = 'out' AND i.status IN ('stored', 'sending') AND c.kind IN ('http', 'webhook'))",
             {"o": organization_id, "at": at, "first": first, "last": last},
         )
         found: dict[tuple[str, str], list[str]] = {}

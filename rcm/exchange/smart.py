@@ -36,7 +36,8 @@ class SignInFailed(Exception):
         self.unknown = unknown
 
 
-def _seal() -> MultiFernet:
+def seal() -> MultiFernet:
+    """What seals secrets in `config`: the installation's field keys."""
     return MultiFernet([Fernet(key) for key in settings.FIELD_KEYS])
 
 
@@ -52,7 +53,7 @@ def new_key() -> tuple[str, dict[str, Any]]:
     )
     public: dict[str, Any] = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
     public |= {"kid": uuid.uuid4().hex, "alg": ALGORITHM, "use": "sig"}
-    return _seal().encrypt(pem).decode(), public
+    return seal().encrypt(pem).decode(), public
 
 
 def assertion(connection: Connection, *, now: float) -> str:
@@ -61,7 +62,7 @@ def assertion(connection: Connection, *, now: float) -> str:
     """
     smart = connection.config["smart"]
     try:
-        pem = _seal().decrypt(str(smart["key"]).encode())
+        pem = seal().decrypt(str(smart["key"]).encode())
     except (InvalidToken, KeyError):
         raise SignInFailed("The signing key of this connection cannot be opened.") from None
     claims = {

@@ -24,7 +24,7 @@ from django.utils import timezone
 from rcm.accounts.actor import Actor
 from rcm.accounts.models import FormKey, Organization
 from rcm.accounts.scope import scope
-from rcm.exchange import outbox, services
+from rcm.exchange import outbox, services, webhooks
 from rcm.exchange.models import IdempotencyKey, Outbox
 
 # one turn of one organization; then the next one in the queue has its turn
@@ -38,6 +38,11 @@ BEAT: dict[str, dict[str, Any]] = {
         "task": "rcm.exchange.tasks.reconcile",
         "schedule": 15.0,
         "options": {"queue": "realtime", "expires": 15},
+    },
+    "exchange-webhooks": {
+        "task": "rcm.exchange.tasks.tell_receivers",
+        "schedule": 15.0,
+        "options": {"queue": "batch", "expires": 15},
     },
     "exchange-purge": {
         "task": "rcm.exchange.tasks.purge",
@@ -118,3 +123,11 @@ def purge() -> None:
 
 def _everywhere() -> Actor:
     return Actor.system("exchange", Organization.objects.values_list("id", flat=True))
+
+
+@shared_task(name="rcm.exchange.tasks.tell_receivers")
+def tell_receivers() -> None:
+    """Queue what happened for the webhooks of each organization that has one."""
+    for pk in Organization.objects.filter(active=True).values_list("pk", flat=True):
+        with scope(Actor.system("webhooks", [pk])):
+            webhooks.webhooks_tell(organization_id=pk)

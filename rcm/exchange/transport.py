@@ -24,7 +24,7 @@ import httpx
 from django.conf import settings
 
 from rcm.exchange import smart
-from rcm.exchange.models import Interchange
+from rcm.exchange.models import ConnectionKind, Interchange
 
 SECONDS = 15.0
 SIMULATOR = "simulator"  # the host part by which connections know it
@@ -244,6 +244,8 @@ def post(row: Interchange) -> Outcome:
     """Post one interchange to its connection's address, signed in where the connection asks for it.
     The Idempotency-Key is the row's public id on every try.
     """
+    from rcm.exchange import webhooks
+
     connection = row.connection
     assert connection is not None
     headers = {
@@ -256,6 +258,8 @@ def post(row: Interchange) -> Outcome:
     }
     try:
         check_url(address_of(row))
+        if connection.kind == ConnectionKind.WEBHOOK:
+            return webhooks.judged(_exchange(row, headers | webhooks.headers(row)))
         if "smart" in connection.config:
             headers["Authorization"] = f"Bearer {smart.token(connection, _post_form)}"
             headers["Accept"] = "application/fhir+json"

@@ -245,7 +245,14 @@ RULES: dict[str, dict[str, Any]] = {
 }
 
 # a second row of a table where a screen asks for a special one
-SPECIAL: dict[str, dict[str, Any]] = {"jobs.JobRun#scrub": {"kind": "scrub"}}
+SPECIAL: dict[str, dict[str, Any]] = {
+    "jobs.JobRun#scrub": {"kind": "scrub"},
+    "exchange.Connection#webhook": {
+        "kind": "webhook",
+        "sender": "",
+        "config": {"topics": [], "secret": "", "tx": 0},
+    },
+}
 
 # rows that another table's trigger asks for
 BEFORE = {"charges.Charge": ["charges.Report"], "ledger.LedgerTransaction": ["claims.ClaimLine"]}
