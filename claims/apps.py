@@ -33,6 +33,7 @@ class ClaimsConfig(AppConfig):
         for topic, handler in (
             ("charges.released", events.on_charges_released),
             ("charges.changed", events.on_charges_changed),
+            ("coverage.changed", events.on_coverage_changed),
             ("claims.accepted", events.on_answer),
             ("claims.rejected", events.on_answer),
             ("network.changed", events.on_network),

@@ -1,5 +1,5 @@
-"""What other phases tell claims (rcm.exchange.outbox): released and changed charges, answers that
-let a correction go on.
+"""What other phases tell claims (rcm.exchange.outbox): released and changed charges, policies put
+right, answers that let a correction go on.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from claims import services
+from claims.models import Claim, ClaimStatus
 from rcm.accounts.actor import Actor
 from rcm.exchange.outbox import Event
 
@@ -29,6 +30,15 @@ def on_charges_changed(events: Sequence[Event], *, actor: Actor, at: datetime) -
         services.charges_changed(
             organization_id=event.organization_id, changes=[change], actor=actor, at=at
         )
+
+
+def on_coverage_changed(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:
+    """What the front desk put right on a policy may free the claims that waited for it."""
+    waiting = Claim.objects.filter(
+        coverage_id__in=[int(event.payload["coverage_id"]) for event in events],
+        status=ClaimStatus.BLOCKED,
+    )
+    services.claims_scrub(claim_ids=list(waiting.values_list("pk", flat=True)), actor=actor, at=at)
 
 
 def on_answer(events: Sequence[Event], *, actor: Actor, at: datetime) -> None:

@@ -80,6 +80,7 @@ def coverage_new(request: HttpRequest, public_id: str) -> HttpResponseBase:
             refuse_into(form, refusal)
         else:
             _ask_softly(request, coverage)
+            _why_second(request, coverage)
             return redirect(f"{reverse('intake:coverage', args=[coverage.public_id])}#answer")
     return form_page(
         request,
@@ -104,6 +105,14 @@ def _ask_softly(request: HttpRequest, coverage: Coverage) -> None:
         messages.warning(request, f"Saved, but not verified: {refusal} {refusal.fix}")
     else:
         messages.success(request, f"Saved. Asking {coverage.payer.name}.")
+
+
+def _why_second(request: HttpRequest, coverage: Coverage) -> None:
+    """Asked while the patient is at the desk: a claim to Medicare as second payer waits for it."""
+    if coverage.rank > 1 and coverage.payer.kind == "medicare" and not coverage.second_reason:
+        messages.warning(
+            request, "Say why Medicare pays second: without the reason its claims are held."
+        )
 
 
 def _last_check(coverage: Coverage) -> EligibilityCheck | None:
@@ -150,6 +159,7 @@ def coverage(request: HttpRequest, public_id: str) -> HttpResponseBase:
                     _ask_softly(request, saved)
                 else:
                     messages.success(request, "Saved.")
+                _why_second(request, saved)
                 return redirect(f"{reverse('intake:coverage', args=[row.public_id])}#answer")
     return form_page(
         request,

@@ -11,7 +11,7 @@ import pytest
 import time_machine
 from django.urls import reverse
 
-from claims import guide
+from claims import events, guide
 from claims.coordination import Earlier, earlier_line, three_amounts
 from claims.facts import load_sheets
 from claims.models import Claim, ClaimLine
@@ -19,8 +19,10 @@ from claims.records import Adjudicated, LineDecision, Outcome, PayerDecision
 from claims.services import claim_secondary, claims_adjudicated, claims_scrub, claims_submit
 from claims.x12_837p import adjustments
 from intake.models import Coverage
+from intake.services import coverage_update
 from rcm.accounts.scope import scope
-from rcm.exchange.models import Interchange
+from rcm.exchange.models import Interchange, Outbox
+from rcm.exchange.outbox import Event
 from rcm.x12 import guide as x12_guide
 from rcm.x12 import read_837
 from rcm.x12.writers.claim import write_adjustments
@@ -280,8 +282,11 @@ def test_medicare_second_says_why_and_without_a_reason_it_is_held(house):
     medicare = covered(house, first, "MCR", 2)
     second = next_claim(house, told(first, "250.00", FIRST))
     assert "COB-004" in blocks(second)
-    Coverage.objects.filter(pk=medicare.pk).update(second_reason="12")
-    claims_scrub(claim_ids=[second.pk], actor=house.actor, at=LATER)
+    coverage_update(coverage=medicare, second_reason="12", actor=house.actor, at=LATER)
+    rows = Outbox.objects.filter(topic="coverage.changed", payload__coverage_id=medicare.pk)
+    told_events = [Event(r.pk, r.topic, r.organization_id, r.payload) for r in rows]
+    assert told_events
+    events.on_coverage_changed(told_events, actor=house.actor, at=LATER)
     second.refresh_from_db()
     assert second.status == "ready", blocks(second)
     text, read = on_the_wire(house, second)

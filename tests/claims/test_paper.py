@@ -18,13 +18,15 @@ from pypdf import PdfReader
 from pypdf.generic import ContentStream
 
 from claims import cms1500
-from claims.cms1500 import Shift
+from claims.cms1500 import Shift, content
 from claims.facts import Sheet, load_sheets
 from claims.models import Claim, PaperPrinter
 from claims.records import LineDecision, PayerDecision
 from claims.services import claim_secondary
+from claims.x12_837p import claim_of
 from intake.models import Coverage
 from rcm.accounts.scope import scope
+from rcm.x12.model import Party
 from tests.claims.house import NOW, as_, payer, ready
 from tests.claims.test_correcting import LATER, decided
 
@@ -307,6 +309,33 @@ def test_drug_certificate_notes_papers_and_purchase_stand_where_the_form_wants_t
     assert stands(pdf, "32b") == "EW123456"
     assert (stands(pdf, "22"), stands(pdf, "22 number")) == ("7", "ICN77")
     assert [stands(pdf, f"21 {x}") for x in "ADEL"] == ["R519", "M542", "M543", "M5410"]
+
+
+def test_box_17_has_the_qualifier_of_the_wire(house, monkeypatch):
+    sheet = sheet_of(ready(house))
+    wire = claim_of(sheet)
+    who = Party("DK", "REFERRER", "ANN", person=True, id_qualifier="XX", id="1932102084")
+    ordered = replace(wire.lines[0], ordering=who)
+    for change, wanted in (
+        ({}, "DN"),
+        ({"referring": None, "lines": (ordered,)}, "DK"),
+        ({"referring": None, "supervising": replace(who, entity="DQ")}, "DQ"),
+    ):
+        sent = replace(wire, **change)
+        monkeypatch.setattr(content, "claim_of", lambda _, sent=sent: sent)
+        pdf = cms1500.render(sheet, red=True)
+        assert stands(pdf, "17 qualifier") == wanted
+        assert (stands(pdf, "17"), stands(pdf, "17b")) == ("ANN REFERRER", "1932102084")
+
+
+def test_medicaid_gets_the_taxonomies_of_reader_and_biller(house):
+    sheet = sheet_of(ready(house))
+    sheet.facts = replace(sheet.facts, product="medicaid_ffs", rendering_taxonomy="2085R0202X")
+    pdf = cms1500.render(sheet, red=True)
+    assert (stands(pdf, "24I shaded"), stands(pdf, "24J shaded")) == ("ZZ", "2085R0202X")
+    assert stands(pdf, "24J") == "1245319599"
+    assert stands(pdf, "33b") == "ZZ261QR0200X"
+    assert stands(pdf, "1 medicaid") == "X"
 
 
 def test_an_accident_stands_in_ten_eleven_and_fifteen(house):

@@ -179,6 +179,22 @@ def test_a_coverage_is_entered_without_script_and_says_when_nobody_can_be_asked(
         assert Coverage.objects.filter(active=False).count() == 1
 
 
+def test_medicare_second_is_asked_why_at_the_desk(door, cast, visit):
+    client = door("ana")
+    url = reverse("intake:coverage_new", args=[visit.patient.public_id])
+    typed = {"payer": payer("MCR").pk, "member_id": "1EG4TE5MK73", "rank": 2, "relationship": "18"}
+    asked = client.post(url, typed, follow=True)
+    assert "Say why Medicare pays second" in text(asked)
+    with scope(cast.system):
+        row = Coverage.objects.get(payer__code="MCR")
+    page = reverse("intake:coverage", args=[row.public_id])
+    told = client.post(page, typed | {"second_reason": "12", "version": row.version}, follow=True)
+    assert "Say why Medicare pays second" not in text(told)
+    with scope(cast.system):
+        row.refresh_from_db()
+    assert row.second_reason == "12"
+
+
 def test_order_then_book_then_the_page_of_the_visit(door, cast, visit):
     client = door("ana")
     url = reverse("intake:order_new", args=[visit.patient.public_id])
