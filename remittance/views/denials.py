@@ -26,6 +26,7 @@ from rcm.web.lists import BulkAction, Column, ListPage, Order, Tab
 from rcm.worklist import views as work
 from remittance import forms, origins, present, services
 from remittance.filters import DenialFilter
+from remittance.heat import heat
 from remittance.models import (
     Denial,
     DenialStatus,
@@ -216,6 +217,9 @@ def denial_groups(request: HttpRequest) -> HttpResponseBase:
         "groups": groups,
         "total": sum((Decimal(str(g["billed"])) for g in groups), ZERO),
         "count": sum(int(str(g["n"])) for g in groups),
+        "heat": heat(
+            Denial.objects.visible_to(actor_of(request)).filter(status__in=OPEN), office_day()
+        ),
         "may_propose": actor_of(request).can_somewhere("rules.edit"),
         "crumbs": [parts.Crumb("Denials", reverse("remittance:denials"))],
     }

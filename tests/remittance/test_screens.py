@@ -426,3 +426,18 @@ def test_where_denials_come_from_counts_each_once_and_duplicates_apart(cast, at_
         assert answer.context["duplicates"].count == 1
     people = dict(mia.get(page, {"by": "person"}).context["rows"])
     assert people[step.actor_name].count == 1
+
+
+def test_the_heat_map_shows_every_open_denial_of_its_payers_and_reasons_once(cast, at_desk):
+    with scope(cast.system):
+        for n, reason in enumerate(("50", "50", "97")):
+            denied(cast, f"D{n}", reason=reason, trace=f"E{n}", control=201 + n)
+        Denial.objects.filter(reason="50").update(denied_on=timezone.localdate())
+    answer = at_desk("mia").get(reverse("remittance:denial_groups"))
+    heat = answer.context["heat"]
+    assert list(heat.reasons) == ["CO-50", "CO-97"]
+    ((_, cells),) = heat.rows
+    assert [(c.count, c.dollars, c.strength) for c in cells] == [(2, 1800, 5), (1, 900, 3)]
+    assert cells[0].trend == "more"
+    assert heat.left == 0
+    assert cells[0].url.replace("&", "&amp;") in answer.content.decode()
