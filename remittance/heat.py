@@ -36,6 +36,14 @@ class Cell:
             return "more"
         return "fewer" if self.now < self.before else "as many"
 
+    @property
+    def arrow(self) -> str:
+        return {"more": "▲", "fewer": "▼"}.get(self.trend, "")
+
+    @property
+    def words(self) -> str:
+        return f"{self.now} in the last 30 days, {self.before} in the 30 before"
+
 
 @dataclass(frozen=True, slots=True)
 class Heat:
