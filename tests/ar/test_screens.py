@@ -268,7 +268,7 @@ def test_the_number_of_queries_does_not_grow(cast, enter, count) -> None:
         "/patient-accounts/": 22,
         "/aging/lines/": 24,
         "/performance/dro/": 32,
-        "/statements/run/": 29,
+        "/statements/run/": 32,
         "/performance/": 52,
         "/aging/": 22,
     }

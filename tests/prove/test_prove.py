@@ -72,7 +72,7 @@ PLANTS: dict[str, str] = {
     "9": (
         "UPDATE ar_writeoffrequest SET status = 'approved', reason = '' WHERE organization_id = {a}"
     ),
-    "9c": "UPDATE ar_agencybatch SET interchange_id = NULL WHERE organization_id = {a}",
+    "9c": "UPDATE ar_placement SET status = 'placed' WHERE organization_id = {a}",
     "9b": (
         "UPDATE ar_writeoffrequest SET status = 'approved', decided_by_id = NULL, amount ="
         " 100000.01 WHERE organization_id = {a}"
