@@ -103,7 +103,7 @@ def _boxes(canvas: Canvas, title: str) -> None:
     canvas.setFillGray(0.9)
     for row in range(grid.LINES):
         bottom = grid.top_of(grid.FIRST_SERVICE + 2 * row + 1)
-        width = grid.LAST_COLUMN * grid.PITCH
+        width = (grid.LAST_COLUMN + grid.EDGE - 1) * grid.PITCH
         canvas.rect(grid.x_of(1) - 2, bottom, width, grid.LEADING, stroke=0, fill=1)
     canvas.setFillGray(0)
     for box in grid.outlines():

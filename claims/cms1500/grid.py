@@ -25,7 +25,9 @@ RISE = 2.0
 LINES = 6
 """Service lines on a sheet: each a shaded row and the row below it."""
 
-LAST_COLUMN = 79
+LAST_COLUMN, EDGE = 79, 1.4
+"""The form's last column, and how far behind its beginning the copy draws the edge."""
+
 FIRST_SERVICE = 43
 """The shaded row of the first service."""
 
@@ -223,9 +225,9 @@ _COLUMNS: tuple[tuple[float, str], ...] = (
     (25, "D Code"),
     (32.5, "Modifiers"),
     (45, "E Dx"),
-    (49, "F Charge"),
+    (49.3, "F Charge"),
     (58.5, "G"),
-    (62, "H"),
+    (62.4, "H"),
     (64.5, "I"),
     (67.5, "J NPI"),
 )
@@ -254,13 +256,13 @@ _ROWS: tuple[tuple[int, int, tuple[tuple[float, str], ...]], ...] = (
         (
             (1, "25 Tax number"),
             (22.5, "26 Account"),
-            (37, "27 Assignment"),
+            (37.4, "27 Assignment"),
             (50, "28 Total"),
             (60.5, "29 Paid"),
             (70.5, "30 Reserved"),
         ),
     ),
-    (57, 61, ((1, "31 Provider's signature"), (22.5, "32 Where"), (50, "33 Billing provider"))),
+    (57, 61, ((1, "31 Provider's signature"), (22.5, "32 Where"), (50.3, "33 Billing provider"))),
 )
 _ENDS = {(37, 40): 50.0}
 """Rows that do not reach the right edge of the form."""
@@ -281,7 +283,7 @@ def _outlines(
     rows: Iterable[tuple[int, int, tuple[tuple[float, str], ...]]], labelled: bool = True
 ) -> Iterator[Outline]:
     for first, last, boxes in rows:
-        end = _ENDS.get((first, last), LAST_COLUMN + 1.0)
+        end = _ENDS.get((first, last), LAST_COLUMN + EDGE)
         edges = [column for column, _ in boxes[1:]] + [end]
         for (column, label), edge in zip(boxes, edges, strict=True):
             yield Outline(label if labelled else "", first, last, column, edge)

@@ -57,6 +57,7 @@ def paper(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "claim": row,
             "patient": front.banner(row.patient),
             "stops": "" if sheets else HOSPITAL,
+            "print_url": reverse("claims:print", args=[row.public_id]),
             "left_out": [said for sheet in sheets for said in cms1500.left_out(sheet)],
             "printers": [
                 p

@@ -18,7 +18,7 @@ from pypdf import PdfReader
 from pypdf.generic import ContentStream
 
 from claims import cms1500
-from claims.cms1500 import Shift, content
+from claims.cms1500 import Shift, content, grid
 from claims.facts import Sheet, load_sheets
 from claims.models import Claim, PaperPrinter
 from claims.records import LineDecision, PayerDecision
@@ -167,6 +167,20 @@ def stands(pdf: bytes, name: str, *, page: int = 0, row: int = 0) -> str:
 def sheet_of(claim: Claim) -> Sheet:
     (sheet,) = load_sheets([claim.pk])
     return sheet
+
+
+def test_no_two_places_of_the_form_share_a_character():
+    taken: dict[tuple[int, int], str] = {}
+    fields = [(n, f) for n, f in grid.FIELDS.items() if n != "28.continued"]
+    names = ("24.more", "24I", "24J.more", "24A.from.month", "24D", "24D.4", "24E", "24F.dollars")
+    names += ("24F.cents", "24G", "24J")
+    fields += [(n, grid.service_field(n, row)) for row in range(grid.LINES) for n in names]
+    for name, field in fields:
+        for column in range(field.column, field.column + field.width):
+            assert 1 <= column <= 79, name
+            assert (field.line, column) not in taken, (name, taken[(field.line, column)])
+            taken[(field.line, column)] = name
+    assert max(line for line, _ in taken) == 61
 
 
 def test_every_value_of_a_first_claim_stands_in_its_box(house):
