@@ -17,7 +17,7 @@ import psutil
 from celery import current_app
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.models import Count, Min
+from django.db.models import Count, Max, Min
 from django.utils import timezone
 from kombu.exceptions import KombuError
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
@@ -33,6 +33,7 @@ from rcm.exchange import health, hold
 from rcm.exchange.models import Interchange, InterchangeStatus, WorkQueue
 from rcm.jobs.models import JobRun, JobStatus
 from rcm.operations import beats, readiness
+from rcm.operations.models import Backup
 
 Figures = Iterator[Gauge]
 PREFIX = "isocenter"
@@ -173,6 +174,13 @@ def _server(actor: Actor, at: datetime) -> Figures:
     yield plain("database_bytes", "Size of the database", size)
 
 
+def _backups(actor: Actor, at: datetime) -> Figures:
+    last = Backup.objects.aggregate(last=Max("at"))["last"]
+    if last is not None:
+        age = (at - last).total_seconds()
+        yield plain("backup_age_seconds", "Since the last whole backup began", age)
+
+
 def _held(actor: Actor, at: datetime) -> Figures:
     stands = hold.held() is not None
     yield plain("sending_held", "1 while a restore holds back what leaves", int(stands))
@@ -183,5 +191,6 @@ FIGURES: tuple[Callable[[Actor, datetime], Figures], ...] = (
     _interchanges,
     _jobs,
     _server,
+    _backups,
     _held,
 )

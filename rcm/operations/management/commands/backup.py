@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from rcm.operations import backup
+from rcm.operations.models import Backup
 from rcm.operations.places import Refusal, place_of_settings
 
 
@@ -28,9 +30,13 @@ class Command(BaseCommand):
             made = backup.make(options["folder"].absolute(), place_of_settings())
         except Refusal as refusal:
             raise CommandError(str(refusal)) from refusal
+        seconds = time.monotonic() - begun
+        rows, size = sum(t.rows for t in made.tables.values()), sum(p.size for p in made.pieces)
+        Backup.objects.create(
+            at=made.made_at, size=size, rows=rows, seconds=Decimal(f"{seconds:.1f}")
+        )
         self.stdout.write(
-            f"{options['folder']}: {len(made.tables)} tables with"
-            f" {sum(t.rows for t in made.tables.values()):,} rows ({made.ledger_rows:,} of the"
-            f" ledger), {len(made.pieces)} files of {sum(p.size for p in made.pieces):,} bytes,"
-            f" {len(made.heads)} audit chains, {time.monotonic() - begun:.1f} s."
+            f"{options['folder']}: {len(made.tables)} tables with {rows:,} rows"
+            f" ({made.ledger_rows:,} of the ledger), {len(made.pieces)} files of {size:,} bytes,"
+            f" {len(made.heads)} audit chains, {seconds:.1f} s."
         )
