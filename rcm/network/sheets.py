@@ -233,7 +233,7 @@ def _against(said: Iterable[tuple[int, Piece]], piece: Piece) -> str:
     for line, other in said:
         if other.first == piece.first:
             return f"effective_from: line {line} begins on the same day; the first one was kept."
-        earlier, later = sorted((other, piece), key=lambda p: p.first)
+        earlier, later = (other, piece) if other.first < piece.first else (piece, other)
         if earlier.last is not None and earlier.last >= later.first:
             return f"effective_from: line {line} holds on the same days."
     return ""
