@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 # helpers of other benches, and those that need an hour of their own: named on the command line only
 NOT_ALONE = {"__main__", "__init__", "x12_files", "scratch", "x12_peers", "dead_code", "styles"}
-LONG = {"fuzz_x12", "kill_posting", "api_fuzz", "demo", "money_model"}
+LONG = {"first_page", "fuzz_x12", "kill_posting", "api_fuzz", "demo", "money_model"}
 
 
 def main(arguments: list[str]) -> int:
