@@ -17,10 +17,11 @@ class RemittanceConfig(AppConfig):
         from remittance import automation, events, queues, search
         from remittance.services import runs
         from remittance.services.consequences.denials import denied_amounts
+        from remittance.services.posting import KIND
         from remittance.services.receiving import receive_835
 
         automation.register()
-        kinds.register(runs.KIND, runs.posting_again)
+        kinds.register(KIND, runs.posting_again)
         outcomes.register(denied_amounts)
 
         register_processor("835", receive_835, queue="posting")

@@ -27,7 +27,7 @@ def _step() -> QuerySet[Event]:
     )
 
 
-def _told(value: Subquery | F | KT, otherwise: str = UNKNOWN) -> Coalesce:
+def _told(value: Subquery | F, otherwise: str = UNKNOWN) -> Coalesce:
     return Coalesce(NullIf(value, Value("")), Value(otherwise), output_field=CharField())
 
 

@@ -149,7 +149,7 @@ class Day:
 
 def day_of(organization_id: int, day: date) -> Day:
     """The figures of a day from ledger, receipts, files and bank lines. Ten queries."""
-    asked = {"org": organization_id, "day": day}
+    asked: dict[str, Any] = {"org": organization_id, "day": day}
     with connection.cursor() as cursor:
 
         def rows(sql: str) -> list[Row]:

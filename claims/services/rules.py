@@ -341,7 +341,8 @@ def rules_worth(rules: Iterable[PayerRule], *, at: datetime | None = None) -> di
     found: dict[int, Worth] = {}
     for rule in rows:
         key = (rule.organization_id, f"USR-{rule.number}")
-        told, claims = counted.get(key, {}), corrected.get(key, set())
+        told: Mapping[str, Any] = counted.get(key, {})
+        claims = corrected.get(key, set())
         found[rule.pk] = Worth(
             told.get("hits", 0),
             len(claims),

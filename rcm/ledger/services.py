@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Sum
@@ -102,7 +103,7 @@ def _insert_transactions(
     organization_id: int, postings: Sequence[Posting], actor: Actor
 ) -> list[tuple[str, int]]:
     """Keys that were new, with their ids."""
-    columns = {
+    columns: dict[str, Sequence[Any]] = {
         "public_id": bulk.public_ids(len(postings)),
         "kind": [p.kind for p in postings],
         "effect_key": [p.effect_key for p in postings],
