@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import CharField, Count, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.fields.json import KT
@@ -27,7 +28,7 @@ def _step() -> QuerySet[Event]:
     )
 
 
-def _told(value: Subquery | F, otherwise: str = UNKNOWN) -> Coalesce:
+def _told(value: Subquery[Any] | F, otherwise: str = UNKNOWN) -> Coalesce:
     return Coalesce(NullIf(value, Value("")), Value(otherwise), output_field=CharField())
 
 
