@@ -142,12 +142,12 @@ def diagnoses_of(charge: Charge) -> list[str]:
     return list(dict.fromkeys(plain_diagnosis(code) for code in found if code))
 
 
-def own_number(charge: Charge) -> str:
-    """The exam's authorization number where the payer that is billed has given it; another payer's
+def own_number(charge: Charge, claim: Claim) -> str:
+    """The exam's authorization number where the payer of this claim has given it; another payer's
     says nothing to this one.
     """
-    authorization, coverage = charge.exam.authorization, charge.exam.coverage
-    if authorization is None or coverage is None or authorization.payer_id != coverage.payer_id:
+    authorization = charge.exam.authorization
+    if authorization is None or authorization.payer_id != claim.payer_id:
         return ""
     return authorization.number
 
@@ -316,7 +316,7 @@ def _take(draft: Draft, charge: Charge, codes: Sequence[str]) -> None:
         else claim.expected + charge.expected
     )
     if not claim.authorization_number:
-        claim.authorization_number = own_number(charge)
+        claim.authorization_number = own_number(charge, claim)
 
 
 def _claim(key: Key, charge: Charge) -> Claim:
@@ -361,7 +361,7 @@ def lines_of(claim: Claim, charges: Sequence[Charge], *, first: int = 1) -> list
     for number, charge in enumerate(sorted(charges, key=order), start=first):
         places = {code: n for n, code in enumerate(claim.diagnoses, start=1)}
         extra: dict[str, Any] = {}
-        authorized = own_number(charge)
+        authorized = own_number(charge, claim)
         if authorized and authorized != claim.authorization_number:
             extra["authorization"] = authorized
         lines.append(

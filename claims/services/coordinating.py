@@ -161,6 +161,30 @@ def _medicare(
     return found
 
 
+def decisions_carry(made: Claim, old: Sequence[ClaimLine], new: Sequence[ClaimLine]) -> None:
+    """What earlier payers told, on a claim that bills other charges than the one it replaces: by the
+    new numbers of the lines that stay. What they have not decided they are not said to have.
+    """
+    if "cob" not in made.extra:
+        return
+    places = {line.charge_id: line.number for line in new}
+    moved = {
+        str(line.number): str(places[line.charge_id]) for line in old if line.charge_id in places
+    }
+    parts = [
+        {**part, "line": moved[part["line"]]}
+        for part in made.extra.get("expected_parts", ())
+        if part["line"] in moved
+    ]
+    told = [
+        {**one, "lines": {moved[n]: line for n, line in one["lines"].items() if n in moved}}
+        for one in made.extra["cob"]
+    ]
+    made.extra = {**made.extra, "cob": told, "expected_parts": parts}
+    amounts = [Decimal(part.get("expected", part.get("left", "0"))) for part in parts]
+    made.expected = sum(amounts, ZERO) if len(parts) == len(new) else None
+
+
 def own_authorizations(coverage: Coverage, lines: Sequence[ClaimLine]) -> dict[int, str]:
     """The numbers that this coverage's payer has given, by line number. Another payer's number is
     never among them.
@@ -186,6 +210,7 @@ def own_authorizations(coverage: Coverage, lines: Sequence[ClaimLine]) -> dict[i
 __all__ = [
     "Expected",
     "decided_lines",
+    "decisions_carry",
     "next_expected",
     "own_authorizations",
     "paid_in_all",

@@ -34,6 +34,7 @@ from claims.services.building import (
 )
 from claims.services.coordinating import (
     decided_lines,
+    decisions_carry,
     next_expected,
     own_authorizations,
     paid_in_all,
@@ -491,6 +492,7 @@ def _copy(
         made.service_date = min(c.service_date for c in charges)
         made.save(force_insert=True)
         lines = lines_of(made, charges)
+        decisions_carry(made, old_lines, lines)
     else:
         made.save(force_insert=True)
         lines = [

@@ -17,6 +17,7 @@ from claims.facts import load_sheets
 from claims.models import Claim, ClaimLine
 from claims.records import Adjudicated, LineDecision, Outcome, PayerDecision
 from claims.services import claim_secondary, claims_adjudicated, claims_scrub, claims_submit
+from claims.services.coordinating import decisions_carry
 from claims.x12_837p import adjustments
 from intake.models import Coverage
 from intake.services import coverage_update
@@ -245,6 +246,29 @@ def test_a_number_of_another_payer_does_not_go_on_the_first_claim_either(house):
     claim = built(house, exam)
     assert claim.authorization_number == ""
     assert all("authorization" not in line.extra for line in claim.lines.all())
+
+
+def test_a_later_payers_replacement_keeps_each_decision_on_its_own_service(house):
+    """Lines that stay get new numbers; what the first payer decided goes with the service."""
+    first = decided(house, Outcome.PAID)
+    covered(house, first, "LBI", 2)
+    second = next_claim(house, told(first, "250.00", FIRST))
+    line = second.lines.get()
+    line.number = 3
+    gone = ClaimLine(number=1, charge_id=line.charge_id + 1)
+    second.extra["cob"][0]["lines"] = {
+        "3": second.extra["cob"][0]["lines"]["1"],
+        "1": {"paid": "1.00", "adjustments": []},
+    }
+    second.extra["expected_parts"] = [{"line": "3", "left": "50.00"}, {"line": "1", "left": "7"}]
+    moved = ClaimLine(number=1, charge_id=line.charge_id)
+    decisions_carry(second, [gone, line], [moved])
+    (one,) = second.extra["cob"]
+    assert {n: x["paid"] for n, x in one["lines"].items()} == {"1": "250.00"}
+    assert second.extra["expected_parts"] == [{"line": "1", "left": "50.00"}]
+    assert second.expected == D("50.00")
+    decisions_carry(second, [moved], [moved, gone])
+    assert second.expected is None
 
 
 # --- Medicare second ------------------------------------------------------------------------------
