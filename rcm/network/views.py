@@ -400,6 +400,7 @@ def load(request: HttpRequest) -> HttpResponse:
         "back_url": reverse("network:matrix"),
         "crumbs": [parts.Crumb("Payer network", reverse("network:matrix"))],
         "columns": ", ".join(COLUMNS),
+        "verb": "Show what changes",
         "text": (
             "One row for each standing: site code, or NPI of a reader or the organization; payer"
             " code, EDI id or name; in network, out of network, pending or not enrolled; its first"
