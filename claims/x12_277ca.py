@@ -98,8 +98,8 @@ def meaning_of(code: StatusCode) -> str:
 
 
 def asks_papers(status: ClaimStatus) -> bool:
-    """Whether a 277 asks for papers: waiting for information asked for (P3, P4), or a request of its
-    own (R).
+    """Whether a 277 asks for papers: it waits for information asked for, category P3 or P4, or is a
+    request of its own, a category of letter R.
     """
     return any(
         code.category in ("P3", "P4") or code.category[:1] == "R"

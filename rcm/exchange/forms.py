@@ -70,7 +70,7 @@ class UploadForm(house.HouseForm):
 
 class WebhookForm(house.HouseForm):
     organization = forms.ModelChoiceField(
-        label="Organization", queryset=Organization.objects.none()
+        label="Organization", queryset=Organization.objects.none(), empty_label="Choose"
     )
     name = forms.CharField(label="Receiver", max_length=80)
     url = forms.CharField(

@@ -103,7 +103,7 @@ class OwnerForm(house.HouseForm):
     """Who gets what nobody owns: a queue, a payer, a site, or what lies in all that are named."""
 
     organization = forms.ModelChoiceField(
-        label="Organization", queryset=Organization.objects.none()
+        label="Organization", queryset=Organization.objects.none(), empty_label="Choose"
     )
     queue = forms.ChoiceField(label="Queue", required=False)
     payer = forms.ModelChoiceField(
@@ -115,7 +115,7 @@ class OwnerForm(house.HouseForm):
     site = forms.ModelChoiceField(
         label="Site", queryset=Site.objects.none(), required=False, empty_label="Every site"
     )
-    user = PersonField(label="Owner", queryset=User.objects.none())
+    user = PersonField(label="Owner", queryset=User.objects.none(), empty_label="Choose")
 
     def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

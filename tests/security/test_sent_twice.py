@@ -27,6 +27,7 @@ STILL = {
     "ar:cost_rate",
     "ar:kpi_target",
     "ar:plan_place",
+    "ar:prove",
     "ar:report_new",
     "ar:sample_new",
     "ar:shift",
