@@ -123,7 +123,7 @@ def test_a_duplicate_is_offered_before_a_new_chart_is_made(door, cast, visit):
     first = client.post(reverse("intake:patient_new"), typed)
     assert first.status_code == 422
     assert "A chart with this name and birth date exists" in text(first)
-    second = client.post(reverse("intake:patient_new"), typed | {"confirmed": "on"})
+    second = client.post(reverse("intake:patient_new"), typed | {"another_because": "Cousins"})
     assert second.status_code == 302
     with scope(cast.system):
         assert Patient.objects.count() == 2
