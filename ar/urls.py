@@ -32,6 +32,7 @@ urlpatterns = [
     path("placements/<uuid:public_id>/recall/", agency.recall, name="placement_recall"),
     path("placements/<uuid:public_id>/payment/", agency.payment, name="placement_payment"),
     path("assistance/scale/", assistance.scale, name="scale"),
+    path("assistance/scale/new/", assistance.scale_new, name="scale_new"),
     path("assistance/<uuid:public_id>/", assistance.application, name="assistance"),
     path("assistance/<uuid:public_id>/paper/", assistance.paper_new, name="assistance_paper"),
     path("assistance/<uuid:public_id>/send/", assistance.submit, name="assistance_submit"),

@@ -8,7 +8,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -326,14 +325,24 @@ def letter(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return response
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@may("account.view", money=True)
+@require_safe
+@may("account.view")
 def scale(request: HttpRequest) -> HttpResponseBase:
-    """The scale of discounts, day by day; a manager enters the next one."""
+    """The scale of discounts, day by day."""
     actor = actor_of(request)
-    editing = actor.can_somewhere("rules.edit")
-    if request.method == "POST" and not editing:
-        raise PermissionDenied
+    rows = SlidingScale.objects.visible_to(actor).select_related("organization")
+    context = {
+        "rows": rows.order_by("organization__name", "-effective_from", "up_to_percent")[:200],
+        "may_edit": actor.can_somewhere("rules.edit"),
+    }
+    return render(request, "ar/scale.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@may("rules.edit", money=True)
+def scale_new(request: HttpRequest) -> HttpResponseBase:
+    """The next scale, by who may edit rules."""
+    actor = actor_of(request)
     form = ScaleForm(request.POST or None, actor=actor, initial={"effective_from": office_day()})
     if request.method == "POST" and form.is_valid():
         try:
@@ -348,11 +357,11 @@ def scale(request: HttpRequest) -> HttpResponseBase:
         else:
             messages.success(request, "The scale is kept.")
             return redirect("ar:scale")
-    rows = SlidingScale.objects.visible_to(actor).select_related("organization")
-    context = {
-        "rows": rows.order_by("organization__name", "-effective_from", "up_to_percent")[:200],
-        "form": form if editing else None,
-    }
-    return render(
-        request, "ar/scale.html", context, status=422 if form.is_bound and form.errors else 200
+    return form_page(
+        request,
+        form,
+        title="The next scale",
+        verb="Keep the scale",
+        back=reverse("ar:scale"),
+        text="Who earns more never gets a higher discount; beyond the last band there is none.",
     )

@@ -19,6 +19,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 from django.utils import timezone
 from pypdf import PdfReader, PdfWriter
+from pypdf.errors import PyPdfError
 
 from ar.holding import Act
 from ar.models import (
@@ -166,8 +167,14 @@ def mail_batch_pdf(batch: MailBatch) -> bytes:
     """The letters of a batch in one PDF, in the order of its addresses."""
     out, writer = io.BytesIO(), PdfWriter()
     for statement in _letters(batch):
-        if statement.pdf is not None:
+        if statement.pdf is None:
+            continue
+        try:
             writer.append(PdfReader(io.BytesIO(bytes(statement.pdf))))
+        except PyPdfError as error:
+            raise Refused(
+                f"The file of statement {statement.number} is damaged.", code="damaged", status=409
+            ) from error
     writer.write(out)
     return out.getvalue()
 

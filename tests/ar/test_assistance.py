@@ -223,10 +223,10 @@ def test_the_whole_way_on_screen(cast, enter) -> None:
     manager, ari = enter(cast, "mia"), enter(cast, "ari")
     today = timezone.localdate().strftime("%m/%d/%Y")
     bands = {"effective_from": today, "organization": cast.a.pk}
-    bad = manager.post(reverse("ar:scale"), bands | {"up_to_1": "200"})
+    bad = manager.post(reverse("ar:scale_new"), bands | {"up_to_1": "200"})
     assert bad.status_code == 422
     assert "at least one band" in bad.content.decode()
-    kept = manager.post(reverse("ar:scale"), bands | {"up_to_1": "300", "discount_1": "50"})
+    kept = manager.post(reverse("ar:scale_new"), bands | {"up_to_1": "300", "discount_1": "50"})
     assert kept.status_code == 302
     with scope(cast.system):
         assert SlidingScale.objects.count() == 1

@@ -59,6 +59,7 @@ def pages(cast_committed) -> list[str]:
         reverse("ar:assistance", args=[application.public_id]),
         reverse("ar:assistance_decide", args=[application.public_id]),
         reverse("ar:scale"),
+        reverse("ar:scale_new"),
         reverse("ar:approvals"),
         reverse("ar:agencies"),
         reverse("ar:agency_batch", args=[batch.public_id]),

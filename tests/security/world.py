@@ -217,7 +217,7 @@ RULES: dict[str, dict[str, Any]] = {
     "ar.Placement": {"status": "recalled", "amount": Decimal(20)},
     "ar.StatementDelivery": {"channel": "mail", "status": "sent", "wrong": 0},
     "ar.PaymentPlan": {"total": Decimal(90), "instalment": Decimal(30)},
-    "ar.Statement": {"step": 1, "lines": []},
+    "ar.Statement": {"step": 1, "lines": [], "pdf": None},
     "ar.AgingSnapshot": {"basis": "service", "bucket": "0-30"},
     "ar.KpiSnapshot": {"kpi": "days_in_ar", "definition": 1},
     "exchange.Connection": {"kind": "http", "config": {}, "url": "http://127.0.0.1:9/"},
