@@ -308,6 +308,26 @@ def marks_put(claims: Sequence[Subject]) -> set[int]:
     return taken
 
 
+def marks_keep(claims: Iterable[Named]) -> None:
+    """Claims that turned out to bill what they said (paid, paid in part): those that hold no mark,
+    because it was freed or they came from elsewhere, are marked.
+    """
+    names: dict[int, dict[str, int]] = defaultdict(dict)
+    for claim in claims:
+        names[claim.organization_id][_claim_print(claim.pk)] = claim.pk
+    bare: set[int] = set()
+    for organization_id, own in names.items():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT * FROM isocenter_marks_held(%s::text[], %s)",
+                [_array(own), _holder(organization_id)],
+            )
+            held = {row[0] for row in cursor.fetchall()}
+        bare |= {claim_id for name, claim_id in own.items() if name not in held}
+    if bare:
+        marks_put(subjects(bare))
+
+
 def _put(organization_id: int, own: Sequence[Asked]) -> set[int]:
     """Write the marks; returns the claims that somebody else was quicker with."""
     if not own:

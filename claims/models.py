@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from rcm.accounts.charts import PatientKey
-from rcm.accounts.tenancy import TenantModel
+from rcm.accounts.tenancy import TenantModel, organization_key
 
 
 class ClaimStatus(models.TextChoices):
@@ -52,8 +52,11 @@ class Claim(TenantModel):
 
     site_path = "site_id"
 
+    organization = organization_key(db_index=False)
     number = models.CharField(max_length=20)
-    patient = models.ForeignKey("intake.Patient", on_delete=models.PROTECT, related_name="claims")
+    patient = models.ForeignKey(
+        "intake.Patient", on_delete=models.PROTECT, related_name="claims", db_index=False
+    )
     coverage = models.ForeignKey("intake.Coverage", on_delete=models.PROTECT, related_name="claims")
     payer = models.ForeignKey("reference.Payer", on_delete=models.PROTECT, related_name="+")
     site = models.ForeignKey("accounts.Site", on_delete=models.PROTECT, related_name="+")

@@ -13,8 +13,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from celery import Celery
+from celery.signals import worker_process_init
 from kombu.transport import redis, virtual
 
+from rcm.accounts.memory import settle
 from rcm.operations.beats import Alive
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rcm.settings")
@@ -46,6 +48,11 @@ app = Celery("isocenter")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.steps["worker"].add(Alive)
+
+
+@worker_process_init.connect
+def _loaded(**_: Any) -> None:
+    settle()
 
 
 @app.on_after_finalize.connect

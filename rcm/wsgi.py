@@ -33,5 +33,8 @@ _share_counters()
 
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 
+from rcm.accounts.memory import settle  # noqa: E402
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rcm.settings")
 application = get_wsgi_application()
+settle()

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from rcm.accounts.charts import PatientKey
-from rcm.accounts.tenancy import TenantModel
+from rcm.accounts.tenancy import TenantModel, organization_key
 
 
 class RemittanceStatus(models.TextChoices):
@@ -164,10 +164,17 @@ class ClaimPayment(TenantModel):
     audited = False
     site_path = "claim__site_id"
 
-    remittance = models.ForeignKey(Remittance, on_delete=models.PROTECT, related_name="payments")
+    organization = organization_key(db_index=False)
+    remittance = models.ForeignKey(
+        Remittance, on_delete=models.PROTECT, related_name="payments", db_index=False
+    )
     position = models.IntegerField(help_text="Order in the remittance")
     claim = models.ForeignKey(
-        "claims.Claim", on_delete=models.PROTECT, null=True, related_name="payments"
+        "claims.Claim",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="payments",
+        db_index=False,
     )
     claim_number = models.CharField(max_length=50, help_text="CLP01")
     payer_control_number = models.CharField(max_length=50, blank=True)
@@ -219,9 +226,17 @@ class ServicePayment(TenantModel):
     audited = False
     public_id = None  # type: ignore[assignment]
 
-    payment = models.ForeignKey(ClaimPayment, on_delete=models.PROTECT, related_name="services")
+    # its payment's, by the key that they share, which is checked once a line instead of twice
+    organization = organization_key(db_constraint=False, db_index=False)
+    payment = models.ForeignKey(
+        ClaimPayment, on_delete=models.PROTECT, related_name="services", db_index=False
+    )
     line = models.ForeignKey(
-        "claims.ClaimLine", on_delete=models.PROTECT, null=True, related_name="payments"
+        "claims.ClaimLine",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="payments",
+        db_index=False,
     )
     position = models.SmallIntegerField()
     code = models.CharField(max_length=48)
@@ -247,6 +262,8 @@ class Adjustment(TenantModel):
     append_only = True
     public_id = None  # type: ignore[assignment]
 
+    # its payment's, by the key that they share
+    organization = organization_key(db_constraint=False)
     payment = models.ForeignKey(ClaimPayment, on_delete=models.PROTECT, related_name="adjustments")
     service = models.ForeignKey(
         ServicePayment, on_delete=models.PROTECT, null=True, related_name="adjustments"

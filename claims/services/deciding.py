@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from claims.marks import marks_free, marks_put, subjects
+from claims.marks import marks_free, marks_keep
 from claims.models import Claim, ClaimStatus, SubmissionClaim, SubmissionState
 from claims.records import Adjudicated, Outcome
 from claims.services.steps import (
@@ -102,7 +102,7 @@ def claims_adjudicated(
     rows = list(moved.values())
     bulk.update(Claim, [{"id": c.pk, **{name: getattr(c, name) for name in CHANGED}} for c in rows])
     marks_free([c for c in rows if c.status == ClaimStatus.DENIED])
-    marks_put(subjects(c.pk for c in rows if c.status in _PAYS))
+    marks_keep([c for c in rows if c.status in _PAYS])
     open_states = [SubmissionState.WAITING, SubmissionState.MISSING]
     SubmissionClaim.objects.filter(claim_id__in=moved, state__in=open_states).update(
         state=SubmissionState.ACCEPTED, answered_at=at

@@ -11,7 +11,11 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from rcm.accounts import checks  # noqa: F401  registers itself
+        from rcm.accounts import (
+            checks,  # noqa: F401  registers itself
+            lookups,
+        )
         from rcm.accounts.database import install
 
+        lookups.install()
         post_migrate.connect(install, dispatch_uid="isocenter.database")

@@ -218,7 +218,10 @@ def _lists(values: Sequence[Any]) -> list[str]:
 
 
 def _documents(values: Sequence[Any]) -> list[str]:
-    return ["NULL" if v is None else '"{}"' if v == {} else _quoted(_dump(v)) for v in values]
+    return [
+        "NULL" if v is None else '"{}"' if v == {} else '"[]"' if v == [] else _quoted(_dump(v))
+        for v in values
+    ]
 
 
 def _dump(value: Any) -> str:

@@ -43,14 +43,15 @@ SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
   IF TG_OP = 'UPDATE' THEN
     INSERT INTO audit_change (organization_id, table_name, row_id, op, before, after, actor, request_id, at, tx)
-    -- each row becomes jsonb once; OFFSET 0 keeps the planner from doing it again for every column
-    SELECT r.organization_id, TG_TABLE_NAME, r.id, 'U',
-           (SELECT jsonb_object_agg(o.key, o.value) FROM jsonb_each(r.was) o WHERE o.value IS DISTINCT FROM r.now->o.key),
-           (SELECT jsonb_object_agg(a.key, a.value) FROM jsonb_each(r.now) a WHERE a.value IS DISTINCT FROM r.was->a.key),
+    -- each row becomes jsonb once (OFFSET 0 keeps the planner from doing it again for every column)
+    -- and its columns are walked once: old and new row have the same
+    SELECT r.organization_id, TG_TABLE_NAME, r.id, 'U', d.before, d.after,
            coalesce(current_setting('isocenter.actor', true), ''), coalesce(current_setting('isocenter.request', true), ''),
            clock_timestamp(), isocenter_tx()
       FROM (SELECT n.organization_id, n.id, to_jsonb(old_rows) AS was, to_jsonb(n) AS now
               FROM new_rows n JOIN old_rows ON old_rows.id = n.id OFFSET 0) r
+     CROSS JOIN LATERAL (SELECT jsonb_object_agg(o.key, o.value) AS before, jsonb_object_agg(o.key, r.now->o.key) AS after
+                           FROM jsonb_each(r.was) o WHERE o.value IS DISTINCT FROM r.now->o.key) d
      WHERE r.now IS DISTINCT FROM r.was;
   ELSIF TG_OP = 'DELETE' THEN
     INSERT INTO audit_change (organization_id, table_name, row_id, op, before, after, actor, request_id, at, tx)

@@ -12,7 +12,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
 from rcm.accounts.charts import Follow, PatientKey
-from rcm.accounts.tenancy import QuietModel, TenantModel
+from rcm.accounts.tenancy import QuietModel, TenantModel, organization_key
 
 
 class Change(QuietModel):
@@ -83,6 +83,7 @@ class Event(TenantModel):
     append_only = True
     audited = False
 
+    organization = organization_key(db_index=False)
     at = models.DateTimeField()
     verb = models.CharField(max_length=60, help_text="Stable dotted name such as claim.submitted")
     sentence = models.CharField(max_length=300)

@@ -4,15 +4,18 @@ amounts, the preview.
 
 from __future__ import annotations
 
+import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
-from django.db.models import Q, Sum
+from django.db.models import Q, Sum, TextField
+from django.db.models.functions import Cast
 
 from claims.models import ClaimLine
 from intake.models import Coverage, CoverageStatus
@@ -119,7 +122,6 @@ class Facts:
         self.lock = lock
         self.opened: dict[int, Decimal] = {}
         self.reversed: set[int] = set()
-        self.legs: dict[int, list[PlanLeg]] = {}
 
     def plan(
         self, rows: Sequence[ClaimPayment], *, source: str = CASH, force: bool = False
@@ -132,13 +134,17 @@ class Facts:
         for s in (
             ServicePayment.objects.filter(payment_id__in=pks)
             .order_by("payment_id", "position")
+            .annotate(
+                written_modifiers=Cast("modifiers", TextField()),
+                written_remarks=Cast("remarks", TextField()),
+            )
             .values_list(
                 "payment_id",
                 "id",
                 "billed",
                 "paid",
-                "modifiers",
-                "remarks",
+                "written_modifiers",
+                "written_remarks",
                 "line_id",
                 "line__charge_id",
                 "expected",
@@ -193,12 +199,20 @@ class Facts:
                 shielded.add(charge_id)
         answered: set[int] = set()
         forbidden: set[int] = set()
-        standing = ServicePayment.objects.filter(
-            line__charge_id__in=charges, payment__state=PaymentState.POSTED
-        ).exclude(payment__status_code=REVERSAL)  # what was reversed answers nothing any more
-        for charge_id, said, whole in standing.values_list(
-            "line__charge_id", "remarks", "payment__remarks"
+        # asked by charge alone, and not which of all posted payments are for these charges: in a
+        # new house the planner would walk through everything posted before, once a chunk
+        earlier = ServicePayment.objects.filter(line__charge_id__in=charges).exclude(
+            payment_id__in=[r.pk for r in rows if r.state != PaymentState.POSTED]
+        )
+        for charge_id, said, whole, state, status_code in earlier.values_list(
+            "line__charge_id",
+            "remarks",
+            "payment__remarks",
+            "payment__state",
+            "payment__status_code",
         ):
+            if state != PaymentState.POSTED or status_code == REVERSAL:
+                continue  # what was reversed answers nothing any more
             answered.add(charge_id)
             if patient_rule.payer_forbids((*said, *whole), ()):
                 forbidden.add(charge_id)
@@ -244,7 +258,6 @@ class Facts:
             planned.claim = facts_of_claim
             for charge_id, amount in planned.plan.reductions.items():
                 self.opened[charge_id] = self.opened.get(charge_id, ZERO) - amount
-            self.legs[row.pk] = planned.plan.legs
             out.append(planned)
         return out
 
@@ -275,8 +288,8 @@ class Facts:
                     cas.get((row.pk, pk), ()),
                     charge_id,
                     line_id,
-                    modifiers,
-                    remarks,
+                    _codes(modifiers),
+                    _codes(remarks),
                     expected,
                 )
                 for _, pk, billed, paid, modifiers, remarks, line_id, charge_id, expected in (
@@ -409,6 +422,12 @@ class Facts:
         self.reversed.add(original.pk)
         self._open(leg.charge_id for leg in plan.legs if leg.charge_id)
         return Planned(row, fact, plan, original, mirrors)
+
+
+@lru_cache(maxsize=5000)
+def _codes(written: str) -> tuple[str, ...]:
+    """A list of codes as the database writes it: thousands of lines have the same few."""
+    return tuple(json.loads(written))
 
 
 def _protected(fact: Payment, shielded: set[int], forbidden: set[int]) -> Payment:

@@ -11,11 +11,13 @@ import re
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from claims import marks
 from claims.marks import marks_put
 from claims.models import Claim, ClaimLine
-from claims.services import claim_void, claims_scrub, claims_submit
+from claims.records import Adjudicated, Outcome
+from claims.services import claim_void, claims_adjudicated, claims_scrub, claims_submit
 from intake.models import Coverage, Patient
 from rcm.accounts.scope import scope
 from rcm.reference.facts import procedure_versions
@@ -76,6 +78,17 @@ def prints_of(claim: Claim, line) -> list[str]:
     """The fingerprints of what a line bills."""
     asked = marks._ask(marks.subject(claim), [line], procedure_versions())
     return [found for a in asked for found in a.billed()]
+
+
+def told(house, claim: Claim, outcome: Outcome) -> None:
+    decided = Adjudicated(claim_id=claim.pk, outcome=outcome, decided_on=DAY)
+    claims_adjudicated(items=[decided], actor=house.actor, at=NOW)
+
+
+def held_by_others(prints: list[str]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM isocenter_marks_asked(%s, 'somebody else')", [prints])
+        return cursor.fetchone()[0]
 
 
 def _marks_of(claim: Claim, line) -> None:
@@ -181,14 +194,27 @@ def test_a_void_lets_another_entity_bill(house):
     claim.refresh_from_db()
     line = claim.lines.get()
     prints = prints_of(claim, line)
-    asked = "SELECT count(*) FROM isocenter_marks_asked(%s, 'somebody else')"
-    with connection.cursor() as cursor:
-        cursor.execute(asked, [prints])
-        assert cursor.fetchone()[0] == len(prints)
+    assert held_by_others(prints) == len(prints)
     claim_void(claim=claim, reason="wrong", actor=house.cast.actor("ben"), at=NOW)
-    with connection.cursor() as cursor:
-        cursor.execute(asked, [prints])
-        assert cursor.fetchone()[0] == 0
+    assert held_by_others(prints) == 0
+
+
+def test_a_denial_lets_go_and_what_is_paid_after_all_is_marked_again(house):
+    claim = sent(house)
+    prints = prints_of(claim, claim.lines.get())
+    with scope(house.cast.system):
+        told(house, claim, Outcome.DENIED)
+        assert held_by_others(prints) == 0
+        told(house, claim, Outcome.PAID)
+        assert held_by_others(prints) == len(prints)
+
+
+def test_what_holds_its_marks_is_not_marked_again_when_it_is_paid(house):
+    claim = sent(house)
+    with scope(house.cast.system), CaptureQueriesContext(connection) as queries:
+        told(house, claim, Outcome.PAID)
+    assert [q for q in queries if "isocenter_marks_held" in q["sql"]]
+    assert not [q for q in queries if "isocenter_marks_put" in q["sql"]]
 
 
 def test_a_fingerprint_is_a_keyed_digest_and_says_what_it_said_before(settings):

@@ -10,6 +10,7 @@ from decimal import Decimal
 from django.db import connection
 
 from charges.models import Charge, ChargeStatus, Exam, ExamStatus, Report
+from claims.marks import marks_put, subjects
 from claims.models import Claim, ClaimLine, ClaimStatus
 from intake.models import Coverage, Patient
 from rcm.accounts.actor import Actor
@@ -142,6 +143,7 @@ def claims(organization, site, count: int, *, actor: Actor, prefix: str = "K") -
         ],
         batch_size=3000,
     )
+    marks_put(subjects(c.pk for c in rows))  # as when they left
     post(
         [
             Posting(

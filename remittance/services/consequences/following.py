@@ -38,7 +38,7 @@ from remittance.services.consequences.denials import (
 )
 from remittance.services.consequences.recoveries import recover
 from remittance.services.consequences.states import adjudicate, states, stuck_item, taken_back
-from remittance.services.consequences.variances import variances
+from remittance.services.consequences.variances import Differing, differing, variances
 from remittance.services.planning import Planned
 from remittance.services.returning import stop_returns
 
@@ -57,11 +57,12 @@ def follow(
     states(remittance, planned, posted, actor=actor, at=at)
     applied = [p for p in planned if not p.plan.exception]
     adjudicate(remittance, applied, actor=actor, at=at)
-    charges = _charges(applied)
-    recover(remittance, applied, charges, actor=actor, at=at)
+    differ = differing(remittance, applied)
+    charges = _charges(applied, differ)
+    recover(remittance, applied, actor=actor, at=at)
     taken_back(planned, actor=actor, at=at)
     posted.denials += denials_open(remittance, applied, charges, actor=actor, at=at)
-    posted.variances += variances(remittance, applied, charges)
+    posted.variances += variances(remittance, applied, differ, charges)
     patients = [
         {"claim_id": p.fact.claim_id, "patient_id": p.fact.patient_id}
         for p in applied
@@ -88,9 +89,20 @@ def follow(
     )
 
 
-def _charges(planned: Sequence[Planned]) -> dict[int, Mapping[str, Any]]:
-    """charge → what denials and variances need of it. One query."""
-    wanted = {line.charge_id for p in planned for line in p.fact.lines if line.charge_id}
+def _charges(
+    planned: Sequence[Planned], differ: Sequence[Differing]
+) -> dict[int, Mapping[str, Any]]:
+    """charge → what denials and variances need of it. One query, none when nobody needs any."""
+    wanted = {one.line.charge_id for one in differ}
+    for p in planned:
+        denied = {(d.service_id, d.line_id) for d in p.plan.denials}
+        if denied:
+            wanted |= {
+                line.charge_id for line in p.fact.lines if (line.service_id, line.line_id) in denied
+            }
+    wanted.discard(None)
+    if not wanted:
+        return {}
     return {
         row["id"]: row
         for row in Charge.objects.filter(pk__in=wanted).values(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -25,29 +26,26 @@ from remittance.services.reference import book
 from remittance.services.responsibility import responsibility_release
 
 
-def recover(
-    remittance: Remittance,
-    planned: Sequence[Planned],
-    charges: Mapping[int, Any],
-    *,
-    actor: Actor,
-    at: datetime,
-) -> None:
-    """Earlier denials of lines that are answered now: overturned with the dollars that came, or
-    upheld; their items close by themselves.
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """By charge: the payment that paid it, with the dollars and whether that is all; the payment
+    that denied it again.
     """
+
+    won: dict[int, tuple[Planned, Decimal, bool]]
+    lost: dict[int, Planned]
+
+
+def _answers(planned: Sequence[Planned], asked: set[int]) -> _Answers:
     codes = book()
-    won: dict[int, tuple[Planned, Decimal, bool]] = {}
-    lost: dict[int, Planned] = {}
+    found = _Answers({}, {})
     for p in planned:
-        if p.plan.outcome == "reversed":
-            continue
         denied = {(d.service_id, d.line_id) for d in p.plan.denials}
         for line in whole_lines(p.fact):
-            if line.charge_id is None:
+            if line.charge_id not in asked:
                 continue
             if (line.service_id, line.line_id) in denied:
-                lost[line.charge_id] = p
+                found.lost[line.charge_id] = p
                 continue
             if line.charge_id in p.fact.shielded:
                 continue  # the patient's share of an unpaid line is no recovery of our own denial
@@ -63,19 +61,33 @@ def recover(
             if line.paid > 0:
                 got = line.paid + share
                 whole = line.expected is None or got >= line.expected * ENOUGH
-                before = won[line.charge_id][1] if line.charge_id in won else ZERO
-                won[line.charge_id] = (p, before + got, whole)
-    if not won and not lost:
+                before = found.won[line.charge_id][1] if line.charge_id in found.won else ZERO
+                found.won[line.charge_id] = (p, before + got, whole)
+    return found
+
+
+def recover(
+    remittance: Remittance, planned: Sequence[Planned], *, actor: Actor, at: datetime
+) -> None:
+    """Earlier denials of lines that are answered now: overturned with the dollars that came, or
+    upheld; their items close by themselves.
+    """
+    answering = [p for p in planned if p.plan.outcome != "reversed"]
+    charges = {line.charge_id for p in answering for line in p.fact.lines}
+    charges.discard(None)
+    if not charges:
         return
     live = [*UNSETTLED, DenialStatus.UPHELD, DenialStatus.PARTIAL, DenialStatus.WRITTEN_OFF]
     rows = list(
         Denial.objects.select_for_update(of=("self",))
-        .filter(line__charge_id__in=[*won, *lost], status__in=live)
+        .filter(line__charge_id__in=charges, status__in=live)
         .exclude(payment_id__in=[p.row.pk for p in planned])
         .select_related("line")
     )
     if not rows:
         return
+    answers = _answers(answering, {d.line.charge_id for d in rows if d.line})
+    won, lost = answers.won, answers.lost
     updates: list[dict[str, Any]] = []
     steps: list[Step] = []
     closed: list[int] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from rcm.pricing.facts import StepKind
 from remittance import variance as v
@@ -12,25 +12,49 @@ from remittance.models import (
     Remittance,
     Variance,
 )
-from remittance.plan import allowed_of
+from remittance.plan import Line, allowed_of
 from remittance.services.planning import Planned
 from remittance.services.reference import book, policy
+from remittance.tables import Policy
 
 ZERO = Decimal("0.00")
 
 
-def variances(
-    remittance: Remittance, planned: Sequence[Planned], charges: Mapping[int, Mapping[str, Any]]
-) -> int:
+class Differing(NamedTuple):
+    """A paid line whose allowed amount differs from the expected one so that it counts, or may
+    count once our own reduction is known.
+    """
+
+    payment: Planned
+    line: Line
+    allowed: Decimal
+    rules: Policy
+
+    def judged(self, our_reduction: Decimal | None) -> v.Found | None:
+        line = self.line
+        assert line.expected is not None
+        return v.judge(
+            expected=line.expected,
+            allowed=self.allowed,
+            adjustments=line.adjustments,
+            our_reduction=our_reduction,
+            dollars=self.rules.variance_dollars,
+            percent=self.rules.variance_percent,
+        )
+
+
+def differing(remittance: Remittance, planned: Sequence[Planned]) -> list[Differing]:
     """Allowed against expected of primary lines that were paid (rule `underpayment`)."""
     codes = book()
     rules = policy(remittance.organization_id, remittance.paid_on)
-    rows: list[Variance] = []
+    found: list[Differing] = []
     for p in planned:
         if (
             p.claim.get("rank") != 1
             or p.plan.outcome not in ("paid", "partial")
             or p.fact.billed < 0
+            or p.fact.payer_id is None
+            or p.fact.claim_id is None
         ):
             continue
         for line in p.fact.lines:
@@ -39,30 +63,40 @@ def variances(
             allowed = allowed_of(line, (*line.remarks, *p.fact.remarks), codes)
             if allowed is None:
                 continue
-            charge = charges.get(line.charge_id, {})
-            found = v.judge(
-                expected=line.expected,
-                allowed=allowed,
-                adjustments=line.adjustments,
-                our_reduction=our_reduction(charge.get("derivation") or []),
-                dollars=rules.variance_dollars,
-                percent=rules.variance_percent,
-            )
-            if found is not None and p.fact.payer_id is not None and p.fact.claim_id is not None:
-                rows.append(
-                    Variance(
-                        organization_id=remittance.organization_id,
-                        service_id=line.service_id,
-                        claim_id=p.fact.claim_id,
-                        payer_id=p.fact.payer_id,
-                        code=str(charge.get("code", ""))[:5],
-                        expected=line.expected,
-                        allowed=allowed,
-                        difference=found.difference,
-                        cause=found.cause,
-                        found_on=remittance.paid_on,
-                    )
+            one = Differing(p, line, allowed, rules)
+            # a reduction of ours can only make less of the payer's
+            if one.judged(ZERO) is not None:
+                found.append(one)
+    return found
+
+
+def variances(
+    remittance: Remittance,
+    planned: Sequence[Planned],
+    candidates: Sequence[Differing],
+    charges: Mapping[int, Mapping[str, Any]],
+) -> int:
+    """The cases of lines that differ; those of a payment that was taken back are none any more."""
+    rows: list[Variance] = []
+    for one in candidates:
+        p, line = one.payment, one.line
+        charge = charges.get(line.charge_id or 0, {})
+        found = one.judged(our_reduction(charge.get("derivation") or []))
+        if found is not None:
+            rows.append(
+                Variance(
+                    organization_id=remittance.organization_id,
+                    service_id=line.service_id,
+                    claim_id=p.fact.claim_id,
+                    payer_id=p.fact.payer_id,
+                    code=str(charge.get("code", ""))[:5],
+                    expected=line.expected,
+                    allowed=one.allowed,
+                    difference=found.difference,
+                    cause=found.cause,
+                    found_on=remittance.paid_on,
                 )
+            )
     Variance.objects.bulk_create(rows, batch_size=1000, ignore_conflicts=True)
     _recovered_variances(planned)
     return len(rows)
