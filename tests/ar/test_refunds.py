@@ -46,7 +46,7 @@ def paid(cast, b, amount, *, claim=None, kind="remittance.payment", copay=0, day
                 Posting(
                     cast.a.pk,
                     kind,
-                    f"835:{row.pk}",
+                    f"835:paid:{row.pk}",
                     on,
                     "Remittance",
                     (
