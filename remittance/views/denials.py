@@ -253,8 +253,9 @@ def denial_origins(request: HttpRequest) -> HttpResponseBase:
         "duplicates": apart[0] if apart else None,
         "chart": charts.bars(
             f"Denied dollars by {origins.GROUPS[by].lower()}",
-            labels[:12],
-            [o.billed for o in found[:12]],
+            # drawn from below: the most dollars stand on top
+            labels[11::-1],
+            [o.billed for o in found[11::-1]],
             words=fmt.money,
             name="Billed",
             of=origins.GROUPS[by],
@@ -273,6 +274,8 @@ def _origin_words(by: str, label: str) -> str:
         return present.category_words(label)
     if by == "step":
         return label.replace(".", " ").replace("_", " ").capitalize()
+    if by == "person" and "." in label:
+        return f"{label.partition('.')[0].capitalize()}, by itself"
     return label if by in ("person", "site", "rule") else label.capitalize()
 
 

@@ -106,12 +106,13 @@ def _taken(
         near |= Q(patient_id__in=wanted["patient_id"], verb__in=of_patient)
     found: dict[tuple[str, str, int], list[_Taken]] = defaultdict(list)
     events = Event.objects.filter(near, organization_id=organization_id, at__lte=at)
-    for pk, verb, moment, who, data, *keys in events.order_by("at", "id").values_list(
-        "id", "verb", "at", "actor_name", "data", *REACH
+    for pk, verb, moment, name, kind, data, *keys in events.order_by("at", "id").values_list(
+        "id", "verb", "at", "actor_name", "actor_kind", "data", *REACH
     ):
-        for name, key in zip(REACH, keys, strict=True):
+        who = name.partition(".")[0].capitalize() if kind == "system" else name
+        for reach, key in zip(REACH, keys, strict=True):
             if key is not None:
-                found[(verb, name, key)].append(_Taken(moment, pk, who, data or {}))
+                found[(verb, reach, key)].append(_Taken(moment, pk, who, data or {}))
     return found
 
 
