@@ -47,11 +47,11 @@ class _Numbers:
         return super().get_rhs_op(connection, rhs)  # type: ignore[misc,no-any-return]
 
 
-class InNumbers(_Numbers, In):  # type: ignore[type-arg]
+class InNumbers(_Numbers, In):  # type: ignore[misc]
     pass
 
 
-class InKeys(_Numbers, RelatedIn):
+class InKeys(_Numbers, RelatedIn):  # type: ignore[misc]
     def _is_number(self) -> bool:
         return not isinstance(self.lhs, ColPairs) and super()._is_number()
 

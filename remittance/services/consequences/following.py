@@ -93,14 +93,12 @@ def _charges(
     planned: Sequence[Planned], differ: Sequence[Differing]
 ) -> dict[int, Mapping[str, Any]]:
     """charge → what denials and variances need of it. One query, none when nobody needs any."""
-    wanted = {one.line.charge_id for one in differ}
+    lines = [one.line for one in differ]
     for p in planned:
         denied = {(d.service_id, d.line_id) for d in p.plan.denials}
         if denied:
-            wanted |= {
-                line.charge_id for line in p.fact.lines if (line.service_id, line.line_id) in denied
-            }
-    wanted.discard(None)
+            lines += [line for line in p.fact.lines if (line.service_id, line.line_id) in denied]
+    wanted = {line.charge_id for line in lines if line.charge_id is not None}
     if not wanted:
         return {}
     return {

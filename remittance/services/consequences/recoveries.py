@@ -73,8 +73,9 @@ def recover(
     upheld; their items close by themselves.
     """
     answering = [p for p in planned if p.plan.outcome != "reversed"]
-    charges = {line.charge_id for p in answering for line in p.fact.lines}
-    charges.discard(None)
+    charges = {
+        line.charge_id for p in answering for line in p.fact.lines if line.charge_id is not None
+    }
     if not charges:
         return
     live = [*UNSETTLED, DenialStatus.UPHELD, DenialStatus.PARTIAL, DenialStatus.WRITTEN_OFF]

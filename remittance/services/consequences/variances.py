@@ -83,6 +83,9 @@ def variances(
         charge = charges.get(line.charge_id or 0, {})
         found = one.judged(our_reduction(charge.get("derivation") or []))
         if found is not None:
+            # `differing` has left out what lacks one of them
+            assert line.service_id is not None and line.expected is not None  # noqa: PT018
+            assert p.fact.claim_id is not None and p.fact.payer_id is not None  # noqa: PT018
             rows.append(
                 Variance(
                     organization_id=remittance.organization_id,
