@@ -15,6 +15,7 @@ posting publishes is in neither figure.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import io
 import os
@@ -68,7 +69,10 @@ def peak() -> float:
 
 
 def forget_peak() -> None:
-    """What making the claims took is not the product's."""
+    """What making the claims took is not the product's: it goes back to the system first."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -146,7 +150,6 @@ def main() -> None:
             f" in {time.perf_counter() - began:.0f} s)"
         )
         del content
-        gc.collect()
         forget_peak()
         resting = peak()
         with asleep():
