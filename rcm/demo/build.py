@@ -349,6 +349,7 @@ class Story:
         self.counts["assigned"] = manager.assign(self.center, evening)
         if not self.draw.recent:
             self.counts["audited"] = manager.audit(self.center, self.today, evening)
+            self.counts["closed"] = manager.close_days(self.center, self.today, evening)
         self.counts["placed"] = manager.place(self.center, evening)
 
     def day(self, day: date) -> None:

@@ -11,6 +11,7 @@ from ar import services
 from ar.accuracy import services as accuracy
 from ar.assistance import Band
 from ar.models import Agency, AuditCase, AuditSample, PlacementStatus, SubscriptionKind
+from ar.reports import days
 from ar.reports import services as reports
 from ar.services import work
 from rcm.accounts.actor import Actor
@@ -168,6 +169,35 @@ def place(center: Center, at: datetime) -> int:
             return batch.placements.filter(status=PlacementStatus.PLACED).count()
     except TROUBLE:
         return 0
+
+
+def close_days(center: Center, today: date, at: datetime) -> int:
+    """The books are proved, and the poster closes the last days but today. Returns how many."""
+    pk, poster = center.organization.pk, center.who(Role.POSTER)
+    with center.acting(center.system):
+        known = days.last_proof(pk) is not None
+    if not known:
+        days.proof_keep(organization_id=pk, at=at)
+    closed = 0
+    with center.acting(poster):
+        for day in days.open_days(pk, at):
+            if day == today:
+                continue
+            found = days.day_of(pk, day)
+            note = "What is open is looked for" if any(t.broken for t in found.ties) else ""
+            try:
+                days.day_close(
+                    organization_id=pk,
+                    day=day,
+                    counted=found.drawer,
+                    note=note,
+                    actor=poster,
+                    at=at,
+                )
+                closed += 1
+            except TROUBLE:
+                continue
+    return closed
 
 
 def audit(center: Center, day: date, at: datetime) -> int:

@@ -99,7 +99,7 @@ def webhook_new(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_POST
-@may("webhook.edit")
+@may("webhook.edit", money=True)
 def webhook_act(request: HttpRequest, public_id: str, act: str) -> HttpResponseBase:
     """Test, pause, resume, rotate the secret, or send again what failed within a week."""
     actor = actor_of(request)

@@ -34,7 +34,7 @@ def return_request(
     *, cash: UnappliedCash, reason: str, actor: Actor, at: datetime | None = None
 ) -> CashReturn:
     """Ask to send money back to the payer. Until a second person decides it is applied nowhere."""
-    actor.require("refund.request", cash)
+    actor.require("refund.request", cash.payment or cash)
     at = at or timezone.now()
     held = _held(cash)
     row = _made(held, "payer", None, reason, actor)
@@ -75,7 +75,7 @@ def return_decide(
     at: datetime | None = None,
 ) -> CashReturn:
     """Send it back with a check or transfer number, or refuse. Who asked never decides."""
-    actor.require("refund.approve", row)
+    actor.require("refund.approve", row.cash.payment or row)
     at = at or timezone.now()
     row = CashReturn.objects.select_for_update().get(pk=row.pk)
     if row.status != ReturnStatus.REQUESTED:
@@ -115,7 +115,7 @@ def cash_to_patient(
     """Money that a patient paid through the payer's file or lockbox: onto the patient's account,
     where it is applied like every payment of theirs.
     """
-    actor.require("remittance.post", cash)
+    actor.require("remittance.post", cash.payment or cash)
     at = at or timezone.now()
     held = _held(cash)
     if patient.organization_id != held.organization_id:

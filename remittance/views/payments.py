@@ -170,11 +170,13 @@ def take_member(request: HttpRequest, public_id: str) -> HttpResponseBase:
     return redirect("remittance:payment", public_id=row.public_id)
 
 
-def _cash(request: HttpRequest, public_id: str) -> UnappliedCash:
-    rows = UnappliedCash.objects.visible_to(actor_of(request)).select_related(
-        "payment", "remittance"
-    )
-    return found(rows, payment__public_id=public_id)
+def _cash(request: HttpRequest, public_id: str, permission: str) -> UnappliedCash:
+    """The money of a payment, for who may act at the payment's place."""
+    actor = actor_of(request)
+    payment = found(ClaimPayment.objects.visible_to(actor), public_id=public_id)
+    actor.require(permission, payment)
+    rows = UnappliedCash.objects.visible_to(actor).select_related("payment__claim", "remittance")
+    return found(rows, payment=payment)
 
 
 def _act(
@@ -204,7 +206,7 @@ def _act(
 @may("refund.request", money=True)
 def send_back(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Ask to send money on no claim back to the payer."""
-    cash = _cash(request, public_id)
+    cash = _cash(request, public_id, "refund.request")
 
     def do(told: Any) -> str:
         services.return_request(cash=cash, reason=told["reason"], actor=actor_of(request))
@@ -218,7 +220,7 @@ def send_back(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @may("remittance.post", money=True)
 def to_patient(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Put money on no claim onto a patient's account: it was their own payment."""
-    cash = _cash(request, public_id)
+    cash = _cash(request, public_id, "remittance.post")
     actor = actor_of(request)
 
     def do(told: Any) -> str:
@@ -237,7 +239,7 @@ def to_patient(request: HttpRequest, public_id: str) -> HttpResponseBase:
 @may("refund.approve", money=True)
 def decide_return(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """A second person sends money back to the payer, with the check number, or refuses."""
-    cash = _cash(request, public_id)
+    cash = _cash(request, public_id, "refund.approve")
     row = services.open_return(cash)
     if row is None:
         messages.info(request, "Nothing waits for a decision here.")
