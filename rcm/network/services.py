@@ -90,7 +90,7 @@ def span_open(
     the person looked at. Raises `Refused`, and `Conflict` when somebody else was first.
     """
     at = at or timezone.now()
-    _require(actor, organization.pk, [cell])
+    require_edit(actor, organization.pk, [cell])
     _turn(organization.pk)
     names = _names(organization, [cell])
     _possible(cell, piece, names)
@@ -137,7 +137,7 @@ def span_withdraw(
     """Take back a span that was never true. It stays in the history with the reason."""
     at = at or timezone.now()
     cell = cell_of(span)
-    _require(actor, span.organization_id, [cell])
+    require_edit(actor, span.organization_id, [cell])
     if not reason.strip():
         raise Refused("Say why the span was never true.", field="reason", code="missing")
     _turn(span.organization_id)
@@ -408,7 +408,7 @@ def _still(organization_id: int, cell: Cell, seen: str | None) -> None:
 # --- rights and refusals --------------------------------------------------------------------------
 
 
-def _require(actor: Actor, organization_id: int, cells: Iterable[Cell]) -> None:
+def require_edit(actor: Actor, organization_id: int, cells: Iterable[Cell]) -> None:
     """A site's row is the site's people's; organization and readers belong to the whole."""
     asked = list(cells)
     sites = {c.site_id for c in asked if c.site_id is not None}

@@ -293,7 +293,7 @@ def _span(request: HttpRequest, public_id: str) -> tuple[NetworkSpan, str]:
         ),
         public_id=public_id,
     )
-    actor.require("rules.edit", span)
+    services.require_edit(actor, span.organization_id, [services.cell_of(span)])
     kind = Party(span.kind)
     row = Row(kind, "", span.npi, span.site)
     return span, cell_url(span.organization, row, span.payer)
