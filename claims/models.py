@@ -214,6 +214,7 @@ class PayerRule(TenantModel):
         default=dict, help_text="Of a rule proposed from denials: payer, reason, what they share"
     )
     switched_on = models.DateTimeField(null=True, help_text="When this version was switched on")
+    switched_off = models.DateTimeField(null=True, help_text="When it was switched off again")
 
     class Meta:
         constraints = [

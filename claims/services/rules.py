@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import CharField, Count, Exists, Max, OuterRef, Q, Sum, Value
+from django.db.models.functions import Cast, Concat
 from django.utils import timezone
 
 from claims.edits.learning import Case, Learned, learn
@@ -193,8 +194,8 @@ def rule_switch(
     if on:
         PayerRule.objects.filter(
             organization_id=rule.organization_id, number=rule.number, active=True
-        ).update(active=False)
-    since = {"switched_on": at} if on else {}
+        ).update(active=False, switched_off=at)
+    since = {"switched_on": at, "switched_off": None} if on else {"switched_off": at}
     if not PayerRule.objects.filter(pk=rule.pk, active=not on).update(active=on, **since):
         raise Conflict("Somebody has switched this rule already.")
     rule.active = on
@@ -316,7 +317,14 @@ def rules_worth(rules: Iterable[PayerRule], *, at: datetime | None = None) -> di
     findings = ScrubFinding.objects.filter(
         organization_id__in={o for o, _ in edits}, edit__in={e for _, e in edits}
     )
-    fixed = Q(cleared_at__isnull=False, overridden_by="")
+    # what went away because the rule was switched off was not corrected
+    on = PayerRule.objects.annotate(edit=Concat(Value("USR-"), Cast("number", CharField()))).filter(
+        organization_id=OuterRef("organization_id"),
+        edit=OuterRef("edit"),
+        switched_on__lte=OuterRef("cleared_at"),
+    )
+    on = on.filter(Q(switched_off__isnull=True) | Q(switched_off__gt=OuterRef("cleared_at")))
+    fixed = Q(cleared_at__isnull=False, overridden_by="") & Exists(on)
     counted = {
         (f["organization_id"], f["edit"]): f
         for f in findings.values("organization_id", "edit")

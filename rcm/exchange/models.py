@@ -46,6 +46,16 @@ class Connection(TenantModel):
         ]
 
 
+class WebhookCursor(TenantModel):
+    """How far the steps were read for a webhook: every transaction below `tx` was told of."""
+
+    public_id = None  # type: ignore[assignment]
+    audited = False
+
+    connection = models.OneToOneField(Connection, on_delete=models.CASCADE, related_name="cursor")
+    tx = models.BigIntegerField()
+
+
 class Direction(models.TextChoices):
     IN = "in", "In"
     OUT = "out", "Out"

@@ -34,6 +34,7 @@ from rcm.exchange.models import (
     Direction,
     Interchange,
     InterchangeStatus,
+    WebhookCursor,
     WorkQueue,
 )
 
@@ -110,8 +111,9 @@ def webhook_make(
         kind=ConnectionKind.WEBHOOK,
         name=name.strip()[:80],
         url=url.strip()[:300],
-        config={"topics": wanted, "secret": _sealed(secret), "tx": _horizon()},
+        config={"topics": wanted, "secret": _sealed(secret)},
     )
+    WebhookCursor.objects.create(organization_id=organization_id, connection=row, tx=_horizon())
     _told(row, "webhook.made", f"Webhook {row.name} tells {len(wanted)} kinds of events", actor)
     return row, secret
 
@@ -205,16 +207,16 @@ def webhooks_tell(*, organization_id: int, at: datetime | None = None) -> int:
     at = at or timezone.now()
     actor = Actor.system("webhooks", [organization_id])
     told = 0
-    rows = Connection.objects.select_for_update().filter(
-        organization_id=organization_id, kind=ConnectionKind.WEBHOOK
+    cursors = WebhookCursor.objects.select_for_update(of=("self",)).filter(
+        organization_id=organization_id
     )
-    for row in rows.order_by("pk"):
-        horizon = _horizon()
+    for cursor in cursors.select_related("connection").order_by("pk"):
+        row, horizon = cursor.connection, _horizon()
         steps = list(
             Event.objects.filter(
                 organization_id=organization_id,
                 verb__in=row.config.get("topics", ()),
-                tx__gte=row.config["tx"],
+                tx__gte=cursor.tx,
                 tx__lt=horizon,
             ).order_by("tx", "id")[: AT_ONCE + 1]
         )
@@ -226,8 +228,8 @@ def webhooks_tell(*, organization_id: int, at: datetime | None = None) -> int:
         for step in steps:
             _queue(row, step.verb, _data(step, named), actor=actor, at=at)
         told += len(steps)
-        row.config["tx"] = horizon
-        row.save(update_fields=["config"])
+        cursor.tx = horizon
+        cursor.save(update_fields=["tx"])
     return told
 
 

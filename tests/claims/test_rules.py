@@ -240,6 +240,10 @@ def test_another_person_switches_a_rule_on_and_its_hits_are_counted(house):
     expected = claim.lines.get().expected or 0
     assert (worth.hits, worth.corrected, worth.prevented) == (1, 1, expected)
     later = NOW + timedelta(days=91)
+    rule_switch(rule=row, on=False, actor=house.cast.actor("mia"), at=NOW)
+    assert rules_worth([row], at=NOW)[row.pk].corrected == 0  # gone with the rule, not corrected
+    rule_switch(rule=row, on=True, actor=house.cast.actor("adam"), at=NOW)
+    row.refresh_from_db()
     assert "nothing for 90 days" in rules_worth([row], at=later)[row.pk].retire
 
 

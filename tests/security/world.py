@@ -246,7 +246,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "exchange.Connection#webhook": {
         "kind": "webhook",
         "sender": "",
-        "config": {"topics": [], "secret": "", "tx": 0},
+        "config": {"topics": [], "secret": ""},
     },
 }
 
