@@ -260,6 +260,10 @@ def make_folder(folder: Path, mode: int, account: Account | None = None) -> None
         make_folder(folder.parent, 0o755)
     try:
         folder.mkdir()
+    except FileExistsError:
+        if folder.is_dir():
+            return  # another start has made it in the meantime
+        raise EmbeddedError(f"{folder} is a file, not a folder. Move it away.") from None
     except OSError as error:
         raise EmbeddedError(
             f"{folder} could not be created ({error.strerror}). Name a folder you may write to with"

@@ -21,7 +21,7 @@ import psycopg2
 import pytest
 
 from rcm import embedded
-from rcm.embedded import postgres, server
+from rcm.embedded import home, postgres, server
 from rcm.embedded.errors import EmbeddedError
 from rcm.embedded.home import Memory, choose_port
 
@@ -154,6 +154,30 @@ def test_a_start_waits_for_another_and_says_who_it_is(fresh):
     holder.join()
     with fresh.home.locked(wait_seconds=5):
         pass
+
+
+def test_a_folder_that_many_make_at_once_is_made_once(tmp_path):
+    for n in range(40):
+        folder, wrong = tmp_path / f"f{n}" / "inner", []
+        together = threading.Barrier(6)
+
+        def make(folder=folder, wrong=wrong, together=together):
+            together.wait()
+            try:
+                home.make_folder(folder, 0o700)
+            except EmbeddedError as error:
+                wrong.append(error)
+
+        threads = [threading.Thread(target=make) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+        assert folder.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(EmbeddedError, match="is a file"):
+        home.make_folder(tmp_path / "file", 0o700)
 
 
 def test_two_starts_at_once_make_one_pair_of_servers(fresh):
