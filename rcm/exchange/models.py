@@ -47,13 +47,16 @@ class Connection(TenantModel):
 
 
 class WebhookCursor(TenantModel):
-    """How far the steps were read for a webhook: every transaction below `tx` was told of."""
+    """How far the steps were read for a webhook: every transaction below `tx` was told of, and of
+    `tx` itself the steps up to `step_id`.
+    """
 
     public_id = None  # type: ignore[assignment]
     audited = False
 
     connection = models.OneToOneField(Connection, on_delete=models.CASCADE, related_name="cursor")
     tx = models.BigIntegerField()
+    step_id = models.BigIntegerField(default=0)
 
 
 class Direction(models.TextChoices):

@@ -21,6 +21,7 @@ import uuid6
 from cryptography.fernet import InvalidToken
 from django.apps import apps
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from rcm.accounts.actor import Actor
@@ -113,7 +114,12 @@ def webhook_make(
         url=url.strip()[:300],
         config={"topics": wanted, "secret": _sealed(secret)},
     )
-    WebhookCursor.objects.create(organization_id=organization_id, connection=row, tx=_horizon())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT isocenter_tx()")
+        # nothing that began before it is told of
+        WebhookCursor.objects.create(
+            organization_id=organization_id, connection=row, tx=cursor.fetchone()[0]
+        )
     _told(row, "webhook.made", f"Webhook {row.name} tells {len(wanted)} kinds of events", actor)
     return row, secret
 
@@ -153,7 +159,7 @@ def webhook_switch(*, row: Connection, on: bool, actor: Actor) -> Connection:
 def webhook_test(*, row: Connection, actor: Actor, at: datetime | None = None) -> Interchange:
     """A message without content, to see that it arrives and its signature is read."""
     actor.require("webhook.edit", row)
-    return _queue(row, TEST, {}, actor=actor, at=at or timezone.now())
+    return _queue(row, [(TEST, {})], at=at or timezone.now())[0]
 
 
 @transaction.atomic
@@ -205,38 +211,42 @@ def webhooks_tell(*, organization_id: int, at: datetime | None = None) -> int:
     transaction may still be open wait: none is passed over. Returns how many were queued.
     """
     at = at or timezone.now()
-    actor = Actor.system("webhooks", [organization_id])
     told = 0
     cursors = WebhookCursor.objects.select_for_update(of=("self",)).filter(
         organization_id=organization_id
     )
     for cursor in cursors.select_related("connection").order_by("pk"):
         row, horizon = cursor.connection, _horizon()
+        told_already = Q(tx=cursor.tx, id__lte=cursor.step_id)
         steps = list(
             Event.objects.filter(
                 organization_id=organization_id,
                 verb__in=row.config.get("topics", ()),
                 tx__gte=cursor.tx,
                 tx__lt=horizon,
-            ).order_by("tx", "id")[: AT_ONCE + 1]
+            )
+            .exclude(told_already)
+            .order_by("tx", "id")[:AT_ONCE]
         )
-        if len(steps) > AT_ONCE and steps[0].tx != steps[-1].tx:
-            # a transaction goes whole: what of the last one is cut off comes with the next turn
-            horizon = steps[-1].tx
-            steps = [s for s in steps if s.tx < horizon]
         named = _public_ids(organization_id, steps)
-        for step in steps:
-            _queue(row, step.verb, _data(step, named), actor=actor, at=at)
+        messages = [(s.verb, _data(s, named)) for s in steps]
+        _queue(row, messages, at=at)
         told += len(steps)
-        cursor.tx = horizon
-        cursor.save(update_fields=["tx"])
+        # one transaction may hold more steps than a turn takes: the next goes on in its middle
+        full = len(steps) == AT_ONCE
+        cursor.tx, cursor.step_id = (steps[-1].tx, steps[-1].pk) if full else (horizon, 0)
+        cursor.save(update_fields=["tx", "step_id"])
     return told
 
 
 def _horizon() -> int:
-    """Every transaction below this number has ended."""
+    """Every transaction below this number has ended. Steps carry numbers with the shift of a
+    restored database.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+        cursor.execute(
+            "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + isocenter_tx_shift()"
+        )
         return int(cursor.fetchone()[0])
 
 
@@ -263,25 +273,37 @@ def _data(step: Event, named: Mapping[tuple[str, int], str]) -> dict[str, Any]:
 
 
 def _queue(
-    row: Connection, topic: str, data: Mapping[str, Any], *, actor: Actor, at: datetime
-) -> Interchange:
-    from rcm.exchange.services import store_outbound
+    row: Connection,
+    messages: Sequence[tuple[str, Mapping[str, Any]]],
+    *,
+    at: datetime,
+) -> list[Interchange]:
+    """Keep messages (topic, data) for a receiver, together; those of a paused one wait."""
+    stored = Interchange.objects.bulk_create(
+        [_message(row, topic, data, at) for topic, data in messages], batch_size=AT_ONCE
+    )
+    if stored and row.active:
+        outbox.wake_on_commit(row.organization_id, WorkQueue.BATCH)
+    return stored
 
-    body = json.dumps({"type": topic, "timestamp": at.isoformat(), "data": data})
-    stored = store_outbound(
+
+def _message(row: Connection, topic: str, data: Mapping[str, Any], at: datetime) -> Interchange:
+    body = json.dumps({"type": topic, "timestamp": at.isoformat(), "data": data}).encode()
+    return Interchange(
         organization_id=row.organization_id,
+        direction=Direction.OUT,
         kind=KIND,
-        content=body.encode(),
         connection=row,
-        control_number=f"msg_{uuid6.uuid7().hex}",
-        at=at,
-        actor=actor,
+        content=body,
+        sha256=hashlib.sha256(body).hexdigest(),
+        size=len(body),
         media_type="application/json",
         file_name=topic,
+        control_number=f"msg_{uuid6.uuid7().hex}",
+        queue=WorkQueue.BATCH,
+        received_at=at,
+        due_at=None if row.active else outbox.NEVER,
     )
-    if not row.active:
-        Interchange.objects.filter(pk=stored.pk).update(due_at=outbox.NEVER)
-    return stored
 
 
 # --- signing, waiting, giving up ------------------------------------------------------------------

@@ -12,8 +12,10 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psycopg2
 import pytest
 from django.db import connections
+from django.db.models import Max
 from django.urls import reverse
 from django.utils import timezone
 
@@ -22,9 +24,12 @@ from intake.models import Patient
 from rcm.accounts.actor import PermissionRefused
 from rcm.accounts.problems import Refused
 from rcm.accounts.scope import scope
+from rcm.audit.database import SHIFT
+from rcm.audit.models import Event
 from rcm.audit.services import Step, record_steps
 from rcm.exchange import services, webhooks
 from rcm.exchange.models import Connection, Interchange
+from tests import databases
 
 
 @pytest.fixture
@@ -99,8 +104,20 @@ def happens(cast, verb: str, **keys) -> None:
         record_steps([Step(cast.a.pk, verb, "It happened", keys)], actor=cast.system)
 
 
-def told(cast, at=None) -> int:
+def settled(cast) -> None:
+    """Wait until every step's transaction is below the oldest open one of the server."""
+    for _ in range(200):
+        with scope(cast.system):
+            last = Event.objects.aggregate(m=Max("tx"))["m"] or 0
+            if webhooks._horizon() > last:
+                return
+        time.sleep(0.1)
+
+
+def told(cast, at=None, *, wait=True) -> int:
     """One turn of the workers: queue, then send what is due."""
+    if wait:
+        settled(cast)
     with scope(cast.system):
         count = webhooks.webhooks_tell(organization_id=cast.a.pk, at=at)
     services.work(cast.a.pk, "batch", at=at)
@@ -154,11 +171,55 @@ def test_what_happened_before_and_in_an_open_transaction_is_neither_told_nor_los
     slow.start()
     began.wait(10)
     happens(cast, "claim.accepted")  # a later transaction that ends first
-    first = told(cast)
+    first = told(cast, wait=False)
     done.set()
     slow.join()
     assert first + told(cast) == 2
     assert len(partner.got) == 2
+
+
+def test_a_transaction_of_more_steps_than_one_turn_takes_is_told_whole(cast, partner, monkeypatch):
+    monkeypatch.setattr(webhooks, "AT_ONCE", 3)
+    made(cast, partner)
+    happens(cast, "claim.accepted")
+    with scope(cast.system):
+        record_steps(
+            [Step(cast.a.pk, "claim.accepted", f"{n}", {}) for n in range(8)], actor=cast.system
+        )
+    happens(cast, "claim.accepted")
+    told_ = sum(told(cast) for _ in range(6))
+    ids = {json.loads(bytes(r.content))["data"]["id"] for r in rows(cast)}
+    assert (told_, len(ids)) == (10, 10)
+
+
+def test_messages_of_a_turn_are_written_together(cast, partner, django_assert_max_num_queries):
+    made(cast, partner)
+    with scope(cast.system):
+        record_steps(
+            [Step(cast.a.pk, "claim.accepted", f"{n}", {}) for n in range(40)], actor=cast.system
+        )
+    settled(cast)
+    with django_assert_max_num_queries(14), scope(cast.system):
+        assert webhooks.webhooks_tell(organization_id=cast.a.pk) == 40
+
+
+def test_after_a_restore_into_a_server_whose_numbers_begin_again_it_goes_on(cast, partner):
+    """The numbers of the steps carry a shift then, and so does the end to which they are read."""
+    made(cast, partner)
+    shifted(5_000_000)
+    try:
+        happens(cast, "claim.accepted")
+        assert told(cast) + told(cast) == 1
+    finally:
+        shifted(0)
+
+
+def shifted(by: int) -> None:
+    name = connections["default"].settings_dict["NAME"]
+    raw = psycopg2.connect(databases.in_database(databases.owner_url(), name))
+    with raw, raw.cursor() as cursor:
+        cursor.execute(SHIFT.format(shift=by))
+    raw.close()
 
 
 @pytest.mark.parametrize("status", [500, 302, 400])
