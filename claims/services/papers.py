@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from charges.models import Report, ReportStatus
@@ -54,30 +55,30 @@ def records_asked(
     """Keep each request once and open its item. A denial has its item already (`with_items`
     false).
     """
-    wanted = list(asked)
+    today = office_day(at)
+    wanted = _unheard(list(asked), today)
     if not wanted:
         return []
-    today = office_day(at)
     organization_id = wanted[0].claim.organization_id
     first = next_control_number(organization_id, "attachment", count=len(wanted))
-    made: list[RecordsRequest] = []
-    for n, one in enumerate(wanted, start=first):
-        row, new = RecordsRequest.objects.get_or_create(
-            organization_id=organization_id,
-            claim=one.claim,
-            source=one.source,
-            code=one.code[:20],
-            trace=one.trace[:50],
-            asked_on=today,
-            defaults={
-                "payer_control": (one.payer_control or one.claim.payer_control_number)[:50],
-                "words": one.words[:300],
-                "control": f"ATT{n:08d}",
-                "due_on": today + timedelta(days=ANSWER_DAYS),
-            },
-        )
-        if new:
-            made.append(row)
+    made = RecordsRequest.objects.bulk_create(
+        [
+            RecordsRequest(
+                organization_id=organization_id,
+                claim=one.claim,
+                source=one.source,
+                code=one.code[:20],
+                trace=one.trace[:50],
+                payer_control=(one.payer_control or one.claim.payer_control_number)[:50],
+                words=one.words[:300],
+                control=f"ATT{n:08d}",
+                asked_on=today,
+                due_on=today + timedelta(days=ANSWER_DAYS),
+            )
+            for n, one in enumerate(wanted, start=first)
+        ],
+        batch_size=500,
+    )
     record_steps(
         (
             step(r.claim, "claim.records_asked", f"The payer asks for papers: {r.words}")
@@ -89,6 +90,31 @@ def records_asked(
     if with_items:
         _open_items(made, actor=actor, at=at)
     return made
+
+
+def _unheard(asked: Sequence[Asked], today: date) -> list[Asked]:
+    """Without what is asked already: under the payer's own number it is the same request for ever,
+    without one as long as it is open, and on the same day. The claims are locked, so that two files
+    at once make one.
+    """
+    claims = sorted({one.claim.pk for one in asked})
+    list(
+        Claim.objects.select_for_update()
+        .filter(pk__in=claims)
+        .order_by("pk")
+        .values_list("pk", flat=True)
+    )
+    known = RecordsRequest.objects.filter(claim_id__in=claims).filter(
+        ~Q(trace="") | Q(status=RecordsStatus.OPEN) | Q(asked_on=today)
+    )
+    heard = set(known.values_list("claim_id", "source", "code", "trace"))
+    fresh: list[Asked] = []
+    for one in asked:
+        key = (one.claim.pk, one.source, one.code[:20], one.trace[:50])
+        if key not in heard:
+            heard.add(key)
+            fresh.append(one)
+    return fresh
 
 
 def _open_items(rows: Sequence[RecordsRequest], *, actor: Actor, at: datetime) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
 
 from charges.models import Report
 from claims.models import RecordsRequest, RecordsStatus
-from claims.services import records_needless, records_send, report_text, status_ask
+from claims.services import (
+    Asked,
+    records_asked,
+    records_needless,
+    records_send,
+    report_text,
+    status_ask,
+)
 from rcm.accounts.problems import Conflict, Refused
 from rcm.exchange.models import Interchange
 from rcm.simulator import post
@@ -21,7 +29,7 @@ from rcm.x12.model import ClaimStatus, Party, StatusCode, StatusInfo
 from tests.claims.house import NOW, answer_277ca, as_, envelope, inbound, sent
 
 
-def wanted(house, claim, code=("P3", "123"), trace="PAYER7", control=910, **more):
+def wanted(house, claim, code=("P3", "123"), trace="PAYER7", control=910, at=NOW, **more):
     """A 277 that nobody asked for and that wants papers."""
     info = StatusInfo((StatusCode(*code),), effective=NOW.date(), charge=claim.total)
     told = {
@@ -32,7 +40,7 @@ def wanted(house, claim, code=("P3", "123"), trace="PAYER7", control=910, **more
         "subscriber": Party("IL", "DOE", "JANE", person=True, id_qualifier="MI", id="ABC1"),
     }
     answer = ClaimStatus("claim", trace, statuses=(info,), **told | more)
-    return inbound(house, "277", write_277(envelope(control), [answer]).data)
+    return inbound(house, "277", write_277(envelope(control), [answer]).data, at=at)
 
 
 @pytest.mark.parametrize("code", [("P3", "123"), ("P4", "294"), ("R4", "18748")])
@@ -45,6 +53,27 @@ def test_a_request_for_papers_opens_an_item_with_the_signed_report(house, code):
     assert (item.subject_id, item.claim_id, item.deadline_on) == (row.pk, claim.pk, row.due_on)
     wanted(house, claim, code, control=911)
     assert RecordsRequest.objects.count() == 1
+
+
+def test_the_same_request_on_another_day_is_the_same_and_an_answered_one_may_come_anew(house):
+    claim = sent(house)
+    wanted(house, claim)
+    later = NOW + timedelta(days=3)
+    wanted(house, claim, control=911, at=later)
+    row = RecordsRequest.objects.get()
+    records_needless(row=row, note="Sent by fax", actor=house.actor, at=later)
+    wanted(house, claim, control=912, at=later + timedelta(days=1))
+    assert RecordsRequest.objects.count() == 1  # their number says that it is that one
+    wanted(house, claim, control=913, trace="PAYER8", at=later + timedelta(days=2))
+    assert RecordsRequest.objects.count() == 2
+
+
+def test_many_requests_in_one_file_cost_no_query_each(house, django_assert_max_num_queries):
+    claim = sent(house)
+    asked = [Asked(claim, "277", "P3:123", "papers", trace=f"T{n}") for n in range(30)]
+    with django_assert_max_num_queries(16):
+        assert len(records_asked(asked, actor=house.actor, at=NOW)) == 30
+    assert records_asked(asked, actor=house.actor, at=NOW) == []
 
 
 def test_it_is_found_by_the_payers_number_and_a_strangers_is_refused(house):
