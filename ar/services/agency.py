@@ -50,6 +50,7 @@ from rcm.exchange.services import next_control_number, store_outbound
 from rcm.exchange.transitions import Machine, advance
 from rcm.ledger.models import Account, Balance
 from rcm.ledger.services import Leg, Posting, post
+from rcm.web.lists import inert
 
 PLACED_FILE, RECALL_FILE = "AGENCY-PLACE", "AGENCY-RECALL"
 CENT = Decimal("0.01")
@@ -368,12 +369,6 @@ COLUMNS = (
 )
 
 
-def _safe(text: object) -> str:
-    """A cell that no spreadsheet reads as a formula."""
-    plain = str(text or "")
-    return f"'{plain}" if plain[:1] in ("=", "+", "-", "@", "\t", "\r") else plain
-
-
 def placement_file(placements: Sequence[Placement]) -> bytes:
     """The file of a batch: one line a charge, what the agency needs to write to the patient and no
     more: no code, no diagnosis, no payer.
@@ -385,7 +380,7 @@ def placement_file(placements: Sequence[Placement]) -> bytes:
     for p in placements:
         who, sent = p.charge.patient, notices[p.charge_id]
         writer.writerow(
-            _safe(cell)
+            inert(cell)
             for cell in (
                 p.public_id,
                 who.mrn,

@@ -42,6 +42,7 @@ from rcm.accounts.scope import scope
 from rcm.audit.services import Step, record_steps
 from rcm.exchange import hold
 from rcm.exchange.services import next_control_number
+from rcm.web.lists import inert
 
 SALT = "ar.statement-link"
 LINK_DAYS, MOST_WRONG = 120, 5
@@ -187,13 +188,8 @@ def mail_batch_addresses(batch: MailBatch) -> bytes:
     for n, s in enumerate(_letters(batch), start=1):
         p = s.patient
         cells = (p.first_name, p.last_name, p.address, p.city, p.state, p.zip)
-        writer.writerow((n, s.number, *(_safe(cell) for cell in cells)))
+        writer.writerow((n, s.number, *(inert(cell) for cell in cells)))
     return out.getvalue().encode()
-
-
-def _safe(text: str) -> str:
-    """A cell that no spreadsheet reads as a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 # --- e-mail and link ------------------------------------------------------------------------------
