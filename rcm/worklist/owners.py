@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -62,9 +62,13 @@ def owner_set(
     DefaultOwner.objects.filter(
         organization_id=organization_id, ended_at__isnull=True, **place
     ).update(ended_at=at)
-    row = DefaultOwner.objects.create(
-        organization_id=organization_id, user=user, actor_name=actor.name[:120], **place
-    )
+    try:
+        with transaction.atomic():
+            row = DefaultOwner.objects.create(
+                organization_id=organization_id, user=user, actor_name=actor.name[:120], **place
+            )
+    except IntegrityError as error:
+        raise Conflict("Somebody else has just set this owner.") from error
     given = owners_apply(organization_id=organization_id, at=at)
     words = f"New items of {_place_words(row)} go to {user.display_name}"
     _told(row, "owner.set", f"{words}, {given:,} open ones with them", actor, at)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
+from django.db import connections
 from django.urls import reverse
 from django.utils import timezone
 
+from rcm.accounts.problems import Conflict
 from rcm.accounts.scope import scope
 from rcm.audit.models import Event
 from rcm.reference.models import Payer
@@ -157,3 +160,26 @@ def test_the_page_of_owners_refuses_who_cannot_work_it(cast, enter) -> None:
     assert enter(cast, "ari").post(end).status_code == 403
     assert mia.post(end).status_code == 302
     assert opened(cast, 9).owner_id is None
+
+
+def test_of_two_managers_at_once_one_is_told(cast_committed) -> None:
+    cast, told = cast_committed, []
+    both = threading.Barrier(2)
+
+    def set_to(who: str) -> None:
+        both.wait()
+        try:
+            default(cast, who, queue="test_denials")
+        except Conflict as conflict:
+            told.append(str(conflict))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=set_to, args=(who,)) for who in ("ari", "ben")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with scope(cast.system):
+        assert DefaultOwner.objects.filter(ended_at__isnull=True).count() == 1
+    assert len(told) <= 1
