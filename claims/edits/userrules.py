@@ -829,11 +829,14 @@ def back_test(
     verdicts: list[Verdict] = []
     for item in past:
         claims += 1
-        findings = run_rules(prepared, Subject(item.claim, tables, as_of))
+        subject = Subject(item.claim, tables, as_of)
+        findings = run_rules(prepared, subject)
         holds = any(finding.blocks for finding in findings)
         warned += any(not finding.blocks for finding in findings)
         if not findings:
-            missed += item.outcome == "denied"
+            # a denial by a payer that the rule is not about is none of its misses
+            ours = any(one.concerns(subject) for one in prepared)
+            missed += ours and item.outcome == "denied"
             continue
         blind = any("could not judge" in finding.sentence for finding in findings)
         unjudged += blind

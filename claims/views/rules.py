@@ -10,9 +10,11 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from claims import forms, services
+from claims.edits.userrules import FIELDS
 from claims.models import (
     Claim,
     PayerRule,
@@ -200,6 +202,7 @@ def rule(request: HttpRequest, public_id: str) -> HttpResponseBase:
             "rule": row,
             "words": list(_rule_words(row.definition.get("when", {}))),
             "test": row.backtest,
+            "tested_on": parse_date(row.backtest.get("on", "")),
             "verdicts": (
                 [(seen[number], *rest) for number, *rest in verdicts if number in seen]
                 if actor.can("claim.view", row)
@@ -217,6 +220,12 @@ def rule(request: HttpRequest, public_id: str) -> HttpResponseBase:
     )
 
 
+def _field_words(name: str) -> str:
+    """A field as people say it; rules are written with its short name."""
+    known = FIELDS.get(name)
+    return known.words[:1].upper() + known.words[1:] if known else name
+
+
 def _rule_words(node: Any, depth: int = 0) -> Any:
     """A rule's conditions as lines of plain words with their depth."""
     if not isinstance(node, dict):
@@ -226,7 +235,7 @@ def _rule_words(node: Any, depth: int = 0) -> Any:
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         yield (
             depth,
-            f"{node['field']} {forms.OPERATOR_WORDS.get(str(node.get('op')), node.get('op'))}"
+            f"{_field_words(node['field'])} {forms.OPERATOR_WORDS.get(str(node.get('op')), node.get('op'))}"
             f" {shown}".strip(),
         )
         return

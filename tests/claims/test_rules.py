@@ -220,6 +220,12 @@ def test_a_group_of_denials_becomes_a_proposed_rule_that_spares_the_paid(house):
     assert not {c.number for c in good} & set(row.backtest["examples"])
     assert "CO-50" in row.sentence
     assert row.fix == "Attach the policy's indication."
+    assert row.backtest["missed_denials"] == 0
+    other = sent(house, mrn="X1", payer="LBI")
+    told = Adjudicated(other.pk, Outcome.DENIED, NOW.date())
+    claims_adjudicated(items=[told], actor=house.actor, at=NOW)
+    again = rule_backtest(rule=row, actor=house.cast.actor("mia"), at=NOW)
+    assert again["missed_denials"] == 0  # another payer's denial is none of its misses
     assert proposed(house, bad).pk == row.pk
 
 

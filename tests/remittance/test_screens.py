@@ -398,6 +398,8 @@ def test_a_group_of_denials_is_proposed_as_an_edit_in_one_act(cast, at_desk):
     assert "Learned from denials" in page
     assert "3 of" in page
     assert "You wrote it" in page
+    assert "Procedure code" in page  # the field in words, never by its short name
+    assert "line.code" not in page
     with scope(cast.system):
         (rule,) = PayerRule.objects.all()
     assert (rule.learned["denied"], rule.learned["paid"]) == (3, 0)
