@@ -387,6 +387,13 @@ class RecordsStatus(models.TextChoices):
     NEEDLESS = "needless", "Not needed"
 
 
+RECORDS_MOVES: dict[str, set[str]] = {
+    RecordsStatus.OPEN: {RecordsStatus.SENT, RecordsStatus.NEEDLESS},
+    RecordsStatus.SENT: set(),
+    RecordsStatus.NEEDLESS: set(),
+}
+
+
 class RecordsRequest(TenantModel):
     """A payer asks for papers to a claim (277 with P3 or R, or a denial that says so). Answered once,
     under a control number that stands in the claim's PWK as well.

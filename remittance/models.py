@@ -339,6 +339,14 @@ class ReturnStatus(models.TextChoices):
     STOPPED = "stopped", "Stopped"
 
 
+RETURN_MOVES: dict[str, set[str]] = {
+    ReturnStatus.REQUESTED: {ReturnStatus.SENT, ReturnStatus.REFUSED, ReturnStatus.STOPPED},
+    ReturnStatus.SENT: set(),
+    ReturnStatus.REFUSED: set(),
+    ReturnStatus.STOPPED: set(),
+}
+
+
 class CashReturn(TenantModel):
     """Unapplied cash that goes another way than onto a claim: back to the payer, which a second
     person approves with the check number, or onto a patient's account.

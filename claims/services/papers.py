@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from charges.models import Report, ReportStatus
 from claims.facts import Sheet, load_sheets
-from claims.models import Claim, ClaimLine, RecordsRequest, RecordsStatus
+from claims.models import RECORDS_MOVES, Claim, ClaimLine, RecordsRequest, RecordsStatus
 from claims.services.steps import RECORDS, item, step
 from claims.sheets import policies
 from claims.x12_837p import payer_party
@@ -25,6 +25,7 @@ from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import record_steps
 from rcm.exchange.models import WorkQueue
 from rcm.exchange.services import next_control_number, store_outbound
+from rcm.exchange.transitions import Machine, advance
 from rcm.worklist.services import close_items, open_items
 from rcm.x12.model import Attached, Party
 from rcm.x12.writers.attachment import write_275
@@ -33,6 +34,14 @@ SUBJECT = "records_request"
 ANSWER_DAYS = 30
 """Days that payers commonly leave to answer; the payer's own letter counts."""
 CHANNELS = (("275", "Electronically (275)"), ("fax", "Fax"), ("mail", "Mail"))
+MACHINE = Machine(
+    noun="a request for papers",
+    verb="records",
+    moves=RECORDS_MOVES,
+    keys=lambda rows: {
+        r.pk: [{"claim_id": r.claim_id, "patient_id": r.claim.patient_id}] for r in rows
+    },
+)
 SIGNED = (ReportStatus.FINAL, ReportStatus.CORRECTED)
 
 
@@ -170,9 +179,7 @@ def records_send(
     """Send the signed report: as 275 at once, or note that it went by fax or mail. Once."""
     actor.require("claim.submit", row.claim)
     at = at or timezone.now()
-    row = RecordsRequest.objects.select_for_update().select_related("claim__payer").get(pk=row.pk)
-    if row.status != RecordsStatus.OPEN:
-        raise Conflict("This request is answered already.", code="answered")
+    row = _open(row)
     if channel not in dict(CHANNELS):
         raise Refused("Choose how it is sent.", code="channel", field="channel")
     report = report_of(row)
@@ -182,27 +189,38 @@ def records_send(
             code="unsigned",
             fix="Have it signed first; the request waits.",
         )
-    if channel == "275":
-        row.interchange_id = _send_275(row, report, actor=actor, at=at)
-    row.status, row.channel, row.sent_at = RecordsStatus.SENT, channel, at
-    row.sent_by, row.report_version = actor.name[:120], report.version
-    row.save()
+    file = _send_275(row, report, actor=actor, at=at) if channel == "275" else None
+    advance(
+        MACHINE,
+        [row],
+        RecordsStatus.SENT,
+        sentence=f"Signed report sent ({dict(CHANNELS)[channel].lower()}), number {row.control}",
+        actor=actor,
+        at=at,
+        changes={
+            "channel": channel,
+            "sent_at": at,
+            "sent_by": actor.name[:120],
+            "report_version": report.version,
+            "interchange_id": file,
+        },
+    )
     # the claim's next version names the paper too
     extra = {**row.claim.extra, "attachment_control": row.control}
     Claim.objects.filter(pk=row.claim_id).update(extra=extra)
-    record_steps(
-        [
-            step(
-                row.claim,
-                "claim.records_sent",
-                f"Signed report sent ({dict(CHANNELS)[channel].lower()}), number {row.control}",
-                keys={"exam_id": report.exam_id, "interchange_id": row.interchange_id},
-            )
-        ],
-        actor=actor,
-        at=at,
-    )
     close_items(SUBJECT, [row.pk], actor=actor, at=at, outcome=f"Sent, {row.control}")
+    return row
+
+
+def _open(row: RecordsRequest) -> RecordsRequest:
+    """The request, locked, while it waits for its answer."""
+    row = (
+        RecordsRequest.objects.select_for_update(of=("self",))
+        .select_related("claim__payer")
+        .get(pk=row.pk)
+    )
+    if row.status != RecordsStatus.OPEN:
+        raise Conflict("This request is answered already.", code="answered")
     return row
 
 
@@ -215,18 +233,18 @@ def records_needless(
     at = at or timezone.now()
     if not note.strip():
         raise Refused("Say why nothing is sent.", code="missing", field="note")
-    changed = RecordsRequest.objects.filter(pk=row.pk, status=RecordsStatus.OPEN).update(
-        status=RecordsStatus.NEEDLESS, note=note.strip()[:200]
-    )
-    if not changed:
-        raise Conflict("This request is answered already.", code="answered")
-    record_steps(
-        [step(row.claim, "claim.records_needless", "No paper is sent", reason=note)],
+    row = _open(row)
+    advance(
+        MACHINE,
+        [row],
+        RecordsStatus.NEEDLESS,
+        sentence="No paper is sent",
+        reason=note,
         actor=actor,
         at=at,
+        changes={"note": note.strip()[:200]},
     )
     close_items(SUBJECT, [row.pk], actor=actor, at=at, outcome="Not needed")
-    row.refresh_from_db()
     return row
 
 

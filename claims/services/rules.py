@@ -261,7 +261,7 @@ def rule_propose(
         return known
     rule = rule_save(
         organization_id=organization_id,
-        name=f"{cause} {payer.name}"[:80],
+        name=f"{cause}: {words}"[:80],
         definition=definition,
         payer=payer,
         learned=_told_of(learned, cause),
