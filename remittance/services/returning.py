@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -14,10 +15,12 @@ from rcm.accounts.actor import Actor
 from rcm.accounts.clock import office_day
 from rcm.accounts.problems import Conflict, Refused
 from rcm.audit.services import Step, record_steps
+from rcm.exchange.transitions import Machine, advance
 from rcm.ledger.models import Account
 from rcm.ledger.services import Leg, Posting, post
 from rcm.worklist.services import ItemSpec, close_items, open_items
 from remittance.models import (
+    RETURN_MOVES,
     CashReturn,
     ClaimPayment,
     PaymentState,
@@ -26,6 +29,14 @@ from remittance.models import (
 )
 
 SUBJECT, QUEUE = "cash_return", "unapplied_cash"
+MACHINE = Machine(
+    noun="a return",
+    verb="cash_return",
+    moves=RETURN_MOVES,
+    keys=lambda rows: {
+        r.pk: [{"remittance_id": r.cash.remittance_id, "patient_id": r.patient_id}] for r in rows
+    },
+)
 DECIDE = timedelta(days=2)
 
 
@@ -60,7 +71,20 @@ def return_request(
         actor=actor,
         at=at,
     )
-    _step(row, "cash.return_asked", f"${row.amount:,.2f} to go back to the payer", actor, at)
+    record_steps(
+        [
+            Step(
+                row.organization_id,
+                "cash_return.requested",
+                f"${row.amount:,.2f} to go back to the payer",
+                {"remittance_id": remittance.pk},
+                new=row.status,
+                reason=row.reason,
+            )
+        ],
+        actor=actor,
+        at=at,
+    )
     return row
 
 
@@ -89,17 +113,24 @@ def return_decide(
         raise Refused("Enter the check or transfer number.", code="missing", field="reference")
     if not approve and not note.strip():
         raise Refused("Say why it is refused.", code="missing", field="note")
-    row.decided_by_id, row.decided_at, row.note = actor.user_id, at, note.strip()[:200]
+    decided = {"decided_by_id": actor.user_id, "decided_at": at, "note": note.strip()[:200]}
     if not approve:
-        row.status = ReturnStatus.REFUSED
-        row.save()
-        _step(row, "cash.return_refused", "Not sent back", actor, at, reason=row.note)
+        advance(
+            MACHINE,
+            [row],
+            ReturnStatus.REFUSED,
+            sentence="Not sent back",
+            reason=note.strip()[:200],
+            actor=actor,
+            at=at,
+            changes=decided,
+        )
         close_items(SUBJECT, [row.pk], actor=actor, at=at, outcome="Refused")
         return row
-    row.reference, row.status = reference.strip()[:40], ReturnStatus.SENT
+    number = reference.strip()[:40]
     leg = Leg(Account.CASH, -row.amount, reason="returned")
-    words = f"Sent back to the payer, {row.reference}"
-    _leave(row, leg, words, actor, at)
+    words = f"Sent back to the payer, {number}"
+    _leave(row, leg, words, actor, at, changes={**decided, "reference": number})
     return row
 
 
@@ -121,9 +152,8 @@ def cash_to_patient(
     if patient.organization_id != held.organization_id:
         raise Refused("There is no such patient.", code="unknown", field="mrn")
     row = _made(held, "patient", patient, reason, actor)
-    row.status, row.decided_at = ReturnStatus.SENT, at
     leg = Leg(Account.UNAPPLIED, -row.amount, patient_id=patient.pk, reason="from remittance")
-    _leave(row, leg, "Put on a patient's account", actor, at, patient_id=patient.pk)
+    _leave(row, leg, "Put on a patient's account", actor, at, changes={"decided_at": at})
     return row
 
 
@@ -137,14 +167,20 @@ def open_return(cash: UnappliedCash | None) -> CashReturn | None:
 def stop_returns(cash_ids: Iterable[int], why: str, *, actor: Actor, at: datetime) -> int:
     """The payer took the money back by itself, or it found its claim: what was asked is void."""
     rows = list(
-        CashReturn.objects.select_for_update().filter(
-            cash_id__in=list(cash_ids), status=ReturnStatus.REQUESTED
-        )
+        CashReturn.objects.select_for_update(of=("self",))
+        .select_related("cash")
+        .filter(cash_id__in=list(cash_ids), status=ReturnStatus.REQUESTED)
     )
-    for row in rows:
-        row.status, row.note = ReturnStatus.STOPPED, why[:200]
-        _step(row, "cash.return_stopped", "Sending back stopped", actor, at, reason=why)
-    CashReturn.objects.bulk_update(rows, ["status", "note"])
+    advance(
+        MACHINE,
+        rows,
+        ReturnStatus.STOPPED,
+        sentence="Sending back stopped",
+        reason=why,
+        actor=actor,
+        at=at,
+        changes={"note": why[:200]},
+    )
     close_items(SUBJECT, [r.pk for r in rows], actor=actor, at=at, outcome=why[:60])
     return len(rows)
 
@@ -190,7 +226,8 @@ def _leave(
     words: str,
     actor: Actor,
     at: datetime,
-    patient_id: int | None = None,
+    *,
+    changes: Mapping[str, Any],
 ) -> None:
     """The cash is gone from unapplied, its item is done."""
     cash = _held(row.cash)
@@ -200,7 +237,7 @@ def _leave(
             code="amount_changed",
         )
     remittance = cash.remittance
-    (row.transaction,) = post(
+    (written,) = post(
         [
             Posting(
                 row.organization_id,
@@ -224,39 +261,20 @@ def _leave(
         ],
         actor=actor,
     )
-    row.save()
-    UnappliedCash.objects.filter(pk=cash.pk).update(amount=Decimal(0), resolved_at=at)
-    _step(
-        row, f"cash.to_{row.to}", f"${row.amount:,.2f}: {words}", actor, at, patient_id=patient_id
+    advance(
+        MACHINE,
+        [row],
+        ReturnStatus.SENT,
+        sentence=f"${row.amount:,.2f}: {words}",
+        reason=row.reason,
+        actor=actor,
+        at=at,
+        changes={**changes, "transaction": written},
     )
+    UnappliedCash.objects.filter(pk=cash.pk).update(amount=Decimal(0), resolved_at=at)
     close_items(SUBJECT, [row.pk], actor=actor, at=at, outcome=words[:60])
     if cash.payment_id is not None:
         ClaimPayment.objects.filter(pk=cash.payment_id).update(
             state=PaymentState.RETURNED, sentence=words[:200]
         )
         close_items("claim_payment", [cash.payment_id], actor=actor, at=at, outcome=words[:60])
-
-
-def _step(
-    row: CashReturn,
-    verb: str,
-    words: str,
-    actor: Actor,
-    at: datetime,
-    *,
-    reason: str = "",
-    patient_id: int | None = None,
-) -> None:
-    record_steps(
-        [
-            Step(
-                row.organization_id,
-                verb,
-                words,
-                {"remittance_id": row.cash.remittance_id, "patient_id": patient_id},
-                reason=reason or row.reason,
-            )
-        ],
-        actor=actor,
-        at=at,
-    )
